@@ -1,0 +1,32 @@
+"""The command line: one file per command, each thin.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration. Messages go to stderr, results to stdout.
+"""
+
+import importlib
+from typing import cast
+
+import click
+
+from nportpy import __version__
+
+COMMANDS = ("serve", "check", "ports", "demo")
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when it is called for: `serve` should not pay for what `ports` imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"nportpy.cli.{cmd_name}")
+        return cast(click.Command, getattr(module, cmd_name))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="nportpy")
+def main() -> None:
+    """Serial lines on TCP: raw and RFC 2217, with metrics."""

@@ -1,0 +1,77 @@
+"""One tree of errors.
+
+    NportpyError
+    ├── ConfigError            the configuration is wrong; `faults` lists everything at once
+    ├── LineError              the line failed
+    │   ├── LineDown           the device is absent, lost or not open yet
+    │   ├── LineBusy           another process holds the device
+    │   └── LineUnsupported    the driver cannot do what was asked; the message names the way out
+    ├── ListenError            a service's address cannot be bound
+    ├── ProtocolError          the peer broke the protocol
+    └── MisuseError            this code was called in a way its contract forbids
+
+Each mode maps them to its wire, the command line to exit codes: ConfigError is 2, the others are 1.
+"""
+
+from dataclasses import dataclass
+
+
+class NportpyError(Exception):
+    """Whatever nportpy raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a configuration file.
+
+    Attributes:
+        key: the key path, as in `port.meters.raw.listen`; empty for the file as a whole.
+        reason: what is wrong with it.
+        value: the value found, as text; empty where there is none (a missing key).
+        allowed: what would be right; may be empty.
+        line: line number in the file, from 1; 0 if unknown.
+    """
+
+    key: str
+    reason: str
+    value: str = ""
+    allowed: str = ""
+    line: int = 0
+
+
+class ConfigError(NportpyError):
+    """The configuration is wrong."""
+
+    def __init__(self, source: str, faults: tuple[Fault, ...]) -> None:
+        """`source` is the file's name as the user gave it."""
+        super().__init__(f"{source}: {len(faults)} fault{'s' * (len(faults) != 1)}")
+        self.source = source
+        self.faults = faults
+
+
+class LineError(NportpyError):
+    """The line failed."""
+
+
+class LineDown(LineError):
+    """The device is absent, lost or not open yet."""
+
+
+class LineBusy(LineError):
+    """Another process holds the device."""
+
+
+class LineUnsupported(LineError):
+    """The driver cannot do what was asked."""
+
+
+class ListenError(NportpyError):
+    """A service's address cannot be bound."""
+
+
+class ProtocolError(NportpyError):
+    """The peer broke the protocol."""
+
+
+class MisuseError(NportpyError):
+    """This code was called in a way its contract forbids."""

@@ -1,0 +1,1 @@
+"""The serial line and its single owner."""

@@ -1,0 +1,149 @@
+"""The seam at the device: what an open serial line is to everything above.
+
+`tty.py` (a Linux tty), `url.py` (pyserial's URL handlers) and `loopback.py` (two ends in memory) implement
+`Port`; one conformance suite, tests/line/test_port_conformance.py, holds them to this text.
+
+Calls never block. A port that has been lost or closed ignores writes and raises LineDown from everything that
+needs the device; it never raises OSError, termios.error or SerialException.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from nportpy.errors import LineError
+from nportpy.linesettings import LineSettings, ModemLines, Rs485Settings, UartCounters
+
+
+class OnOpen(StrEnum):
+    """What happens to DTR or RTS when the device is opened."""
+
+    KEEP = "keep"  # as the kernel leaves it
+    ON = "on"
+    OFF = "off"
+
+
+class OnClose(StrEnum):
+    """What happens to DTR and RTS when the device is closed (HUPCL)."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class PortSettings:
+    """How to open a device.
+
+    Attributes:
+        device: path or pyserial URL.
+        line: speed, format and flow control.
+        rs485: RS-485 mode.
+        dtr: level of DTR after opening.
+        rts: level of RTS after opening.
+        on_close: whether closing drops DTR and RTS.
+        exclusive: nobody else may open the device meanwhile (TIOCEXCL and flock).
+        low_latency: ask the driver to hand bytes over at once (ASYNC_LOW_LATENCY), where it can.
+    """
+
+    device: str
+    line: LineSettings = field(default_factory=LineSettings)
+    rs485: Rs485Settings = field(default_factory=Rs485Settings)
+    dtr: OnOpen = OnOpen.KEEP
+    rts: OnOpen = OnOpen.KEEP
+    on_close: OnClose = OnClose.KEEP
+    exclusive: bool = True
+    low_latency: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PortReport:
+    """What the driver says of itself after opening, for the log and the status page.
+
+    Attributes:
+        driver: the kernel driver's name, or what stands in for it ("pty", "loopback").
+        rs485: the RS-485 mode in effect, or None where the driver has none.
+        low_latency: whether the low-latency flag is set; None where there is no such flag.
+        modem_lines: whether the line has modem lines.
+        counters: whether the driver counts line errors.
+    """
+
+    driver: str
+    rs485: Rs485Settings | None = None
+    low_latency: bool | None = None
+    modem_lines: bool = False
+    counters: bool = False
+
+
+class PortReceiver(Protocol):
+    """Who hears what a port has to say. Called from the event loop; must not raise."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came from the line; never empty."""
+
+    def pause_writing(self) -> None:
+        """The write buffer is over its high-water mark."""
+
+    def resume_writing(self) -> None:
+        """The write buffer is under its low-water mark again."""
+
+    def port_lost(self, error: LineError) -> None:
+        """The device is gone. Called once, never after `close()`; close the port all the same."""
+
+
+class Port(Protocol):
+    """An open serial line.
+
+    Attributes:
+        settings: speed, format and flow control in effect.
+        report: what the driver said at opening.
+    """
+
+    settings: LineSettings
+    report: PortReport
+
+    def write(self, data: bytes) -> None:
+        """Send `data` after all that was written before. Never blocks, never drops while the port is open."""
+
+    def pause_reading(self) -> None:
+        """Leave what arrives in the kernel, where flow control sees it. Loss is still noticed."""
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+
+    def unsent(self) -> int:
+        """Bytes that have been written and have not yet left: our buffer and the kernel's, not the UART's."""
+
+    def sent(self) -> bool:
+        """Whether every byte written has left the UART, as far as the driver can tell."""
+
+    async def drain(self) -> None:
+        """Wait until `sent()`.
+
+        Raises:
+            LineDown: the port was lost or closed meanwhile.
+        """
+
+    def purge(self, *, received: bool = False, unsent: bool = False) -> int:
+        """Throw away what has been received and not read, or written and not sent; bytes of ours thrown away."""
+
+    def configure(self, settings: LineSettings) -> LineSettings:
+        """Apply settings at once (drain first if order matters); the settings in effect afterwards.
+
+        Raises:
+            LineUnsupported: the driver took none of it; the settings before are in effect.
+        """
+
+    def modem_lines(self) -> ModemLines | None:
+        """State of the modem lines; None where there are none."""
+
+    def set_modem_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+        """Raise or drop DTR and RTS; does nothing where there are no modem lines."""
+
+    def set_break(self, on: bool) -> None:
+        """Start or end a break; does nothing where the driver has none."""
+
+    def counters(self) -> UartCounters | None:
+        """The driver's error counters; None where it has none."""
+
+    def close(self) -> None:
+        """Give the device back at once. What is unsent is lost: drain first. May be called twice."""

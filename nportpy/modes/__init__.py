@@ -1,0 +1,1 @@
+"""The network side: one thin adapter per operation mode."""

@@ -1,0 +1,1 @@
+"""What runs beside the lines: HTTP, metrics, logs, the service manager's wishes."""
