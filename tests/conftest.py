@@ -1,0 +1,68 @@
+"""Async tests run by themselves: on virtual time, or, marked `real`, on asyncio's own loop and on uvloop."""
+
+import asyncio
+import gc
+import inspect
+import os
+from collections.abc import Callable
+
+import pytest
+import uvloop
+
+from tests.support.clock import VirtualLoop
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "virtual": VirtualLoop,
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pi", action="store_true", help="boot the software Raspberry Pi and run the tests marked pi")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--pi"):
+        skipped = [item for item in items if item.get_closest_marker("pi")]
+        config.hook.pytest_deselected(items=skipped)
+        items[:] = [item for item in items if not item.get_closest_marker("pi")]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if inspect.iscoroutinefunction(metafunc.function):
+        if "loop_name" not in metafunc.fixturenames:
+            metafunc.fixturenames.append("loop_name")
+        real = any(mark.name == "real" for mark in metafunc.definition.iter_markers())
+        metafunc.parametrize("loop_name", ["asyncio", "uvloop"] if real else ["virtual"], scope="function")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    function = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(function):
+        return None
+    names = inspect.signature(function).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    name = pyfuncitem.callspec.params["loop_name"]
+    with asyncio.Runner(loop_factory=LOOPS[name]) as runner:
+        runner.run(function(**arguments))
+    gc.collect()  # a transport left open is a warning, and a warning is an error
+    return True
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """In CI a missing peer is a failure, not a reason to skip."""
+    item.stash[_IN_CI] = os.environ.get("CI", "") not in ("", "false")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    report = yield
+    if report.skipped and item.stash.get(_IN_CI, False) and item.get_closest_marker("peer"):
+        report.outcome = "failed"
+        report.longrepr = f"a peer test must not be skipped in CI: {report.longrepr}"
+    return report
+
+
+_IN_CI = pytest.StashKey[bool]()
