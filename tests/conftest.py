@@ -44,7 +44,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     names = inspect.signature(function).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    name = pyfuncitem.callspec.params["loop_name"]
+    name = str(pyfuncitem.callspec.params["loop_name"])
     with asyncio.Runner(loop_factory=LOOPS[name]) as runner:
         runner.run(function(**arguments))
     gc.collect()  # a transport left open is a warning, and a warning is an error
