@@ -166,3 +166,22 @@ class UartCounters:
             self.breaks + other.breaks,
             self.buffer_overrun + other.buffer_overrun,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PortReport:
+    """What the driver says of itself after opening, for the log and the status page.
+
+    Attributes:
+        driver: the kernel driver's name, or what stands in for it ("pty", "loopback").
+        rs485: the RS-485 mode in effect, or None where the driver has none.
+        low_latency: whether the low-latency flag is set; None where there is no such flag.
+        modem_lines: whether the line has modem lines.
+        counters: whether the driver counts line errors.
+    """
+
+    driver: str
+    rs485: Rs485Settings | None = None
+    low_latency: bool | None = None
+    modem_lines: bool = False
+    counters: bool = False

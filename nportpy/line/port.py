@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from nportpy.errors import LineError
-from nportpy.linesettings import LineSettings, ModemLines, Rs485Settings, UartCounters
+from nportpy.linesettings import LineSettings, ModemLines, PortReport, Rs485Settings, UartCounters
 
 
 class OnOpen(StrEnum):
@@ -53,25 +53,6 @@ class PortSettings:
     on_close: OnClose = OnClose.KEEP
     exclusive: bool = True
     low_latency: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PortReport:
-    """What the driver says of itself after opening, for the log and the status page.
-
-    Attributes:
-        driver: the kernel driver's name, or what stands in for it ("pty", "loopback").
-        rs485: the RS-485 mode in effect, or None where the driver has none.
-        low_latency: whether the low-latency flag is set; None where there is no such flag.
-        modem_lines: whether the line has modem lines.
-        counters: whether the driver counts line errors.
-    """
-
-    driver: str
-    rs485: Rs485Settings | None = None
-    low_latency: bool | None = None
-    modem_lines: bool = False
-    counters: bool = False
 
 
 class PortReceiver(Protocol):

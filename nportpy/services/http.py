@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nportpy.services.status import Network
+from nportpy.status import Network
 
 
 @dataclass(frozen=True, slots=True)

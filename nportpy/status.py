@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from nportpy.line.port import PortReport
-from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.linesettings import LineSettings, ModemLines, PortReport, UartCounters
 
 Network = IPv4Network | IPv6Network
 
