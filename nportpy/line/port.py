@@ -7,6 +7,7 @@ Calls never block. A port that has been lost or closed ignores writes and raises
 needs the device; it never raises OSError, termios.error or SerialException.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -105,7 +106,7 @@ class Port(Protocol):
         """
 
     def purge(self, *, received: bool = False, unsent: bool = False) -> int:
-        """Throw away what has been received and not read, or written and not sent; bytes of ours thrown away."""
+        """Throw away what has been received and not read, or written and not sent; how much of the latter."""
 
     def configure(self, settings: LineSettings) -> LineSettings:
         """Apply settings at once (drain first if order matters); the settings in effect afterwards.
@@ -126,5 +127,12 @@ class Port(Protocol):
     def counters(self) -> UartCounters | None:
         """The driver's error counters; None where it has none."""
 
-    def close(self) -> None:
-        """Give the device back at once. What is unsent is lost: drain first. May be called twice."""
+    async def close(self) -> None:
+        """Give the device back. What is unsent is lost: drain first. May be called twice.
+
+        The port is dead as soon as this is called; it waits because a driver may take seconds to let go.
+        """
+
+
+Opener = Callable[[PortSettings, PortReceiver], Awaitable[Port]]
+"""Opens a device. Raises LineError (LineDown, LineBusy, LineUnsupported) if that cannot be done."""

@@ -1,6 +1,18 @@
-"""The stream discipline: many listen, writes go out whole and in order of arrival."""
+"""The stream discipline: many listen, writes go out whole and in order of arrival.
 
+Back-pressure. From the line: a client that cannot take more says `hold`. If it is alone, the line is no longer
+read, so that flow control or the kernel's buffer holds the device back and nothing is lost; if it is not alone,
+the line goes on for the others and the client's own allowance counts (modes/base.py drops it when that is full).
+Towards the line: while the port's buffer is full, each client that writes is told to stop, and all are told when
+there is room again.
+"""
+
+import asyncio
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from nportpy.linesettings import ModemLines, UartCounters
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,9 +20,176 @@ class StreamSettings:
     """How streams share a line.
 
     Attributes:
-        flush_on_first: throw away what the kernel holds when the first client comes.
+        flush_on_first: throw away what the kernel holds when the first client comes. Otherwise the line is not
+            read while nobody listens, so that the first client gets what the kernel (4 KiB) could keep.
         linger: seconds that unsent bytes of clients that have gone may wait for the line before they are purged.
     """
 
     flush_on_first: bool = True
     linger: float = 3.0
+
+
+class Change(Enum):
+    """What changed at a line other than its bytes."""
+
+    SETTINGS = auto()  # speed, format or flow control
+    CONTROL = auto()  # break, DTR or RTS
+    CONTROLLER = auto()  # who may change all that
+
+
+class StreamClient(Protocol):
+    """Somebody who listens to a line and may write to it. Called from the event loop; must not raise."""
+
+    def line_data(self, data: bytes) -> None:
+        """Bytes came from the line."""
+
+    def line_full(self) -> None:
+        """What was just written is accepted, but do not write more for now."""
+
+    def line_ready(self) -> None:
+        """Write again."""
+
+    def line_up(self) -> None:
+        """The device is there again."""
+
+    def line_down(self) -> None:
+        """The device has gone."""
+
+    def line_changed(self, change: Change) -> None:
+        """Somebody else changed the line's settings."""
+
+    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
+        """Modem lines now, and what went wrong on the line since the last call; only for those who watch."""
+
+
+class Wire(Protocol):
+    """What the stream needs from the line that owns the wire."""
+
+    def put(self, data: bytes) -> None:
+        """Send `data`."""
+
+    def hold_reading(self, hold: bool) -> None:
+        """Stop reading the device, or read it again."""
+
+    def flush_received(self) -> None:
+        """Throw away what the kernel has received."""
+
+    def unsent(self) -> int:
+        """Bytes that wait to be sent."""
+
+    def purge_unsent(self) -> None:
+        """Throw those away."""
+
+
+class Stream:
+    """The clients of one line.
+
+    Attributes:
+        clients: who listens, in order of arrival.
+        unheard: bytes that came while nobody listened.
+    """
+
+    def __init__(self, wire: Wire, settings: StreamSettings) -> None:
+        """Without clients at first."""
+        self.clients: list[StreamClient] = []
+        self.unheard = 0
+        self._wire = wire
+        self._settings = settings
+        self._held: set[StreamClient] = set()
+        self._told_to_stop: list[StreamClient] = []
+        self._full = False
+        self._linger: asyncio.TimerHandle | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is only one client: then the line itself waits for it."""
+        return len(self.clients) == 1
+
+    def join(self, client: StreamClient) -> None:
+        """Listen from now on."""
+        if not self.clients and self._settings.flush_on_first:
+            self._wire.flush_received()
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        self.clients.append(client)
+        self._weigh()
+
+    def leave(self, client: StreamClient) -> None:
+        """Listen no longer. What was written goes out, for as long as `linger` allows if nobody else is there."""
+        self.clients.remove(client)
+        self._held.discard(client)
+        if client in self._told_to_stop:
+            self._told_to_stop.remove(client)
+        self._weigh()
+        if not self.clients and self._wire.unsent():
+            loop = asyncio.get_running_loop()
+            self._linger = loop.call_later(self._settings.linger, self._linger_over)
+
+    def deliver(self, data: bytes) -> None:
+        """Bytes from the line, for everybody."""
+        clients = self.clients
+        if len(clients) == 1:
+            clients[0].line_data(data)
+        elif clients:
+            for client in tuple(clients):
+                client.line_data(data)
+        else:
+            self.unheard += len(data)
+
+    def write(self, client: StreamClient, data: bytes) -> None:
+        """Send `data` whole, after all that was written before."""
+        self._wire.put(data)
+        if self._full and client not in self._told_to_stop:
+            self._told_to_stop.append(client)
+            client.line_full()
+
+    def hold(self, client: StreamClient) -> None:
+        """The client cannot take more."""
+        self._held.add(client)
+        self._weigh()
+
+    def release(self, client: StreamClient) -> None:
+        """The client can take more again."""
+        self._held.discard(client)
+        self._weigh()
+
+    def wire_full(self) -> None:
+        """The port's buffer is full."""
+        self._full = True
+
+    def wire_ready(self) -> None:
+        """The port's buffer has room."""
+        self._full = False
+        told, self._told_to_stop = self._told_to_stop, []
+        for client in told:
+            client.line_ready()
+
+    def wire_up(self) -> None:
+        """The device is there."""
+        self.wire_ready()
+        self._weigh()
+        for client in tuple(self.clients):
+            client.line_up()
+
+    def wire_down(self) -> None:
+        """The device has gone, and what waited in its buffer with it."""
+        for client in tuple(self.clients):
+            client.line_down()
+
+    def changed(self, change: Change, by: StreamClient | None) -> None:
+        """Tell everybody but `by` of a change."""
+        for client in tuple(self.clients):
+            if client is not by:
+                client.line_changed(change)
+
+    def _weigh(self) -> None:
+        """Read the line, or leave it to flow control."""
+        if self.clients:
+            self._wire.hold_reading(len(self.clients) == 1 and self.clients[0] in self._held)
+        else:
+            self._wire.hold_reading(not self._settings.flush_on_first)
+
+    def _linger_over(self) -> None:
+        self._linger = None
+        self._wire.purge_unsent()

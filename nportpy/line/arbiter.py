@@ -1,0 +1,330 @@
+"""The one owner of a wire. Whoever wants it asks a `Line`.
+
+There are to be three ways to hold it (docs/design.md): stream, transaction and lease. The stream discipline is
+here; bytes from the device go to `_hear`, the discipline that has the wire, and what is sent goes through `put`.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from nportpy.errors import LineDown, LineError, LineUnsupported
+from nportpy.line.keepopen import KeepOpen, LineState
+from nportpy.line.port import Opener, Port, PortSettings
+from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
+from nportpy.line.watch import Watch
+from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.status import LineStatus
+
+log = logging.getLogger(__name__)
+trace_log = logging.getLogger("nportpy.trace")
+_ZERO = UartCounters()
+
+
+class Line:
+    """A serial line: its device, its settings and its clients.
+
+    Attributes:
+        name: the port's name in the configuration.
+        settings: speed, format and flow control in effect, or wished for while the line is not up.
+        stream: the clients that share the line as a stream of bytes.
+        watch: tells of modem lines and line errors.
+        received: bytes from the device.
+        sent: bytes handed to the device.
+        purged: bytes thrown away unsent.
+    """
+
+    def __init__(self, name: str, settings: PortSettings, stream: StreamSettings, opener: Opener) -> None:
+        """Not open yet: `run` opens it."""
+        self.name = name
+        self.settings = settings.line
+        self.stream = Stream(self, stream)
+        self.watch = Watch(self)
+        self.received = 0
+        self.sent = 0
+        self.purged = 0
+        self._configured = settings
+        self._wish = settings.line
+        self._levels: dict[str, bool] = {}  # DTR and RTS as clients set them
+        self._break = False
+        self._port: Port | None = None
+        self._reading_held = False
+        self._hear: Callable[[bytes], None] = self.stream.deliver
+        self._write: Callable[[bytes], None] = self._discard
+        self._traced = False
+        self._uart = _ZERO  # errors up to the last loss
+        self._uart_base = _ZERO  # the driver's counts at opening
+        self._controllers: list[StreamClient] = []
+        self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went)
+
+    @property
+    def state(self) -> LineState:
+        """Where the line is in its life."""
+        return self._keeper.state
+
+    @property
+    def up(self) -> bool:
+        """Whether the device is there."""
+        return self._port is not None
+
+    async def run(self) -> None:
+        """Keep the device open until cancelled."""
+        await self._keeper.run(self._closing)
+
+    # The byte path. The port calls these.
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the device."""
+        self.received += len(data)
+        self._hear(data)
+
+    def pause_writing(self) -> None:
+        """The port's buffer is full."""
+        self.stream.wire_full()
+
+    def resume_writing(self) -> None:
+        """The port's buffer has room again."""
+        self.stream.wire_ready()
+
+    def port_lost(self, error: LineError) -> None:
+        """The device is gone."""
+        self._keeper.port_lost(error)
+
+    # The stream calls these.
+
+    def put(self, data: bytes) -> None:
+        """Send `data`. While the line is down it is thrown away and counted: whoever can wait, waits above."""
+        self.sent += len(data)
+        self._write(data)
+
+    def hold_reading(self, hold: bool) -> None:
+        """Leave what arrives in the kernel, or read again."""
+        if hold != self._reading_held:
+            self._reading_held = hold
+            if self._port is not None:
+                (self._port.pause_reading if hold else self._port.resume_reading)()
+
+    def flush_received(self) -> None:
+        """Throw away what the kernel holds."""
+        self.purge(received=True)
+
+    def purge_unsent(self) -> None:
+        """Throw away what has not left: its clients are gone and the line does not take it."""
+        before = self.purged
+        self.purge(unsent=True)
+        log.warning("linger over, unsent bytes purged", extra={"port": self.name, "bytes": self.purged - before})
+
+    # Control. Modes call these; `by` is the client that asks, who need not be told.
+
+    def configure(self, wish: LineSettings, by: StreamClient | None = None) -> LineSettings:
+        """Change speed, format or flow control; what is in effect afterwards. Unchanged settings touch nothing."""
+        if wish != self.settings:
+            before = self.settings
+            if self._port is None:
+                self.settings = self._wish = wish
+            else:
+                try:
+                    self.settings = self._port.configure(wish)
+                    self._wish = self.settings
+                except LineUnsupported as error:
+                    log.warning("settings refused", extra={"port": self.name, "reason": str(error)})
+                except LineDown:
+                    self._wish = wish
+            if self.settings != before:
+                log.info("line set", extra={"port": self.name, "settings": str(self.settings)})
+                self.stream.changed(Change.SETTINGS, by)
+        return self.settings
+
+    def set_modem_lines(
+        self, *, dtr: bool | None = None, rts: bool | None = None, by: StreamClient | None = None
+    ) -> None:
+        """Raise or drop DTR and RTS; kept, and put back when the device comes back."""
+        wishes = {name: level for name, level in (("dtr", dtr), ("rts", rts)) if level is not None}
+        self._levels |= wishes
+        if self._port is not None:
+            try:
+                self._port.set_modem_lines(dtr=dtr, rts=rts)
+            except LineDown:
+                return
+            self.stream.changed(Change.CONTROL, by)
+
+    def modem_lines(self) -> ModemLines:
+        """All modem lines. A line without any shows a device that is there and ready, and DTR, RTS as they were set."""
+        lines = self._port.modem_lines() if self._port is not None else None
+        if lines is not None:
+            return lines
+        lines = ModemLines.CTS | ModemLines.DSR | ModemLines.CD if self._port is not None else ModemLines(0)
+        for name, line in (("dtr", ModemLines.DTR), ("rts", ModemLines.RTS)):
+            if self._levels.get(name, True):
+                lines |= line
+        return lines
+
+    def set_break(self, on: bool, by: StreamClient | None = None) -> None:
+        """Start or end a break. Linux cannot tell whether one is on, so it is remembered here."""
+        if on != self._break:
+            self._break = on
+            if self._port is not None:
+                try:
+                    self._port.set_break(on)
+                except LineDown:
+                    return
+            self.stream.changed(Change.CONTROL, by)
+
+    @property
+    def breaking(self) -> bool:
+        """Whether a break is on."""
+        return self._break
+
+    def purge(self, *, received: bool = False, unsent: bool = False) -> None:
+        """Throw away what came and was not read, or what was written and has not left."""
+        if self._port is not None:
+            self.purged += self._port.purge(received=received, unsent=unsent)
+
+    def unsent(self) -> int:
+        """Bytes that wait to be sent."""
+        return self._port.unsent() if self._port is not None else 0
+
+    def all_sent(self) -> bool:
+        """Whether everything written has left the UART."""
+        return self._port is None or self._port.sent()
+
+    async def drain(self) -> None:
+        """Wait until everything written has left, or the device is gone."""
+        if self._port is not None:
+            try:
+                await self._port.drain()
+            except LineDown:
+                return
+
+    # Who controls the line.
+
+    def enter_control(self, client: StreamClient) -> None:
+        """Stand in line for control of the settings."""
+        self._controllers.append(client)
+
+    def leave_control(self, client: StreamClient) -> None:
+        """Give control up. When nobody is left, the line goes back to what the configuration says."""
+        if client not in self._controllers:
+            return
+        first = self._controllers[0] is client
+        self._controllers.remove(client)
+        if not self._controllers:
+            self.set_break(False)
+            self.configure(self._configured.line)
+        elif first:
+            self.stream.changed(Change.CONTROLLER, client)
+
+    def controls(self, client: StreamClient) -> bool:
+        """Whether the client came first of those who would control the line."""
+        return bool(self._controllers) and self._controllers[0] is client
+
+    # Tracing and status.
+
+    def set_trace(self, on: bool) -> None:
+        """Log every byte in hexadecimal, or not: then it costs nothing."""
+        self._traced = on
+        self._hear = self._hear_traced if on else self.stream.deliver
+        self._choose_write()
+
+    def watchable(self) -> bool:
+        """Whether the driver knows modem lines or line errors, and is there."""
+        return self._port is not None and (self._port.report.modem_lines or self._port.report.counters)
+
+    def counters(self) -> UartCounters:
+        """Line errors since the start, over all reopenings."""
+        now = self._port.counters() if self._port is not None else None
+        return self._uart if now is None else self._uart.plus(now.since(self._uart_base))
+
+    def status(self) -> LineStatus:
+        """A snapshot."""
+        keeper, port = self._keeper, self._port
+        counted = (port is not None and port.report.counters) or self._uart != _ZERO
+        return LineStatus(
+            name=self.name,
+            device=self._configured.device,
+            state=str(keeper.state),
+            since=keeper.since,
+            error=keeper.error,
+            settings=self.settings,
+            report=port.report if port is not None else None,
+            modem_lines=port.modem_lines() if port is not None else None,
+            received=self.received,
+            sent=self.sent,
+            unheard=self.stream.unheard,
+            purged=self.purged,
+            opens=keeper.opens,
+            losses=keeper.losses,
+            attempts=keeper.attempts,
+            uart=self.counters() if counted else None,
+            unsent=self.unsent(),
+        )
+
+    # The device comes and goes.
+
+    def _how_to_open(self) -> PortSettings:
+        return replace(self._configured, line=self._wish)
+
+    def _came(self, port: Port) -> None:
+        self._port = port
+        self._uart_base = port.counters() or _ZERO
+        self.settings = port.settings
+        if self.settings != self._wish:
+            log.error(
+                "the driver set something else than asked",
+                extra={"port": self.name, "asked": str(self._wish), "set": str(self.settings)},
+            )
+        if self._levels:
+            port.set_modem_lines(**self._levels)
+        if self._break:
+            port.set_break(True)
+        if self._reading_held:
+            port.pause_reading()
+        self._choose_write()
+        log.info(
+            "line up",
+            extra={
+                "port": self.name,
+                "device": self._configured.device,
+                "driver": port.report.driver,
+                "settings": str(self.settings),
+                "rs485": port.report.rs485.mode.value if port.report.rs485 else "none",
+            },
+        )
+        self.watch.restart()
+        self.stream.wire_up()
+
+    def _went(self, error: LineError) -> None:  # noqa: ARG002 - the keeper logs it
+        self._forget_port()
+        self.stream.wire_down()
+
+    def _closing(self, port: Port) -> None:
+        self.set_break(False)
+        self.purged += port.unsent()
+        self._forget_port()
+
+    def _forget_port(self) -> None:
+        port = self._port
+        if port is not None:
+            self._uart = self.counters()
+            self._port = None
+            self._choose_write()
+            self.watch.restart()
+
+    def _choose_write(self) -> None:
+        if self._port is None:
+            self._write = self._discard
+        else:
+            self._write = self._write_traced if self._traced else self._port.write
+
+    def _discard(self, data: bytes) -> None:
+        self.sent -= len(data)
+        self.purged += len(data)
+
+    def _hear_traced(self, data: bytes) -> None:
+        trace_log.info("received", extra={"port": self.name, "hex": data.hex(" ")})
+        self.stream.deliver(data)
+
+    def _write_traced(self, data: bytes) -> None:
+        trace_log.info("sent", extra={"port": self.name, "hex": data.hex(" ")})
+        assert self._port is not None  # this is chosen only while there is one
+        self._port.write(data)
