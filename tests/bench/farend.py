@@ -1,0 +1,91 @@
+"""The far end of a line, as a process of its own: it makes a pseudo-terminal and plays the device behind it.
+
+    farend.py echo                           give back every byte, one read and one write at a time
+    farend.py source SEED SIZE BLOCK         after a line on stdin: send SIZE bytes as fast as they go
+    farend.py paced SEED SIZE CHUNK PERIOD   after a line on stdin: send CHUNK bytes every PERIOD seconds and take
+                                             what comes; then report how many bytes came and their CRC-32
+
+The first line on stdout is the path that the gateway opens. Without site packages it starts in some 20 ms.
+"""
+
+import os
+import random
+import sys
+import time
+import tty
+import zlib
+from contextlib import suppress
+
+# How long a paced end waits for bytes after the last one came.
+PATIENCE = 3.0
+
+
+def payload(seed: int, size: int) -> bytes:
+    """Bytes that both ends can make: a line that loses, doubles or mixes up some cannot hide it."""
+    block = random.Random(seed).randbytes(min(size, 1 << 20))
+    return (block * (size // len(block) + 1))[:size]
+
+
+def _open() -> int:
+    """Make the pseudo-terminal and name it; the other end stays open here, so that no hang-up comes between."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    print(os.ttyname(slave), flush=True)
+    return master
+
+
+def _echo() -> None:
+    line = _open()
+    while True:
+        data = os.read(line, 65536)
+        done = os.write(line, data)
+        while done < len(data):
+            done += os.write(line, data[done:])
+
+
+def _source(seed: int, size: int, block: int) -> None:
+    data = memoryview(payload(seed, size))
+    line = _open()
+    sys.stdin.readline()
+    sent = 0
+    while sent < size:
+        sent += os.write(line, data[sent : sent + block])
+    sys.stdin.readline()
+
+
+def _paced(seed: int, size: int, chunk: int, period: float) -> None:
+    """Both directions at the speed of a real line; reading at the same ticks leaves the processor to the gateway."""
+    data = payload(seed, size)
+    line = _open()
+    os.set_blocking(line, False)
+    sys.stdin.readline()
+    sent = received = crc = 0
+    due = heard = time.monotonic()
+    while (sent < size or received < size) and time.monotonic() < max(due, heard + PATIENCE):
+        # What cannot be done now waits for the next tick.
+        with suppress(BlockingIOError):
+            got = os.read(line, 65536)
+            received += len(got)
+            crc = zlib.crc32(got, crc)
+            heard = time.monotonic()
+        if sent < size:
+            with suppress(BlockingIOError):
+                sent += os.write(line, data[sent : sent + chunk])
+            due += period
+            time.sleep(max(0.0, due - time.monotonic()))
+        else:
+            time.sleep(period)
+    print(received, crc, flush=True)
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["echo"]:
+            _echo()
+        case ["source", seed, size, block]:
+            _source(int(seed), int(size), int(block))
+        case ["paced", seed, size, chunk, period]:
+            _paced(int(seed), int(size), int(chunk), float(period))
+        case _:
+            sys.exit(__doc__)

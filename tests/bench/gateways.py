@@ -1,0 +1,226 @@
+"""The programs that are measured, each set up for the same pseudo-terminals."""
+
+import os
+import re
+import select
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench.processes import BrokenError, program, tree
+
+# How long a gateway may take until it accepts, and how long an answer may take.
+PATIENCE = 10.0
+# A connection that lives this long was not thrown out again.
+SETTLING = 0.05
+
+
+class Running:
+    """A gateway that runs: its processes, and connections to its lines."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        processes: Sequence[subprocess.Popen[str]],
+        raw: Sequence[int],
+        rfc2217: Sequence[int] = (),
+    ) -> None:
+        self._stack = stack
+        self._processes = processes
+        self._ports = {"raw": raw, "rfc2217": rfc2217}
+        self.connected_at = 0.0
+
+    def serves(self, service: str) -> bool:
+        """Whether there is such a service here."""
+        return bool(self._ports[service])
+
+    def connect(self, line: int = 0, service: str = "raw") -> int:
+        """A descriptor of a new connection to a line, closed with the gateway; waits until the gateway accepts."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                link = socket.create_connection(("127.0.0.1", self._ports[service][line]), 1)
+            except ConnectionRefusedError:
+                self.check()
+                time.sleep(0.001)
+                continue
+            self.connected_at = time.monotonic()
+            if not _thrown_out(link):
+                self._stack.callback(link.close)
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                link.setblocking(True)
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(PATIENCE), 0))
+                return link.fileno()
+            link.close()
+        raise BrokenError(f"no connection to line {line} within {PATIENCE:.0f} s")
+
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [pid for process in self._processes for pid in tree(process.pid)]
+
+    def check(self) -> None:
+        """Raise BrokenError if one has died."""
+        for process in self._processes:
+            if process.poll() is not None:
+                raise BrokenError(f"{process.args!s:.40} died with {process.returncode}")
+
+
+class _Opened(Running):
+    """No gateway at all: the pseudo-terminals opened here."""
+
+    def __init__(self, stack: ExitStack, devices: Sequence[str]) -> None:
+        super().__init__(stack, (), ())
+        self._devices = devices
+
+    def connect(self, line: int = 0, service: str = "raw") -> int:
+        descriptor = os.open(self._devices[line], os.O_RDWR | os.O_NOCTTY)
+        self._stack.callback(os.close, descriptor)
+        return descriptor
+
+
+class Subject(ABC):
+    """A program to measure."""
+
+    name: str
+    has_process = True
+
+    @abstractmethod
+    def version(self) -> str | None:
+        """Its version; None: it is not installed here."""
+
+    @contextmanager
+    def running(self, devices: Sequence[str]) -> Iterator[Running]:
+        """Start it on these devices; it ends with the block."""
+        with ExitStack() as stack:
+            directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
+            try:
+                yield self.start(stack, directory, devices)
+            except (OSError, BrokenError) as error:
+                logs = "".join(path.read_text()[-400:] for path in directory.glob("*.log"))
+                raise BrokenError(f"{error} {logs}".strip()) from error
+
+    @abstractmethod
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+        """Start its processes in this stack; configuration and *.log files go into the directory."""
+
+
+class Direct(Subject):
+    """The pseudo-terminal itself: what no gateway can beat."""
+
+    name = "pty alone"
+    has_process = False
+
+    def version(self) -> str | None:
+        return "no gateway"
+
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+        return _Opened(stack, devices)
+
+
+class Socat(Subject):
+    """socat: a process for each line, and one more for each connection."""
+
+    name = "socat"
+
+    def version(self) -> str | None:
+        return _version("socat", "-V", r"socat version (\S+)")
+
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+        ports = _free_ports(len(devices))
+        commands = (
+            ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay", f"FILE:{device},raw,echo=0,b115200"]
+            for port, device in zip(ports, devices, strict=True)
+        )
+        processes = [stack.enter_context(program(c, directory / f"{i}.log")) for i, c in enumerate(commands)]
+        return Running(stack, processes, ports)
+
+
+class Ser2net(Subject):
+    """ser2net without its wait for more characters; all else as it comes."""
+
+    name = "ser2net"
+
+    def version(self) -> str | None:
+        return _version("ser2net", "-v", r"version (\S+)")
+
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+        raw, telnet = _free_ports(len(devices)), _free_ports(len(devices))
+        text = "%YAML 1.1\n---\n"
+        for number, device in enumerate(devices):
+            accepters = (
+                f"tcp(nodelay),127.0.0.1,{raw[number]}",
+                f"telnet(rfc2217),tcp(nodelay),127.0.0.1,{telnet[number]}",
+            )
+            for kind, accepter in enumerate(accepters):
+                text += (
+                    f"connection: &line{number}x{kind}\n  accepter: {accepter}\n"
+                    f"  connector: serialdev,{device},115200n81,local\n  options:\n    chardelay: false\n"
+                )
+        file = directory / "ser2net.yaml"
+        file.write_text(text)
+        process = stack.enter_context(program(["ser2net", "-n", "-u", "-c", str(file)], directory / "ser2net.log"))
+        return Running(stack, [process], raw, telnet)
+
+
+class Nportpy(Subject):
+    """nportpy as its user starts it: raw and RFC 2217 on every line, HTTP and metrics, uvloop."""
+
+    name = "nportpy"
+
+    def version(self) -> str | None:
+        return metadata.version("nportpy")
+
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+        raw, telnet = _free_ports(len(devices)), _free_ports(len(devices))
+        text = f'[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = "127.0.0.1:{_free_ports(1)[0]}"\n'
+        for number, device in enumerate(devices):
+            text += (
+                f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = 115200\nformat = "8N1"\n'
+                f"[port.line{number}.raw]\nlisten = {raw[number]}\n"
+                f"[port.line{number}.rfc2217]\nlisten = {telnet[number]}\n"
+            )
+        file = directory / "nportpy.toml"
+        file.write_text(text)
+        command = [sys.executable, "-m", "nportpy", "serve", "-c", str(file)]
+        process = stack.enter_context(program(command, directory / "nportpy.log"))
+        return Running(stack, [process], raw, telnet)
+
+
+# In the order in which every round goes through them.
+SUBJECTS: tuple[Subject, ...] = (Nportpy(), Socat(), Ser2net(), Direct())
+
+
+def _thrown_out(link: socket.socket) -> bool:
+    """Whether a gateway that accepted closes again: its line is not open yet."""
+    readable, _, _ = select.select([link], [], [], SETTLING)
+    try:
+        return bool(readable) and not link.recv(1, socket.MSG_PEEK)
+    except ConnectionResetError:
+        return True
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now, all different."""
+    with ExitStack() as stack:
+        links = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for link in links:
+            link.bind(("127.0.0.1", 0))
+        return [int(link.getsockname()[1]) for link in links]
+
+
+def _version(name: str, option: str, pattern: str) -> str | None:
+    path = shutil.which(name)
+    if path is None:
+        return None
+    output = subprocess.run([path, option], capture_output=True, text=True, check=False)
+    found = re.search(pattern, output.stdout + output.stderr)
+    return found[1] if found else "?"

@@ -1,0 +1,45 @@
+"""Round trip of 8 bytes through a line that echoes: raw TCP, and RFC 2217 beside it."""
+
+from collections.abc import Mapping, Sequence
+
+from tests.bench.clients import exchange, negotiate
+from tests.bench.gateways import Running
+from tests.bench.processes import FarEnd
+from tests.bench.report import Bench, Figure, Goal, Scale
+from tests.bench.stats import percentile
+
+# Exchanges before those that count: caches, branch predictors and the interpreter's specialisation.
+_WARM_UP = 500
+
+
+def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
+    descriptor = gateway.connect(0)
+    exchange(descriptor, _WARM_UP)
+    took = exchange(descriptor, scale.exchanges)
+    figures = {"rtt_p50": percentile(took, 0.5), "rtt_p99": percentile(took, 0.99)}
+    if gateway.serves("rfc2217"):
+        descriptor = gateway.connect(1, "rfc2217")
+        negotiate(descriptor)
+        exchange(descriptor, _WARM_UP)
+        took = exchange(descriptor, scale.exchanges)
+        figures |= {"rtt2217_p50": percentile(took, 0.5), "rtt2217_p99": percentile(took, 0.99)}
+    return figures
+
+
+LATENCY = Bench(
+    name="latency",
+    figures=(
+        Figure("rtt_p50", "8-byte round trip, p50", "us"),
+        Figure("rtt_p99", "8-byte round trip, p99", "us"),
+        Figure("rtt2217_p50", "the same in RFC 2217, p50", "us"),
+        Figure("rtt2217_p99", "the same in RFC 2217, p99", "us"),
+    ),
+    goals=(
+        Goal("rtt_p50", 1.0, times="rtt_p50", of="socat"),
+        Goal("rtt_p50", 0.5, times="rtt_p50", of="ser2net"),
+        Goal("rtt_p99", 3.0, times="rtt_p50"),
+        Goal("rtt2217_p50", 1.5, times="rtt_p50"),
+    ),
+    far_ends=lambda _: [["echo"], ["echo"]],
+    measure=_measure,
+)
