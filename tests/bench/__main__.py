@@ -51,7 +51,7 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
         for _ in range(min(rounds, LONG_ROUNDS) if bench.long else rounds):
             for subject in subjects:
                 failed = results.failure(subject.name, bench.figures[0].key)
-                if results.versions[subject.name] and not failed and (subject.has_process or not bench.needs_process):
+                if results.versions[subject.name] and not failed and (subject.process_rows or not bench.process_rows):
                     measure(bench, subject, scale, results)
     return results
 

@@ -91,7 +91,7 @@ class Subject(ABC):
     """A program to measure."""
 
     name: str
-    has_process = True
+    process_rows = True  # whether rows about a process (memory, start, ...) have a figure for it
 
     @abstractmethod
     def version(self) -> str | None:
@@ -117,7 +117,7 @@ class Direct(Subject):
     """The pseudo-terminal itself: what no gateway can beat."""
 
     name = "pty alone"
-    has_process = False
+    process_rows = False
 
     def version(self) -> str | None:
         return "no gateway"
@@ -145,9 +145,10 @@ class Socat(Subject):
 
 
 class Ser2net(Subject):
-    """ser2net without its wait for more characters; all else as it comes."""
+    """ser2net without its wait for more characters; all else as it comes, so with buffers of 64 bytes."""
 
     name = "ser2net"
+    options = "chardelay: false"
 
     def version(self) -> str | None:
         return _version("ser2net", "-v", r"version (\S+)")
@@ -163,12 +164,20 @@ class Ser2net(Subject):
             for kind, accepter in enumerate(accepters):
                 text += (
                     f"connection: &line{number}x{kind}\n  accepter: {accepter}\n"
-                    f"  connector: serialdev,{device},115200n81,local\n  options:\n    chardelay: false\n"
+                    f"  connector: serialdev,{device},115200n81,local\n  options:\n    {self.options}\n"
                 )
         file = directory / "ser2net.yaml"
         file.write_text(text)
         process = stack.enter_context(program(["ser2net", "-n", "-u", "-c", str(file)], directory / "ser2net.log"))
         return Running(stack, [process], raw, telnet)
+
+
+class Ser2netTuned(Ser2net):
+    """The same with large buffers, for whoever knows that its default is small."""
+
+    name = "ser2net 64K"
+    process_rows = False
+    options = "chardelay: false\n    net-to-dev-bufsize: 65536\n    dev-to-net-bufsize: 65536"
 
 
 class Nportpy(Subject):
@@ -196,7 +205,7 @@ class Nportpy(Subject):
 
 
 # In the order in which every round goes through them.
-SUBJECTS: tuple[Subject, ...] = (Nportpy(), Socat(), Ser2net(), Direct())
+SUBJECTS: tuple[Subject, ...] = (Nportpy(), Socat(), Ser2net(), Ser2netTuned(), Direct())
 
 
 def _thrown_out(link: socket.socket) -> bool:

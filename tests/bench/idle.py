@@ -38,6 +38,6 @@ IDLE = Bench(
     goals=(Goal("idle_cpu", 0.1), Goal("rss", 55)),
     far_ends=lambda scale: [["echo"]] * scale.lines,
     measure=_measure,
-    needs_process=True,
+    process_rows=True,
     long=True,
 )

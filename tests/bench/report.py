@@ -71,7 +71,7 @@ class Bench:
         goals: what ours should be.
         far_ends: the far ends that it needs.
         measure: the measurement, on a gateway that has just been started at the given time.
-        needs_process: whether it measures a process, and so has no figure for the bare pseudo-terminal.
+        process_rows: whether its rows are about a process, of which the bare pseudo-terminal has none.
         long: whether it takes so long that few rounds must do.
     """
 
@@ -80,7 +80,7 @@ class Bench:
     goals: tuple[Goal, ...]
     far_ends: Callable[[Scale], Sequence[Sequence[object]]]
     measure: Callable[[Running, Sequence[FarEnd], Scale, float], Mapping[str, float]]
-    needs_process: bool = False
+    process_rows: bool = False
     long: bool = False
 
 

@@ -102,6 +102,6 @@ SATURATED = Bench(
         ["paced", _seed(number, from_line=True), _size(scale), _CHUNK, _PERIOD] for number in range(scale.lines)
     ],
     measure=_measure,
-    needs_process=True,
+    process_rows=True,
     long=True,
 )

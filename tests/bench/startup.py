@@ -20,5 +20,5 @@ STARTUP = Bench(
     goals=(Goal("start", 0.7),),
     far_ends=lambda scale: [["echo"]] * scale.lines,
     measure=_measure,
-    needs_process=True,
+    process_rows=True,
 )
