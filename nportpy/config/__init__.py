@@ -1,0 +1,89 @@
+"""The configuration file: read, checked and turned into frozen settings, once.
+
+    values.py     single values: durations, sizes, addresses, networks
+    schema.py     the tables and their keys
+    clashes.py    what keys have to do with each other
+    faults.py     what is wrong, in words; positions.py: on which line
+    build.py      the settings of every part
+    devices.py    settings without a file
+    editors.py    the JSON schema
+
+The file's keys are described in etc/nportpy.toml.
+"""
+
+import tomllib
+
+from pydantic import ValidationError
+
+from nportpy.config.build import build
+from nportpy.config.clashes import clashes
+from nportpy.config.devices import for_devices
+from nportpy.config.faults import faults_of, syntax_fault
+from nportpy.config.positions import Lines
+from nportpy.config.schema import File
+from nportpy.errors import ConfigError, Fault
+from nportpy.gateway import GatewaySettings
+
+__all__ = ["DEFAULT_PATH", "fault_lines", "for_devices", "load", "parse"]
+
+DEFAULT_PATH = "/etc/nportpy/nportpy.toml"
+# Far more than any gateway needs, and not so much that the wrong file eats the machine.
+_LARGEST = 1 << 20
+
+
+def load(path: str) -> GatewaySettings:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: the file cannot be read, or `parse` found faults in it.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(path, (Fault("", f"cannot be read: {error.strerror}"),)) from error
+    if len(content) > _LARGEST:
+        raise ConfigError(path, (Fault("", "is larger than 1MiB"),))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(path, (Fault("", "is not UTF-8 text", line=line),)) from error
+    return parse(text, path)
+
+
+def parse(text: str, source: str) -> GatewaySettings:
+    """Read a configuration from its text; `source` names it in messages.
+
+    Raises:
+        ConfigError: every fault at once, in the order of their lines. Where the text is not TOML, that alone.
+    """
+    try:
+        data = tomllib.loads(text)
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(source, (Fault("", "is not UTF-8 text"),)) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(source, (syntax_fault(error, text),)) from error
+    lines = Lines(text)
+    faults = clashes(data, lines)
+    file = None
+    try:
+        file = File.model_validate(data)
+    except ValidationError as error:
+        faults += faults_of(error, data, lines)
+    if faults or file is None:
+        raise ConfigError(source, tuple(sorted(faults, key=lambda fault: (fault.line, fault.key))))
+    return build(file)
+
+
+def fault_lines(error: ConfigError) -> list[str]:
+    """Each fault on one line: `file:line: key.path = value: reason (allowed: ...)`."""
+    return [_line(error.source, fault) for fault in error.faults]
+
+
+def _line(source: str, fault: Fault) -> str:
+    where = f"{source}:{fault.line}" if fault.line else source
+    what = f"{fault.key} = {fault.value}" if fault.value else fault.key
+    allowed = f" (allowed: {fault.allowed})" if fault.allowed else ""
+    return ": ".join(part for part in (where, what, fault.reason + allowed) if part)

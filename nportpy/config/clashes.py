@@ -1,0 +1,128 @@
+"""What keys have to do with each other: addresses and devices that are used twice.
+
+Works on the values as tomllib gave them, so that these faults are found beside all others in a file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from nportpy.config import values
+from nportpy.config.positions import Lines
+from nportpy.config.toml import Path, key_path, toml_text
+from nportpy.config.values import ValueFault
+from nportpy.errors import Fault
+from nportpy.modes.base import Endpoint
+from nportpy.services.http import HttpSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """An address that something wants to listen on; no value: by default."""
+
+    path: Path
+    value: object
+    endpoint: Endpoint
+
+    def line(self, lines: Lines) -> int:
+        return 0 if self.value is None else lines.of(self.path)
+
+
+def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
+    """Every fault that lies between two keys."""
+    faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines)]
+    if data.get("port", {}) == {}:
+        faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
+    return faults
+
+
+def _table(data: dict[str, object], name: str) -> dict[str, object]:
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _leaves(value: object, path: Path, rest: tuple[str, ...]) -> Iterator[tuple[Path, object]]:
+    """The values under a pattern of keys: `*` is any key, and a list stands for each of its items."""
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _leaves(item, (*path, number), rest)
+    elif not rest:
+        yield path, value
+    elif isinstance(value, dict):
+        for key in value if rest[0] == "*" else [rest[0]]:
+            if key in value:
+                yield from _leaves(value[key], (*path, key), rest[1:])
+
+
+def _claims(data: dict[str, object]) -> Iterator[_Claim]:
+    """Where everything wants to listen, as far as it can be read; other faults are told elsewhere."""
+    if "listen" not in _table(data, "http"):
+        for host, port in HttpSettings().listen:
+            yield _Claim(("http", "listen"), None, Endpoint(host, port))
+    for path, value in _leaves(data, (), ("http", "listen")):
+        if isinstance(value, str):
+            yield from _claim(path, value, "")
+    everywhere = _table(data, "gateway").get("listen", "::")
+    for service in ("raw", "rfc2217"):
+        for path, value in _leaves(data, (), ("port", "*", service, "listen")):
+            yield from _claim(path, value, everywhere)
+
+
+def _claim(path: Path, value: object, everywhere: object) -> Iterator[_Claim]:
+    try:
+        found = values.listener(value)
+        yield _Claim(path, value, found if isinstance(found, Endpoint) else Endpoint(values.address(everywhere), found))
+    except ValueFault:
+        return
+
+
+def _shared_addresses(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
+    by_port: dict[int, list[_Claim]] = {}
+    for claim in _claims(data):
+        by_port.setdefault(claim.endpoint.port, []).append(claim)
+    for claims in by_port.values():
+        if len(claims) > 1:
+            claims.sort(key=lambda claim: claim.line(lines))
+            yield from _overlaps(claims, lines)
+
+
+def _overlaps(claims: list[_Claim], lines: Lines) -> Iterator[Fault]:
+    """The faults among claims to one port number: each is told of the first one that it meets."""
+    for number, claim in enumerate(claims):
+        taken = next((other for other in claims[:number] if _overlap(claim.endpoint.host, other.endpoint.host)), None)
+        if taken is None:
+            continue
+        line = taken.line(lines)
+        where = f"{key_path(taken.path)}, {f'line {line}' if line else 'the default'}"
+        reason = f"{claim.endpoint} is taken by {where}"
+        if claim.endpoint != taken.endpoint:
+            reason = f"{claim.endpoint} overlaps {taken.endpoint} of {where}"
+        allowed = "a port or an address of its own"
+        yield Fault(key_path(claim.path), reason, toml_text(claim.value), allowed, claim.line(lines))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether both addresses cannot be listened on with one port; "::" is dual-stack."""
+    if one == other or "::" in (one, other):
+        return True
+    if "0.0.0.0" not in (one, other):  # noqa: S104 - compared, not bound
+        return False
+    return ip_address(one).version == ip_address(other).version
+
+
+def _shared_devices(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
+    """Two ports cannot have one device, whatever links lead to it."""
+    by_identity: dict[str, list[tuple[Path, str]]] = {}
+    for path, value in _leaves(data, (), ("port", "*", "device")):
+        identity = values.device_identity(value) if isinstance(value, str) else None
+        if identity is not None:
+            by_identity.setdefault(identity, []).append((path, str(value)))
+    for same in by_identity.values():
+        if len(same) == 1:
+            continue
+        same.sort(key=lambda item: lines.of(item[0]))
+        first, taken = same[0]
+        for path, value in same[1:]:
+            link = "" if value == taken else f" {toml_text(taken)},"
+            reason = f"is the same device as{link} {key_path(first)}, line {lines.of(first)}"
+            yield Fault(key_path(path), reason, toml_text(value), "a device of its own", lines.of(path))

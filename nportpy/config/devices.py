@@ -1,0 +1,106 @@
+"""Settings for devices from the command line, without a file."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from nportpy.config import values
+from nportpy.config.toml import toml_text
+from nportpy.config.values import ValueFault
+from nportpy.errors import ConfigError, Fault
+from nportpy.gateway import GatewaySettings, PortPlan
+from nportpy.line.port import PortSettings
+from nportpy.linesettings import LineSettings
+from nportpy.modes.base import Endpoint
+from nportpy.modes.raw import RawSettings
+from nportpy.modes.rfc2217 import Rfc2217Settings
+
+RAW_FROM = 4001
+RFC2217_FROM = 5001
+SOURCE = "command line"
+
+
+def for_devices(devices: Sequence[str], *, baudrate: int, format: str, listen: str) -> GatewaySettings:  # noqa: A002
+    """Settings for `nportpy serve DEVICE...`.
+
+    Args:
+        devices: paths, names in /dev, or pyserial URLs; each gets raw TCP on 4001, 4002, ... and RFC 2217 on
+            5001, 5002, ... in this order.
+        baudrate: speed of every line.
+        format: format of every line, such as `8N1`.
+        listen: IP address of every service.
+
+    Raises:
+        ConfigError: an argument is wrong, or a device is there twice; `source` is "command line", and the keys
+            are the arguments' names.
+    """
+    paths = [_path(device) for device in devices]
+    faults = [
+        *_faults("--baudrate", baudrate, lambda value: values.integer(value, 1, (1 << 31) - 1)),
+        *_faults("--format", format, values.line_format),
+        *_faults("--listen", listen, values.address),
+        *_device_faults(devices, paths),
+    ]
+    if faults:
+        raise ConfigError(SOURCE, tuple(faults))
+    line = LineSettings.parse(baudrate, format)
+    host = values.address(listen)
+    names = _names(devices)
+    return GatewaySettings(
+        name=values.host_name(),
+        ports=tuple(
+            PortPlan(
+                name,
+                PortSettings(path, line),
+                raw=(RawSettings(listen=(Endpoint(host, RAW_FROM + number),)),),
+                rfc2217=(Rfc2217Settings(listen=(Endpoint(host, RFC2217_FROM + number),)),),
+            )
+            for number, (name, path) in enumerate(zip(names, paths, strict=True))
+        ),
+    )
+
+
+def _path(device: str) -> str:
+    """The device as the settings have it: a URL, or an absolute path."""
+    if "://" in device:
+        return device
+    return os.path.abspath(device) if "/" in device else f"/dev/{device}"
+
+
+def _faults(key: str, value: object, parse: Callable[[object], object]) -> Iterable[Fault]:
+    try:
+        parse(value)
+    except ValueFault as fault:
+        yield Fault(key, fault.reason, toml_text(value), fault.allowed)
+
+
+def _device_faults(devices: Sequence[str], paths: list[str]) -> Iterable[Fault]:
+    most = RFC2217_FROM - RAW_FROM
+    if not 0 < len(devices) <= most:
+        yield Fault("DEVICE", f"{len(devices)} devices", "", f"1 to {most}")
+    seen: dict[str, str] = {}
+    for device, path in zip(devices, paths, strict=True):
+        yield from _faults("DEVICE", device, lambda _, path=path: values.device(path))  # type: ignore[misc]
+        identity = values.device_identity(path)
+        if identity is None:
+            continue
+        if identity in seen:
+            reason = (
+                f"is the same device as {toml_text(seen[identity])}" if seen[identity] != device else "is there twice"
+            )
+            yield Fault("DEVICE", reason, toml_text(device), "each device once")
+        seen.setdefault(identity, device)
+
+
+def _names(devices: Sequence[str]) -> list[str]:
+    """A port name for each device: its base name, with a number where another has the same."""
+    names: list[str] = []
+    for device in devices:
+        base = device.partition("://")[2] if "://" in device else os.path.basename(device)
+        base = re.sub(r"[^A-Za-z0-9._-]+", "-", base).strip("-._")[:100] or "port"
+        taken, number = base, 1
+        while taken in names:
+            number += 1
+            taken = f"{base}-{number}"
+        names.append(taken)
+    return names

@@ -1,0 +1,112 @@
+"""From what pydantic and tomllib found to faults in our own words."""
+
+import difflib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from nportpy.config import values
+from nportpy.config.positions import Lines
+from nportpy.config.schema import table_at, tables_with
+from nportpy.config.toml import Path, key_path, toml_text
+from nportpy.config.values import ValueFault
+from nportpy.errors import Fault
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_EXAMPLES = {
+    "device": 'a line such as device = "/dev/ttyAMA0"',
+    "listen": "a line such as listen = 4001",
+}
+# What other programs call it.
+_MEANT = {
+    "baud": "baudrate",
+    "bits": "format",
+    "bytesize": "format",
+    "databits": "format",
+    "data_bits": "format",
+    "parity": "format",
+    "stopbits": "format",
+    "stop_bits": "format",
+    "flowcontrol": "flow",
+    "flow_control": "flow",
+    "speed": "baudrate",
+}
+# tomllib's own messages end in a place.
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_TABLE = re.compile(r"Cannot (declare|mutate immutable namespace) (\(.*\))")
+
+
+def faults_of(error: ValidationError, data: dict[str, object], lines: Lines) -> list[Fault]:
+    """Everything that pydantic found in `data`."""
+    return [_fault(detail, data, lines) for detail in error.errors(include_url=False)]
+
+
+def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines) -> Fault:
+    found = detail["type"]
+    path, value = _trace(detail["loc"], data, missing=found == "missing")
+    key, line = key_path(path), lines.of(path)
+    if found == "missing":
+        return Fault(key, "is missing", "", _EXAMPLES[str(path[-1])], line)
+    if found == "extra_forbidden":
+        reason, allowed = _unknown(path)
+        return Fault(key, reason, toml_text(value), allowed, line)
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, ValueFault):
+        name_at_fault = detail["loc"][-1] == "[key]" and len(path) < len(detail["loc"])
+        return Fault(key, error.reason, "" if name_at_fault else toml_text(value), error.allowed, line)
+    # What is left of pydantic's own findings: something else stands where a table should.
+    return Fault(key, f"must be a table, not {values.kind(value)}", toml_text(value), "", line)
+
+
+def _trace(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[Path, object]:
+    """The key path that a location in pydantic's view is in the file, and the value there.
+
+    They differ where one item stands for a list of one, and where a key is at fault ("[key]" follows it).
+    """
+    path: Path = ()
+    here = data
+    for step in loc[:-1] if missing else loc:
+        if step in here if isinstance(here, dict) else isinstance(here, list) and isinstance(step, int):
+            here = here[step]
+            path = (*path, step)
+    return ((*path, loc[-1]), None) if missing else (path, here)
+
+
+def _unknown(path: Path) -> tuple[str, str]:
+    """Reason and remedy for a key that nothing knows."""
+    key = str(path[-1])
+    name, model = table_at(path[:-1])
+    known = list(model.model_fields)
+    elsewhere = tables_with(key)
+    if elsewhere:
+        return f"does not belong into {name}", f"{key} in {', '.join(elsewhere)}"
+    meant = _MEANT.get(key.lower())
+    near = [meant] if meant in known else difflib.get_close_matches(key.lower(), known, n=1)
+    if near:
+        return f"is not a key of {name}: did you mean {near[0]}?", ""
+    return f"is not a key of {name}", ", ".join(known)
+
+
+def syntax_fault(error: Exception, text: str) -> Fault:
+    """What tomllib could not read in `text`; it stops at the first fault."""
+    if isinstance(error, RecursionError):
+        return Fault("", "is nested too deep")
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        return Fault("", "has a number that is too long")
+    message = str(error)
+    place = _PLACE.search(message)
+    last_line = text.rstrip().count("\n") + 1
+    line = int(place[1]) if place and place[1] else last_line
+    reason = message[: place.start()] if place else message
+    if reason == "Cannot overwrite a value":
+        return Fault("", "has a key twice, or a table under a key that is a value", line=line)
+    table = _TABLE.search(reason)
+    if table:
+        name = key_path(tuple(re.findall(r"'([^']*)'", table[2])))
+        twice = table[1] == "declare"
+        return Fault("", f"has the table [{name}] twice" if twice else f"adds to {name}, an inline table", line=line)
+    return Fault("", f"is not TOML: {reason[:1].lower()}{reason[1:]}", line=line)

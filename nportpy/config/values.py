@@ -1,0 +1,269 @@
+"""Single values of a configuration file: from TOML to what the rest of the program works with, and to text.
+
+Every parser takes what tomllib gives and returns the value, or raises ValueFault with a reason and what would be
+right, in words for the person who wrote the file.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from ipaddress import ip_address, ip_network
+
+from nportpy.linesettings import LineSettings
+from nportpy.modes.base import Endpoint, Network
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "a boolean"),  # before int: a bool is one
+    (int, "an integer"),
+    (float, "a float"),
+    (str, "a string"),
+    (list, "an array"),
+    (dict, "a table"),
+    ((datetime, date, time), "a date or a time"),
+)
+_SECONDS = {"d": Decimal(86400), "h": Decimal(3600), "min": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
+_BYTES = {"MiB": Decimal(1 << 20), "MB": Decimal(10**6), "KiB": Decimal(1024), "kB": Decimal(1000), "B": Decimal(1)}
+# The lengths keep the numbers finite and exact.
+_AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([a-zA-Z]*)")
+_DEVICE_URL = re.compile(r"[a-z][a-z0-9+.-]*://.*")
+_PORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+NAME_PATTERN = f"^{_PORT_NAME.pattern}$"
+_AN_ENDPOINT = '"address:port", as in "192.168.0.7:4001" or "[fd00::7]:4001"'
+
+
+class ValueFault(ValueError):
+    """A value is wrong: `reason` says why, `allowed` what would be right."""
+
+    def __init__(self, reason: str, allowed: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.allowed = allowed
+
+
+def kind(value: object) -> str:
+    """What TOML calls this sort of value, with its article."""
+    return next(name for types, name in _KINDS if isinstance(value, types))
+
+
+def _typed(value: object, wanted: type, allowed: str) -> None:
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        wish = next(name for types, name in _KINDS if types is wanted)
+        raise ValueFault(f"must be {wish}, not {kind(value)}", allowed)
+
+
+def boolean(value: object) -> bool:
+    """True or false."""
+    _typed(value, bool, "true or false")
+    return bool(value)
+
+
+def integer(value: object, low: int, high: int) -> int:
+    """A whole number from `low` to `high`."""
+    allowed = f"{low} to {high}"
+    _typed(value, int, allowed)
+    assert isinstance(value, int)
+    if not low <= value <= high:
+        raise ValueFault("is out of range", allowed)
+    return value
+
+
+def word(value: object, words: Iterable[str]) -> str:
+    """One of `words`."""
+    known = [str(known) for known in words]
+    allowed = ", ".join(f'"{known}"' for known in known)
+    _typed(value, str, allowed)
+    if value not in known:
+        raise ValueFault("is none of the words known here", allowed)
+    return str(value)
+
+
+def label(value: object, longest: int, *, ascii_only: bool = False) -> str:
+    """A printable text of at most `longest` characters; may be empty."""
+    allowed = f"up to {longest} printable {'ASCII ' if ascii_only else ''}characters"
+    _typed(value, str, allowed)
+    assert isinstance(value, str)
+    if len(value) > longest:
+        raise ValueFault("is too long", allowed)
+    if not value.isprintable() or (ascii_only and not value.isascii()):
+        raise ValueFault("has characters that cannot stand here", allowed)
+    return value
+
+
+def host_name() -> str:
+    """The gateway's name where none is given."""
+    return socket.gethostname()
+
+
+def gateway_name(value: object) -> str:
+    """A gateway's name: not empty, printable."""
+    name = label(value, 253)  # a host name's length
+    if not name.strip():
+        raise ValueFault("is empty", "a name, or no such line for the host name")
+    return name
+
+
+def port_name(value: object) -> str:
+    """The name in `[port.NAME]`; it becomes a label of metrics and a word in the log."""
+    if not isinstance(value, str) or not _PORT_NAME.fullmatch(value):
+        raise ValueFault("is not a port name", "a letter or digit, then letters, digits, - _ and ., up to 128 in all")
+    return value
+
+
+def device(value: object) -> str:
+    """A device's absolute path or a pyserial URL."""
+    allowed = 'a path such as "/dev/ttyAMA0" or "/dev/serial/by-id/...", or a pyserial URL'
+    _typed(value, str, allowed)
+    assert isinstance(value, str)
+    if value.startswith("/") and value.isprintable():
+        return value
+    if _DEVICE_URL.fullmatch(value) and value.isprintable():
+        return value
+    if re.fullmatch(r"tty\w+", value):
+        raise ValueFault("is not a whole path", f'"/dev/{value}"')
+    raise ValueFault("is neither an absolute path nor a URL", allowed)
+
+
+def device_identity(text: str) -> str | None:
+    """What two names of one device have in common; None for `loop:`, which is a line of its own each time."""
+    if text.startswith("loop:"):
+        return None
+    return os.path.realpath(text) if text.startswith("/") else text
+
+
+def line_format(value: object) -> str:
+    """A line format such as 8N1 in its usual spelling."""
+    allowed = '5-8 data bits, N E O M or S, 1 1.5 or 2 stop bits, as in "8N1"'
+    _typed(value, str, allowed)
+    try:
+        parsed = LineSettings.parse(9600, str(value))
+    except ValueError as error:
+        if "1.5" in str(value)[2:] and str(value)[:1] in set("678"):
+            raise ValueFault(str(error), '"5N1.5" and the like') from error
+        raise ValueFault("is not a line format", allowed) from error
+    return parsed.format
+
+
+def duration(value: object, low: str, high: str, *, off: bool = False) -> float:
+    """Seconds of a duration such as "500ms"; "off" is 0 where it is allowed."""
+    or_off = ' or "off"' if off else ""
+    if off and value == "off":
+        return 0.0
+    seconds = _amount(value, _SECONDS, ("ms", "s"), f'a number with ms, s, min, h or d, as in "500ms"{or_off}')
+    if not _amount(low, _SECONDS) <= seconds <= _amount(high, _SECONDS):
+        raise ValueFault("is out of range", f'"{low}" to "{high}"{or_off}')
+    return float(seconds)
+
+
+def rs485_delay(value: object) -> float:
+    """Seconds of an RS-485 delay: whole milliseconds, as the kernel takes them.
+
+    Linux cuts longer ones to 100 ms (RS485_MAX_RTS_DELAY in drivers/tty/serial/serial_core.c).
+    """
+    seconds = duration(value, "0ms", "100ms")
+    if Decimal(repr(seconds)) * 1000 % 1:
+        raise ValueFault("the kernel counts this delay in whole milliseconds", '"0ms" to "100ms"')
+    return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as one writes it in the file; `duration` reads it back exactly."""
+    exact = Decimal(repr(seconds))
+    for unit in ("d", "h", "min", "s"):
+        if exact and exact % _SECONDS[unit] == 0:
+            return f"{int(exact / _SECONDS[unit])}{unit}"
+    return f"{(exact * 1000).normalize():f}ms" if exact else "0s"
+
+
+def size(value: object, low: str, high: str) -> int:
+    """Bytes of a size such as "64KiB"."""
+    count = _amount(value, _BYTES, ("KiB", "MiB"), 'a number with B, kB, KiB, MB or MiB, as in "64KiB"')
+    if count % 1:
+        raise ValueFault("is not a whole number of bytes", f'"{low}" to "{high}"')
+    if not _amount(low, _BYTES) <= count <= _amount(high, _BYTES):
+        raise ValueFault("is out of range", f'"{low}" to "{high}"')
+    return int(count)
+
+
+def size_text(count: int) -> str:
+    """A size as one writes it in the file; `size` reads it back."""
+    unit = next(unit for unit in ("MiB", "KiB", "B") if count % _BYTES[unit] == 0)
+    return f"{count // _BYTES[unit]}{unit}" if count else "0B"
+
+
+def _amount(value: object, units: Mapping[str, Decimal], usual: tuple[str, ...] = (), form: str = "") -> Decimal:
+    """A number with a unit, in the base unit."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 10**12:
+        value = str(value)
+    found = _AMOUNT.fullmatch(value) if isinstance(value, str) else None
+    if found and not found[2]:
+        raise ValueFault("has no unit", " or ".join(f'"{found[1]}{unit}"' for unit in usual))
+    if not found or found[2] not in units:
+        raise ValueFault("is not a number with a unit", form)
+    return Decimal(found[1]) * units[found[2]]
+
+
+def tcp_port(value: object) -> int:
+    """A TCP port to listen on."""
+    return integer(value, 1, 65535)
+
+
+def address(value: object) -> str:
+    """An IP address to listen on, in its shortest spelling. Names are refused: a gateway starts before DNS does."""
+    allowed = 'an address of this machine, or "::" for all of them (IPv4 too), or "0.0.0.0" for all of IPv4'
+    _typed(value, str, allowed)
+    try:
+        return str(ip_address(str(value)))
+    except ValueError as error:
+        raise ValueFault("is not an IPv4 or IPv6 address", allowed) from error
+
+
+def endpoint(value: object) -> Endpoint:
+    """Where to listen, from "address:port" or "[v6]:port"."""
+    if re.fullmatch("[0-9]{1,5}", str(value)):
+        raise ValueFault("has no address", f'"127.0.0.1:{value}" or "[::]:{value}"')
+    _typed(value, str, _AN_ENDPOINT)
+    host, colon, port = str(value).rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        found = str(ip_address(host[1:-1] if bracketed else host))
+    except ValueError as error:
+        raise ValueFault("is not an address with a port", _AN_ENDPOINT) from error
+    if (":" in found) is not bracketed:
+        right = f'"[{host}]:{port}"' if not bracketed else f'"{found}:{port}"'
+        raise ValueFault("IPv6 addresses stand in brackets, IPv4 addresses do not", right)
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ValueFault("the port is out of range", "1 to 65535")
+    return Endpoint(found, int(port))
+
+
+def listener(value: object) -> int | Endpoint:
+    """Where a service listens: a port alone, or "address:port"."""
+    if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,4}", value):
+        raise ValueFault("a port alone stands without quotes", value)
+    if isinstance(value, str):
+        return endpoint(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueFault(f"must be a port or an address with a port, not {kind(value)}", f"4001 or {_AN_ENDPOINT}")
+    return tcp_port(value)
+
+
+def network(value: object) -> Network:
+    """A network, or the network of one address."""
+    allowed = 'an address or a network, as in "192.168.0.0/16" or "fd00::/8"'
+    _typed(value, str, allowed)
+    try:
+        meant = ip_network(str(value), strict=False)
+    except ValueError as error:
+        raise ValueFault("is not a network", allowed) from error
+    alone = str(value).partition("/")[0]
+    if meant.network_address != ip_address(alone):
+        raise ValueFault("has bits set behind its prefix", f'"{meant}" for the network, "{alone}" for the one address')
+    mapped = getattr(meant.network_address, "ipv4_mapped", None)
+    if mapped is not None and meant.prefixlen >= 96:
+        # A client's address is compared as the IPv4 address that it is.
+        raise ValueFault("is an IPv4 network in IPv6 spelling", f'"{mapped}/{meant.prefixlen - 96}"')
+    return meant
