@@ -1,0 +1,221 @@
+"""`nportpy check`: every fault of a configuration file at once, or what it means."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import click
+
+from nportpy.config import DEFAULT_PATH, fault_lines, load
+from nportpy.config.toml import toml_text
+from nportpy.config.values import duration_text, size_text
+from nportpy.errors import ConfigError
+from nportpy.gateway import GatewaySettings, PortPlan
+from nportpy.line.port import PortSettings
+from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
+from nportpy.modes.base import Endpoint, Network, ServiceSettings, WhenFull
+from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.services.http import HttpSettings
+
+_Rings = tuple[tuple[Network, ...], ...]
+# Linux's default for net.ipv4.ip_unprivileged_port_start.
+_PRIVILEGED_BELOW = 1024
+_LABEL_WIDTH = 18
+
+
+@click.command()
+@click.option(
+    "-c", "--config", "path", default=DEFAULT_PATH, show_default=True, metavar="FILE", help="The configuration file."
+)
+@click.option("--schema", is_flag=True, help="Print the file's JSON schema, for editors, and check nothing.")
+def check(path: str, schema: bool) -> None:
+    """Check a configuration file and show what it means.
+
+    Each fault is one line on stderr: file:line: key = value: reason. Exit code 0, or 2 if there are faults.
+    Nothing is opened: a device that is not here now is a warning.
+    """
+    if schema:
+        from nportpy.config.editors import json_schema
+
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    try:
+        settings = load(path)
+    except ConfigError as error:
+        for line in fault_lines(error):
+            click.echo(line, err=True)
+        sys.exit(2)
+    for label, text in _picture(settings):
+        click.echo(f"{label:<{_LABEL_WIDTH}}{text}".rstrip())
+    for warning in warnings(settings):
+        click.echo(click.style("warning: ", fg="yellow") + warning)
+
+
+def _picture(settings: GatewaySettings) -> Iterator[tuple[str, str]]:
+    """Labels, indented, and what stands behind them."""
+    yield "gateway", settings.name
+    door = settings.door
+    yield "  connections", f"{door.max_connections} at once, {door.max_per_address} from one address"
+    yield "  stopping", f"up to {duration_text(settings.drain)} for what clients have sent"
+    yield "  log", f"{settings.log.level}, {settings.log.format}"
+    http = settings.http
+    yield "http", _listing(_endpoints(http)) if http else "off"
+    if http:
+        yield "  may connect", _who(_endpoints(http), http.allow)
+    for port in settings.ports:
+        yield f"port {port.name}", ""
+        yield from _port_picture(port)
+
+
+def _port_picture(port: PortPlan) -> Iterator[tuple[str, str]]:
+    device = port.port
+    flow = f"flow control {device.line.flow}"
+    yield "  device", device.device
+    yield "  line", f"{device.line.baudrate} {device.line.format}, {flow}"
+    yield "  RS-485", _rs485(device.rs485)
+    yield "  opening", ", ".join(_opening(device))
+    flush = "thrown away" if port.stream.flush_on_first else "kept"
+    yield "  first client", f"bytes from before {flush}"
+    yield "  last client", f"unsent bytes wait {duration_text(port.stream.linger)} for the line"
+    if port.trace:
+        yield "  trace", "all bytes are logged"
+    for name, service in _services(port):
+        yield f"  {name}", _listing(service.listen)
+        yield from _service_picture(service)
+    if not any(_services(port)):
+        yield "  no service", ""
+
+
+def _opening(device: PortSettings) -> Iterator[str]:
+    yield "exclusive" if device.exclusive else "shared"
+    yield "low latency" if device.low_latency else "normal latency"
+    yield f"DTR {device.dtr}"
+    yield f"RTS {device.rts}"
+    yield f"{device.on_close} them at closing"
+
+
+def _rs485(settings: Rs485Settings) -> str:
+    if settings.mode is Rs485Mode.KEEP:
+        return "as the device tree has it"
+    if settings.mode is Rs485Mode.OFF:
+        return "off"
+    parts = [
+        f"on, {duration_text(settings.delay_before)} before, {duration_text(settings.delay_after)} after sending",
+        f"RTS {'high' if settings.rts_on_send else 'low'} while sending",
+        "hears itself" * settings.rx_during_tx,
+        "bus terminated" * settings.termination,
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _service_picture(service: ServiceSettings) -> Iterator[tuple[str, str]]:
+    full = {
+        WhenFull.REFUSE: "one more is refused",
+        WhenFull.KICK_OLDEST: "one more takes the oldest one's place",
+        WhenFull.KICK_IDLE: f"one more takes the place of one idle for {duration_text(service.idle_after)}",
+    }[service.when_full]
+    yield "    may connect", _who(service.listen, service.allow)
+    yield "    clients", f"{service.max_clients} at once, {full}"
+    if isinstance(service, Rfc2217Settings):
+        yield "    control", str(service.control)
+        yield "    signature", toml_text(service.signature) if service.signature else "name, version and port"
+    yield "    takeover", "by a newcomer from a dead session's address" if service.takeover else "never"
+    yield "    alive check", _limit(service.alive_check)
+    yield "    inactivity", _limit(service.inactivity)
+    yield "    half close", f"until the line is silent for {duration_text(service.half_close)}"
+    yield "    device away", f"{service.when_down} clients"
+    yield "    allowance", f"{size_text(service.allowance)} for a slow client"
+
+
+def _limit(seconds: float) -> str:
+    return duration_text(seconds) if seconds else "off"
+
+
+def _listing(listen: tuple[Endpoint, ...]) -> str:
+    return ", ".join(map(str, listen))
+
+
+def _who(listen: tuple[Endpoint, ...], rings: _Rings) -> str:
+    if rings:
+        return ", ".join(map(str, _inside(rings))) or "nobody"
+    return "anyone on this machine" if _local(listen) else "anyone"
+
+
+def warnings(settings: GatewaySettings) -> list[str]:
+    """What is allowed and yet may not be meant."""
+    found = [warning for port in settings.ports for warning in _port_warnings(port)]
+    open_services = [
+        f"port.{port.name}.{name}"
+        for port in settings.ports
+        for name, service in _services(port)
+        if not service.allow and not _local(service.listen)
+    ]
+    if open_services:
+        found.append(f"no allow list: anyone who reaches this machine can use {', '.join(open_services)}")
+    if settings.http:
+        found += _http_warnings(_endpoints(settings.http), settings.http.allow)
+    return list(dict.fromkeys(found))
+
+
+def _port_warnings(port: PortPlan) -> Iterator[str]:
+    key = f"port.{port.name}"
+    device = port.port.device
+    if device.startswith("/") and not os.path.exists(device):
+        yield f"{key}: {device} is not here now"
+    if port.port.rs485.mode is Rs485Mode.ON and port.port.line.flow is Flow.RTSCTS:
+        yield f"{key}: RS-485 direction control and RTS/CTS flow control both want RTS"
+    if not any(_services(port)):
+        yield f"{key}: no service, so nobody can reach it"
+    for name, service in _services(port):
+        for endpoint in service.listen:
+            yield from _listener_warnings(f"{key}.{name}", endpoint, service.allow)
+
+
+def _http_warnings(listen: tuple[Endpoint, ...], rings: _Rings) -> Iterator[str]:
+    for endpoint in listen:
+        yield from _listener_warnings("http", endpoint, rings)
+        if not rings and not _local((endpoint,)):
+            yield f"http: {endpoint} shows anyone who reaches this machine who is connected"
+
+
+def _listener_warnings(key: str, endpoint: Endpoint, rings: _Rings) -> Iterator[str]:
+    if endpoint.port < _PRIVILEGED_BELOW:
+        yield f"{key}: port {endpoint.port} is below {_PRIVILEGED_BELOW} and takes a privilege (CAP_NET_BIND_SERVICE)"
+    inside = _inside(rings)
+    if rings and not inside:
+        yield f"{key}: the allow lists have no address in common, so nobody can connect"
+    elif rings and _unreachable(endpoint, inside):
+        yield f"{key}: {endpoint} is for this machine alone, but {endpoint.host} is not allowed to connect"
+
+
+def _unreachable(endpoint: Endpoint, inside: list[Network]) -> bool:
+    """Whether a loopback listener lets nobody in: who comes to it comes from its own address."""
+    host = ip_address(endpoint.host)
+    return host.is_loopback and not any(host in network for network in inside)
+
+
+def _services(port: PortPlan) -> Iterator[tuple[str, ServiceSettings]]:
+    """Each service under the name it has in the status: raw, raw2, rfc2217."""
+    for kind, services in (("raw", port.raw), ("rfc2217", port.rfc2217)):
+        for number, service in enumerate(services, 1):
+            yield kind if number == 1 else f"{kind}{number}", service
+
+
+def _endpoints(http: HttpSettings) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint(*pair) for pair in http.listen)
+
+
+def _local(listen: tuple[Endpoint, ...]) -> bool:
+    """Whether only this machine can connect."""
+    return all(ip_address(endpoint.host).is_loopback for endpoint in listen)
+
+
+def _inside(rings: _Rings) -> list[Network]:
+    """The networks that lie in every ring. Two networks overlap only if one contains the other."""
+    inside = list(rings[0]) if rings else []
+    for ring in rings[1:]:
+        pairs = [(one, other) for one in inside for other in ring if one.overlaps(other)]
+        inside = list(dict.fromkeys(max(pair, key=lambda network: network.prefixlen) for pair in pairs))
+    return inside
