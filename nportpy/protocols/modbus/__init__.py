@@ -1,0 +1,1 @@
+"""Modbus: the protocol data unit, and the frames that carry it."""
