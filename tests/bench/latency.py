@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.bench.clients import exchange, negotiate
 from tests.bench.gateways import Running
-from tests.bench.processes import FarEnd
+from tests.bench.processes import FarEnd, cpu_seconds
 from tests.bench.report import Bench, Figure, Goal, Scale
 from tests.bench.stats import percentile
 
@@ -15,8 +15,12 @@ _WARM_UP = 500
 def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
     descriptor = gateway.connect(0)
     exchange(descriptor, _WARM_UP)
+    pids = gateway.pids()
+    before = cpu_seconds(pids)
     took = exchange(descriptor, scale.exchanges)
     figures = {"rtt_p50": percentile(took, 0.5), "rtt_p99": percentile(took, 0.99)}
+    if pids:
+        figures["rtt_cpu"] = (cpu_seconds(pids) - before) / scale.exchanges * 1e6
     if gateway.serves("rfc2217"):
         descriptor = gateway.connect(1, "rfc2217")
         negotiate(descriptor)
@@ -31,6 +35,7 @@ LATENCY = Bench(
     figures=(
         Figure("rtt_p50", "8-byte round trip, p50", "us"),
         Figure("rtt_p99", "8-byte round trip, p99", "us"),
+        Figure("rtt_cpu", "8-byte round trip, gateway's processor", "us"),
         Figure("rtt2217_p50", "the same in RFC 2217, p50", "us"),
         Figure("rtt2217_p99", "the same in RFC 2217, p99", "us"),
     ),
