@@ -4,6 +4,8 @@ There are to be three ways to hold it (docs/design.md): stream, transaction and 
 here; bytes from the device go to `_hear`, the discipline that has the wire, and what is sent goes through `put`.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,13 +46,15 @@ class Line:
         self.sent = 0
         self.purged = 0
         self._configured = settings
+        self._linger = stream.linger
         self._wish = settings.line
         self._levels: dict[str, bool] = {}  # DTR and RTS as clients set them
         self._break = False
         self._port: Port | None = None
         self._reading_held = False
         self._hear: Callable[[bytes], None] = self.stream.deliver
-        self._write: Callable[[bytes], None] = self._discard
+        self._write: Callable[[bytes], None] = self._keep
+        self._kept = bytearray()  # for the line, from clients that hold on while it is down
         self._traced = False
         self._uart = _ZERO  # errors up to the last loss
         self._uart_base = _ZERO  # the driver's counts at opening
@@ -93,7 +97,7 @@ class Line:
     # The stream calls these.
 
     def put(self, data: bytes) -> None:
-        """Send `data`. While the line is down it is thrown away and counted: whoever can wait, waits above."""
+        """Send `data`. While the line is down it is kept; what comes then is little, as clients are told to wait."""
         self.sent += len(data)
         self._write(data)
 
@@ -179,10 +183,17 @@ class Line:
         """Throw away what came and was not read, or what was written and has not left."""
         if self._port is not None:
             self.purged += self._port.purge(received=received, unsent=unsent)
+        elif unsent:
+            self.purged += len(self._kept)
+            self._kept.clear()
 
     def unsent(self) -> int:
         """Bytes that wait to be sent."""
-        return self._port.unsent() if self._port is not None else 0
+        return self._port.unsent() if self._port is not None else len(self._kept)
+
+    def time_to_send(self) -> float:
+        """Seconds after which it is worth looking again whether all is sent; between 1 and 50 ms."""
+        return min(max(self.unsent() * self.settings.character_time, 0.001), 0.05)
 
     def all_sent(self) -> bool:
         """Whether everything written has left the UART."""
@@ -210,9 +221,19 @@ class Line:
         self._controllers.remove(client)
         if not self._controllers:
             self.set_break(False)
-            self.configure(self._configured.line)
+            self._restore(asyncio.get_running_loop().time() + self._linger)
         elif first:
             self.stream.changed(Change.CONTROLLER, client)
+
+    def _restore(self, deadline: float) -> None:
+        """Put the configured settings back once the last client's bytes have left at its own."""
+        loop = asyncio.get_running_loop()
+        if self._controllers or self.settings == self._configured.line:
+            return
+        if self.all_sent() or loop.time() >= deadline:
+            self.configure(self._configured.line)
+        else:
+            loop.call_later(self.time_to_send(), self._restore, deadline)
 
     def controls(self, client: StreamClient) -> bool:
         """Whether the client came first of those who would control the line."""
@@ -280,6 +301,9 @@ class Line:
         if self._reading_held:
             port.pause_reading()
         self._choose_write()
+        if self._kept:
+            kept, self._kept = bytes(self._kept), bytearray()
+            self.put(kept)
         log.info(
             "line up",
             extra={
@@ -298,13 +322,15 @@ class Line:
         self.stream.wire_down()
 
     def _closing(self, port: Port) -> None:
-        self.set_break(False)
-        self.purged += port.unsent()
+        if self._break:
+            with contextlib.suppress(LineDown):
+                port.set_break(False)
         self._forget_port()
 
     def _forget_port(self) -> None:
         port = self._port
         if port is not None:
+            self.purged += port.unsent()
             self._uart = self.counters()
             self._port = None
             self._choose_write()
@@ -312,13 +338,13 @@ class Line:
 
     def _choose_write(self) -> None:
         if self._port is None:
-            self._write = self._discard
+            self._write = self._keep
         else:
             self._write = self._write_traced if self._traced else self._port.write
 
-    def _discard(self, data: bytes) -> None:
+    def _keep(self, data: bytes) -> None:
         self.sent -= len(data)
-        self.purged += len(data)
+        self._kept += data
 
     def _hear_traced(self, data: bytes) -> None:
         trace_log.info("received", extra={"port": self.name, "hex": data.hex(" ")})

@@ -93,7 +93,10 @@ class Port(Protocol):
         """Undo `pause_reading`."""
 
     def unsent(self) -> int:
-        """Bytes that have been written and have not yet left: our buffer and the kernel's, not the UART's."""
+        """Bytes that have been written and have not yet left: our buffer and the kernel's, not the UART's.
+
+        Of a port that is lost or closed: those that never left.
+        """
 
     def sent(self) -> bool:
         """Whether every byte written has left the UART, as far as the driver can tell."""

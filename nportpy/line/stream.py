@@ -65,6 +65,10 @@ class StreamClient(Protocol):
 class Wire(Protocol):
     """What the stream needs from the line that owns the wire."""
 
+    @property
+    def up(self) -> bool:
+        """Whether the device is there."""
+
     def put(self, data: bytes) -> None:
         """Send `data`."""
 
@@ -123,8 +127,11 @@ class Stream:
             self._told_to_stop.remove(client)
         self._weigh()
         if not self.clients and self._wire.unsent():
-            loop = asyncio.get_running_loop()
-            self._linger = loop.call_later(self._settings.linger, self._linger_over)
+            if self._wire.up:
+                loop = asyncio.get_running_loop()
+                self._linger = loop.call_later(self._settings.linger, self._linger_over)
+            else:
+                self._wire.purge_unsent()
 
     def deliver(self, data: bytes) -> None:
         """Bytes from the line, for everybody."""

@@ -336,6 +336,7 @@ class TtyPort(Port):
         self._path = settings.device
         self._receiver = receiver
         self._open = True
+        self._abandoned = 0
         self._has_lsr = _try(self._fd, ioctls.transmitter_empty) is not None
         self._transport = _Transport(loop, self, device)
         self._hangup: select.epoll | None = None
@@ -390,12 +391,12 @@ class TtyPort(Port):
 
     def unsent(self) -> int:
         if not self._open:
-            return 0
+            return self._abandoned
         ours = self._transport.get_write_buffer_size() + (self._gate.waiting if self._gate else 0)
         return int(ours + (_try(self._fd, ioctls.output_queue) or 0))
 
     def sent(self) -> bool:
-        if self.unsent():
+        if self._open and self.unsent():
             return False
         return not (self._open and self._has_lsr) or _try(self._fd, ioctls.transmitter_empty) is not False
 
@@ -486,6 +487,7 @@ class TtyPort(Port):
 
     def _leave_loop(self) -> None:
         if self._open:
+            self._abandoned = self.unsent()
             self._open = False
             self._forget_hangup()
             if self._gate is not None:

@@ -158,7 +158,6 @@ class UrlPort(Port):
         self._may_read.set()
         with self._work:
             self._waiting.clear()
-            self._size = 0
             self._work.notify_all()
 
     def write(self, data: bytes) -> None:
@@ -182,7 +181,7 @@ class UrlPort(Port):
         return self._size
 
     def sent(self) -> bool:
-        return self._size == 0
+        return not self._open or self._size == 0
 
     async def drain(self) -> None:
         while self._open and not self.sent():  # noqa: ASYNC110 - the threads have no event for this

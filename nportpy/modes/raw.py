@@ -1,10 +1,25 @@
-"""Raw TCP server: the line's bytes and nothing else."""
+"""Raw TCP server: the line's bytes and nothing else, no banner and no word when something fails."""
 
 from dataclasses import dataclass
 
 from nportpy.modes.base import ServiceSettings
+from nportpy.modes.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawSettings(ServiceSettings):
     """A raw TCP listener."""
+
+
+class RawSession(Session):
+    """A raw TCP client."""
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        self.stream.write(self, data)
+
+    def line_data(self, data: bytes) -> None:
+        self.sent += len(data)
+        self.transport.write(data)
+        if self._held:
+            self.weigh(self.waiting())

@@ -1,0 +1,52 @@
+"""The door: who may connect to any service, and how many at once."""
+
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from nportpy.modes.base import DoorSettings, Network
+
+Address = IPv4Address | IPv6Address
+
+
+def address_of(host: str) -> Address:
+    """A peer's address as one compares it: no zone, and IPv4 seen through a dual-stack socket as IPv4."""
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address if mapped is None else mapped
+
+
+def allowed(address: Address, rings: Iterable[Iterable[Network]]) -> bool:
+    """Whether an address is in one network of every ring."""
+    return all(any(address in network for network in ring) for ring in rings)
+
+
+class Door:
+    """Counts the connections of all services together."""
+
+    def __init__(self, settings: DoorSettings) -> None:
+        """Nobody is inside yet."""
+        self._settings = settings
+        self._inside: Counter[Address] = Counter()
+        self._total = 0
+
+    def configure(self, settings: DoorSettings) -> None:
+        """Other limits from now on; who is inside stays."""
+        self._settings = settings
+
+    def enter(self, address: Address) -> bool:
+        """Count a connection in; False if a limit forbids it."""
+        if self._total >= self._settings.max_connections or self._inside[address] >= self._settings.max_per_address:
+            if not self._inside[address]:
+                del self._inside[address]
+            return False
+        self._total += 1
+        self._inside[address] += 1
+        return True
+
+    def leave(self, address: Address) -> None:
+        """Count it out."""
+        self._total -= 1
+        self._inside[address] -= 1
+        if not self._inside[address]:
+            del self._inside[address]

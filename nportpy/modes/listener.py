@@ -1,0 +1,259 @@
+"""One service of one port: its sockets, who gets in, and the sessions inside."""
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from nportpy.line.arbiter import Line
+from nportpy.modes import tcp
+from nportpy.modes.base import Endpoint, ServiceSettings, WhenDown, WhenFull
+from nportpy.modes.door import Address, Door, address_of, allowed
+from nportpy.modes.session import End, Session, Stop
+from nportpy.status import ServiceStatus
+from nportpy.throttle import Throttle
+
+_ACCEPT_PAUSE = 1.0  # after running out of descriptors
+_ACCEPTS_PER_WAKE_UP = 64
+_SIGN_OF_LIFE = 3.0  # what a session has to answer when its address comes again
+
+SessionMaker = Callable[[Line, ServiceSettings, Endpoint, Address], Session]
+
+log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Accepts clients for one service until it is told to stop; its sockets stay the caller's."""
+
+    def __init__(
+        self,
+        line: Line,
+        service: str,
+        settings: ServiceSettings,
+        make_session: SessionMaker,
+        door: Door,
+        throttle: Throttle,
+    ) -> None:
+        """`service` is the name in metrics and logs: raw, rfc2217, raw2."""
+        self.line = line
+        self.service = service
+        self.settings = settings
+        self.sessions: list[Session] = []
+        self.results: Counter[str] = Counter()
+        self.dropped = 0
+        self._make_session = make_session
+        self._door = door
+        self._throttle = throttle
+        self._addresses: tuple[str, ...] = ()
+        self._stopping = asyncio.Event()
+        self._probing: set[Session] = set()
+        self._entering = 0  # connections between the door and their session
+
+    async def run(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve until `stop`, and until the last session has ended."""
+        loop = asyncio.get_running_loop()
+        self._addresses = tuple(str(tcp.local_endpoint(sock)) for sock in sockets)
+        async with asyncio.TaskGroup() as tasks:
+            for sock in sockets:
+                loop.add_reader(sock.fileno(), self._accept, sock, tasks)
+            try:
+                await self._stopping.wait()
+            finally:
+                for sock in sockets:
+                    loop.remove_reader(sock.fileno())
+                for session in tuple(self.sessions):
+                    session.finish(End.SHUTDOWN)
+
+    def hush(self) -> None:
+        """Take nothing more from the clients; what they have sent goes on to the line."""
+        for session in tuple(self.sessions):
+            session.stop(Stop.ENDING)
+
+    def stop(self) -> None:
+        """Accept nobody from now on and end the sessions; `run` returns when they have ended."""
+        self._stopping.set()
+
+    def status(self) -> ServiceStatus:
+        """A snapshot."""
+        return ServiceStatus(
+            port=self.line.name,
+            service=self.service,
+            listen=self._addresses,
+            clients=tuple(session.status() for session in self.sessions),
+            results=dict(self.results),
+            dropped=self.dropped,
+        )
+
+    def _accept(self, listening: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        for _ in range(_ACCEPTS_PER_WAKE_UP):
+            try:
+                sock, name = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._rest(listening, tasks, error)
+                return
+            peer, address = Endpoint(name[0], name[1]), address_of(name[0])
+            refusal = self._refusal(address)
+            if refusal:
+                self._refuse(sock, address, refusal)
+            else:
+                tasks.create_task(self._serve(sock, peer, address), name=f"{self.line.name} {self.service} {peer}")
+
+    def _rest(self, listening: socket.socket, tasks: asyncio.TaskGroup, error: OSError) -> None:
+        """Out of descriptors or memory: the listener outlives it, and does not spin meanwhile."""
+        loop = asyncio.get_running_loop()
+        if self._throttle.allow(("accept", self.service), loop.time()) is not None:
+            log.error("cannot accept", extra=self._extra() | {"reason": error.strerror})
+        loop.remove_reader(listening.fileno())
+
+        def again() -> None:
+            if not self._stopping.is_set():
+                loop.add_reader(listening.fileno(), self._accept, listening, tasks)
+
+        loop.call_later(_ACCEPT_PAUSE, again)
+
+    def _refusal(self, address: Address) -> str:
+        if not allowed(address, self.settings.allow):
+            return "refused_allow"
+        if not self.line.up and self.settings.when_down is WhenDown.CLOSE:
+            return "refused_down"
+        if not self._door.enter(address):
+            return "refused_limit"
+        return ""
+
+    def _refuse(self, sock: socket.socket, address: Address, result: str) -> None:
+        sock.close()
+        self.results[result] += 1
+        more = self._throttle.allow(address, asyncio.get_running_loop().time())
+        if more is not None:
+            extra = self._extra() | {"client": str(address), "result": result}
+            log.warning("client refused", extra=extra | ({"more": more} if more else {}))
+
+    async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
+        """One connection from the door to its end."""
+        try:
+            session = await self._let_in(sock, peer, address)
+            if session is None:
+                return
+            self.sessions.append(session)
+            self.results["accepted"] += 1
+            log.info("client connected", extra=self._extra() | {"client": str(peer)})
+            try:
+                if self._stopping.is_set():
+                    session.finish(End.SHUTDOWN)
+                await session.ended
+            finally:
+                if not session.ended.done():
+                    session.finish(End.SHUTDOWN, at_once=True)
+                self.sessions.remove(session)
+                self._account(session, peer)
+        finally:
+            self._door.leave(address)
+
+    async def _let_in(self, sock: socket.socket, peer: Endpoint, address: Address) -> Session | None:
+        """A session on the socket, or None: refused, or gone before it was there."""
+        self._entering += 1
+        try:
+            if not await self._make_room(address):
+                self._refuse(sock, address, "refused_full")
+                return None
+            session = self._make_session(self.line, self.settings, peer, address)
+            tcp.set_up(sock, self.settings.alive_check)
+            await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
+        except OSError as error:
+            sock.close()
+            self.results[End.ERROR] += 1
+            log.debug("connection failed", extra=self._extra() | {"client": str(peer), "reason": str(error)})
+            return None
+        else:
+            return session
+        finally:
+            self._entering -= 1
+
+    def _account(self, session: Session, peer: Endpoint) -> None:
+        end = session.end or End.ERROR
+        self.results[end] += 1
+        self.dropped += session.dropped
+        seconds = round(max(0.0, asyncio.get_running_loop().time() - session.started), 1)
+        facts = {"client": str(peer), "result": str(end), "seconds": seconds, "received": session.received}
+        log.info("client gone", extra=self._extra() | facts | {"sent": session.sent})
+
+    @property
+    def _full(self) -> bool:
+        return len(self.sessions) + self._entering > self.settings.max_clients  # the newcomer is one of those entering
+
+    async def _make_room(self, address: Address) -> bool:
+        """Find a place for one more; False if the rules leave none."""
+        probed = not self.settings.takeover
+        while self._full:
+            # Who has said that it will send no more gives way to anybody.
+            victim = next((session for session in self.sessions if session.half_closed), None)
+            end = End.CLOSED
+            if victim is None and not probed:
+                probed, end = True, End.TAKEN_OVER
+                victim = await self._dead_session(address)
+                if victim is None:
+                    continue
+            if victim is None:
+                victim, end = self._by_policy(), End.KICKED
+            if victim is None:
+                return False
+            victim.finish(end, at_once=True)
+            await victim.ended
+            await asyncio.sleep(0)  # lets its task take it off the list
+        return True
+
+    def _by_policy(self) -> Session | None:
+        match self.settings.when_full:
+            case WhenFull.REFUSE:
+                return None
+            case WhenFull.KICK_OLDEST:
+                return self.sessions[0] if self.sessions else None
+            case WhenFull.KICK_IDLE if not self.sessions:
+                return None
+            case WhenFull.KICK_IDLE:
+                idle, session = max(((_idle(session), session) for session in self.sessions), key=lambda pair: pair[0])
+                return session if idle >= self.settings.idle_after else None
+
+    async def _dead_session(self, address: Address) -> Session | None:
+        """A session of the same address that does not answer a probe.
+
+        A machine that was switched off and came back answers the probe of its old connection with a reset, one
+        that is gone does not answer; a living program on the same machine does, and keeps its place.
+        """
+        suspects = [session for session in self.sessions if session.address == address and session not in self._probing]
+        if not suspects:
+            return None
+        self._probing.update(suspects)
+        try:
+            for session in suspects:
+                tcp.probe_now(session.transport.get_extra_info("socket"))
+            await asyncio.wait([session.ended for session in suspects], timeout=_SIGN_OF_LIFE)
+        finally:
+            self._probing.difference_update(suspects)
+        dead = None
+        for session in suspects:
+            if session.ended.done():
+                continue
+            sock = session.transport.get_extra_info("socket")
+            silence = tcp.peer_silence(sock)
+            if silence is None or silence.ack >= _SIGN_OF_LIFE:
+                dead = dead or session
+            tcp.set_up(sock, self.settings.alive_check)
+        return dead
+
+    def _extra(self) -> dict[str, object]:
+        return {"port": self.line.name, "service": self.service}
+
+
+def _same(session: Session) -> Session:
+    return session
+
+
+def _idle(session: Session) -> float:
+    """Seconds since the client last sent something."""
+    silence = tcp.peer_silence(session.transport.get_extra_info("socket"))
+    return float("inf") if silence is None else silence.data

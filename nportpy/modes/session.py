@@ -1,0 +1,271 @@
+"""One connection of a stream mode: its way in and out, its back-pressure and its end."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from enum import Enum, StrEnum, auto
+from typing import cast
+
+from nportpy.line.arbiter import Line
+from nportpy.line.stream import Change
+from nportpy.linesettings import ModemLines, UartCounters
+from nportpy.modes.base import Endpoint, ServiceSettings, WhenDown
+from nportpy.modes.door import Address
+from nportpy.status import ClientStatus
+
+HIGH_WATER = 64 * 1024
+LOW_WATER = 16 * 1024
+CLOSING_TIME = 5.0  # how long a client may take to fetch what is left for it when we end the connection
+
+log = logging.getLogger(__name__)
+
+
+class End(StrEnum):
+    """How a connection ended."""
+
+    CLOSED = "closed"  # by the client
+    KICKED = "kicked"  # for another client
+    TAKEN_OVER = "taken_over"  # dead, and its address came again
+    INACTIVE = "inactive"
+    SLOW = "slow"
+    LINE_DOWN = "line_down"
+    ERROR = "error"
+    SHUTDOWN = "shutdown"
+
+
+class Stop(Enum):
+    """Why we do not read from a client for now."""
+
+    LINE_FULL = auto()
+    LINE_DOWN = auto()
+    BUSY = auto()  # a control is waiting for its turn in the stream
+    ENDING = auto()
+
+
+class Silence:
+    """Calls once when `look` has shown the same for `limit` seconds, to an eighth of it. No cost per byte."""
+
+    def __init__(self, limit: float, look: Callable[[], tuple[int, ...]], call: Callable[[], None]) -> None:
+        """Starts at once."""
+        self._step = limit / 8
+        self._look = look
+        self._call = call
+        self._seen = look()
+        self._quiet = 0
+        self._arm()
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._step, self._tick)
+
+    def cancel(self) -> None:
+        """Never mind."""
+        self._timer.cancel()
+
+    def _tick(self) -> None:
+        seen = self._look()
+        self._quiet = self._quiet + 1 if seen == self._seen else 0
+        self._seen = seen
+        if self._quiet >= 8:
+            self._call()
+        else:
+            self._arm()
+
+
+class Session(asyncio.Protocol):
+    """A client of a line. What its bytes look like on the network is for a subclass to say.
+
+    Attributes:
+        peer: the client's address and port.
+        address: its address, for comparing.
+        ended: done when the connection is gone.
+        end: how it ended, once that is known.
+        received: bytes for the line from this client.
+        sent: bytes of the line to this client.
+        dropped: bytes that waited for it when it was dropped as too slow.
+        half_closed: it has said that it will send no more.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, line: Line, settings: ServiceSettings, peer: Endpoint, address: Address) -> None:
+        """`connection_made` brings the rest."""
+        self.peer = peer
+        self.address = address
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.end: End | None = None
+        self.since = time.time()
+        self.started = asyncio.get_running_loop().time()
+        self.received = 0
+        self.sent = 0
+        self.dropped = 0
+        self.half_closed = False
+        self.line = line
+        self.stream = line.stream
+        self.settings = settings
+        self._held = False
+        self._joined = False
+        self._stops: set[Stop] = set()
+        self._silences: list[Silence] = []
+        self._closing: asyncio.TimerHandle | None = None
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        self._joined = True
+        if not self.line.up:
+            self.stop(Stop.LINE_DOWN)
+        self.stream.join(self)
+        if self.settings.inactivity:
+            self._watch_silence(self.settings.inactivity, self._line_counts, End.INACTIVE)
+        self.opened()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.end is None:
+            self.end = End.CLOSED if exc is None else End.ERROR
+        self._leave()
+        if self._closing is not None:
+            self._closing.cancel()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def eof_received(self) -> bool:
+        """The client sends no more, but may still listen (half-close)."""
+        if not self.settings.half_close or self.end is not None:
+            return False
+        self.half_closed = True
+        self._watch_silence(self.settings.half_close, self._half_closed_counts, End.CLOSED)
+        return True
+
+    def pause_writing(self) -> None:
+        self._held = True
+        self.stream.hold(self)
+        self.weigh(self.waiting())
+
+    def resume_writing(self) -> None:
+        self._held = False
+        if self._joined and not self.suspended:
+            self.stream.release(self)
+
+    # What a subclass adds.
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the client asked us to send nothing for now."""
+        return False
+
+    def opened(self) -> None:
+        """The connection is there: what the protocol says first."""
+
+    def left(self) -> None:
+        """The line is given up: what the protocol must let go of."""
+
+    def controls(self) -> bool:
+        """Whether this client may change the line's settings."""
+        return False
+
+    def accepted(self) -> int:
+        """How much of what the client sent has been taken in and is not yet on its way to the line."""
+        return 0
+
+    def waiting(self) -> int:
+        """Bytes that wait for this client."""
+        return 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
+
+    # What the stream calls.
+
+    def line_data(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def line_full(self) -> None:
+        self.stop(Stop.LINE_FULL)
+
+    def line_ready(self) -> None:
+        self.go(Stop.LINE_FULL)
+
+    def line_up(self) -> None:
+        self.go(Stop.LINE_DOWN)
+
+    def line_down(self) -> None:
+        if self.settings.when_down is WhenDown.CLOSE:
+            self.finish(End.LINE_DOWN)
+        else:
+            self.stop(Stop.LINE_DOWN)
+
+    def line_changed(self, change: Change) -> None:
+        """Raw bytes have no way to tell it."""
+
+    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
+        """Nor this."""
+
+    # Back-pressure.
+
+    def stop(self, why: Stop) -> None:
+        """Do not read from the client for now."""
+        if not self._stops and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._stops.add(why)
+
+    def go(self, why: Stop) -> None:
+        """Read again, if nothing else forbids it."""
+        if why in self._stops:
+            self._stops.discard(why)
+            if not self._stops and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def weigh(self, waiting: int) -> None:
+        """Drop a client that holds more than its allowance while others listen."""
+        if waiting > self.settings.allowance and not self.stream.alone and self.end is None:
+            self.dropped = waiting
+            self.finish(End.SLOW, at_once=True)
+
+    @property
+    def held(self) -> bool:
+        """Whether the client does not keep up."""
+        return self._held
+
+    # The end.
+
+    def finish(self, end: End, *, at_once: bool = False) -> None:
+        """End the connection; the client may fetch what was sent to it, unless `at_once`."""
+        if self.end is None:
+            self.end = end
+        self._leave()
+        if at_once:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.transport.close()
+            self._closing = asyncio.get_running_loop().call_later(CLOSING_TIME, self.transport.abort)
+
+    def _leave(self) -> None:
+        if self._joined:
+            self._joined = False
+            for silence in self._silences:
+                silence.cancel()
+            self.left()
+            self.stream.leave(self)
+
+    def _watch_silence(self, limit: float, look: Callable[[], tuple[int, ...]], end: End) -> None:
+        self._silences.append(Silence(limit, look, lambda: self.finish(end)))
+
+    def _line_counts(self) -> tuple[int, ...]:
+        return (self.line.received, self.line.sent)
+
+    def _half_closed_counts(self) -> tuple[int, ...]:
+        return (self.line.received, self.line.sent, self.line.unsent(), self.waiting(), self.accepted())
+
+    def status(self) -> ClientStatus:
+        """A snapshot."""
+        state = "suspended" if self.suspended else "stalled" if self._held else "open"
+        return ClientStatus(
+            address=self.peer.host,
+            port=self.peer.port,
+            since=self.since,
+            state="half-closed" if self.half_closed and state == "open" else state,
+            received=self.received,
+            sent=self.sent,
+            waiting=self.waiting(),
+            controls=self.controls(),
+        )
