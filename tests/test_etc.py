@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.exposition import generate_latest
 
+from nportpy.config import parse
 from nportpy.linesettings import LineSettings, UartCounters
 from nportpy.services.metrics import registry
 from nportpy.status import GatewayStatus, LineStatus, ServiceStatus
@@ -123,3 +124,16 @@ def test_the_changelog_has_the_version() -> None:
     from nportpy import __version__
 
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_readme_shows_files_that_are_right() -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        parse(block, "README.md")
+
+
+def test_the_documents_link_to_what_is_there() -> None:
+    for document in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
+            assert target.startswith("https://") or (ROOT / target).exists(), target
