@@ -23,7 +23,8 @@ ENV PATH=/opt/nportpy/bin:$PATH PYTHONUNBUFFERED=1
 # has another number: docker run --group-add NUMBER.
 USER 10001:20
 EXPOSE 4001-4008 5001-5008 9550
-# /healthz answers while the process is well, whatever becomes of the devices.
+# /healthz answers while the process is well, whatever becomes of the devices. It is asked on 127.0.0.1:9550, the
+# default: [http] has to listen there, and 127.0.0.1 has to be in every `allow` that holds for it.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9550/healthz', timeout=4)"]
 ENTRYPOINT ["nportpy"]
