@@ -19,8 +19,6 @@ from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
 # One file for each group of rows; a new group is added here.
 BENCHES = (LATENCY, FROM_LINE, BOTH_WAYS, SATURATED, IDLE, STARTUP)
-# Rounds of a measurement that takes long.
-LONG_ROUNDS = 2
 
 
 def measure(bench: Bench, subject: Subject, scale: Scale, results: Results) -> None:
@@ -48,7 +46,7 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
     """Every measurement, the programs in turn, round by round."""
     results = Results({subject.name: subject.version() for subject in subjects}, machine())
     for bench in benches:
-        for _ in range(min(rounds, LONG_ROUNDS) if bench.long else rounds):
+        for _ in range(max(1, round(rounds * bench.weight))):
             for subject in subjects:
                 failed = results.failure(subject.name, bench.figures[0].key)
                 if results.versions[subject.name] and not failed and (subject.process_rows or not bench.process_rows):
@@ -58,7 +56,11 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
 
 @click.command(help=__doc__)
 @click.option("--quick", is_flag=True, help="A taste: fewer bytes and seconds, two rounds.")
-@click.option("--rounds", type=click.IntRange(1, 50), help="Rounds over the programs (long measurements: two at most).")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 50),
+    help="Rounds over the programs; twice as many for round trips, fewer for what takes long.",
+)
 @click.option("--only", type=click.Choice([b.name for b in BENCHES]), multiple=True, help="Only these measurements.")
 @click.option("--subject", type=click.Choice([s.name for s in SUBJECTS]), multiple=True, help="Only these programs.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every sample here.")

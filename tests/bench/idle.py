@@ -39,5 +39,5 @@ IDLE = Bench(
     far_ends=lambda scale: [["echo"]] * scale.lines,
     measure=_measure,
     process_rows=True,
-    long=True,
+    weight=0.4,
 )

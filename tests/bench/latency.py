@@ -47,4 +47,5 @@ LATENCY = Bench(
     ),
     far_ends=lambda _: [["echo"], ["echo"]],
     measure=_measure,
+    weight=2.0,
 )

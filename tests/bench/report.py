@@ -50,7 +50,7 @@ class Goal:
 class Scale:
     """How much a run does: everything, or a taste of it."""
 
-    exchanges: int = 10_000
+    exchanges: int = 5_000
     bulk: int = 32_000_000
     echoed: int = 20_000_000
     lines: int = 16
@@ -72,7 +72,7 @@ class Bench:
         far_ends: the far ends that it needs.
         measure: the measurement, on a gateway that has just been started at the given time.
         process_rows: whether its rows are about a process, of which the bare pseudo-terminal has none.
-        long: whether it takes so long that few rounds must do.
+        weight: its share of the rounds: more for figures that vary much, less for those that take long.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Bench:
     far_ends: Callable[[Scale], Sequence[Sequence[object]]]
     measure: Callable[[Running, Sequence[FarEnd], Scale, float], Mapping[str, float]]
     process_rows: bool = False
-    long: bool = False
+    weight: float = 1.0
 
 
 @dataclass(slots=True)

@@ -103,5 +103,5 @@ SATURATED = Bench(
     ],
     measure=_measure,
     process_rows=True,
-    long=True,
+    weight=0.4,
 )
