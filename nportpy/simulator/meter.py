@@ -9,7 +9,8 @@ Its readings are big-endian IEEE 754 floats in two registers each, the high word
     41057    1056          current of phase C, A
 
 They lie in a block of 128 registers from 41001 on; the registers between them read as zero here. Holding and input
-registers are the same. Everything outside the block is refused, and so is writing.
+registers are the same. Everything outside the block is refused, and so is writing. It measures once a second, as
+meters do.
 """
 
 import math
@@ -34,6 +35,8 @@ ENERGY = 1000
 
 CURRENTS = (1052, 1054, 1056)
 """PDU addresses of the currents of phases A, B and C, in ampere."""
+
+READS = frozenset(FunctionCode)
 
 BLOCK_START = 1000
 BLOCK_SIZE = 128
@@ -90,6 +93,8 @@ class Meter:
         self._delay = delay
         self._eager = eager
         self._heard = bytearray()
+        self._measured: int | None = None  # the second since the start at which it filled the block
+        self._block = bytearray(2 * BLOCK_SIZE)
 
     def feed(self, data: bytes, now: float) -> Sequence[Answer]:
         """Keep what might be a request; what is longer than any frame is kept just long enough to be refused."""
@@ -103,8 +108,8 @@ class Meter:
         return answers
 
     def readings(self, now: float) -> dict[int, float]:
-        """The readings by PDU address."""
-        elapsed = max(now - self._started, 0.0)
+        """What there is to measure, by PDU address."""
+        elapsed = now - self._started
         watt_seconds = VOLTAGE * POWER_FACTOR * sum(load.charge(elapsed) for load in LOADS)
         currents = (load.current(elapsed) for load in LOADS)
         return {ENERGY: self._energy + watt_seconds / 3.6e6, **dict(zip(CURRENTS, currents, strict=True))}
@@ -121,7 +126,7 @@ class Meter:
 
     def _reply(self, pdu: bytes, now: float) -> Registers | Refusal:
         """The checks of MODBUS Application Protocol V1.1b3, 6.3, in its order."""
-        if pdu[0] not in set(FunctionCode):
+        if pdu[0] not in READS:
             return Refusal(pdu[0], ExceptionCode.ILLEGAL_FUNCTION)
         try:
             request = ReadRegisters.parse(pdu)
@@ -132,7 +137,12 @@ class Meter:
         first = request.address - BLOCK_START
         if first < 0 or first + request.count > BLOCK_SIZE:
             return Refusal(pdu[0], ExceptionCode.ILLEGAL_DATA_ADDRESS)
-        block = bytearray(2 * BLOCK_SIZE)
-        for address, value in self.readings(now).items():
-            struct.pack_into(">f", block, 2 * (address - BLOCK_START), value)
-        return Registers(request.function, bytes(block[2 * first : 2 * (first + request.count)]))
+        self._measure(now)
+        return Registers(request.function, bytes(self._block[2 * first : 2 * (first + request.count)]))
+
+    def _measure(self, now: float) -> None:
+        second = int(now - self._started)
+        if second != self._measured:
+            self._measured = second
+            for address, value in self.readings(self._started + second).items():
+                struct.pack_into(">f", self._block, 2 * (address - BLOCK_START), value)

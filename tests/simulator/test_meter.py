@@ -125,3 +125,10 @@ def test_energy_never_falls() -> None:
     meter = Meter()
     energies = [meter.readings(float(second))[ENERGY] for second in range(1000)]
     assert energies == sorted(set(energies))
+
+
+def test_it_measures_once_a_second() -> None:
+    meter = Meter(started=1000.25)
+    first = ask(meter, READ_ENERGY, 1001.25)
+    assert ask(meter, READ_ENERGY, 1002.24) == first
+    assert ask(meter, READ_ENERGY, 1002.26) != first
