@@ -26,7 +26,7 @@ from serial_asyncio import SerialTransport
 from nportpy.errors import LineBusy, LineDown, LineUnsupported
 from nportpy.line import ioctls
 from nportpy.line.dsrdtr import DsrGate
-from nportpy.line.holders import who_holds
+from nportpy.line.inventory import driver_of, who_holds
 from nportpy.line.port import OnClose, OnOpen, Port, PortReceiver, PortSettings
 from nportpy.linesettings import (
     Flow,
@@ -127,8 +127,7 @@ class _Device(serial.Serial):
         """The kernel driver's name."""
         if self.is_pty:
             return "pty"
-        name = os.path.basename(os.path.realpath(self._settings.device))
-        return os.path.basename(os.path.realpath(f"/sys/class/tty/{name}/device/driver"))
+        return driver_of(self._settings.device)
 
     def _reconfigure_port(self, force_update: bool = False) -> None:  # noqa: ARG002 - pyserial's signature
         if self._settings.exclusive and not self.is_open:

@@ -46,7 +46,7 @@ class Listener:
         self._make_session = make_session
         self._door = door
         self._throttle = throttle
-        self._addresses: tuple[str, ...] = ()
+        self.endpoints: tuple[Endpoint, ...] = ()
         self._stopping = asyncio.Event()
         self._probing: set[Session] = set()
         self._entering = 0  # connections between the door and their session
@@ -54,7 +54,7 @@ class Listener:
     async def run(self, sockets: Sequence[socket.socket]) -> None:
         """Serve until `stop`, and until the last session has ended."""
         loop = asyncio.get_running_loop()
-        self._addresses = tuple(str(tcp.local_endpoint(sock)) for sock in sockets)
+        self.endpoints = tuple(tcp.local_endpoint(sock) for sock in sockets)
         async with asyncio.TaskGroup() as tasks:
             for sock in sockets:
                 loop.add_reader(sock.fileno(), self._accept, sock, tasks)
@@ -80,7 +80,7 @@ class Listener:
         return ServiceStatus(
             port=self.line.name,
             service=self.service,
-            listen=self._addresses,
+            listen=tuple(str(endpoint) for endpoint in self.endpoints),
             clients=tuple(session.status() for session in self.sessions),
             results=dict(self.results),
             dropped=self.dropped,

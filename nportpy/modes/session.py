@@ -30,6 +30,7 @@ class End(StrEnum):
     INACTIVE = "inactive"
     SLOW = "slow"
     LINE_DOWN = "line_down"
+    DEAD = "dead"  # the alive check had no answer
     ERROR = "error"
     SHUTDOWN = "shutdown"
 
@@ -124,7 +125,7 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.end is None:
-            self.end = End.CLOSED if exc is None else End.ERROR
+            self.end = _end_of(exc)
         self._leave()
         if self._closing is not None:
             self._closing.cancel()
@@ -269,3 +270,14 @@ class Session(asyncio.Protocol):
             waiting=self.waiting(),
             controls=self.controls(),
         )
+
+
+def _end_of(error: Exception | None) -> End:
+    """What a connection that the network ended died of."""
+    match error:
+        case None | ConnectionResetError() | BrokenPipeError():
+            return End.CLOSED
+        case TimeoutError():
+            return End.DEAD
+        case _:
+            return End.ERROR
