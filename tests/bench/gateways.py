@@ -16,12 +16,14 @@ from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench.processes import BrokenError, program, tree
+from tests.bench.processes import BrokenError, cpu_seconds, program, tree
 
 # How long a gateway may take until it accepts, and how long an answer may take.
 PATIENCE = 10.0
 # A connection that lives this long was not thrown out again.
-SETTLING = 0.05
+_LIVES = 0.05
+# A gateway that uses less than so many seconds of processor in so many seconds has settled.
+_BUSY, _SETTLING = 0.001, 0.2
 
 
 class Running:
@@ -62,6 +64,15 @@ class Running:
                 return link.fileno()
             link.close()
         raise BrokenError(f"no connection to line {line} within {PATIENCE:.0f} s")
+
+    def settle(self) -> None:
+        """Wait until it has nothing left to do; a gateway may serve while it still loads what clients do not need."""
+        pids = self.pids()
+        deadline = time.monotonic() + PATIENCE
+        before, now = -1.0, cpu_seconds(pids)
+        while now - before > _BUSY and time.monotonic() < deadline:
+            time.sleep(_SETTLING)
+            before, now = now, cpu_seconds(pids)
 
     def pids(self) -> list[int]:
         """Its processes."""
@@ -210,7 +221,7 @@ SUBJECTS: tuple[Subject, ...] = (Nportpy(), Socat(), Ser2net(), Ser2netTuned(), 
 
 def _thrown_out(link: socket.socket) -> bool:
     """Whether a gateway that accepted closes again: its line is not open yet."""
-    readable, _, _ = select.select([link], [], [], SETTLING)
+    readable, _, _ = select.select([link], [], [], _LIVES)
     try:
         return bool(readable) and not link.recv(1, socket.MSG_PEEK)
     except ConnectionResetError:

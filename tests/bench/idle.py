@@ -7,14 +7,11 @@ from tests.bench.gateways import Running
 from tests.bench.processes import FarEnd, cpu_seconds, megabytes, wakeups
 from tests.bench.report import Bench, Figure, Goal, Scale
 
-# What a start leaves behind (timers, a first garbage collection) is over by then.
-_SETTLING = 1.0
-
 
 def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
     for number in range(len(ends)):
         gateway.connect(number)
-    time.sleep(_SETTLING)
+    gateway.settle()
     pids = gateway.pids()
     cpu, woken, began = cpu_seconds(pids), wakeups(pids), time.monotonic()
     time.sleep(scale.idle_seconds)

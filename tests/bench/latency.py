@@ -14,6 +14,7 @@ _WARM_UP = 500
 
 def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
     descriptor = gateway.connect(0)
+    gateway.settle()
     exchange(descriptor, _WARM_UP)
     pids = gateway.pids()
     before = cpu_seconds(pids)

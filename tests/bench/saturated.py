@@ -50,6 +50,7 @@ def _size(scale: Scale) -> int:
 def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
     size = _size(scale)
     descriptors = [gateway.connect(number) for number in range(len(ends))]
+    gateway.settle()
     start = time.monotonic() + 0.05
     # The lines' ticks are spread over the period, as lines that know nothing of each other would be.
     lines = [_Line(d, n, size, start + n * _PERIOD / len(ends)) for n, d in enumerate(descriptors)]

@@ -28,6 +28,7 @@ def _megabytes_per_second(sent: bytes, receive: Callable[[bytearray], None]) -> 
 def _from_line(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
     sent = payload(_SEED, scale.bulk)
     descriptor = gateway.connect()
+    gateway.settle()
 
     def receive(into: bytearray) -> None:
         ends[0].go()
@@ -39,6 +40,7 @@ def _from_line(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: 
 def _echoed(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
     sent = payload(_SEED, scale.echoed)
     descriptor = gateway.connect()
+    gateway.settle()
     return {"echoed": _megabytes_per_second(sent, lambda into: both_ways(descriptor, sent, into))}
 
 
