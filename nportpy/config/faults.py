@@ -37,7 +37,7 @@ _MEANT = {
 }
 # tomllib's own messages end in a place.
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-_TABLE = re.compile(r"Cannot (declare|mutate immutable namespace) (\(.*\))")
+_TABLE = re.compile(r"Cannot (?:declare|mutate immutable namespace) (\(.*\))")
 
 
 def faults_of(error: ValidationError, data: dict[str, object], lines: Lines) -> list[Fault]:
@@ -59,7 +59,8 @@ def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines) -> Fau
         name_at_fault = detail["loc"][-1] == "[key]" and len(path) < len(detail["loc"])
         return Fault(key, error.reason, "" if name_at_fault else toml_text(value), error.allowed, line)
     # What is left of pydantic's own findings: something else stands where a table should.
-    return Fault(key, f"must be a table, not {values.kind(value)}", toml_text(value), "", line)
+    wanted = "tables [port.NAME]" if path == ("port",) else table_at(path)[0]
+    return Fault(key, f"must be a table, not {values.kind(value)}", toml_text(value), wanted, line)
 
 
 def _trace(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[Path, object]:
@@ -106,7 +107,6 @@ def syntax_fault(error: Exception, text: str) -> Fault:
         return Fault("", "has a key twice, or a table under a key that is a value", line=line)
     table = _TABLE.search(reason)
     if table:
-        name = key_path(tuple(re.findall(r"'([^']*)'", table[2])))
-        twice = table[1] == "declare"
-        return Fault("", f"has the table [{name}] twice" if twice else f"adds to {name}, an inline table", line=line)
+        name = key_path(tuple(re.findall(r"'([^']*)'", table[1])))
+        return Fault("", f"has the table [{name}] twice, or adds it to an inline table", line=line)
     return Fault("", f"is not TOML: {reason[:1].lower()}{reason[1:]}", line=line)

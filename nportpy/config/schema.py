@@ -272,8 +272,8 @@ def table_at(path: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
 
 
 def tables_with(key: str) -> list[str]:
-    """The tables that know `key`, by their names."""
-    return [name for name, (_, model) in _TABLES.items() if key in model.model_fields]
+    """What to call the tables that know `key`."""
+    return [name for name, model in _TABLES.values() if key in model.model_fields]
 
 
 _TABLES: dict[str, tuple[str, type[BaseModel]]] = {

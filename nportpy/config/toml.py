@@ -37,8 +37,8 @@ def _text(value: object, depth: int) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
-        # Python refuses to write very long integers in decimal.
-        return str(value) if abs(value) < 1 << 64 else hex(value)
+        # Python refuses to write very long integers in decimal; TOML can have them in hexadecimal, without a sign.
+        return str(value) if value < 1 << 64 else hex(value)
     if isinstance(value, (list, dict)) and value and depth >= _DEEPEST:
         return "..."
     if isinstance(value, list):

@@ -7,7 +7,7 @@ right, in words for the person who wrote the file.
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime, time
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
@@ -24,8 +24,9 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "a table"),
     ((datetime, date, time), "a date or a time"),
 )
+# From the largest down.
 _SECONDS = {"d": Decimal(86400), "h": Decimal(3600), "min": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
-_BYTES = {"MiB": Decimal(1 << 20), "MB": Decimal(10**6), "KiB": Decimal(1024), "kB": Decimal(1000), "B": Decimal(1)}
+_BYTES = {"MB": Decimal(10**6), "MiB": Decimal(1 << 20), "kB": Decimal(1000), "KiB": Decimal(1024), "B": Decimal(1)}
 # The lengths keep the numbers finite and exact.
 _AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([a-zA-Z]*)")
 _DEVICE_URL = re.compile(r"[a-z][a-z0-9+.-]*://.*")
@@ -149,13 +150,12 @@ def line_format(value: object) -> str:
 
 def duration(value: object, low: str, high: str, *, off: bool = False) -> float:
     """Seconds of a duration such as "500ms"; "off" is 0 where it is allowed."""
-    or_off = ' or "off"' if off else ""
+    or_off = ', or "off"' if off else ""
     if off and value == "off":
         return 0.0
-    seconds = _amount(value, _SECONDS, ("ms", "s"), f'a number with ms, s, min, h or d, as in "500ms"{or_off}')
-    if not _amount(low, _SECONDS) <= seconds <= _amount(high, _SECONDS):
-        raise ValueFault("is out of range", f'"{low}" to "{high}"{or_off}')
-    return float(seconds)
+    return float(
+        _amount(value, _SECONDS, (low, high), f'a number with ms, s, min, h or d, as in "500ms"{or_off}', or_off)
+    )
 
 
 def rs485_delay(value: object) -> float:
@@ -180,11 +180,9 @@ def duration_text(seconds: float) -> str:
 
 def size(value: object, low: str, high: str) -> int:
     """Bytes of a size such as "64KiB"."""
-    count = _amount(value, _BYTES, ("KiB", "MiB"), 'a number with B, kB, KiB, MB or MiB, as in "64KiB"')
+    count = _amount(value, _BYTES, (low, high), 'a number with B, kB, KiB, MB or MiB, as in "64KiB"')
     if count % 1:
         raise ValueFault("is not a whole number of bytes", f'"{low}" to "{high}"')
-    if not _amount(low, _BYTES) <= count <= _amount(high, _BYTES):
-        raise ValueFault("is out of range", f'"{low}" to "{high}"')
     return int(count)
 
 
@@ -194,16 +192,27 @@ def size_text(count: int) -> str:
     return f"{count // _BYTES[unit]}{unit}" if count else "0B"
 
 
-def _amount(value: object, units: Mapping[str, Decimal], usual: tuple[str, ...] = (), form: str = "") -> Decimal:
-    """A number with a unit, in the base unit."""
+def _amount(value: object, units: dict[str, Decimal], limits: tuple[str, str], form: str, or_else: str = "") -> Decimal:
+    """A number with a unit, in the base unit, within limits."""
+    low, high = (Decimal(number) * units[unit] for number, unit in map(_split, limits))
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 10**12:
         value = str(value)
-    found = _AMOUNT.fullmatch(value) if isinstance(value, str) else None
-    if found and not found[2]:
-        raise ValueFault("has no unit", " or ".join(f'"{found[1]}{unit}"' for unit in usual))
-    if not found or found[2] not in units:
+    number, unit = _split(value) if isinstance(value, str) else ("", "")
+    if number and not unit:
+        fitting = [name for name in reversed(units) if low <= Decimal(number) * units[name] <= high]
+        raise ValueFault("has no unit", " or ".join(f'"{number}{name}"' for name in fitting[:2]) or form)
+    if unit not in units:
         raise ValueFault("is not a number with a unit", form)
-    return Decimal(found[1]) * units[found[2]]
+    amount = Decimal(number) * units[unit]
+    if not low <= amount <= high:
+        raise ValueFault("is out of range", f'"{limits[0]}" to "{limits[1]}"{or_else}')
+    return amount
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The number and the unit; both empty if it does not begin with a number."""
+    found = _AMOUNT.fullmatch(text)
+    return (found[1], found[2]) if found else ("", "")
 
 
 def tcp_port(value: object) -> int:

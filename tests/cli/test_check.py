@@ -1,0 +1,200 @@
+import json
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from nportpy.cli import main
+from nportpy.cli.check import warnings
+from nportpy.config import parse
+
+PORT = """
+[port.a]
+device = "/dev/null"
+"""
+SHUT = '[gateway]\nallow = ["192.168.0.0/16", "127.0.0.1", "::1"]\n'
+
+
+def check(*arguments: str) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(main, ["check", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "x.toml"
+
+
+def test_a_good_file_is_shown_as_it_is_understood(file: Path) -> None:
+    file.write_text("""
+[gateway]
+name = "pi-07"
+allow = ["192.168.0.0/16", "127.0.0.1"]
+[port.meters]
+device = "/dev/null"
+baudrate = 19200
+format = "8E1"
+rs485 = { delay_after = "2ms", termination = true }
+trace = true
+[[port.meters.raw]]
+listen = [4001, "192.168.7.7:4002"]
+allow = ["192.168.7.0/24", "10.0.0.0/8"]
+[[port.meters.raw]]
+listen = 4003
+when_full = "kick_idle"
+alive_check = "off"
+takeover = false
+[port.meters.rfc2217]
+listen = 5001
+signature = "m"
+[port.spare]
+device = "loop://"
+rs485 = "off"
+exclusive = false
+""")
+    result = check("-c", str(file))
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert (
+        result.stdout
+        == """\
+gateway           pi-07
+  connections     512 at once, 64 from one address
+  stopping        up to 5s for what clients have sent
+  log             info, text
+http              127.0.0.1:9550
+  may connect     192.168.0.0/16, 127.0.0.1/32
+port meters
+  device          /dev/null
+  line            19200 8E1, flow control none
+  RS-485          on, 0s before, 2ms after sending, RTS high while sending, bus terminated
+  opening         exclusive, low latency, DTR keep, RTS keep, keep them at closing
+  first client    bytes from before thrown away
+  last client     unsent bytes wait 3s for the line
+  trace           all bytes are logged
+  raw             [::]:4001, 192.168.7.7:4002
+    may connect   192.168.7.0/24
+    clients       4 at once, one more is refused
+    takeover      by a newcomer from a dead session's address
+    alive check   7min
+    inactivity    off
+    half close    until the line is silent for 2s
+    device away   close clients
+    allowance     256KiB for a slow client
+  raw2            [::]:4003
+    may connect   192.168.0.0/16, 127.0.0.1/32
+    clients       4 at once, one more takes the place of one idle for 30s
+    takeover      never
+    alive check   off
+    inactivity    off
+    half close    until the line is silent for 2s
+    device away   close clients
+    allowance     256KiB for a slow client
+  rfc2217         [::]:5001
+    may connect   192.168.0.0/16, 127.0.0.1/32
+    clients       4 at once, one more is refused
+    control       first
+    signature     "m"
+    takeover      by a newcomer from a dead session's address
+    alive check   7min
+    inactivity    off
+    half close    until the line is silent for 2s
+    device away   close clients
+    allowance     256KiB for a slow client
+port spare
+  device          loop://
+  line            9600 8N1, flow control none
+  RS-485          off
+  opening         shared, low latency, DTR keep, RTS keep, keep them at closing
+  first client    bytes from before thrown away
+  last client     unsent bytes wait 3s for the line
+  no service
+warning: port.spare: no service, so nobody can reach it
+"""
+    )
+
+
+def test_a_narrow_pipe_cuts_and_wraps_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    device = "/dev/serial/by-id/" + "x" * 200
+    file.write_text(f'port.a.device = "{device}"\nhttp.listen = false\n')
+    result = check("-c", str(file))
+    assert f"  device          {device}\n" in result.stdout
+    assert "\nhttp              off\nport a\n" in result.stdout
+
+
+def test_faults_go_to_stderr_one_a_line(file: Path) -> None:
+    file.write_text('[port.a]\ndevise = "/dev/ttyS0"\n')
+    result = check("--config", str(file))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        f'{file}:1: port.a.device: is missing (allowed: a line such as device = "/dev/ttyAMA0")\n'
+        f'{file}:2: port.a.devise = "/dev/ttyS0": is not a key of [port.NAME]: did you mean device?\n'
+    )
+
+
+def test_without_a_file_the_usual_one_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nportpy.cli.check.load", lambda path: parse(f"port.a.device = 'x:/{path}'", path))
+    assert "  device          x://etc/nportpy/nportpy.toml\n" in check().stdout
+
+
+def test_the_schema_for_editors() -> None:
+    result = check("--schema")
+    assert result.exit_code == 0
+    assert set(json.loads(result.stdout)["properties"]) == {"gateway", "http", "log", "port"}
+
+
+OPEN = "no allow list: anyone who reaches this machine can use "
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (SHUT + PORT + "raw.listen = 4001", []),
+        (PORT + 'raw.listen = "127.0.0.1:4001"', []),
+        (PORT, ["port.a: no service, so nobody can reach it"]),
+        (PORT + "raw.listen = 4001\nrfc2217 = [{ listen = 5001 }, { listen = 5002 }]", [
+            OPEN + "port.a.raw, port.a.rfc2217, port.a.rfc22172"
+        ]),
+        (PORT + "raw.listen = 4001\nallow = ['10.0.0.1']", []),
+        (SHUT + PORT.replace("null", "not-here") + "raw.listen = 4001", ["port.a: /dev/not-here is not here now"]),
+        (SHUT + PORT + "raw.listen = [502, 1023, 1024]", [
+            "port.a.raw: port 502 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+            "port.a.raw: port 1023 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+        ]),
+        (SHUT + PORT + "raw = { listen = [4001, 4002], allow = ['10.0.0.0/8'] }", [
+            "port.a.raw: the allow lists have no address in common, so nobody can connect"
+        ]),
+        (SHUT + PORT + "raw = { listen = '127.0.0.1:4001', allow = ['192.168.7.0/24'] }", [
+            "port.a.raw: 127.0.0.1:4001 is for this machine alone, but 127.0.0.1 is not allowed to connect"
+        ]),
+        ("[gateway]\nallow = ['10.0.0.0/8']" + PORT + "raw.listen = 4001", [
+            "http: 127.0.0.1:9550 is for this machine alone, but 127.0.0.1 is not allowed to connect"
+        ]),
+        (SHUT + PORT + "raw.listen = 4001\n[http]\nlisten = '[::]:9550'", []),
+        ("[http]\nlisten = ['[::]:80', '127.0.0.1:9550']" + PORT + "raw.listen = '[::1]:4001'", [
+            "http: port 80 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+            "http: [::]:80 shows anyone who reaches this machine who is connected",
+        ]),
+        (SHUT + PORT + "raw.listen = 4001\nflow = 'rtscts'\nrs485 = 'on'", [
+            "port.a: RS-485 direction control and RTS/CTS flow control both want RTS"
+        ]),
+        (SHUT + PORT + "raw.listen = 4001\nflow = 'rtscts'", []),
+    ],
+)  # fmt: skip
+def test_warnings(text: str, expected: list[str]) -> None:
+    assert warnings(parse(text, "x")) == expected
+
+
+def test_who_may_connect(file: Path) -> None:
+    file.write_text(
+        '[gateway]\nallow = ["10.0.0.0/8", "fd00::/8"]\n'
+        '[port.a]\ndevice = "loop://"\nallow = ["10.7.0.0/16", "10.8.0.0/16", "fd00::1", "172.16.0.0/12"]\n'
+        'raw = [{ listen = 1, allow = ["0.0.0.0/0"] }, { listen = 2, allow = ["10.7.7.7", "10.9.0.0/16"] },'
+        ' { listen = 3, allow = ["192.168.0.0/16"] }]\n[http]\nlisten = "127.0.0.1:9550"\n'
+    )
+    who = [line.split(maxsplit=2)[2] for line in check("-c", str(file)).stdout.splitlines() if "may connect" in line]
+    assert who == ["10.0.0.0/8, fd00::/8", "10.7.0.0/16, 10.8.0.0/16", "10.7.7.7/32", "nobody"]
+    file.write_text('[port.a]\ndevice = "loop://"\nraw.listen = 4001\nrfc2217.listen = ["127.0.0.1:1", "[::1]:1"]\n')
+    who = [line.split(maxsplit=2)[2] for line in check("-c", str(file)).stdout.splitlines() if "may connect" in line]
+    assert who == ["anyone on this machine", "anyone", "anyone on this machine"]

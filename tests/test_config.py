@@ -1,0 +1,384 @@
+"""Good configurations, and the shipped one."""
+
+import re
+import socket
+import string
+import subprocess
+import sys
+from dataclasses import fields
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nportpy.config import fault_lines, for_devices, load, parse, schema
+from nportpy.config.editors import json_schema
+from nportpy.errors import ConfigError
+from nportpy.gateway import GatewaySettings, PortPlan
+from nportpy.line.port import OnClose, OnOpen, PortSettings
+from nportpy.line.stream import StreamSettings
+from nportpy.linesettings import Flow, LineSettings, Parity, Rs485Mode, Rs485Settings, StopBits
+from nportpy.modes.base import DoorSettings, Endpoint, WhenDown, WhenFull
+from nportpy.modes.raw import RawSettings
+from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
+from nportpy.services.http import HttpSettings
+from nportpy.services.logs import LogFormat, LogSettings
+
+SHIPPED = Path(__file__).parent.parent / "etc/nportpy.toml"
+KEY = re.compile(r"^# (e\.g\. )?([a-z_0-9]+ = .*)$", re.MULTILINE)
+
+EVERYTHING = """
+[gateway]
+name = "pi-07"
+listen = "0.0.0.0"
+allow = ["192.168.0.0/16", "10.1.2.3", "fd00::/8"]
+max_connections = 100
+max_connections_per_address = 10
+drain = "1.5s"
+
+[http]
+listen = ["127.0.0.1:80", "[::1]:80"]
+allow = ["127.0.0.1", "::1"]
+
+[log]
+level = "debug"
+format = "json"
+
+[port.meters]
+device = "/dev/ttyAMA0"
+baudrate = 19200
+format = "7e1.5"
+flow = "xonxoff"
+rs485 = { delay_before = "1ms", delay_after = "0.1s", rts_on_send = false, rx_during_tx = true, termination = true }
+dtr = "on"
+rts = "off"
+on_close = "drop"
+exclusive = false
+low_latency = false
+flush_on_first_client = false
+linger = "500ms"
+trace = true
+allow = ["192.168.7.0/24"]
+
+[[port.meters.raw]]
+listen = 4001
+
+[[port.meters.raw]]
+listen = [4002, "[fd00::7]:4003", "192.168.7.7:4003"]
+allow = ["192.168.7.20"]
+max_clients = 1
+when_full = "kick_idle"
+idle_after = "1min"
+takeover = false
+alive_check = "off"
+inactivity = "90s"
+half_close = "10s"
+when_down = "hold"
+allowance = "64KiB"
+
+[port.meters.rfc2217]
+listen = 5001
+control = "none"
+signature = "meters"
+
+[port."1.b_-"]
+device = "socket://10.0.0.1:4001"
+rs485 = "off"
+"""
+FORMATS = '5-8 data bits, N E O M or S, 1 1.5 or 2 stop bits, as in "8N1"'
+ADDRESSES = 'an address of this machine, or "::" for all of them (IPv4 too), or "0.0.0.0" for all of IPv4'
+GATEWAY_RING = (ip_network("192.168.0.0/16"), ip_network("10.1.2.3/32"), ip_network("fd00::/8"))
+PORT_RING = (ip_network("192.168.7.0/24"),)
+
+
+def fault_in(text: str) -> ConfigError | None:
+    try:
+        parse(text, "x")
+    except ConfigError as error:
+        return error
+    return None
+
+
+def test_everything_at_once() -> None:
+    rings = (GATEWAY_RING, PORT_RING)
+    assert parse(EVERYTHING.replace("7e1.5", "5e1.5"), "x") == GatewaySettings(
+        name="pi-07",
+        ports=(
+            PortPlan(
+                name="meters",
+                port=PortSettings(
+                    device="/dev/ttyAMA0",
+                    line=LineSettings(19200, 5, Parity.EVEN, StopBits.ONE_AND_HALF, Flow.XONXOFF, Flow.XONXOFF),
+                    rs485=Rs485Settings(Rs485Mode.ON, 0.001, 0.1, False, True, True),
+                    dtr=OnOpen.ON,
+                    rts=OnOpen.OFF,
+                    on_close=OnClose.DROP,
+                    exclusive=False,
+                    low_latency=False,
+                ),
+                stream=StreamSettings(flush_on_first=False, linger=0.5),
+                trace=True,
+                raw=(
+                    RawSettings(listen=(Endpoint("0.0.0.0", 4001),), allow=rings),
+                    RawSettings(
+                        listen=(
+                            Endpoint("0.0.0.0", 4002),
+                            Endpoint("fd00::7", 4003),
+                            Endpoint("192.168.7.7", 4003),
+                        ),
+                        allow=(*rings, (ip_network("192.168.7.20/32"),)),
+                        max_clients=1,
+                        when_full=WhenFull.KICK_IDLE,
+                        idle_after=60.0,
+                        takeover=False,
+                        alive_check=0.0,
+                        inactivity=90.0,
+                        half_close=10.0,
+                        when_down=WhenDown.HOLD,
+                        allowance=65536,
+                    ),
+                ),
+                rfc2217=(
+                    Rfc2217Settings(
+                        listen=(Endpoint("0.0.0.0", 5001),), allow=rings, control=WhoControls.NONE, signature="meters"
+                    ),
+                ),
+            ),
+            PortPlan(
+                name="1.b_-",
+                port=PortSettings("socket://10.0.0.1:4001", rs485=Rs485Settings(Rs485Mode.OFF)),
+            ),
+        ),
+        door=DoorSettings(100, 10),
+        drain=1.5,
+        http=HttpSettings(
+            (("127.0.0.1", 80), ("::1", 80)), (GATEWAY_RING, (ip_network("127.0.0.1/32"), ip_network("::1/128")))
+        ),
+        log=LogSettings("debug", LogFormat.JSON),
+    )
+
+
+def test_nothing_but_a_device() -> None:
+    expected = GatewaySettings(socket.gethostname(), (PortPlan("a", PortSettings("/dev/ttyS0")),))
+    assert parse('[port.a]\ndevice = "/dev/ttyS0"', "x") == expected
+    assert parse('port.a.device = "/dev/ttyS0"', "x") == expected
+    assert parse('port = { a = { device = "/dev/ttyS0" } }', "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"keep"', Rs485Settings()),
+        ('"off"', Rs485Settings(Rs485Mode.OFF)),
+        ('"on"', Rs485Settings(Rs485Mode.ON)),
+        ("{}", Rs485Settings(Rs485Mode.ON)),
+        ('{ delay_after = "2ms" }', Rs485Settings(Rs485Mode.ON, delay_after=0.002)),
+    ],
+)
+def test_rs485(text: str, expected: Rs485Settings) -> None:
+    assert parse(f'[port.a]\ndevice = "/dev/ttyS0"\nrs485 = {text}', "x").ports[0].port.rs485 == expected
+
+
+@pytest.mark.parametrize(
+    ("http", "expected"),
+    [
+        ("false", None),
+        ('"0.0.0.0:80"', HttpSettings((("0.0.0.0", 80),))),
+        ('["[::1]:80"]', HttpSettings((("::1", 80),))),
+    ],
+)
+def test_http(http: str, expected: HttpSettings | None) -> None:
+    assert parse(f'port.a.device = "/dev/ttyS0"\nhttp.listen = {http}', "x").http == expected
+
+
+@pytest.mark.parametrize(
+    "listeners",
+    [
+        ("4001", "4002"),
+        ('"127.0.0.1:4001"', '"127.0.0.2:4001"'),
+        ('"0.0.0.0:4001"', '"[::1]:4001"'),  # one is all of IPv4, the other is not
+        ('"[fe80::1%eth0]:4001"', '"[fe80::1%eth1]:4001"'),
+        ('"[::1]:9550"', "4001"),
+    ],
+)
+def test_listeners_that_do_not_meet(listeners: tuple[str, str]) -> None:
+    parse(f'[port.a]\ndevice = "/dev/ttyS0"\nraw.listen = {listeners[0]}\nrfc2217.listen = {listeners[1]}', "x")
+
+
+def test_every_loop_is_a_line_of_its_own() -> None:
+    assert len(parse('port.a.device = "loop://"\nport.b.device = "loop://"', "x").ports) == 2
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(b'\xef\xbb\xbfport.a.device = "/dev/ttyS0"\r\n')
+    assert load(str(file)).ports[0].name == "a"
+
+
+def test_the_tables_use_the_names_of_the_settings() -> None:
+    for table, values in ((schema.Raw, RawSettings), (schema.Rfc2217, Rfc2217Settings)):
+        assert set(table.model_fields) == {field.name for field in fields(values)}
+    assert {"mode", *schema.Rs485.model_fields} == {field.name for field in fields(Rs485Settings)}
+
+
+def uncommented(*, examples: bool) -> str:
+    def bare(match: re.Match[str]) -> str:
+        return match[2] if bool(match[1]) is examples else match[0]
+
+    return KEY.sub(bare, SHIPPED.read_text())
+
+
+def test_the_shipped_file_loads() -> None:
+    settings = load(str(SHIPPED))
+    assert settings == GatewaySettings(
+        socket.gethostname(),
+        (
+            PortPlan(
+                "meters",
+                PortSettings("/dev/ttyAMA0"),
+                raw=(RawSettings(listen=(Endpoint("::", 4001),)),),
+                rfc2217=(Rfc2217Settings(listen=(Endpoint("::", 5001),)),),
+            ),
+        ),
+    )
+
+
+def test_the_shipped_file_shows_the_defaults() -> None:
+    assert uncommented(examples=False) != SHIPPED.read_text()
+    assert parse(uncommented(examples=False), "x") == load(str(SHIPPED))
+
+
+def test_the_shipped_files_examples_are_right() -> None:
+    settings = parse(uncommented(examples=True), "x")
+    assert settings.name == "pi-07"
+    assert settings.ports[0].port.rs485 == Rs485Settings(Rs485Mode.ON)
+    assert [len(ring.allow) for ring in (*settings.ports[0].raw, *settings.ports[0].rfc2217)] == [3, 3]
+
+
+def test_the_shipped_file_shows_every_key() -> None:
+    everything = KEY.sub(lambda match: match[2], SHIPPED.read_text())
+    shown: dict[str, set[str]] = {}
+    table = ""
+    for line in everything.splitlines():
+        if header := re.fullmatch(r"\[(.*)\]", line):
+            table = header[1]
+        elif key := re.match(r"([a-z_0-9]+) = ", line):
+            shown.setdefault(table, set()).add(key[1])
+            if key[1] == "rs485" and "{" in line:
+                shown["rs485"] = set(re.findall(r"(\w+) =", line.partition("{")[2]))
+    services = {"raw", "rfc2217"}  # tables with headers of their own
+    assert shown == {
+        "gateway": set(schema.Gateway.model_fields),
+        "http": set(schema.Http.model_fields),
+        "log": set(schema.Log.model_fields),
+        "port.meters": set(schema.Port.model_fields) - services,
+        "port.meters.raw": set(schema.Raw.model_fields),
+        "port.meters.rfc2217": set(schema.Rfc2217.model_fields),
+        "rs485": set(schema.Rs485.model_fields),
+    }
+
+
+def test_devices_without_a_file() -> None:
+    devices = ["/dev/ttyUSB0", "ttyS1", "/dev/serial/ttyS1", "./socket", "socket://10.0.0.1:77", "loop://", "loop://"]
+    made = for_devices(devices, baudrate=19200, format="8e1", listen="127.0.0.1")
+    line = LineSettings(19200, 8, Parity.EVEN)
+    assert [(port.name, port.port.device) for port in made.ports] == [
+        ("ttyUSB0", "/dev/ttyUSB0"),
+        ("ttyS1", "/dev/ttyS1"),
+        ("ttyS1-2", "/dev/serial/ttyS1"),
+        ("socket", f"{Path.cwd()}/socket"),
+        ("10.0.0.1-77", "socket://10.0.0.1:77"),
+        ("port", "loop://"),
+        ("port-2", "loop://"),
+    ]
+    assert made.name == socket.gethostname()
+    assert made.ports[1] == PortPlan(
+        "ttyS1",
+        PortSettings("/dev/ttyS1", line),
+        raw=(RawSettings(listen=(Endpoint("127.0.0.1", 4002),)),),
+        rfc2217=(Rfc2217Settings(listen=(Endpoint("127.0.0.1", 5002),)),),
+    )
+
+
+def test_faults_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/ttyS0")
+    devices = ["ttyS0", f"{tmp_path}/link", "/dev/ttyS0", "/dev/ttyS0"]
+    with pytest.raises(ConfigError) as caught:
+        for_devices(devices, baudrate=0, format="9N1", listen="*")
+    assert fault_lines(caught.value) == [
+        "command line: --baudrate = 0: is out of range (allowed: 1 to 2147483647)",
+        f'command line: --format = "9N1": is not a line format (allowed: {FORMATS})',
+        f'command line: --listen = "*": is not an IPv4 or IPv6 address (allowed: {ADDRESSES})',
+        f'command line: DEVICE = "{tmp_path}/link": is the same device as "ttyS0" (allowed: each device once)',
+        'command line: DEVICE = "/dev/ttyS0": is the same device as "ttyS0" (allowed: each device once)',
+        'command line: DEVICE = "/dev/ttyS0": is the same device as "ttyS0" (allowed: each device once)',
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_as_many_devices_as_there_are_ports(count: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        for_devices(["loop://"] * count, baudrate=9600, format="8N1", listen="::")
+    assert fault_lines(caught.value) == [f"command line: DEVICE: {count} devices (allowed: 1 to 1000)"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.sampled_from(string.printable), min_size=1, max_size=150), min_size=1, max_size=8))
+def test_devices_become_ports_or_faults(devices: list[str]) -> None:
+    try:
+        made = for_devices(devices, baudrate=9600, format="8N1", listen="::")
+    except ConfigError:
+        return
+    names = [port.name for port in made.ports]
+    assert len(set(names)) == len(devices)
+    for name in names:
+        parse(f'[port."{name}"]\ndevice = "/dev/ttyS0"', "x")
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_mutated_files_raise_nothing_but_config_error(data: st.DataObject) -> None:
+    text = EVERYTHING
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = start + data.draw(st.integers(0, 30))
+        pieces = st.one_of(
+            st.text(max_size=6),
+            st.sampled_from(["[", "]", "{", "}", '"', "=", "\n", "[[port.a.raw]]\n", "listen = ", "-1", "nan", "0x0"]),
+            st.just(text[end : end + 60]),
+        )
+        text = text[:start] + data.draw(pieces) + text[end:]
+    error = fault_in(text)
+    if error:
+        last = text.count("\n") + 1
+        assert error.faults
+        assert all(0 <= fault.line <= last for fault in error.faults)
+        assert all(line.isprintable() for line in fault_lines(error))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.recursive(st.integers() | st.booleans() | st.text() | st.floats() | st.none(), st.lists))
+def test_values_of_any_kind_are_faults_at_worst(value: object) -> None:
+    text = repr(value) if not isinstance(value, (bool, str)) else f"{value!s}".lower()
+    for key in [f"port.a.{key}" for key in schema.Port.model_fields] + ["gateway.listen", "http", "port", "log.level"]:
+        error = fault_in(f"{key} = {text}")
+        assert error is None or error.faults
+
+
+def test_the_schema_for_editors_knows_every_table() -> None:
+    made = json_schema()
+    assert set(made["properties"]) == {"gateway", "http", "log", "port"}
+    assert set(made["$defs"]) == {"Gateway", "Http", "Log", "Port", "Raw", "Rfc2217", "Rs485"}
+    assert made["$defs"]["Port"]["required"] == ["device"]
+    assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}
+
+
+def test_a_good_file_costs_no_syntax_tree_and_no_terminal_library() -> None:
+    program = (
+        "import sys; from nportpy.config import load; load(sys.argv[1]);"
+        "print({'rich', 'tree_sitter', 'click'} & set(sys.modules))"
+    )
+    made = subprocess.run([sys.executable, "-c", program, str(SHIPPED)], capture_output=True, text=True, check=True)
+    assert made.stdout == "set()\n"
