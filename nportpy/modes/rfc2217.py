@@ -20,7 +20,7 @@ from nportpy.modes.session import Session, Stop
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Code, Option, Side
 
-_IAC = b"\xff"
+_IAC = 0xFF  # as a number: looking for it in bytes is ten times faster than looking for b"\xff"
 _US = frozenset({Option.TRANSMIT_BINARY, Option.SUPPRESS_GO_AHEAD, Option.ECHO})
 _THEM = frozenset({Option.TRANSMIT_BINARY, Option.SUPPRESS_GO_AHEAD, Option.COM_PORT_OPTION})
 _BREAK_TIME = 0.25  # of a telnet BREAK, which has no length of its own
@@ -86,6 +86,12 @@ class Rfc2217Session(Session):
             self.transport.write(output)
         if self._timer is None:
             self._work()
+        if self._held and self.waiting() > self.settings.allowance:
+            self.stop(Stop.UNREAD)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.go(Stop.UNREAD)
 
     def _work(self) -> None:
         """Obey what is queued, as far as its turn has come."""

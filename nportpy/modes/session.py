@@ -41,6 +41,7 @@ class Stop(Enum):
     LINE_FULL = auto()
     LINE_DOWN = auto()
     BUSY = auto()  # a control is waiting for its turn in the stream
+    UNREAD = auto()  # it asks and does not fetch the answers
     ENDING = auto()
 
 
