@@ -24,7 +24,7 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "a table"),
     ((datetime, date, time), "a date or a time"),
 )
-# From the largest down.
+# From the largest down; of two that are close, the one to suggest comes last.
 _SECONDS = {"d": Decimal(86400), "h": Decimal(3600), "min": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
 _BYTES = {"MB": Decimal(10**6), "MiB": Decimal(1 << 20), "kB": Decimal(1000), "KiB": Decimal(1024), "B": Decimal(1)}
 # The lengths keep the numbers finite and exact.
