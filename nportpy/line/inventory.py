@@ -173,12 +173,11 @@ def _usb_description(usb: str) -> str:
 
 
 def _bus_description(parents: list[str]) -> str:
-    for parent in parents:
-        # a device tree may give several, most specific first, separated by NUL
-        compatible = read(f"{parent}/of_node/compatible").partition("\0")[0]
-        if compatible:
-            return printable(compatible)
-    return f"{_target(f'{parents[0]}/subsystem')} {os.path.basename(parents[0])}".strip() if parents else ""
+    if not parents:
+        return ""
+    # only the nearest: a bus further up says nothing of the UART. There may be several names, most specific first.
+    compatible = read(f"{parents[0]}/of_node/compatible").partition("\0")[0]
+    return printable(compatible or f"{_target(f'{parents[0]}/subsystem')} {os.path.basename(parents[0])}".strip())
 
 
 def _links(roots: Roots) -> dict[str, list[str]]:
@@ -217,7 +216,7 @@ def _consoles(roots: Roots) -> set[str]:
 
 
 def _rs485_at_boot(parents: list[str]) -> Rs485State:
-    declared = any(os.path.exists(f"{parent}/of_node/linux,rs485-enabled-at-boot-time") for parent in parents)
+    declared = bool(parents) and os.path.exists(f"{parents[0]}/of_node/linux,rs485-enabled-at-boot-time")
     return Rs485State.ON_AT_BOOT if declared else Rs485State.UNKNOWN
 
 

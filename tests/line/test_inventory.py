@@ -128,9 +128,10 @@ def test_the_driver_of_a_device_by_any_of_its_names(pi: Machine) -> None:
 
 
 def test_a_uart_without_device_tree_is_named_by_its_bus(pi: Machine) -> None:
-    device = pi.tty("ttyS1", "pnp0/00:05", driver="serial", uart_type="4")
-    pi.link(device / "subsystem", "bus/pnp")
-    assert found(pi)["ttyS1"].description == "pnp 00:05"
+    device = pi.tty("ttyS1", "platform/pcie/0000:00:01.0", driver="serial", uart_type="4")
+    pi.link(device / "subsystem", "bus/pci")
+    write(device.parent / "of_node/compatible", "pci-host-ecam-generic")
+    assert found(pi)["ttyS1"].description == "pci 0000:00:01.0"
 
 
 def test_no_sysfs_means_no_devices(pi: Machine, tmp_path: Path) -> None:
