@@ -8,6 +8,7 @@
     __main__.py         `python -m nportpy.simulator`: such lines in a process of their own, as the interpreter's
                         lock makes them late by milliseconds in a thread beside a busy gateway
     process.py          starts and ends that process
+    client.py           reads a meter as other people's programs do
 
 A device that misbehaves is a device round another one; a wire that does is a wire.
 """
