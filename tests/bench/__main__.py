@@ -4,15 +4,16 @@ import gc
 import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from tests.bench.gateways import SUBJECTS, Subject
+from tests.bench.gateways import SUBJECTS, Running, Subject
 from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
-from tests.bench.report import OURS, QUICK, Bench, Results, Scale, table, write_between_marks
+from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
 from tests.bench.startup import STARTUP
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
@@ -21,36 +22,74 @@ from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 BENCHES = (LATENCY, FROM_LINE, BOTH_WAYS, SATURATED, IDLE, STARTUP)
 
 
-def measure(bench: Bench, subject: Subject, scale: Scale, results: Results) -> None:
-    """One round of one measurement on one program, with far ends of its own."""
-    click.echo(f"{bench.name}: {subject.name}", err=True)
-    try:
-        with far_ends(bench.far_ends(scale)) as ends:
-            started = time.monotonic()
-            with subject.running([end.device for end in ends]) as gateway:
-                gc.disable()
-                figures = bench.measure(gateway, ends, scale, started)
-                gateway.check()
-        results.add(subject.name, figures)
-    except DeadlockError as error:
-        click.echo(f"  {error}", err=True)
-        results.fail(subject.name, bench, "deadlock")
-    except BrokenError as error:
-        click.echo(f"  {error}", err=True)
-        results.fail(subject.name, bench, "broken")
-    finally:
-        gc.enable()
+class Turn:
+    """One program under one measurement: its gateway and far ends, kept between rounds unless they must be fresh."""
+
+    def __init__(self, bench: Bench, subject: Subject, scale: Scale, results: Results) -> None:
+        """Nothing runs yet."""
+        self._bench = bench
+        self._subject = subject
+        self._scale = scale
+        self._results = results
+        self._stack = ExitStack()
+        self._gateway: Running | None = None
+        self._rounds: Rounds = iter(())
+        self._failed = False
+
+    def take(self) -> None:
+        """One round; none any more once one has failed."""
+        if self._failed:
+            return
+        try:
+            gateway = self._gateway or self._begin()
+            figures = next(self._rounds)
+            gateway.check()
+            self._results.add(self._subject.name, figures)
+            if self._bench.fresh:
+                self.end()
+        except DeadlockError as error:
+            self._fail("deadlock", error)
+        except (BrokenError, OSError) as error:
+            self._fail("broken", error)
+
+    def end(self) -> None:
+        """End gateway and far ends."""
+        self._gateway = None
+        self._stack.close()
+
+    def _begin(self) -> Running:
+        ends = self._stack.enter_context(far_ends(self._bench.far_ends(self._scale)))
+        started = time.monotonic()
+        gateway = self._stack.enter_context(self._subject.running([end.device for end in ends]))
+        self._gateway = gateway
+        self._rounds = self._bench.measure(gateway, ends, self._scale, started)
+        return gateway
+
+    def _fail(self, how: str, error: Exception) -> None:
+        words = self._gateway.last_words() if self._gateway else ""
+        click.echo(f"{self._subject.name}, {self._bench.name}: {error!r} {words}", err=True)
+        self._results.fail(self._subject.name, self._bench, how)
+        self._failed = True
+        self.end()
 
 
 def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale, rounds: int) -> Results:
     """Every measurement, the programs in turn, round by round."""
     results = Results({subject.name: subject.version() for subject in subjects}, machine())
     for bench in benches:
-        for _ in range(max(1, round(rounds * bench.weight))):
-            for subject in subjects:
-                failed = results.failure(subject.name, bench.figures[0].key)
-                if results.versions[subject.name] and not failed and (subject.process_rows or not bench.process_rows):
-                    measure(bench, subject, scale, results)
+        click.echo(f"{bench.name} ...", err=True)
+        turns = [
+            Turn(bench, subject, scale, results)
+            for subject in subjects
+            if results.versions[subject.name] and (subject.process_rows or not bench.process_rows)
+        ]
+        try:
+            for _ in range(max(1, round(rounds * bench.weight))):
+                for turn in turns:
+                    turn.take()
+        finally:
+            for turn in turns:
+                turn.end()
     return results
 
 
@@ -59,7 +98,7 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
 @click.option(
     "--rounds",
     type=click.IntRange(1, 50),
-    help="Rounds over the programs; twice as many for round trips, fewer for what takes long.",
+    help="Rounds over the programs; more for round trips, fewer for what takes long.",
 )
 @click.option("--only", type=click.Choice([b.name for b in BENCHES]), multiple=True, help="Only these measurements.")
 @click.option("--subject", type=click.Choice([s.name for s in SUBJECTS]), multiple=True, help="Only these programs.")
@@ -76,6 +115,7 @@ def main(
 ) -> None:
     benches = tuple(bench for bench in BENCHES if not only or bench.name in only)
     subjects = tuple(each for each in SUBJECTS if not subject or each.name in subject)
+    gc.disable()  # a collection here would look like a slow gateway
     results = run(benches, subjects, QUICK if quick else Scale(), rounds or (2 if quick else 5))
     text = table(results, benches)
     click.echo(text, nl=False)

@@ -1,7 +1,7 @@
 """The far end of a line, as a process of its own: it makes a pseudo-terminal and plays the device behind it.
 
     farend.py echo                           give back every byte, one read and one write at a time
-    farend.py source SEED SIZE BLOCK         after a line on stdin: send SIZE bytes as fast as they go
+    farend.py source SEED SIZE BLOCK         after each line on stdin: send SIZE bytes as fast as they go
     farend.py paced SEED SIZE CHUNK PERIOD   after a line on stdin: send CHUNK bytes every PERIOD seconds and take
                                              what comes; then report how many bytes came and their CRC-32
 
@@ -46,11 +46,10 @@ def _echo() -> None:
 def _source(seed: int, size: int, block: int) -> None:
     data = memoryview(payload(seed, size))
     line = _open()
-    sys.stdin.readline()
-    sent = 0
-    while sent < size:
-        sent += os.write(line, data[sent : sent + block])
-    sys.stdin.readline()
+    while sys.stdin.readline():
+        sent = 0
+        while sent < size:
+            sent += os.write(line, data[sent : sent + block])
 
 
 def _paced(seed: int, size: int, chunk: int, period: float) -> None:

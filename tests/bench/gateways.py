@@ -40,6 +40,7 @@ class Running:
         self._processes = processes
         self._ports = {"raw": raw, "rfc2217": rfc2217}
         self.connected_at = 0.0
+        self.directory: Path | None = None
 
     def serves(self, service: str) -> bool:
         """Whether there is such a service here."""
@@ -78,6 +79,11 @@ class Running:
         """Its processes."""
         return [pid for process in self._processes for pid in tree(process.pid)]
 
+    def last_words(self) -> str:
+        """The end of its messages."""
+        logs = sorted(self.directory.glob("*.log")) if self.directory else []
+        return "".join(path.read_text()[-400:] for path in logs).strip()
+
     def check(self) -> None:
         """Raise BrokenError if one has died."""
         for process in self._processes:
@@ -113,11 +119,9 @@ class Subject(ABC):
         """Start it on these devices; it ends with the block."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-            try:
-                yield self.start(stack, directory, devices)
-            except (OSError, BrokenError) as error:
-                logs = "".join(path.read_text()[-400:] for path in directory.glob("*.log"))
-                raise BrokenError(f"{error} {logs}".strip()) from error
+            gateway = self.start(stack, directory, devices)
+            gateway.directory = directory
+            yield gateway
 
     @abstractmethod
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:

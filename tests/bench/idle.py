@@ -1,14 +1,14 @@
 """Sixteen open lines with one client each and nothing to do: processor, wake-ups and memory."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tests.bench.gateways import Running
 from tests.bench.processes import FarEnd, cpu_seconds, megabytes, wakeups
-from tests.bench.report import Bench, Figure, Goal, Scale
+from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 
 
-def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
+def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Rounds:
     for number in range(len(ends)):
         gateway.connect(number)
     gateway.settle()
@@ -16,7 +16,7 @@ def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: fl
     cpu, woken, began = cpu_seconds(pids), wakeups(pids), time.monotonic()
     time.sleep(scale.idle_seconds)
     lasted = time.monotonic() - began
-    return {
+    yield {
         "idle_cpu": (cpu_seconds(pids) - cpu) / lasted * 100,
         "idle_wakeups": (wakeups(pids) - woken) / lasted,
         "rss": megabytes(pids, "Rss"),
@@ -36,5 +36,6 @@ IDLE = Bench(
     far_ends=lambda scale: [["echo"]] * scale.lines,
     measure=_measure,
     process_rows=True,
+    fresh=True,
     weight=0.4,
 )

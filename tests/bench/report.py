@@ -1,7 +1,7 @@
 """What is measured, what it should be, and the table that says so."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tests.bench.processes import FarEnd
 from tests.bench.stats import Spread
 
 OURS = "nportpy"
+Rounds = Iterator[Mapping[str, float]]
 _OPEN, _CLOSE = "<!-- bench -->", "<!-- /bench -->"
 
 
@@ -50,7 +51,7 @@ class Goal:
 class Scale:
     """How much a run does: everything, or a taste of it."""
 
-    exchanges: int = 5_000
+    exchanges: int = 1_000
     bulk: int = 32_000_000
     echoed: int = 20_000_000
     lines: int = 16
@@ -58,7 +59,7 @@ class Scale:
     idle_seconds: float = 20.0
 
 
-QUICK = Scale(exchanges=2_000, bulk=8_000_000, echoed=4_000_000, paced_seconds=3.0, idle_seconds=5.0)
+QUICK = Scale(exchanges=500, bulk=8_000_000, echoed=4_000_000, paced_seconds=3.0, idle_seconds=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,9 @@ class Bench:
         figures: the rows.
         goals: what ours should be.
         far_ends: the far ends that it needs.
-        measure: the measurement, on a gateway that has just been started at the given time.
+        measure: begins on a gateway that was started at the given time, and yields the figures of a round each time.
         process_rows: whether its rows are about a process, of which the bare pseudo-terminal has none.
+        fresh: whether each round needs a gateway of its own. Otherwise all stay and take turns.
         weight: its share of the rounds: more for figures that vary much, less for those that take long.
     """
 
@@ -79,8 +81,9 @@ class Bench:
     figures: tuple[Figure, ...]
     goals: tuple[Goal, ...]
     far_ends: Callable[[Scale], Sequence[Sequence[object]]]
-    measure: Callable[[Running, Sequence[FarEnd], Scale, float], Mapping[str, float]]
+    measure: Callable[[Running, Sequence[FarEnd], Scale, float], Rounds]
     process_rows: bool = False
+    fresh: bool = False
     weight: float = 1.0
 
 

@@ -1,17 +1,17 @@
 """From the start of the process with sixteen lines to a connection that stays and answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tests.bench.clients import exchange
 from tests.bench.gateways import Running
 from tests.bench.processes import FarEnd
-from tests.bench.report import Bench, Figure, Goal, Scale
+from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 
 
-def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
+def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Rounds:
     descriptor = gateway.connect()
     exchange(descriptor, 1)
-    return {"start": gateway.connected_at - started}
+    yield {"start": gateway.connected_at - started}
 
 
 STARTUP = Bench(
@@ -21,4 +21,5 @@ STARTUP = Bench(
     far_ends=lambda scale: [["echo"]] * scale.lines,
     measure=_measure,
     process_rows=True,
+    fresh=True,
 )

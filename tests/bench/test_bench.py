@@ -38,7 +38,7 @@ SPEED = Bench(
     figures=(Figure("speed", "speed", "MB/s", 0), Figure("pause", "pause", "s")),
     goals=(Goal("speed", 10, least=True, times="speed", of="ser2net"), Goal("pause", 2)),
     far_ends=lambda _: [],
-    measure=lambda *_: {},
+    measure=lambda *_: iter(()),
 )
 
 

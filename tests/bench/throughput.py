@@ -1,13 +1,13 @@
 """A line that sends as fast as it can, and one that echoes while both directions are full."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tests.bench.clients import both_ways, sink
 from tests.bench.farend import payload
 from tests.bench.gateways import Running
 from tests.bench.processes import BrokenError, FarEnd
-from tests.bench.report import Bench, Figure, Goal, Scale
+from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 
 _SEED = 7
 _BLOCK = 65536
@@ -25,7 +25,7 @@ def _megabytes_per_second(sent: bytes, receive: Callable[[bytearray], None]) -> 
     return len(sent) / took / 1e6
 
 
-def _from_line(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
+def _from_line(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Rounds:
     sent = payload(_SEED, scale.bulk)
     descriptor = gateway.connect()
     gateway.settle()
@@ -34,14 +34,16 @@ def _from_line(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: 
         ends[0].go()
         sink(descriptor, into)
 
-    return {"from_line": _megabytes_per_second(sent, receive)}
+    while True:
+        yield {"from_line": _megabytes_per_second(sent, receive)}
 
 
-def _echoed(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Mapping[str, float]:
+def _echoed(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Rounds:
     sent = payload(_SEED, scale.echoed)
     descriptor = gateway.connect()
     gateway.settle()
-    return {"echoed": _megabytes_per_second(sent, lambda into: both_ways(descriptor, sent, into))}
+    while True:
+        yield {"echoed": _megabytes_per_second(sent, lambda into: both_ways(descriptor, sent, into))}
 
 
 FROM_LINE = Bench(
