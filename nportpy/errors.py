@@ -48,6 +48,10 @@ class ConfigError(NportpyError):
         self.source = source
         self.faults = faults
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, tuple[Fault, ...]]]:
+        """Pickle it whole: another process may have found the faults."""
+        return ConfigError, (self.source, self.faults)
+
 
 class LineError(NportpyError):
     """The line failed."""

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nportpy.config import fault_lines, for_devices, load, parse, schema
+from nportpy.config import fault_lines, load, parse, schema
+from nportpy.config.devices import for_devices
 from nportpy.config.editors import json_schema
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan

@@ -11,27 +11,27 @@
 The file's keys are described in etc/nportpy.toml.
 """
 
+import pickle
+import subprocess
+import sys
 import tomllib
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from nportpy.config.build import build
-from nportpy.config.clashes import clashes
-from nportpy.config.devices import for_devices
-from nportpy.config.faults import faults_of, syntax_fault
-from nportpy.config.positions import Lines
-from nportpy.config.schema import File
 from nportpy.errors import ConfigError, Fault
-from nportpy.gateway import GatewaySettings
 
-__all__ = ["DEFAULT_PATH", "fault_lines", "for_devices", "load", "parse"]
+if TYPE_CHECKING:  # `serve` starts loading before it imports what it will run
+    from collections.abc import Callable
+
+    from nportpy.gateway import GatewaySettings
+
+__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "start_loading"]
 
 DEFAULT_PATH = "/etc/nportpy/nportpy.toml"
 # Far more than any gateway needs, and not so much that the wrong file eats the machine.
 _LARGEST = 1 << 20
 
 
-def load(path: str) -> GatewaySettings:
+def load(path: str) -> "GatewaySettings":
     """Read a configuration file.
 
     Raises:
@@ -52,12 +52,42 @@ def load(path: str) -> GatewaySettings:
     return parse(text, path)
 
 
-def parse(text: str, source: str) -> GatewaySettings:
+def start_loading(path: str) -> "Callable[[], GatewaySettings]":
+    """Start reading a configuration file in a process of its own; the result gives its settings, as `load` does.
+
+    A gateway would carry pydantic and the schema, some 10 MB, for as long as it runs, for the moment in which it
+    reads its file; and while one processor does that, another can import the rest.
+    """
+    command = [sys.executable, "-m", __name__, path]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603
+
+    def result() -> "GatewaySettings":
+        answer, _ = child.communicate()
+        if child.returncode:
+            return load(path)  # it said why on stderr; whatever it lacked, this process may have
+        settings: GatewaySettings | ConfigError = pickle.loads(answer)  # noqa: S301 - our own child's
+        if isinstance(settings, ConfigError):
+            raise settings
+        return settings
+
+    return result
+
+
+def parse(text: str, source: str) -> "GatewaySettings":
     """Read a configuration from its text; `source` names it in messages.
 
     Raises:
         ConfigError: every fault at once, in the order of their lines. Where the text is not TOML, that alone.
     """
+    # Here, because whoever only wants `start_loading` should not pay for them.
+    from pydantic import ValidationError
+
+    from nportpy.config.build import build
+    from nportpy.config.clashes import clashes
+    from nportpy.config.faults import faults_of, syntax_fault
+    from nportpy.config.positions import Lines
+    from nportpy.config.schema import File
+
     try:
         data = tomllib.loads(text)
         text.encode()

@@ -1,0 +1,116 @@
+"""A gateway as a process: signals, reload, and the supervisor that started it."""
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable
+
+import uvloop
+
+from nportpy import config
+from nportpy.errors import ConfigError, ListenError
+from nportpy.gateway import Gateway, GatewaySettings
+from nportpy.services import logs
+from nportpy.services.notify import Supervisor
+
+log = logging.getLogger("nportpy.serve")
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "uvloop": uvloop.new_event_loop,
+    "asyncio": asyncio.SelectorEventLoop,
+}
+
+
+def main(settings: GatewaySettings, path: str | None, loop: str) -> None:
+    """Run a gateway on an event loop of that name until a signal ends it; `path` is where SIGHUP reads anew.
+
+    Raises:
+        ListenError: an address cannot be bound.
+    """
+    logs.configure(settings.log)
+    try:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(run(settings, path))
+    except BaseExceptionGroup as group:
+        if group.split(ListenError)[1] is not None:
+            raise  # a bug, with whatever else failed beside it
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    """The one error in nested groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def run(settings: GatewaySettings, path: str | None) -> None:
+    """Run a gateway under signals and a supervisor; `path` is the file to read anew, None if there is none."""
+    loop = asyncio.get_running_loop()
+    gateway = Gateway(settings)
+    supervisor = Supervisor()
+    hang_up = asyncio.Event()
+
+    def stop() -> None:
+        supervisor.stopping()
+        gateway.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    if not any(settings.allow for plan in settings.ports for settings in (*plan.raw, *plan.rfc2217)):
+        log.warning("anyone who reaches this machine may connect: no allow list is set")
+
+    async def reloads() -> None:
+        while True:
+            await hang_up.wait()
+            hang_up.clear()
+            supervisor.reloading()
+            await _reload(gateway, path)
+            supervisor.ready(_summary(gateway))
+
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(gateway.run(), name="gateway")
+        ready = tasks.create_task(gateway.ready.wait(), name="ready")
+        await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if serving.done():
+            return
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection need look at it again
+        supervisor.ready(_summary(gateway))
+        log.info("serving", extra={"gateway": settings.name, "ports": len(settings.ports)})
+        others = [
+            tasks.create_task(reloads(), name="reloads"),
+            tasks.create_task(supervisor.watch(), name="watchdog"),
+        ]
+        await serving
+        for task in others:
+            task.cancel()
+    log.info("stopped", extra={"gateway": settings.name})
+
+
+async def _reload(gateway: Gateway, path: str | None) -> None:
+    if path is None:
+        log.warning("nothing to reload: there is no configuration file")
+        return
+    try:
+        settings = await asyncio.to_thread(config.start_loading(path))
+        await gateway.reload(settings)
+    except ConfigError as error:
+        gateway.reload_failed()
+        for line in config.fault_lines(error):
+            log.error("configuration fault", extra={"fault": line})
+        log.error("reload failed, nothing has changed", extra={"file": error.source})
+    except ListenError as error:
+        log.error("reload failed, nothing has changed", extra={"reason": str(error)})
+    else:
+        logs.configure(settings.log)
+        log.info("reloaded", extra={"ports": len(settings.ports)})
+
+
+def _summary(gateway: Gateway) -> str:
+    lines = gateway.status().lines
+    return f"{sum(line.state == 'up' for line in lines)} of {len(lines)} lines up"

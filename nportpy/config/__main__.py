@@ -1,0 +1,22 @@
+"""The other process of `start_loading`: reads the file that its argument names, writes the result to stdout."""
+
+import pickle
+import sys
+
+from nportpy.config import load
+from nportpy.errors import ConfigError
+from nportpy.gateway import GatewaySettings
+
+
+def main() -> None:
+    """Read, and answer with the settings or the error."""
+    result: GatewaySettings | ConfigError
+    try:
+        result = load(sys.argv[1])
+    except ConfigError as error:
+        result = error
+    sys.stdout.buffer.write(pickle.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
