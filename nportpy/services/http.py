@@ -1,8 +1,19 @@
 """HTTP: /metrics, /healthz, /readyz and /api/v1/status."""
 
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 
-from nportpy.status import Network
+from nportpy.errors import ListenError
+from nportpy.status import GatewayStatus, Network
+
+_IP_FREEBIND = 15  # linux/in.h
+_IPV6_FREEBIND = 78  # linux/in6.h
+_BACKLOG = 32
+_SEND_BUFFER = 65536  # per connection, in the kernel: a client that reads nothing must not pin the usual megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +27,99 @@ class HttpSettings:
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
     allow: tuple[tuple[Network, ...], ...] = ()
+
+
+class HttpService:
+    """Answers HTTP until it is cancelled.
+
+    Attributes:
+        listening: set while it accepts connections.
+        addresses: where it listens, as `host:port` with the port that the kernel gave; empty before it does.
+    """
+
+    def __init__(
+        self, settings: HttpSettings, status: Callable[[], GatewayStatus], healthy: Callable[[], bool]
+    ) -> None:
+        """Nothing happens before `run`.
+
+        Args:
+            settings: where it listens, and who may ask.
+            status: the gateway's status now; asked once per request.
+            healthy: what /healthz says, as long as the event loop is alive to ask it.
+        """
+        self.listening = asyncio.Event()
+        self.addresses: tuple[str, ...] = ()
+        self._settings = settings
+        self._status = status
+        self._healthy = healthy
+
+    async def run(self) -> None:
+        """Bind, serve until cancelled, then close every connection.
+
+        Raises:
+            ListenError: an address cannot be bound; then none is.
+        """
+        sockets = _bound(self._settings.listen)
+        try:
+            # Importing aiohttp takes a quarter of a second, on a small machine more than one. In a thread it shares
+            # that time with the lines; connections wait in the kernel's queue meanwhile.
+            await asyncio.to_thread(import_module, "nportpy.services.site")
+            await self._serve(sockets)
+        finally:
+            for sock in sockets:
+                sock.close()
+
+    async def _serve(self, sockets: list[socket.socket]) -> None:
+        from nportpy.services.site import Site  # loaded by `run`
+
+        site = Site(self._settings.allow, self._status, self._healthy)
+        loop = asyncio.get_running_loop()
+        try:
+            with ExitStack() as servers:
+                for sock in sockets:
+                    server = await loop.create_server(site.accept, sock=sock, backlog=_BACKLOG)
+                    servers.callback(server.close)
+                self.addresses = tuple(_text(*sock.getsockname()[:2]) for sock in sockets)
+                self.listening.set()
+                await loop.create_future()
+        finally:
+            self.listening.clear()
+            self.addresses = ()
+            await site.close()
+
+
+def _bound(addresses: tuple[tuple[str, int], ...]) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for host, port in addresses:
+            sockets.append(_listen(host, port))
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        reason = error.strerror or str(error)
+        raise ListenError(f"http: cannot listen on {_text(host, port)}: {reason}") from error
+    return sockets
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket: "::" is dual-stack, and an address may come to this machine later than we do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted ones inherit it
+        if family is socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,236 @@
+"""What the HTTP service answers, on aiohttp's low-level server: no application, router or signals are needed.
+
+Importing this costs 18 MB and a quarter of a second (aiohttp, prometheus_client): only `http.py` does, and late.
+
+Clients are bounded in every direction: how many there are, how long a request may take to come and be idle between
+two, how large its head may be, and how long an answer may wait for a client that does not read.
+"""
+
+import asyncio
+import gzip
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import cast
+
+from aiohttp import web
+
+from nportpy.services import exposition, metrics, report
+from nportpy.status import GatewayStatus, Network
+from nportpy.throttle import Throttle
+
+MAX_CLIENTS = 32
+MAX_STRANGERS = 8
+"""Connections from addresses that are not allowed, which are told so; more of them are cut off without a word."""
+
+PATIENCE = 75.0
+"""Seconds that a request may take to come, from the connection's start or the last answer on: longer than the usual
+interval between two scrapes, so that these can keep their connection."""
+
+STALLED = 20.0
+"""Seconds after which a client that has not taken its answer is cut off."""
+
+LEFTOVERS = 1.0
+"""Seconds in which a client that has closed its side still gets its answer."""
+
+_MAX_LINE, _MAX_FIELD, _MAX_HEADERS = 4096, 4096, 64
+_WORTH_PACKING = 1024
+
+_NOT_CACHED = {"Server": "nportpy", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+log = logging.getLogger("nportpy.services.http")
+
+Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
+
+
+class Site:
+    """The pages and the connections of all listening addresses."""
+
+    def __init__(
+        self, allow: tuple[tuple[Network, ...], ...], status: Callable[[], GatewayStatus], healthy: Callable[[], bool]
+    ) -> None:
+        """Needs a running event loop. For the arguments see HttpService."""
+        self._allow = allow
+        self._status = status
+        self._healthy = healthy
+        self._registry = metrics.registry(status)
+        self._throttle = Throttle()
+        self._server = web.Server(self._answer)
+        self._clients: set[Connection] = set()
+        self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[Answer]]] = {
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+            "/api/v1/status": self._document,
+        }
+
+    def accept(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        return Connection(self, self._server)
+
+    def enter(self, client: "Connection", host: str) -> bool:
+        """Count a connection in and tell it whether it is welcome; False: there is no room for it."""
+        client.welcome = self._allows(host)
+        if not client.welcome and (held := self._throttle.allow(host, asyncio.get_running_loop().time())) is not None:
+            log.warning("refused: not in allow", extra={"client": host, "unlogged": held})
+        room = MAX_CLIENTS if client.welcome else MAX_STRANGERS
+        if sum(each.welcome is client.welcome for each in self._clients) >= room:
+            return False
+        self._clients.add(client)
+        return True
+
+    def leave(self, client: "Connection") -> None:
+        """Count it out."""
+        self._clients.discard(client)
+
+    async def close(self) -> None:
+        """End all connections; answers under way get a second."""
+        self._server.pre_shutdown()  # the idle ones
+        await self._server.shutdown(1.0)
+        for client in tuple(self._clients):
+            client.abort()
+
+    def _allows(self, host: str) -> bool:
+        address = ip_address(host.partition("%")[0])
+        address = getattr(address, "ipv4_mapped", None) or address  # as a dual-stack socket shows IPv4
+        return all(any(address in network for network in ring) for ring in self._allow)
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        page = self._pages.get(request.path)
+        if not (isinstance(request.protocol, Connection) and request.protocol.welcome):
+            return _short(HTTPStatus.FORBIDDEN)
+        if page is None:
+            return _short(HTTPStatus.NOT_FOUND)
+        if request.method not in ("GET", "HEAD"):
+            response = _short(HTTPStatus.METHOD_NOT_ALLOWED)
+            response.headers["Allow"] = "GET, HEAD"
+            return response
+        status, content_type, body = await page(request)
+        headers = {**_NOT_CACHED, "Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if len(body) >= _WORTH_PACKING and _takes_gzip(request.headers.get("Accept-Encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, 1)  # a third of a millisecond for 16 ports; level 9 takes ten times that
+        return web.Response(status=status, headers=headers, body=body)
+
+    async def _metrics(self, request: web.BaseRequest) -> Answer:
+        form = exposition.content_type(request.headers.get("Accept", ""))
+        families = []
+        for family in exposition.written(self._registry.collect(), form):
+            families.append(family)
+            await asyncio.sleep(0)  # the lines' turn
+        return HTTPStatus.OK, form, "".join(families).encode()
+
+    async def _health(self, _request: web.BaseRequest) -> Answer:
+        if self._healthy():
+            return HTTPStatus.OK, _PLAIN, b"ok\n"
+        return HTTPStatus.SERVICE_UNAVAILABLE, _PLAIN, b"not healthy\n"
+
+    async def _readiness(self, _request: web.BaseRequest) -> Answer:
+        found = report.readiness(self._status())
+        return HTTPStatus.OK if found["ready"] else HTTPStatus.SERVICE_UNAVAILABLE, _JSON, _json(found)
+
+    async def _document(self, _request: web.BaseRequest) -> Answer:
+        return HTTPStatus.OK, _JSON, _json(report.document(self._status()))
+
+
+class Connection(web.RequestHandler):
+    """A client's connection, with the limits that aiohttp does not have."""
+
+    def __init__(self, site: Site, server: web.Server) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=PATIENCE,
+            access_log=None,  # type: ignore[arg-type]  # None is how it is switched off
+            logger=log,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_FIELD,
+            max_headers=_MAX_HEADERS,
+            lingering_time=LEFTOVERS,
+        )
+        self.welcome = False
+        self._site = site
+        self._wire: asyncio.Transport | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Come in, or go at once."""
+        self._wire = wire = cast(asyncio.Transport, transport)  # uvloop's is not of that class
+        peer = wire.get_extra_info("peername")
+        if not peer or not self._site.enter(self, peer[0]):
+            wire.abort()
+            return
+        wire.set_write_buffer_limits(high=0)  # tells us as soon as anything waits
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It is over."""
+        self._site.leave(self)
+        self._unstall()
+        self._wire = None
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """An answer waits for the client: not for long."""
+        super().pause_writing()
+        self._stalled = asyncio.get_running_loop().call_later(STALLED, self.abort)
+
+    def resume_writing(self) -> None:
+        """The client has taken it."""
+        self._unstall()
+        super().resume_writing()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's contract is wider than aiohttp's
+        """The client has closed its side: `echo ... | nc` does so before it has the answer."""
+        if self._wire is not None:
+            asyncio.get_running_loop().call_later(LEFTOVERS, self._wire.close)
+        return True
+
+    def abort(self) -> None:
+        """Cut the connection, whatever still waits in it."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP, or what made us fail. Only the latter is worth more than a debug line."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("no answer", exc_info=exc, extra={"path": request.path, "client": request.remote})
+        else:
+            log.debug("not understood", extra={"reason": message, "client": request.remote})
+        return _short(HTTPStatus(status))
+
+    def _unstall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+
+_PLAIN = "text/plain; charset=utf-8"
+_JSON = "application/json"
+
+
+def _short(status: HTTPStatus) -> web.Response:
+    """Just the status, and the end of the connection: such clients are not worth keeping."""
+    response = web.Response(status=status, text=f"{status.value} {status.phrase}\n", headers=_NOT_CACHED)
+    response.force_close()
+    return response
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    for each in accept_encoding.lower().split(","):
+        coding, *parameters = (part.strip() for part in each.split(";"))
+        if coding in ("gzip", "*") and "q=0" not in parameters:
+            return True
+    return False
