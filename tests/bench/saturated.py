@@ -97,7 +97,7 @@ def _verify(lines: Sequence[_Line], ends: Sequence[FarEnd], size: int) -> None:
 
 SATURATED = Bench(
     name="saturated",
-    figures=(Figure("paced_cpu", "16 lines full at 115200 both ways", "% of a core"),),
+    figures=(Figure("paced_cpu", "16 lines full at 115200 both ways, 64-byte chunks", "% of a core"),),
     goals=(Goal("paced_cpu", 40),),
     far_ends=lambda scale: [
         ["paced", _seed(number, from_line=True), _size(scale), _CHUNK, _PERIOD] for number in range(scale.lines)
