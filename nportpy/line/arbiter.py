@@ -34,6 +34,7 @@ class Line:
         received: bytes from the device.
         sent: bytes handed to the device.
         purged: bytes thrown away unsent.
+        linger: seconds that a line which takes nothing holds up what clients have left behind.
     """
 
     def __init__(self, name: str, settings: PortSettings, stream: StreamSettings, opener: Opener) -> None:
@@ -46,7 +47,7 @@ class Line:
         self.sent = 0
         self.purged = 0
         self._configured = settings
-        self._linger = stream.linger
+        self.linger = stream.linger
         self._wish = settings.line
         self._levels: dict[str, bool] = {}  # DTR and RTS as clients set them
         self._break = False
@@ -59,6 +60,7 @@ class Line:
         self._uart = _ZERO  # errors up to the last loss
         self._uart_base = _ZERO  # the driver's counts at opening
         self._controllers: list[StreamClient] = []
+        self._restoring: asyncio.TimerHandle | None = None
         self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went)
 
     @property
@@ -70,6 +72,11 @@ class Line:
     def up(self) -> bool:
         """Whether the device is there."""
         return self._port is not None
+
+    @property
+    def tried(self) -> asyncio.Event:
+        """Set once the first attempt to open the device has succeeded or failed."""
+        return self._keeper.tried
 
     async def run(self) -> None:
         """Keep the device open until cancelled."""
@@ -221,19 +228,27 @@ class Line:
         self._controllers.remove(client)
         if not self._controllers:
             self.set_break(False)
-            self._restore(asyncio.get_running_loop().time() + self._linger)
+            self._restore(self.unsent(), asyncio.get_running_loop().time())
         elif first:
             self.stream.changed(Change.CONTROLLER, client)
 
-    def _restore(self, deadline: float) -> None:
-        """Put the configured settings back once the last client's bytes have left at its own."""
-        loop = asyncio.get_running_loop()
+    def _restore(self, unsent: int, since: float) -> None:
+        """Put the configured settings back once the last client's bytes have left at its own, or do not move.
+
+        `unsent` bytes have been waiting since `since`.
+        """
+        if self._restoring is not None:
+            self._restoring.cancel()
+            self._restoring = None
         if self._controllers or self.settings == self._configured.line:
             return
-        if self.all_sent() or loop.time() >= deadline:
+        loop = asyncio.get_running_loop()
+        if self.unsent() != unsent:
+            unsent, since = self.unsent(), loop.time()
+        if self.all_sent() or loop.time() - since >= self.linger:
             self.configure(self._configured.line)
         else:
-            loop.call_later(self.time_to_send(), self._restore, deadline)
+            self._restoring = loop.call_later(self.time_to_send(), self._restore, unsent, since)
 
     def controls(self, client: StreamClient) -> bool:
         """Whether the client came first of those who would control the line."""

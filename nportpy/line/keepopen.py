@@ -65,6 +65,7 @@ class KeepOpen:
         opens: how often it was opened.
         losses: how often it was lost.
         attempts: how often opening failed.
+        tried: set once the first attempt to open has succeeded or failed.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class KeepOpen:
         self.opens = 0
         self.losses = 0
         self.attempts = 0
+        self.tried = asyncio.Event()
         self._name = name
         self._opener = opener
         self._receiver = receiver
@@ -156,3 +158,5 @@ class KeepOpen:
         except KeyError:
             raise MisuseError(f"line {self._name}: {event} in state {self.state}") from None
         self.since = time.time()
+        if event in (_Event.OPENED, _Event.FAILED):
+            self.tried.set()

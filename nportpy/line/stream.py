@@ -22,7 +22,8 @@ class StreamSettings:
     Attributes:
         flush_on_first: throw away what the kernel holds when the first client comes. Otherwise the line is not
             read while nobody listens, so that the first client gets what the kernel (4 KiB) could keep.
-        linger: seconds that unsent bytes of clients that have gone may wait for the line before they are purged.
+        linger: seconds that unsent bytes of clients that have gone may wait for a line that takes none of them
+            (flow control) before they are purged. A line that is merely slow gets all of them.
     """
 
     flush_on_first: bool = True
@@ -120,7 +121,7 @@ class Stream:
         self._weigh()
 
     def leave(self, client: StreamClient) -> None:
-        """Listen no longer. What was written goes out, for as long as `linger` allows if nobody else is there."""
+        """Listen no longer. What was written goes out, as `linger` allows if nobody else is there."""
         self.clients.remove(client)
         self._held.discard(client)
         if client in self._told_to_stop:
@@ -128,8 +129,7 @@ class Stream:
         self._weigh()
         if not self.clients and self._wire.unsent():
             if self._wire.up:
-                loop = asyncio.get_running_loop()
-                self._linger = loop.call_later(self._settings.linger, self._linger_over)
+                self._wait_for_line()
             else:
                 self._wire.purge_unsent()
 
@@ -174,7 +174,6 @@ class Stream:
 
     def wire_up(self) -> None:
         """The device is there."""
-        self.wire_ready()
         self._weigh()
         for client in tuple(self.clients):
             client.line_up()
@@ -183,6 +182,7 @@ class Stream:
         """The device has gone, and what waited in its buffer with it."""
         for client in tuple(self.clients):
             client.line_down()
+        self.wire_ready()
 
     def changed(self, change: Change, by: StreamClient | None) -> None:
         """Tell everybody but `by` of a change."""
@@ -197,6 +197,15 @@ class Stream:
         else:
             self._wire.hold_reading(not self._settings.flush_on_first)
 
-    def _linger_over(self) -> None:
+    def _wait_for_line(self) -> None:
+        unsent = self._wire.unsent()
+        loop = asyncio.get_running_loop()
+        self._linger = loop.call_later(self._settings.linger, self._look_at_line, unsent)
+
+    def _look_at_line(self, before: int) -> None:
         self._linger = None
-        self._wire.purge_unsent()
+        now = self._wire.unsent()
+        if 0 < now < before:
+            self._wait_for_line()
+        elif now:
+            self._wire.purge_unsent()
