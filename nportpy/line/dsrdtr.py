@@ -1,14 +1,15 @@
 """DTR/DSR flow control, done here because no Linux driver does it.
 
-Towards the device: bytes go to the driver in slices of some 10 ms while DSR is up, so that a falling DSR is
-followed within about 15 ms, the slice in the UART included. DSR is looked at every 5 ms while something waits,
-and never otherwise. From the device: DTR falls while nobody reads.
+Towards the device: while DSR is up, the driver gets no more than the wire carries in 10 ms. DSR is looked at every
+5 ms while something waits, and never otherwise, so a falling DSR is followed within 15 ms. The driver's queue alone
+would not tell how much is on its way: what has moved on into the UART's own buffer (64 bytes in many) is not
+counted there, so the time that the bytes take on the wire is. From the device: DTR falls while nobody reads.
 """
 
 import asyncio
 from collections.abc import Callable
 
-from nportpy.line.port import Port, PortReceiver
+from nportpy.line.port import Port
 from nportpy.linesettings import ModemLines
 
 _SLICE = 0.010
@@ -21,16 +22,24 @@ class DsrGate:
     """Lets bytes through to `put` while the far end's DSR is up."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, port: Port, put: Callable[[bytes], None], receiver: PortReceiver
+        self,
+        loop: asyncio.AbstractEventLoop,
+        port: Port,
+        put: Callable[[bytes], None],
+        *,
+        full: Callable[[], None],
+        room: Callable[[], None],
     ) -> None:
-        """`receiver` is told when too much waits."""
+        """`full` is called when too much waits, `room` when that is over."""
         self._loop = loop
         self._port = port
         self._put = put
-        self._receiver = receiver
+        self._tell_full = full
+        self._tell_room = room
         self._waiting = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._full = False
+        self._busy_until = 0.0  # when the wire is free of what it has been given
 
     @property
     def waiting(self) -> int:
@@ -44,7 +53,7 @@ class DsrGate:
             self._look()
         if not self._full and len(self._waiting) > _HIGH_WATER:
             self._full = True
-            self._receiver.pause_writing()
+            self._tell_full()
 
     def clear(self) -> None:
         """Throw away what waits."""
@@ -59,31 +68,41 @@ class DsrGate:
         """Raise DTR again."""
         self._port.set_modem_lines(dtr=True)
 
-    def close(self) -> None:
-        """Stop looking. What waits goes to the driver, as it does without flow control."""
+    def close(self) -> bytes:
+        """Stop looking. What waited is the caller's."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting:
-            self._put(bytes(self._waiting))
-            self._waiting.clear()
-        self._relieve()
+        waited = bytes(self._waiting)
+        self.clear()
+        return waited
 
     def _look(self) -> None:
         self._timer = None
         lines = self._port.modem_lines()
-        if lines is None or lines & ModemLines.DSR:
-            size = max(1, int(_SLICE / self._port.settings.character_time))
-            queued = self._port.unsent() - len(self._waiting)
-            room = size - queued
+        if self._waiting and (lines is None or lines & ModemLines.DSR):
+            room = self._room() if lines is not None else len(self._waiting)
             if room > 0:
-                self._put(bytes(self._waiting[:room]))
+                chunk = bytes(self._waiting[:room])
                 del self._waiting[:room]
+                self._busy_until += len(chunk) * self._port.settings.character_time
+                self._put(chunk)
                 self._relieve()
-        if self._waiting:
+        if self._waiting and self._timer is None:
             self._timer = self._loop.call_later(_LOOK, self._look)
+
+    def _room(self) -> int:
+        """How many characters may go to the driver now."""
+        now = self._loop.time()
+        self._busy_until = max(self._busy_until, now)
+        character = self._port.settings.character_time
+        slice_size = max(1, int(_SLICE / character))  # a character may take longer than a slice
+        ahead = self._busy_until - now
+        size = int((_SLICE - ahead) / character) if ahead else slice_size
+        queued = self._port.unsent() - len(self._waiting)  # the driver may be slower than the wire
+        return min(size, slice_size - queued)
 
     def _relieve(self) -> None:
         if self._full and len(self._waiting) <= _LOW_WATER:
             self._full = False
-            self._receiver.resume_writing()
+            self._tell_room()
