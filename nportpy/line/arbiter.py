@@ -57,8 +57,10 @@ class Line:
         self._write: Callable[[bytes], None] = self._keep
         self._kept = bytearray()  # for the line, from clients that hold on while it is down
         self._traced = False
-        self._uart = _ZERO  # errors up to the last loss
-        self._uart_base = _ZERO  # the driver's counts at opening
+        self._uart = _ZERO  # errors before the last opening
+        self._uart_now = _ZERO  # errors as last seen: a device that is gone does not answer any more
+        self._uart_base: UartCounters | None = None  # the driver's counts at opening
+        self._uart_known = False  # the driver counts errors, or did when it was last there
         self._controllers: list[StreamClient] = []
         self._restoring: asyncio.TimerHandle | None = None
         self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went)
@@ -123,7 +125,8 @@ class Line:
         """Throw away what has not left: its clients are gone and the line does not take it."""
         before = self.purged
         self.purge(unsent=True)
-        log.warning("linger over, unsent bytes purged", extra={"port": self.name, "bytes": self.purged - before})
+        if self.purged != before:
+            log.warning("unsent bytes purged", extra={"port": self.name, "bytes": self.purged - before})
 
     # Control. Modes call these; `by` is the client that asks, who need not be told.
 
@@ -140,7 +143,7 @@ class Line:
                 except LineUnsupported as error:
                     log.warning("settings refused", extra={"port": self.name, "reason": str(error)})
                 except LineDown:
-                    self._wish = wish
+                    self.settings = self._wish = wish
             if self.settings != before:
                 log.info("line set", extra={"port": self.name, "settings": str(self.settings)})
                 self.stream.changed(Change.SETTINGS, by)
@@ -164,7 +167,8 @@ class Line:
         lines = self._port.modem_lines() if self._port is not None else None
         if lines is not None:
             return lines
-        lines = ModemLines.CTS | ModemLines.DSR | ModemLines.CD if self._port is not None else ModemLines(0)
+        there = self._port is not None and not self._port.report.modem_lines
+        lines = ModemLines.CTS | ModemLines.DSR | ModemLines.CD if there else ModemLines(0)
         for name, line in (("dtr", ModemLines.DTR), ("rts", ModemLines.RTS)):
             if self._levels.get(name, True):
                 lines |= line
@@ -269,12 +273,15 @@ class Line:
     def counters(self) -> UartCounters:
         """Line errors since the start, over all reopenings."""
         now = self._port.counters() if self._port is not None else None
-        return self._uart if now is None else self._uart.plus(now.since(self._uart_base))
+        if now is not None:
+            if self._uart_base is None:
+                self._uart_base = now
+            self._uart_now = self._uart.plus(now.since(self._uart_base))
+        return self._uart_now
 
     def status(self) -> LineStatus:
         """A snapshot."""
         keeper, port = self._keeper, self._port
-        counted = (port is not None and port.report.counters) or self._uart != _ZERO
         return LineStatus(
             name=self.name,
             device=self._configured.device,
@@ -291,7 +298,7 @@ class Line:
             opens=keeper.opens,
             losses=keeper.losses,
             attempts=keeper.attempts,
-            uart=self.counters() if counted else None,
+            uart=self.counters() if self._uart_known else None,
             unsent=self.unsent(),
         )
 
@@ -302,17 +309,19 @@ class Line:
 
     def _came(self, port: Port) -> None:
         self._port = port
-        self._uart_base = port.counters() or _ZERO
-        self.settings = port.settings
+        self._uart, self._uart_base = self._uart_now, port.counters()
+        self._uart_known = self._uart_known or port.report.counters
+        before, self.settings = self.settings, port.settings
         if self.settings != self._wish:
             log.error(
                 "the driver set something else than asked",
                 extra={"port": self.name, "asked": str(self._wish), "set": str(self.settings)},
             )
-        if self._levels:
-            port.set_modem_lines(**self._levels)
-        if self._break:
-            port.set_break(True)
+        with contextlib.suppress(LineDown):  # lost again already: `port_lost` is on its way
+            if self._levels:
+                port.set_modem_lines(**self._levels)
+            if self._break:
+                port.set_break(True)
         if self._reading_held:
             port.pause_reading()
         self._choose_write()
@@ -331,6 +340,8 @@ class Line:
         )
         self.watch.restart()
         self.stream.wire_up()
+        if self.settings != before:
+            self.stream.changed(Change.SETTINGS, None)
 
     def _went(self, error: LineError) -> None:  # noqa: ARG002 - the keeper logs it
         self._forget_port()
@@ -346,7 +357,7 @@ class Line:
         port = self._port
         if port is not None:
             self.purged += port.unsent()
-            self._uart = self.counters()
+            self.counters()
             self._port = None
             self._choose_write()
             self.watch.restart()

@@ -116,10 +116,10 @@ class KeepOpen:
                     opened = loop.time()
                     try:
                         await self._hold(port, closing)
+                        if loop.time() - opened >= STABLE:
+                            pause = FIRST_PAUSE
                     finally:
                         await port.close()
-                    if loop.time() - opened >= STABLE:
-                        pause = FIRST_PAUSE
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LAST_PAUSE)
                 self._move(_Event.RETRY)

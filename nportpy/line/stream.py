@@ -152,9 +152,10 @@ class Stream:
             client.line_full()
 
     def hold(self, client: StreamClient) -> None:
-        """The client cannot take more."""
-        self._held.add(client)
-        self._weigh()
+        """The client cannot take more. One that has left says so in vain."""
+        if client in self.clients:
+            self._held.add(client)
+            self._weigh()
 
     def release(self, client: StreamClient) -> None:
         """The client can take more again."""
