@@ -169,7 +169,8 @@ class Ser2net(Subject):
         return _version("ser2net", "-v", r"version (\S+)")
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
-        raw, telnet = _free_ports(len(devices)), _free_ports(len(devices))
+        ports = _free_ports(2 * len(devices))
+        raw, telnet = ports[::2], ports[1::2]
         text = "%YAML 1.1\n---\n"
         for number, device in enumerate(devices):
             accepters = (
@@ -204,8 +205,9 @@ class Nportpy(Subject):
         return metadata.version("nportpy")
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
-        raw, telnet = _free_ports(len(devices)), _free_ports(len(devices))
-        text = f'[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = "127.0.0.1:{_free_ports(1)[0]}"\n'
+        http, *ports = _free_ports(1 + 2 * len(devices))
+        raw, telnet = ports[::2], ports[1::2]
+        text = f'[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = "127.0.0.1:{http}"\n'
         for number, device in enumerate(devices):
             text += (
                 f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = 115200\nformat = "8N1"\n'
