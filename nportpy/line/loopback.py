@@ -7,7 +7,7 @@ that takes its time, and a plug that can be pulled. DTR of one end is DSR and CD
     gateway = Gateway(settings, opener=cable.opener)     # the device; settings.device names it
     cable.far.write(b"hello")                            # what is connected to it
 
-Both ends live in one event loop and on its clock.
+Both ends live in one event loop and on its clock. A paced cable delivers each character at the end of its time.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from nportpy.linesettings import (
 KERNEL_BUFFER = 4096  # bytes that wait for a reader, as in a tty
 _HIGH_WATER = 64 * 1024
 _LOW_WATER = 16 * 1024
+_UART_BUFFER = 64  # what goes out at most before flow control is looked at again
 XON, XOFF = b"\x11", b"\x13"
 
 
@@ -37,13 +38,11 @@ class FarEnd:
 
     Attributes:
         heard: bytes that arrived.
-        breaks: how often a break began.
     """
 
     def __init__(self) -> None:
         """Hears nothing yet."""
         self.heard = bytearray()
-        self.breaks = 0
 
     def data_received(self, data: bytes) -> None:
         """Keep it."""
@@ -89,41 +88,48 @@ class LoopbackPort(Port):
         self._sent_xoff = False
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._delivering: asyncio.Handle | None = None
+        self._telling: asyncio.Handle | None = None
         self.report = PortReport(driver="loopback", rs485=self.rs485, low_latency=True, modem_lines=True, counters=True)
 
     # The wire.
 
     def write(self, data: bytes) -> None:
         if not self._open or not self._reached():
+            self._abandoned += len(data)
             return
         self._waiting += data
         if not self._full and len(self._waiting) > _HIGH_WATER:
             self._full = True
             self._receiver.pause_writing()
-        self._send_later(0.0)
+        self._send_later()
 
     def go_on(self) -> None:
         """The far end's modem lines moved: perhaps flow control lets more through."""
-        self._send_later(0.0)
+        self._send_later()
 
-    def _send_later(self, delay: float) -> None:
-        if self._timer is None and self._waiting:
-            self._timer = self._loop.call_later(delay, self._send) if delay else self._loop.call_soon(self._send)
+    def _send_later(self) -> None:
+        """Begin to send, if nothing is on its way and flow control allows it."""
+        if self._timer is None and self._open and self._waiting and not self._stopped_by_flow():
+            if self._cable.paced:
+                self._timer = self._loop.call_later(self.settings.character_time, self._send, 1)
+            else:
+                free = self.settings.flow is Flow.NONE
+                self._timer = self._loop.call_soon(self._send, None if free else _UART_BUFFER)
 
-    def _send(self) -> None:
-        """Put on the wire what may go: everything, or, on a paced cable, one character."""
+    def _send(self, size: int | None) -> None:
+        """These have reached the far end."""
         self._timer = None
-        if not self._open or not self._waiting or self._stopped_by_flow():
-            return
-        size = 1 if self._cable.paced else len(self._waiting)
         chunk = bytes(self._waiting[:size])
         del self._waiting[:size]
         if self.peer is not None:
             self.peer.arrive(chunk)
-        if self._full and len(self._waiting) <= _LOW_WATER:
+        self._relieve(_LOW_WATER)
+        self._send_later()
+
+    def _relieve(self, low: int) -> None:
+        if self._full and self._open and len(self._waiting) <= low:
             self._full = False
             self._receiver.resume_writing()
-        self._send_later(self.settings.character_time if self._cable.paced else 0.0)
 
     def _stopped_by_flow(self) -> bool:
         lines = self._inputs()
@@ -141,12 +147,10 @@ class LoopbackPort(Port):
         """Bytes from the wire, as the UART hands them to the kernel."""
         if not self._open:
             return
-        if self.settings.flow is Flow.XONXOFF:
-            for mark, state in ((XOFF, True), (XON, False)):
-                if mark in data:
-                    self._xoff = state
-                    data = data.replace(mark, b"")
-            self._send_later(0.0)
+        if self.settings.flow is Flow.XONXOFF and (XON in data or XOFF in data):
+            self._xoff = data.rfind(XOFF) > data.rfind(XON)
+            data = data.replace(XON, b"").replace(XOFF, b"")
+            self._send_later()
         room = KERNEL_BUFFER - self._arrived_size
         if len(data) > room and not self._reading:
             self.count(buffer_overrun=len(data) - room)
@@ -166,11 +170,29 @@ class LoopbackPort(Port):
             case Flow.DSRDTR:
                 self._set_level(ModemLines.DTR, not full)
             case Flow.XONXOFF if full != self._sent_xoff:
-                self._sent_xoff = full
-                if self.peer is not None:
-                    self.peer.arrive(XOFF if full else XON)
+                self._send_xoff(full)
             case _:
                 pass
+
+    def _send_xoff(self, on: bool) -> None:
+        self._sent_xoff = on
+        if self.peer is not None:
+            self.peer.arrive(XOFF if on else XON)
+
+    def _change_flow(self, settings: LineSettings) -> None:
+        """What held either side back under other rules holds no longer."""
+        if settings.flow is not Flow.XONXOFF:
+            self._xoff = False
+        if settings.flow_in is not self.settings.flow_in:
+            match self.settings.flow_in:
+                case Flow.RTSCTS:
+                    self._set_level(ModemLines.RTS, True)
+                case Flow.DSRDTR:
+                    self._set_level(ModemLines.DTR, True)
+                case Flow.XONXOFF if self._sent_xoff:
+                    self._send_xoff(False)
+                case _:
+                    pass
 
     def _deliver_later(self) -> None:
         if self._delivering is None and self._arrived and self._reading:
@@ -200,10 +222,13 @@ class LoopbackPort(Port):
         """The device is gone from under us."""
         if self._open:
             self._shut()
-            self._loop.call_soon(self._receiver.port_lost, LineDown(f"{self._cable.name}: {reason}"))
+            error = LineDown(f"{self._cable.name}: {reason}")
+            self._telling = self._loop.call_soon(self._receiver.port_lost, error)
 
     def _reached(self) -> bool:
-        """Whether a call reaches the driver; if the cable makes it fail, the device is lost."""
+        """Whether a call reaches the driver; if the cable makes it fail, the device is lost. The far end's all do."""
+        if self is self._cable.far:
+            return True
         try:
             self._cable.fail()
         except OSError as error:
@@ -218,8 +243,9 @@ class LoopbackPort(Port):
 
     def resume_reading(self) -> None:
         self._reading = True
-        self._throttle()
-        self._deliver_later()
+        if self._open:
+            self._throttle()
+            self._deliver_later()
 
     def unsent(self) -> int:
         return len(self._waiting) if self._open else self._abandoned
@@ -243,20 +269,25 @@ class LoopbackPort(Port):
             self._throttle()
         if unsent:
             self._waiting.clear()
-            if self._full:
-                self._full = False
-                self._receiver.resume_writing()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._relieve(0)
         return thrown
 
     def configure(self, settings: LineSettings) -> LineSettings:
         self._check_open()
+        if settings == self.settings:
+            return settings
         if not self._reached():
             raise LineDown(f"{self._cable.name}: lost")
         if settings.baudrate in self._cable.refused_baudrates:
             raise LineUnsupported(f"{self._cable.name}: refused {settings}")
         self._cable.configured.append(settings)
+        self._change_flow(settings)
         self.settings = settings
-        self._send_later(0.0)
+        self._throttle()
+        self._send_later()
         return settings
 
     def modem_lines(self) -> ModemLines | None:
@@ -304,10 +335,12 @@ class LoopbackPort(Port):
                 self._set_level(ModemLines.DTR, False)
                 self._set_level(ModemLines.RTS, False)
             self._shut()
+        if self._telling is not None:
+            self._telling.cancel()
         self._cable.closed(self)
 
     def _shut(self) -> None:
-        self._abandoned = self.unsent()
+        self._abandoned = len(self._waiting)
         self._open = False
         self._waiting.clear()
         self._arrived.clear()
@@ -378,13 +411,15 @@ class Cable:
         self.far.settings = settings.line
         self.near = port
         self.opened += 1
+        self.far.go_on()
         return port
 
     def closed(self, port: LoopbackPort) -> None:
-        """An end was closed."""
+        """An end was closed. Its DTR and RTS stay as they are, unless the device is gone."""
         if port is self.near:
             self.near = None
-            self.far.peer = None
+            if not self.plugged:
+                self.far.peer = None
 
     def unplug(self) -> None:
         """Pull the device out."""
