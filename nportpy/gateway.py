@@ -24,6 +24,8 @@ from nportpy.services.logs import LogSettings
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
 
+_ANSWER_TIME = 0.25  # seconds that a device has for its answer before the clients that asked are sent away
+
 log = logging.getLogger(__name__)
 
 
@@ -117,7 +119,7 @@ class Gateway:
         """Serve until `stop`. Cancelling ends it at once.
 
         Raises:
-            ListenError: an address cannot be bound; nothing was started then.
+            ListenError: an address cannot be bound; nothing was started then. That of http comes in a group.
         """
         try:
             self._sockets.bind(_endpoints(self._settings))
@@ -132,6 +134,11 @@ class Gateway:
                     await self._shut_down()
         finally:
             self._sockets.close()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """Accept nobody from now on, write out what clients have sent, and end; `run` returns then."""
@@ -219,14 +226,21 @@ class Gateway:
 
     async def _stop_port(self, port: _Port) -> None:
         """Write out what the clients have sent, for as long as `drain` allows, and give the device back."""
-        for service in port.services:
-            service.listener.hush()
+        listeners = [service.listener for service in port.services]
+        for listener in listeners:
+            listener.hush()
         try:
             async with asyncio.timeout(self._settings.drain):
                 await port.line.drain()
+                while any(listener.accepted() for listener in listeners):
+                    await asyncio.sleep(port.line.time_to_send())
+                    await port.line.drain()
+                if any(listener.sessions for listener in listeners) and port.line.up:
+                    await asyncio.sleep(_ANSWER_TIME)
         except TimeoutError:
-            extra = {"port": port.plan.name, "bytes": port.line.unsent()}
-            log.warning("the line did not take everything in time", extra=extra)
+            if unsent := port.line.unsent():
+                extra = {"port": port.plan.name, "bytes": unsent}
+                log.warning("the line did not take everything in time", extra=extra)
         await asyncio.gather(*(self._stop_service(port, service) for service in tuple(port.services)))
         port.task.cancel()
         await asyncio.wait([port.task])
@@ -250,9 +264,9 @@ class Gateway:
         assert self._tasks is not None
         taken = {service.listener.service for service in port.services}
         label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}{n}") not in taken)
-        listener = Listener(port.line, label, settings, _SESSIONS[kind], self._door, self._throttle)
         sockets = [self._sockets.take(endpoint) for endpoint in settings.listen]
-        task = self._tasks.create_task(listener.run(sockets), name=f"{port.plan.name} {label}")
+        listener = Listener(port.line, label, settings, _SESSIONS[kind], sockets, self._door, self._throttle)
+        task = self._tasks.create_task(listener.run(), name=f"{port.plan.name} {label}")
         port.services.append(_Service(kind, settings, listener, task))
 
     async def _stop_service(self, port: _Port, service: _Service) -> None:
@@ -292,6 +306,10 @@ class Gateway:
 
     async def _shut_down(self) -> None:
         log.info("stopping", extra={"gateway": self._settings.name})
+        for port in self._ports.values():
+            for service in port.services:
+                service.listener.hush()
+        self._sockets.close()  # so that nobody waits in the kernel's queue for what will not come
         await asyncio.gather(*(self._stop_port(port) for port in self._ports.values()))
         await self._stop_http()
 
@@ -320,7 +338,8 @@ class _Sockets:
         try:
             for endpoint in endpoints:
                 if endpoint.port and endpoint not in self._open and endpoint not in new:
-                    new[endpoint] = tcp.listen(endpoint)
+                    beside = [sock for other, sock in self._open.items() if other.port == endpoint.port]
+                    new[endpoint] = tcp.listen(endpoint, beside)
         except ListenError:
             for sock in new.values():
                 sock.close()

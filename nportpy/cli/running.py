@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
+import sys
 from collections.abc import Callable
 
 import uvloop
@@ -32,6 +33,8 @@ def main(settings: GatewaySettings, path: str | None, loop: str) -> None:
     try:
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
             runner.run(run(settings, path))
+    except asyncio.CancelledError:
+        sys.exit(1)
     except BaseExceptionGroup as group:
         if group.split(ListenError)[1] is not None:
             raise  # a bug, with whatever else failed beside it
@@ -52,16 +55,22 @@ async def run(settings: GatewaySettings, path: str | None) -> None:
     gateway = Gateway(settings)
     supervisor = Supervisor()
     hang_up = asyncio.Event()
+    this = asyncio.current_task()
+    assert this is not None
 
     def stop() -> None:
         supervisor.stopping()
+        if gateway.stopping:
+            log.warning("told to stop a second time: at once, then")
+            this.cancel()
         gateway.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    if not any(settings.allow for plan in settings.ports for settings in (*plan.raw, *plan.rfc2217)):
-        log.warning("anyone who reaches this machine may connect: no allow list is set")
+    open_to_all = sum(not service.allow for plan in settings.ports for service in (*plan.raw, *plan.rfc2217))
+    if open_to_all:
+        log.warning("anyone who reaches this machine may connect: no allow list", extra={"services": open_to_all})
 
     async def reloads() -> None:
         while True:

@@ -33,7 +33,7 @@ def serve(devices: tuple[str, ...], path: str | None, baudrate: int, line_format
     excepted.
 
     SIGHUP reads the configuration file again: what did not change keeps its clients. SIGTERM and SIGINT stop
-    accepting, write out what clients have sent, and end.
+    accepting, write out what clients have sent, and end; a second one ends at once, with exit code 1.
     """
     if devices and path:
         raise click.UsageError("either DEVICEs or a configuration file, not both")

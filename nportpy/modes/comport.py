@@ -102,13 +102,28 @@ class ComPort:
                 self._purge(value)
                 yield rfc2217.PurgeData(value)
             case rfc2217.Malformed(command, _):
-                if command in _SETTINGS:  # not a request one can obey, but one that somebody waits for
-                    yield self._setting(command)
+                yield from self._answer_malformed(command)
             case rfc2217.FlowcontrolSuspend() | rfc2217.FlowcontrolResume() | rfc2217.Unknown():
                 pass
             case _:
                 assert_never(message)
         self._told = dict(self._values())
+
+    def _answer_malformed(self, command: Command | None) -> Iterator[Message]:
+        """Not a request that one can obey, but somebody waits for the value in effect."""
+        match command:
+            case Command.SET_LINESTATE_MASK:
+                yield rfc2217.SetLinestateMask(self._linestate_mask)
+            case Command.SET_MODEMSTATE_MASK:
+                yield rfc2217.SetModemstateMask(self._modemstate_mask)
+            case Command.NOTIFY_LINESTATE:
+                yield rfc2217.NotifyLinestate(self._line_state_now(UartCounters()))
+            case Command.NOTIFY_MODEMSTATE:
+                yield self.modem_state_now()
+            case _ if command in _SETTINGS:
+                yield self._setting(command)
+            case _:
+                pass
 
     def _wish(self, message: Message | rfc2217.Unknown | rfc2217.Malformed) -> LineSettings | None:
         """The settings that a request asks for; None if it asks for none, or for some that do not exist."""

@@ -37,8 +37,6 @@ class Door:
     def enter(self, address: Address) -> bool:
         """Count a connection in; False if a limit forbids it."""
         if self._total >= self._settings.max_connections or self._inside[address] >= self._settings.max_per_address:
-            if not self._inside[address]:
-                del self._inside[address]
             return False
         self._total += 1
         self._inside[address] += 1

@@ -1,7 +1,9 @@
 """One service of one port: its sockets, who gets in, and the sessions inside."""
 
 import asyncio
+import contextlib
 import logging
+import math
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +19,9 @@ from nportpy.throttle import Throttle
 
 _ACCEPT_PAUSE = 1.0  # after running out of descriptors
 _ACCEPTS_PER_WAKE_UP = 64
+_FIRST_OPENING = 2.0  # clients wait so long for it to be known whether the device is there
 _SIGN_OF_LIFE = 3.0  # what a session has to answer when its address comes again
+_LOOK_AGAIN = 0.1  # for that sign
 
 SessionMaker = Callable[[Line, ServiceSettings, Endpoint, Address], Session]
 
@@ -25,7 +29,14 @@ log = logging.getLogger(__name__)
 
 
 class Listener:
-    """Accepts clients for one service until it is told to stop; its sockets stay the caller's."""
+    """Accepts clients for one service until it is told to stop; its sockets stay the caller's.
+
+    Attributes:
+        endpoints: where it listens.
+        sessions: who is there, in order of arrival.
+        results: connections by how they turned out and how they ended; as many ended as were accepted and are gone.
+        dropped: bytes that waited for clients dropped as too slow.
+    """
 
     def __init__(
         self,
@@ -33,6 +44,7 @@ class Listener:
         service: str,
         settings: ServiceSettings,
         make_session: SessionMaker,
+        sockets: Sequence[socket.socket],
         door: Door,
         throttle: Throttle,
     ) -> None:
@@ -40,36 +52,59 @@ class Listener:
         self.line = line
         self.service = service
         self.settings = settings
+        self.endpoints = tuple(tcp.local_endpoint(sock) for sock in sockets)
         self.sessions: list[Session] = []
         self.results: Counter[str] = Counter()
         self.dropped = 0
         self._make_session = make_session
+        self._sockets = sockets
         self._door = door
         self._throttle = throttle
-        self.endpoints: tuple[Endpoint, ...] = ()
+        self._accepting = False
+        self._hushed = False
         self._stopping = asyncio.Event()
+        self._entering: set[asyncio.Task[None]] = set()  # connections between the door and their session
         self._probing: set[Session] = set()
-        self._entering = 0  # connections between the door and their session
 
-    async def run(self, sockets: Sequence[socket.socket]) -> None:
+    async def run(self) -> None:
         """Serve until `stop`, and until the last session has ended."""
-        loop = asyncio.get_running_loop()
-        self.endpoints = tuple(tcp.local_endpoint(sock) for sock in sockets)
         async with asyncio.TaskGroup() as tasks:
-            for sock in sockets:
-                loop.add_reader(sock.fileno(), self._accept, sock, tasks)
             try:
+                await self._wait_for_line()
+                if not self._hushed:
+                    self._accepting = True
+                    for sock in self._sockets:
+                        asyncio.get_running_loop().add_reader(sock.fileno(), self._accept, sock, tasks)
                 await self._stopping.wait()
             finally:
-                for sock in sockets:
-                    loop.remove_reader(sock.fileno())
+                self._accept_no_more()
                 for session in tuple(self.sessions):
                     session.finish(End.SHUTDOWN)
 
+    async def _wait_for_line(self) -> None:
+        """Let clients wait in the kernel's queue while the device is opened for the first time."""
+        async with asyncio.TaskGroup() as tasks:
+            both = [tasks.create_task(event.wait()) for event in (self.line.tried, self._stopping)]
+            await asyncio.wait(both, timeout=_FIRST_OPENING, return_when=asyncio.FIRST_COMPLETED)
+            for task in both:
+                task.cancel()
+
+    def _accept_no_more(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for sock in self._sockets:
+                asyncio.get_running_loop().remove_reader(sock.fileno())
+
     def hush(self) -> None:
-        """Take nothing more from the clients; what they have sent goes on to the line."""
+        """Accept nobody and take nothing more from the clients; what they have sent goes on to the line."""
+        self._hushed = True
+        self._accept_no_more()
         for session in tuple(self.sessions):
             session.stop(Stop.ENDING)
+
+    def accepted(self) -> int:
+        """How much of what clients sent has been taken in and is not yet on its way to the line; 0 if none."""
+        return sum(session.accepted() for session in self.sessions)
 
     def stop(self) -> None:
         """Accept nobody from now on and end the sessions; `run` returns when they have ended."""
@@ -100,7 +135,14 @@ class Listener:
             if refusal:
                 self._refuse(sock, address, refusal)
             else:
-                tasks.create_task(self._serve(sock, peer, address), name=f"{self.line.name} {self.service} {peer}")
+                task = tasks.create_task(self._serve(sock, peer, address), name=f"{self.service} {peer}")
+                self._entering.add(task)
+                task.add_done_callback(partial(self._gone, sock, address))  # of a task that never ran, too
+
+    def _gone(self, sock: socket.socket, address: Address, task: asyncio.Task[None]) -> None:
+        self._entering.discard(task)
+        sock.close()
+        self._door.leave(address)
 
     def _rest(self, listening: socket.socket, tasks: asyncio.TaskGroup, error: OSError) -> None:
         """Out of descriptors or memory: the listener outlives it, and does not spin meanwhile."""
@@ -110,7 +152,7 @@ class Listener:
         loop.remove_reader(listening.fileno())
 
         def again() -> None:
-            if not self._stopping.is_set():
+            if self._accepting:
                 loop.add_reader(listening.fileno(), self._accept, listening, tasks)
 
         loop.call_later(_ACCEPT_PAUSE, again)
@@ -134,28 +176,28 @@ class Listener:
 
     async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
         """One connection from the door to its end."""
+        session = await self._let_in(sock, peer, address)
+        if session is None:
+            return
+        self.sessions.append(session)
         try:
-            session = await self._let_in(sock, peer, address)
-            if session is None:
-                return
-            self.sessions.append(session)
-            self.results["accepted"] += 1
-            log.info("client connected", extra=self._extra() | {"client": str(peer)})
-            try:
-                if self._stopping.is_set():
-                    session.finish(End.SHUTDOWN)
-                await session.ended
-            finally:
-                if not session.ended.done():
-                    session.finish(End.SHUTDOWN, at_once=True)
-                self.sessions.remove(session)
-                self._account(session, peer)
+            if self._stopping.is_set():
+                session.finish(End.SHUTDOWN)
+            elif self._hushed:
+                session.stop(Stop.ENDING)
+            if not self.line.up:  # the line may have gone meanwhile; and uvloop reads as soon as it has a connection
+                session.line_down()
+            await session.ended
         finally:
-            self._door.leave(address)
+            if not session.ended.done():
+                session.finish(End.SHUTDOWN, at_once=True)
+            self.sessions.remove(session)
+            self._account(session, peer)
 
     async def _let_in(self, sock: socket.socket, peer: Endpoint, address: Address) -> Session | None:
         """A session on the socket, or None: refused, or gone before it was there."""
-        self._entering += 1
+        task = asyncio.current_task()
+        assert task is not None
         try:
             if not await self._make_room(address):
                 self._refuse(sock, address, "refused_full")
@@ -164,14 +206,16 @@ class Listener:
             tcp.set_up(sock, self.settings.alive_check)
             await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
         except OSError as error:
-            sock.close()
+            self.results["accepted"] += 1
             self.results[End.ERROR] += 1
-            log.debug("connection failed", extra=self._extra() | {"client": str(peer), "reason": str(error)})
+            log.info("client gone at once", extra=self._extra() | {"client": str(peer), "reason": str(error)})
             return None
         else:
+            self.results["accepted"] += 1
+            log.info("client connected", extra=self._extra() | {"client": str(peer)})
             return session
         finally:
-            self._entering -= 1
+            self._entering.discard(task)
 
     def _account(self, session: Session, peer: Endpoint) -> None:
         end = session.end or End.ERROR
@@ -183,12 +227,15 @@ class Listener:
 
     @property
     def _full(self) -> bool:
-        return len(self.sessions) + self._entering > self.settings.max_clients  # the newcomer is one of those entering
+        # The newcomer is one of those entering.
+        return len(self.sessions) + len(self._entering) > self.settings.max_clients
 
     async def _make_room(self, address: Address) -> bool:
         """Find a place for one more; False if the rules leave none."""
         probed = not self.settings.takeover
         while self._full:
+            if self._stopping.is_set():
+                return False
             # Who has said that it will send no more gives way to anybody.
             victim = next((session for session in self.sessions if session.half_closed), None)
             end = End.CLOSED
@@ -225,25 +272,31 @@ class Listener:
         that is gone does not answer; a living program on the same machine does, and keeps its place.
         """
         suspects = [session for session in self.sessions if session.address == address and session not in self._probing]
-        if not suspects:
-            return None
         self._probing.update(suspects)
         try:
             for session in suspects:
-                tcp.probe_now(session.transport.get_extra_info("socket"))
-            await asyncio.wait([session.ended for session in suspects], timeout=_SIGN_OF_LIFE)
+                tcp.probe_now(session.socket)
+            return await self._wait_for_signs(suspects)
         finally:
             self._probing.difference_update(suspects)
-        dead = None
-        for session in suspects:
-            if session.ended.done():
-                continue
-            sock = session.transport.get_extra_info("socket")
-            silence = tcp.peer_silence(sock)
-            if silence is None or silence.ack >= _SIGN_OF_LIFE:
-                dead = dead or session
-            tcp.set_up(sock, self.settings.alive_check)
-        return dead
+            for session in suspects:
+                with contextlib.suppress(OSError):
+                    tcp.set_up(session.socket, self.settings.alive_check)
+
+    async def _wait_for_signs(self, suspects: list[Session]) -> Session | None:
+        """The first that shows none in time; None if all live, or as soon as one has ended by itself."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while suspects and not self._stopping.is_set():
+            if any(session.ended.done() for session in suspects):
+                await asyncio.sleep(0)  # lets its task take it off the list
+                return None
+            await asyncio.sleep(_LOOK_AGAIN)
+            probed = loop.time() - began
+            suspects = [session for session in suspects if not _lives(session, probed)]
+            if probed >= _SIGN_OF_LIFE:
+                return next((session for session in suspects if _mute(session)), None)
+        return None
 
     def _extra(self) -> dict[str, object]:
         return {"port": self.line.name, "service": self.service}
@@ -253,7 +306,19 @@ def _same(session: Session) -> Session:
     return session
 
 
+def _lives(session: Session, since: float) -> bool:
+    """Whether the peer has answered within the last `since` seconds."""
+    silence = tcp.peer_silence(session.socket)
+    return silence is not None and silence.ack < since
+
+
+def _mute(session: Session) -> bool:
+    """Whether the peer owes an answer."""
+    silence = tcp.peer_silence(session.socket)
+    return silence is None or silence.unanswered > 0
+
+
 def _idle(session: Session) -> float:
     """Seconds since the client last sent something."""
-    silence = tcp.peer_silence(session.transport.get_extra_info("socket"))
-    return float("inf") if silence is None else silence.data
+    silence = tcp.peer_silence(session.socket)
+    return math.inf if silence is None else silence.data

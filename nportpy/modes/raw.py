@@ -19,7 +19,10 @@ class RawSession(Session):
         self.stream.write(self, data)
 
     def line_data(self, data: bytes) -> None:
-        self.sent += len(data)
-        self.transport.write(data)
-        if self._held:
-            self.weigh(self.waiting())
+        try:
+            self.sent += len(data)
+            self.transport.write(data)
+            if self._held:
+                self.weigh(self.waiting())
+        except Exception as error:
+            self.fail(error)

@@ -16,7 +16,7 @@ from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import ServiceSettings
 from nportpy.modes.comport import ComPort
-from nportpy.modes.session import Session, Stop
+from nportpy.modes.session import Session, Stop, contained
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Code, Option, Side
 
@@ -25,6 +25,8 @@ _US = frozenset({Option.TRANSMIT_BINARY, Option.SUPPRESS_GO_AHEAD, Option.ECHO})
 _THEM = frozenset({Option.TRANSMIT_BINARY, Option.SUPPRESS_GO_AHEAD, Option.COM_PORT_OPTION})
 _BREAK_TIME = 0.25  # of a telnet BREAK, which has no length of its own
 _STUCK = 1.0  # a line that takes nothing for so long (flow control) does not hold requests back any longer
+_FIFO = 128  # characters that a UART may have taken and still has to send, which nobody can count
+_BYTES_AT_ONCE, _EVENTS_AT_ONCE = 8192, 256  # some milliseconds of work at most before others have their turn
 _POLL = 0.05  # how often the transmitter is looked at for a client that wants to hear of it
 
 log = logging.getLogger(__name__)
@@ -58,16 +60,20 @@ class Rfc2217Session(Session):
 
     def opened(self) -> None:
         self._codec = telnet.TelnetCodec(us=_US, them=_THEM)
+        self._working = False  # something that the client sent is not done yet
+        self._input = bytearray()  # from the client and not fed to the codec yet
         self._queue: deque[telnet.Event] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._com_port: ComPort | None = None
         self._breaking = False
         self._suspended = False
         self._kept: list[bytes] = []  # for a client that asked us to send nothing for now
         self._kept_size = 0
         self._stuck_since = 0.0
-        self._stuck_at = 0
+        self._stuck_at = -1
+        self._garbage = False
         self._poll: asyncio.TimerHandle | None = None
+        self._gone_at: float | None = None  # when the client went, or the line last moved after that
         for option in (Option.SUPPRESS_GO_AHEAD, Option.ECHO, Option.TRANSMIT_BINARY):
             self._codec.ask_us(option)
         for option in (Option.SUPPRESS_GO_AHEAD, Option.TRANSMIT_BINARY, Option.COM_PORT_OPTION):
@@ -77,33 +83,59 @@ class Rfc2217Session(Session):
     # From the client.
 
     def data_received(self, data: bytes) -> None:
-        if self._codec.plain and not self._queue and _IAC not in data:
+        if self._codec.plain and not self._working and _IAC not in data:
             self.received += len(data)
             self.stream.write(self, data)
             return
-        self._queue.extend(self._codec.feed(data))
-        if output := self._codec.take_output():
-            self.transport.write(output)
-        if self._timer is None:
+        self._input += data
+        if not self._working:
+            self._working = True
             self._work()
-        if self._held and self.waiting() > self.settings.allowance:
-            self.stop(Stop.UNREAD)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.go(Stop.UNREAD)
+        if Stop.UNREAD in self._stops:
+            self.go(Stop.UNREAD)
+            self._work()
 
+    @contained
     def _work(self) -> None:
-        """Obey what is queued, as far as its turn has come."""
+        """Obey what the client sent, as far as its turn has come and it fetches the answers; a portion at a time."""
         self._timer = None
-        while self._queue:
+        if self._gone_at is not None and not self._still_wanted(self._gone_at):
+            self._queue.clear()
+            self._input.clear()
+        for _ in range(_EVENTS_AT_ONCE):
+            if self._held and self.waiting() > self.settings.allowance and self._gone_at is None:
+                self.stop(Stop.BUSY)
+                self.stop(Stop.UNREAD)  # `resume_writing` goes on
+                return
+            if not self._queue and not self._feed():
+                self._working = False
+                self.go(Stop.BUSY)
+                if self._gone_at is not None:
+                    self._give_up_control()
+                return
             pause = self._obey(self._queue[0])
             if pause is not None:
-                self.stop(Stop.BUSY)
-                self._timer = asyncio.get_running_loop().call_later(pause, self._work)
+                self._work_later(pause)
                 return
             self._queue.popleft()
-        self.go(Stop.BUSY)
+        self._work_later(0.0)
+
+    def _feed(self) -> bool:
+        """Give the codec some more of what came; whether anything is to be done then."""
+        while self._input and not self._queue:
+            portion = bytes(self._input[:_BYTES_AT_ONCE])
+            del self._input[:_BYTES_AT_ONCE]
+            self._queue.extend(self._codec.feed(portion))
+            if output := self._codec.take_output():
+                self._write(output)
+        return bool(self._queue)
+
+    def _work_later(self, pause: float) -> None:
+        self.stop(Stop.BUSY)
+        self._timer = asyncio.get_running_loop().call_later(pause, self._work)
 
     def _obey(self, event: telnet.Event) -> float | None:
         """Do what an event asks for; seconds to wait and ask again if its turn has not come yet."""
@@ -118,9 +150,9 @@ class Rfc2217Session(Session):
             case telnet.Negotiated(Option.COM_PORT_OPTION, Side.THEM, enabled):
                 self._switch_com_port(enabled)
             case telnet.Command(Code.AYT):
-                self.transport.write(bytes((Code.IAC, Code.NOP)))  # a sign of life that is no byte of the line
+                self._write(bytes((Code.IAC, Code.NOP)))  # a sign of life that is no byte of the line
             case telnet.Malformed(reason):
-                log.info("telnet garbage", extra={"port": self.line.name, "client": str(self.peer), "reason": reason})
+                self._tell_of_garbage(reason)
             case telnet.Subnegotiation() | telnet.Negotiated() | telnet.Command():
                 pass
             case _:
@@ -151,14 +183,22 @@ class Rfc2217Session(Session):
     def _turn(self) -> float | None:
         """Seconds to wait until what was written before has left, or None if it has, or if the line is stuck."""
         if self.line.all_sent():
-            self._stuck_at = 0
+            self._stuck_at = -1
             return None
         now, unsent = asyncio.get_running_loop().time(), self.line.unsent()
         if unsent != self._stuck_at:
             self._stuck_at, self._stuck_since = unsent, now
-        elif now - self._stuck_since > _STUCK:
+            if self._gone_at is not None:
+                self._gone_at = now
+        elif now - self._stuck_since > _STUCK + _FIFO * self.line.settings.character_time:
             return None
         return self.line.time_to_send()
+
+    def _tell_of_garbage(self, reason: str) -> None:
+        """One line for all that a client sends of it."""
+        if not self._garbage:
+            self._garbage = True
+            log.info("telnet garbage", extra={"port": self.line.name, "client": str(self.peer), "reason": reason})
 
     def _timed_break(self) -> float | None:
         if self._breaking:
@@ -216,45 +256,62 @@ class Rfc2217Session(Session):
             self._poll.cancel()
             self._poll = None
 
+    @contained
     def _poll_transmitter(self) -> None:
         if self._com_port is not None and (message := self._com_port.transmitter_changed()) is not None:
             self._tell(message)
         self._poll = asyncio.get_running_loop().call_later(_POLL, self._poll_transmitter)
 
+    @contained
     def line_changed(self, change: Change) -> None:
         if self._com_port is not None and self._com_port.agreed:
             for message in self._com_port.changed(change):
                 self._tell(message)
 
+    @contained
     def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
         if self._com_port is not None:
             for message in self._com_port.state_changed(modem, errors):
                 self._tell(message)
 
+    @contained
     def line_up(self) -> None:
         super().line_up()
+        self._tell_modem_state()
+
+    @contained
+    def line_down(self) -> None:
+        super().line_down()
+        self._tell_modem_state()
+
+    def _tell_modem_state(self) -> None:
         if self._com_port is not None and self._com_port.agreed:
             for message in self._com_port.state_changed(self.line.modem_lines(), UartCounters()):
                 self._tell(message)
 
     def _tell(self, message: rfc2217.Message) -> None:
         payload = rfc2217.encode(message, to_client=True)
-        self.transport.write(self._codec.encode_subnegotiation(Option.COM_PORT_OPTION, payload))
+        self._write(self._codec.encode_subnegotiation(Option.COM_PORT_OPTION, payload))
+
+    def _write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     # To the client.
 
     def line_data(self, data: bytes) -> None:
-        self.sent += len(data)
-        if not self._codec.plain_out or _IAC in data:
-            data = self._codec.encode(data)
-        if self._suspended:
-            self._kept.append(data)
-            self._kept_size += len(data)
-            self.weigh(self.waiting())
-            return
-        self.transport.write(data)
-        if self._held:
-            self.weigh(self.waiting())
+        try:
+            self.sent += len(data)
+            if not self._codec.plain_out or _IAC in data:
+                data = self._codec.encode(data)
+            if self._suspended:
+                self._keep(data)
+                return
+            self.transport.write(data)
+            if self._held:
+                self.weigh(self.waiting())
+        except Exception as error:
+            self.fail(error)
 
     @property
     def suspended(self) -> bool:
@@ -262,6 +319,11 @@ class Rfc2217Session(Session):
 
     def waiting(self) -> int:
         return super().waiting() + self._kept_size
+
+    def _keep(self, data: bytes) -> None:
+        self._kept.append(data)
+        self._kept_size += len(data)
+        self.weigh(self.waiting())
 
     def _suspend(self) -> None:
         """Send no more data. Never touches the UART: ser2net switched its flow control off here."""
@@ -283,22 +345,27 @@ class Rfc2217Session(Session):
 
     # The end.
 
-    def eof_received(self) -> bool:
-        return super().eof_received() or bool(self._queue)
-
     def accepted(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + len(self._input)
 
     def left(self) -> None:
+        self._gone_at = asyncio.get_running_loop().time()
         self.line.watch.remove(self)
-        for timer in (self._timer, self._poll):
-            if timer is not None:
-                timer.cancel()
-        # What was accepted goes out, up to the first request whose turn will not come any more.
-        while self._queue and isinstance(event := self._queue.popleft(), telnet.Data):
-            self.received += len(event.data)
-            self.stream.write(self, event.data)
-        self._queue.clear()
+        if self._poll is not None:
+            self._poll.cancel()
+            self._poll = None
+        self._forget_kept()
+        if not self._working:
+            self._give_up_control()
+        elif self._timer is None:  # it waited for the client to fetch answers
+            self._work_later(0.0)
+
+    def _still_wanted(self, since: float) -> bool:
+        """Whether what the client left behind is worth doing: like its bytes, as long as the line makes progress."""
+        return self.line.up and asyncio.get_running_loop().time() - since <= self.line.linger
+
+    def _give_up_control(self) -> None:
         if self._breaking:
+            self._breaking = False
             self.line.set_break(False, by=self)
         self.line.leave_control(self)

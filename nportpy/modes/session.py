@@ -1,11 +1,18 @@
-"""One connection of a stream mode: its way in and out, its back-pressure and its end."""
+"""One connection of a stream mode: its way in and out, its back-pressure and its end.
+
+A bug in one session ends that session, not the line nor its neighbours: what the line calls must not raise, so
+whatever does more than a few steps there is `contained`.
+"""
 
 import asyncio
+import errno
 import logging
+import socket
 import time
 from collections.abc import Callable
 from enum import Enum, StrEnum, auto
-from typing import cast
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
@@ -17,6 +24,8 @@ from nportpy.status import ClientStatus
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
 CLOSING_TIME = 5.0  # how long a client may take to fetch what is left for it when we end the connection
+
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +83,23 @@ class Silence:
             self._arm()
 
 
+_S = TypeVar("_S", bound="Session")
+_P = ParamSpec("_P")
+
+
+def contained(method: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenate[_S, _P], None]:
+    """Let what a session's method raises end the session and go no further."""
+
+    @wraps(method)
+    def call(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.fail(error)
+
+    return call
+
+
 class Session(asyncio.Protocol):
     """A client of a line. What its bytes look like on the network is for a subclass to say.
 
@@ -89,6 +115,7 @@ class Session(asyncio.Protocol):
     """
 
     transport: asyncio.Transport
+    socket: socket.socket
 
     def __init__(self, line: Line, settings: ServiceSettings, peer: Endpoint, address: Address) -> None:
         """`connection_made` brings the rest."""
@@ -113,38 +140,40 @@ class Session(asyncio.Protocol):
 
     # What the transport calls.
 
+    @contained
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.socket = transport.get_extra_info("socket")
         self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        self.opened()
         self._joined = True
-        if not self.line.up:
-            self.stop(Stop.LINE_DOWN)
         self.stream.join(self)
         if self.settings.inactivity:
             self._watch_silence(self.settings.inactivity, self._line_counts, End.INACTIVE)
-        self.opened()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.end is None:
             self.end = _end_of(exc)
-        self._leave()
         if self._closing is not None:
             self._closing.cancel()
         if not self.ended.done():
             self.ended.set_result(None)
+        self._leave()
 
     def eof_received(self) -> bool:
         """The client sends no more, but may still listen (half-close)."""
-        if not self.settings.half_close or self.end is not None:
-            return False
-        self.half_closed = True
-        self._watch_silence(self.settings.half_close, self._half_closed_counts, End.CLOSED)
+        if not self.settings.half_close:
+            self.finish(End.CLOSED)
+        elif not self.half_closed and self.end is None:
+            self.half_closed = True
+            self._watch_silence(self.settings.half_close, self._half_closed_counts, End.CLOSED)
         return True
 
     def pause_writing(self) -> None:
-        self._held = True
-        self.stream.hold(self)
-        self.weigh(self.waiting())
+        if self._joined:
+            self._held = True
+            self.stream.hold(self)
+            self.weigh(self.waiting())
 
     def resume_writing(self) -> None:
         self._held = False
@@ -162,7 +191,7 @@ class Session(asyncio.Protocol):
         """The connection is there: what the protocol says first."""
 
     def left(self) -> None:
-        """The line is given up: what the protocol must let go of."""
+        """The connection ends: what the protocol must let go of. The client does not hear the line any more."""
 
     def controls(self) -> bool:
         """Whether this client may change the line's settings."""
@@ -181,15 +210,19 @@ class Session(asyncio.Protocol):
     def line_data(self, data: bytes) -> None:
         raise NotImplementedError
 
+    @contained
     def line_full(self) -> None:
         self.stop(Stop.LINE_FULL)
 
+    @contained
     def line_ready(self) -> None:
         self.go(Stop.LINE_FULL)
 
+    @contained
     def line_up(self) -> None:
         self.go(Stop.LINE_DOWN)
 
+    @contained
     def line_down(self) -> None:
         if self.settings.when_down is WhenDown.CLOSE:
             self.finish(End.LINE_DOWN)
@@ -206,7 +239,7 @@ class Session(asyncio.Protocol):
 
     def stop(self, why: Stop) -> None:
         """Do not read from the client for now."""
-        if not self._stops and not self.transport.is_closing():
+        if not self._stops and self._may_read():
             self.transport.pause_reading()
         self._stops.add(why)
 
@@ -214,19 +247,18 @@ class Session(asyncio.Protocol):
         """Read again, if nothing else forbids it."""
         if why in self._stops:
             self._stops.discard(why)
-            if not self._stops and not self.transport.is_closing():
+            if not self._stops and self._may_read():
                 self.transport.resume_reading()
+
+    def _may_read(self) -> bool:
+        # After a FIN there is nothing to read, and a transport that is told to would meet the FIN again.
+        return not self.half_closed and not self.transport.is_closing()
 
     def weigh(self, waiting: int) -> None:
         """Drop a client that holds more than its allowance while others listen."""
         if waiting > self.settings.allowance and not self.stream.alone and self.end is None:
             self.dropped = waiting
             self.finish(End.SLOW, at_once=True)
-
-    @property
-    def held(self) -> bool:
-        """Whether the client does not keep up."""
-        return self._held
 
     # The end.
 
@@ -237,17 +269,26 @@ class Session(asyncio.Protocol):
         self._leave()
         if at_once:
             self.transport.abort()
-        elif not self.transport.is_closing():
-            self.transport.close()
+            return
+        self.transport.close()
+        if self._closing is None and not self.ended.done():
             self._closing = asyncio.get_running_loop().call_later(CLOSING_TIME, self.transport.abort)
+
+    def fail(self, error: Exception) -> None:
+        """A bug was met."""
+        extra = {"port": self.line.name, "client": str(self.peer)}
+        log.error("a session failed", exc_info=error, extra=extra)
+        self.finish(End.ERROR, at_once=True)
 
     def _leave(self) -> None:
         if self._joined:
             self._joined = False
             for silence in self._silences:
                 silence.cancel()
-            self.left()
-            self.stream.leave(self)
+            try:
+                self.left()
+            finally:
+                self.stream.leave(self)
 
     def _watch_silence(self, limit: float, look: Callable[[], tuple[int, ...]], end: End) -> None:
         self._silences.append(Silence(limit, look, lambda: self.finish(end)))
@@ -279,6 +320,8 @@ def _end_of(error: Exception | None) -> End:
         case None | ConnectionResetError() | BrokenPipeError():
             return End.CLOSED
         case TimeoutError():
+            return End.DEAD
+        case OSError(errno=number) if number in _UNREACHABLE:  # what a router says instead of silence
             return End.DEAD
         case _:
             return End.ERROR

@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import math
 import os
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nportpy.errors import ListenError
@@ -13,17 +15,21 @@ from nportpy.modes.base import Endpoint
 IP_FREEBIND = 15
 IPV6_FREEBIND = 78
 _BACKLOG = 128
-# struct tcp_info, linux/tcp.h: eight bytes of flags, then 32-bit fields; these are the ones we look at.
-_TCP_INFO = struct.Struct("=8x13I")
-_LAST_DATA_RECEIVED, _LAST_ACK_RECEIVED = 11, 12
+# struct tcp_info, linux/tcp.h: eight bytes, the third and fourth of which are tcpi_retransmits and tcpi_probes, then
+# 32-bit fields, of which the twelfth and thirteenth are tcpi_last_data_recv and tcpi_last_ack_recv.
+_TCP_INFO = struct.Struct("=2x2B4x44x2I")
 
 
-def listen(endpoint: Endpoint) -> socket.socket:
+def listen(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.socket:
     """A listening socket. The address may come later than we do (IP_FREEBIND): no waiting for the network at boot.
+
+    `beside` are listening sockets of our own on the same port, whose addresses may overlap with this one: they go on
+    until they are closed, so that a service moves from one address to another without a gap.
 
     Raises:
         ListenError: the address is taken, not allowed or none.
     """
+    beside = tuple(beside)
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -36,8 +42,9 @@ def listen(endpoint: Endpoint) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
-        sock.bind((endpoint.host, endpoint.port))
-        sock.listen(_BACKLOG)
+        with _sharing((sock, *beside) if beside else ()):
+            sock.bind((endpoint.host, endpoint.port))
+            sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
         reason = {
@@ -46,6 +53,18 @@ def listen(endpoint: Endpoint) -> socket.socket:
         }.get(error.errno or 0, os.strerror(error.errno or 0))
         raise ListenError(f"cannot listen on {endpoint}: {reason}") from error
     return sock
+
+
+@contextlib.contextmanager
+def _sharing(sockets: tuple[socket.socket, ...]) -> Iterator[None]:
+    """Let these sockets share a port, and nobody else: SO_REUSEPORT counts at the moment of binding."""
+    for sock in sockets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for sock in sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
 def local_endpoint(sock: socket.socket) -> Endpoint:
@@ -57,13 +76,17 @@ def local_endpoint(sock: socket.socket) -> Endpoint:
 def set_up(sock: socket.socket, alive_check: float) -> None:
     """No Nagle delay, and a peer that answers nothing for `alive_check` seconds is given up (0: never).
 
-    TCP_USER_TIMEOUT bounds unanswered data, keepalive probes an idle connection: first after half the time, then
-    four times more. With both set the kernel ends the connection after `alive_check`.
+    TCP_USER_TIMEOUT bounds unanswered data, and data that a peer does not fetch; keepalive probes an idle connection:
+    first after half the time, then each eighth of it. With both set the kernel ends the connection at the first probe
+    that is due after `alive_check`. Setting up again undoes `probe_now`.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if alive_check:
         idle = max(1, int(alive_check / 2))
-        _probe(sock, idle, max(1, int((alive_check - idle) / 4)), 4, alive_check)
+        _probe(sock, idle, max(1, math.ceil((alive_check - idle) / 4)), 4, alive_check)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 
 
 def probe_now(sock: socket.socket) -> None:
@@ -82,16 +105,25 @@ def _probe(sock: socket.socket, idle: int, interval: int, count: int, user_timeo
 
 @dataclass(frozen=True, slots=True)
 class PeerSilence:
-    """Seconds since the peer last sent data, and since it last acknowledged anything."""
+    """What the kernel knows of a peer's silence.
+
+    Attributes:
+        data: seconds since the peer last sent data.
+        ack: seconds since it last acknowledged anything.
+        unanswered: probes or data that we have sent and sent again without an answer. A living peer that fetches
+            nothing answers each probe, so it has none, however rare the probes have become.
+    """
 
     data: float
     ack: float
+    unanswered: int
 
 
 def peer_silence(sock: socket.socket) -> PeerSilence | None:
     """How long the peer has been silent (TCP_INFO); None when the connection is gone."""
     try:
-        fields = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        retransmits, probes, data, ack = _TCP_INFO.unpack(info)
     except (OSError, struct.error):
         return None
-    return PeerSilence(fields[_LAST_DATA_RECEIVED] / 1000, fields[_LAST_ACK_RECEIVED] / 1000)
+    return PeerSilence(data / 1000, ack / 1000, retransmits + probes)
