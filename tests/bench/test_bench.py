@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench.__main__ import run
 from tests.bench.clients import _plain
-from tests.bench.gateways import Direct, Socat
+from tests.bench.gateways import Direct, Nportpy, Socat
 from tests.bench.latency import LATENCY
 from tests.bench.processes import cpu_seconds, megabytes, program, tree, wakeups
 from tests.bench.report import Bench, Figure, Goal, Results, Scale, table, write_between_marks
@@ -99,6 +99,13 @@ def test_a_taste_of_each_measurement_without_a_gateway(bench: Bench) -> None:
     results = run((bench,), (Direct(),), TINY, 1)
     assert not results.failures
     assert results.samples["pty alone"][bench.figures[0].key][0] > 0
+
+
+@pytest.mark.parametrize("bench", [LATENCY, BOTH_WAYS, SATURATED], ids=lambda bench: bench.name)
+def test_a_taste_of_each_measurement_on_nportpy_loses_no_byte(bench: Bench) -> None:
+    results = run((bench,), (Nportpy(),), TINY, 1)
+    assert not results.failures
+    assert all(results.samples["nportpy"][figure.key] for figure in bench.figures)
 
 
 @pytest.mark.peer
