@@ -6,8 +6,8 @@ import pty
 import socket
 import struct
 import tty
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -166,6 +166,16 @@ class Pty:
 
     def close(self) -> None:
         self.far.cut()
+
+
+@contextmanager
+def a_pty(link: str = "") -> Iterator[Pty]:
+    """A pseudo-terminal."""
+    terminal = Pty(link)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
 
 
 class Rig:
