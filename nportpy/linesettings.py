@@ -104,7 +104,10 @@ class LineSettings:
         return cls(baudrate, int(bits), Parity(parity), StopBits(stop), flow, flow)
 
     def __str__(self) -> str:
-        flow = "" if self.flow is Flow.NONE else f" {self.flow}"
+        if self.flow is self.flow_in:
+            flow = "" if self.flow is Flow.NONE else f" {self.flow}"
+        else:
+            flow = " xonxoff in" if self.flow is Flow.NONE else " xonxoff out"
         return f"{self.baudrate} {self.format}{flow}"
 
 
