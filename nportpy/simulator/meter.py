@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from nportpy.errors import ProtocolError
 from nportpy.protocols.modbus.pdu import (
     MAX_READ_REGISTERS,
+    READS_REGISTERS,
     ExceptionCode,
-    FunctionCode,
     ReadRegisters,
     Refusal,
     Registers,
@@ -35,8 +35,6 @@ ENERGY = 1000
 
 CURRENTS = (1052, 1054, 1056)
 """PDU addresses of the currents of phases A, B and C, in ampere."""
-
-READS = frozenset(FunctionCode)
 
 BLOCK_START = 1000
 BLOCK_SIZE = 128
@@ -126,7 +124,7 @@ class Meter:
 
     def _reply(self, pdu: bytes, now: float) -> Registers | Refusal:
         """The checks of MODBUS Application Protocol V1.1b3, 6.3, in its order."""
-        if pdu[0] not in READS:
+        if pdu[0] not in READS_REGISTERS:
             return Refusal(pdu[0], ExceptionCode.ILLEGAL_FUNCTION)
         try:
             request = ReadRegisters.parse(pdu)

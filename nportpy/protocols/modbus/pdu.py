@@ -10,26 +10,68 @@ from enum import IntEnum
 
 from nportpy.errors import ProtocolError
 
+MAX_PDU = 253
+"""The longest PDU in bytes (4.1)."""
+
+MAX_READ_BITS = 2000
+"""Coils or inputs that one answer can carry (6.1, 6.2)."""
+
 MAX_READ_REGISTERS = 125
-"""Registers that one answer can carry (6.3, 6.4)."""
+"""Registers that one answer can carry (6.3, 6.4, 6.17)."""
+
+MAX_WRITE_BITS = 1968
+"""Coils that one request can carry (6.11)."""
+
+MAX_WRITE_REGISTERS = 123
+"""Registers that one request can carry (6.12); 6.17 allows two fewer."""
 
 EXCEPTION_BIT = 0x80
 """Set in the function code of an exception answer (7)."""
 
 
 class FunctionCode(IntEnum):
-    """Public function codes (5.1)."""
+    """Public function codes (5.1). 65 to 72 and 100 to 110 are the user's; vendors use others besides."""
 
+    READ_COILS = 1
+    READ_DISCRETE_INPUTS = 2
     READ_HOLDING_REGISTERS = 3
     READ_INPUT_REGISTERS = 4
+    WRITE_SINGLE_COIL = 5
+    WRITE_SINGLE_REGISTER = 6
+    READ_EXCEPTION_STATUS = 7
+    DIAGNOSTICS = 8
+    GET_COMM_EVENT_COUNTER = 11
+    GET_COMM_EVENT_LOG = 12
+    WRITE_MULTIPLE_COILS = 15
+    WRITE_MULTIPLE_REGISTERS = 16
+    REPORT_SERVER_ID = 17
+    READ_FILE_RECORD = 20
+    WRITE_FILE_RECORD = 21
+    MASK_WRITE_REGISTER = 22
+    READ_WRITE_MULTIPLE_REGISTERS = 23
+    READ_FIFO_QUEUE = 24
+    ENCAPSULATED_INTERFACE_TRANSPORT = 43
+
+
+READS_REGISTERS = frozenset((FunctionCode.READ_HOLDING_REGISTERS, FunctionCode.READ_INPUT_REGISTERS))
+"""The functions that do nothing but read registers."""
+
+READ_DEVICE_IDENTIFICATION = 14
+"""The MEI type of function 43 that reads who made the device (6.21)."""
 
 
 class ExceptionCode(IntEnum):
-    """Why a server refused (7)."""
+    """Why a server, or a gateway in its place, refused (7)."""
 
     ILLEGAL_FUNCTION = 1
     ILLEGAL_DATA_ADDRESS = 2
     ILLEGAL_DATA_VALUE = 3
+    SERVER_DEVICE_FAILURE = 4
+    ACKNOWLEDGE = 5
+    SERVER_DEVICE_BUSY = 6
+    MEMORY_PARITY_ERROR = 8
+    GATEWAY_PATH_UNAVAILABLE = 10
+    GATEWAY_TARGET_FAILED_TO_RESPOND = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +99,9 @@ class ReadRegisters:
         if len(pdu) != 5:
             raise ProtocolError(f"a request to read registers has 5 bytes, not {len(pdu)}")
         function, address, count = struct.unpack(">BHH", pdu)
-        try:
-            return cls(FunctionCode(function), address, count)
-        except ValueError as error:
-            raise ProtocolError(f"function {function} does not read registers") from error
+        if function not in READS_REGISTERS:
+            raise ProtocolError(f"function {function} does not read registers")
+        return cls(FunctionCode(function), address, count)
 
 
 @dataclass(frozen=True, slots=True)
