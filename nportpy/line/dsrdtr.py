@@ -96,11 +96,12 @@ class DsrGate:
         now = self._loop.time()
         self._busy_until = max(self._busy_until, now)
         character = self._port.settings.character_time
-        slice_size = max(1, int(_SLICE / character))  # a character may take longer than a slice
         ahead = self._busy_until - now
-        size = int((_SLICE - ahead) / character) if ahead else slice_size
+        size = int((_SLICE - ahead) / character)
+        if ahead <= _LOOK:
+            size = max(size, 1)  # a slow line must not fall silent until the next look
         queued = self._port.unsent() - len(self._waiting)  # the driver may be slower than the wire
-        return min(size, slice_size - queued)
+        return min(size, max(1, int(_SLICE / character)) - queued)
 
     def _relieve(self) -> None:
         if self._full and len(self._waiting) <= _LOW_WATER:

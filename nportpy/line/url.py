@@ -29,7 +29,7 @@ _LOW_WATER = 16 * 1024
 _PATIENCE = 0.2  # seconds that a read waits before it looks whether it should end
 # What handlers raise: SerialException is an OSError; URLs that lack a part, and handlers that are closed under way,
 # end in one of the others.
-_FAULTS = (OSError, ValueError, TypeError, AttributeError)
+_FAULTS = (OSError, ValueError, TypeError, AttributeError, LookupError)
 
 log = logging.getLogger(__name__)
 
