@@ -23,7 +23,7 @@ _FIRST_OPENING = 2.0  # clients wait so long for it to be known whether the devi
 _SIGN_OF_LIFE = 3.0  # what a session has to answer when its address comes again
 _LOOK_AGAIN = 0.1  # for that sign
 
-SessionMaker = Callable[[Line, ServiceSettings, Endpoint, Address], Session]
+SessionMaker = Callable[[Line, ServiceSettings, socket.socket, Endpoint, Address], Session]
 
 log = logging.getLogger(__name__)
 
@@ -175,10 +175,15 @@ class Listener:
             log.warning("client refused", extra=extra | ({"more": more} if more else {}))
 
     async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
-        """One connection from the door to its end."""
-        session = await self._let_in(sock, peer, address)
-        if session is None:
-            return
+        """One connection from the door to its end. A bug here ends it, and nothing else."""
+        try:
+            session = await self._let_in(sock, peer, address)
+            if session is not None:
+                await self._attend(session, peer)
+        except Exception as error:
+            log.error("a connection failed", exc_info=error, extra=self._extra() | {"client": str(peer)})
+
+    async def _attend(self, session: Session, peer: Endpoint) -> None:
         self.sessions.append(session)
         try:
             if self._stopping.is_set():
@@ -202,7 +207,7 @@ class Listener:
             if not await self._make_room(address):
                 self._refuse(sock, address, "refused_full")
                 return None
-            session = self._make_session(self.line, self.settings, peer, address)
+            session = self._make_session(self.line, self.settings, sock, peer, address)
             tcp.set_up(sock, self.settings.alive_check)
             await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
         except OSError as error:
@@ -236,9 +241,8 @@ class Listener:
         while self._full:
             if self._stopping.is_set():
                 return False
-            # Who has said that it will send no more gives way to anybody.
-            victim = next((session for session in self.sessions if session.half_closed), None)
-            end = End.CLOSED
+            # Who has gone or said that it will send no more gives way to anybody.
+            victim, end = next((session for session in self.sessions if _over(session)), None), End.CLOSED
             if victim is None and not probed:
                 probed, end = True, End.TAKEN_OVER
                 victim = await self._dead_session(address)
@@ -304,6 +308,10 @@ class Listener:
 
 def _same(session: Session) -> Session:
     return session
+
+
+def _over(session: Session) -> bool:
+    return session.half_closed or tcp.peer_silence(session.socket) is None
 
 
 def _lives(session: Session, since: float) -> bool:

@@ -26,7 +26,7 @@ _THEM = frozenset({Option.TRANSMIT_BINARY, Option.SUPPRESS_GO_AHEAD, Option.COM_
 _BREAK_TIME = 0.25  # of a telnet BREAK, which has no length of its own
 _STUCK = 1.0  # a line that takes nothing for so long (flow control) does not hold requests back any longer
 _FIFO = 128  # characters that a UART may have taken and still has to send, which nobody can count
-_BYTES_AT_ONCE, _EVENTS_AT_ONCE = 8192, 256  # some milliseconds of work at most before others have their turn
+_BYTES_AT_ONCE, _EVENTS_AT_ONCE = 4096, 64  # a millisecond or two of work at most before others have their turn
 _POLL = 0.05  # how often the transmitter is looked at for a client that wants to hear of it
 
 log = logging.getLogger(__name__)
@@ -103,8 +103,7 @@ class Rfc2217Session(Session):
         """Obey what the client sent, as far as its turn has come and it fetches the answers; a portion at a time."""
         self._timer = None
         if self._gone_at is not None and not self._still_wanted(self._gone_at):
-            self._queue.clear()
-            self._input.clear()
+            self._forget_work()
         for _ in range(_EVENTS_AT_ONCE):
             if self._held and self.waiting() > self.settings.allowance and self._gone_at is None:
                 self.stop(Stop.BUSY)
@@ -116,11 +115,12 @@ class Rfc2217Session(Session):
                 if self._gone_at is not None:
                     self._give_up_control()
                 return
-            pause = self._obey(self._queue[0])
+            event = self._queue.popleft()
+            pause = self._obey(event)
             if pause is not None:
+                self._queue.appendleft(event)
                 self._work_later(pause)
                 return
-            self._queue.popleft()
         self._work_later(0.0)
 
     def _feed(self) -> bool:
@@ -355,10 +355,19 @@ class Rfc2217Session(Session):
             self._poll.cancel()
             self._poll = None
         self._forget_kept()
+        if not self.line.up:
+            self._forget_work()
+            self._working = False
+            if self._timer is not None:
+                self._timer.cancel()
         if not self._working:
             self._give_up_control()
         elif self._timer is None:  # it waited for the client to fetch answers
             self._work_later(0.0)
+
+    def _forget_work(self) -> None:
+        self._queue.clear()
+        self._input.clear()
 
     def _still_wanted(self, since: float) -> bool:
         """Whether what the client left behind is worth doing: like its bytes, as long as the line makes progress."""

@@ -104,6 +104,7 @@ class Session(asyncio.Protocol):
     """A client of a line. What its bytes look like on the network is for a subclass to say.
 
     Attributes:
+        socket: the connection's, to ask the kernel; reading and writing are the transport's.
         peer: the client's address and port.
         address: its address, for comparing.
         ended: done when the connection is gone.
@@ -115,10 +116,12 @@ class Session(asyncio.Protocol):
     """
 
     transport: asyncio.Transport
-    socket: socket.socket
 
-    def __init__(self, line: Line, settings: ServiceSettings, peer: Endpoint, address: Address) -> None:
+    def __init__(
+        self, line: Line, settings: ServiceSettings, sock: socket.socket, peer: Endpoint, address: Address
+    ) -> None:
         """`connection_made` brings the rest."""
+        self.socket = sock
         self.peer = peer
         self.address = address
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -143,7 +146,6 @@ class Session(asyncio.Protocol):
     @contained
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.socket = transport.get_extra_info("socket")
         self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         self.opened()
         self._joined = True

@@ -15,9 +15,11 @@ from nportpy.modes.base import Endpoint
 IP_FREEBIND = 15
 IPV6_FREEBIND = 78
 _BACKLOG = 128
-# struct tcp_info, linux/tcp.h: eight bytes, the third and fourth of which are tcpi_retransmits and tcpi_probes, then
-# 32-bit fields, of which the twelfth and thirteenth are tcpi_last_data_recv and tcpi_last_ack_recv.
-_TCP_INFO = struct.Struct("=2x2B4x44x2I")
+# struct tcp_info, linux/tcp.h: eight bytes, of which the first is tcpi_state and the third and fourth are
+# tcpi_retransmits and tcpi_probes, then 32-bit fields, the twelfth and thirteenth of which are tcpi_last_data_recv and
+# tcpi_last_ack_recv.
+_TCP_INFO = struct.Struct("=Bx2B4x44x2I")
+_TCP_CLOSE = 7  # net/tcp_states.h
 
 
 def listen(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.socket:
@@ -120,10 +122,15 @@ class PeerSilence:
 
 
 def peer_silence(sock: socket.socket) -> PeerSilence | None:
-    """How long the peer has been silent (TCP_INFO); None when the connection is gone."""
+    """How long the peer has been silent (TCP_INFO); None when the connection is gone.
+
+    Nobody else tells of that while the transport does not read.
+    """
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        retransmits, probes, data, ack = _TCP_INFO.unpack(info)
+        state, retransmits, probes, data, ack = _TCP_INFO.unpack(info)
     except (OSError, struct.error):
+        return None
+    if state == _TCP_CLOSE:
         return None
     return PeerSilence(data / 1000, ack / 1000, retransmits + probes)

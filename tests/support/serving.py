@@ -104,7 +104,8 @@ C = TypeVar("C", bound="Client")
 
 async def connect(make: "type[C]", port: int, host: str = "127.0.0.1", *, source: str = "", **kind: Any) -> "C":
     loop = asyncio.get_running_loop()
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # only with a protocol there is no Nagle delay
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that a client that does not read soon stalls
     if source:
