@@ -31,6 +31,8 @@ from nportpy.line.port import OnOpen, Port, PortReceiver, PortSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, UartCounters
 
 READ_SIZE = 4096  # what a tty's line discipline holds; more never comes at once
+_FULL = READ_SIZE - 1  # the line discipline keeps one place free
+_MOST_READS = 16  # for one wake-up: the other lines have their turn after 64 KiB
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
 _NO_STORM = 0.001  # pause after a driver said that it takes bytes, and did not
@@ -184,10 +186,21 @@ class _Transport(SerialTransport):  # type: ignore[misc]  # pyserial-asyncio has
         except OSError as error:
             self._lost(error)
             return
-        if data:
+        if not data:
+            self._lost(None)
+        elif len(data) < _FULL:
             self._deliver(data)
         else:
-            self._lost(None)
+            self._deliver(self._read_on(data))
+
+    def _read_on(self, first: bytes) -> bytes:
+        """A full read means that more is there: take it along, for one write to each client instead of many."""
+        pieces = [first]
+        # Nothing more for now, or the device has gone: then the next wake-up meets the same again.
+        with contextlib.suppress(OSError):
+            while len(pieces[-1]) >= _FULL and len(pieces) < _MOST_READS:
+                pieces.append(os.read(self._fd, READ_SIZE))
+        return b"".join(pieces)
 
     def write(self, data: bytes) -> None:
         if not self._waiting:
