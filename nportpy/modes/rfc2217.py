@@ -264,7 +264,7 @@ class Rfc2217Session(Session):
 
     @contained
     def line_changed(self, change: Change) -> None:
-        if self._com_port is not None and self._com_port.agreed:
+        if self._com_port is not None and self._com_port.agreed and self._gone_at is None:
             for message in self._com_port.changed(change):
                 self._tell(message)
 

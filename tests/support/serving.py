@@ -108,9 +108,13 @@ async def connect(make: "type[C]", port: int, host: str = "127.0.0.1", *, source
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # only with a protocol there is no Nagle delay
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that a client that does not read soon stalls
-    if source:
-        sock.bind((source, 0))
-    await loop.sock_connect(sock, (host, port))
+    try:
+        if source:
+            sock.bind((source, 0))
+        await loop.sock_connect(sock, (host, port))
+    except OSError:
+        sock.close()
+        raise
     _, client = await loop.create_connection(lambda: make(**kind), sock=sock)
     return client
 
