@@ -312,8 +312,7 @@ async def test_real_loops(kind: str, asked: Check) -> None:
         await asked(rig)
 
 
-@pytest.mark.parametrize("kind", ["loopback", "tty"])
 @pytest.mark.parametrize("asked", CHECKS, ids=lambda function: function.__name__)
-async def test_virtual_time(kind: str, asked: Check) -> None:
-    async with opened(kind) as rig:
+async def test_virtual_time(asked: Check) -> None:
+    async with opened("loopback") as rig:
         await asked(rig)
