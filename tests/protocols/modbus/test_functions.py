@@ -122,8 +122,10 @@ def test_the_largest_answers_fit_a_frame(function: int, most: int) -> None:
 
 
 def test_what_a_request_touches() -> None:
-    pdus = [bytes.fromhex(pdu) for pdu in ("01 0013 0013", "03 006B 0003", "05 00AC FF00", "0F 0013 000A 02 CD01",
-            "10 0001 0002 04 000A 0102", "16 0004 00F2 0025", "17 0003 0006 000E 0003 06 00FF00FF00FF", "07")]  # fmt: skip
+    pdus = [bytes.fromhex(pdu) for pdu in (
+            "01 0013 0013", "03 006B 0003", "05 00AC FF00", "0F 0013 000A 02 CD01",
+            "10 0001 0002 04 000A 0102", "16 0004 00F2 0025", "17 0003 0006 000E 0003 06 00FF00FF00FF", "07",
+    )]  # fmt: skip
     assert [read_span(pdu) for pdu in pdus] == [
         Span(Table.COILS, 0x13, 19),
         Span(Table.HOLDING_REGISTERS, 0x6B, 3),

@@ -1,0 +1,236 @@
+"""One request and its awaited answer on a serial line, whatever the framing: what is common to RTU and ASCII.
+
+Local echo. Many two-wire adapters hear what they send. For most requests that is harmless: the copy of a request to
+read registers is no answer to it. But the answer to a write of one register equals the request, and whoever takes the
+echo for it reports a write that no device has done. Those requests are called mirrored here. `EchoSense` knows, or
+learns from the others, whether there is an echo:
+
+    known      the first copy of a mirrored request is ...
+    present    the echo; the second is the answer
+    absent     the answer
+    unknown    taken for the echo: a wrong "no answer" does less harm than a wrong "done"
+
+    unknown -> present, absent -> present      a request was heard back before its answer
+    unknown -> absent                          once an answer came, or a timeout passed, with nothing before it
+    present -> absent                          the same, `UNLEARN` times running
+
+So on a line without echo a mirrored request must not be the first: nothing would distinguish its answer. Before one
+goes out while `wants_probe` says so, whoever owns the line runs `PROBE_PDU` to `PROBE_UNIT`, a reserved address that
+nobody answers, waits as long as an echo may take, and calls `abandon`: what was heard, or not, settles it.
+
+Late answers. An answer that comes after its deadline must not answer the next request. `abandon` remembers the
+request: an answer that differs from what is awaited is recognised and counted, and `clear_at` says how long requests
+whose answers could not be told from it should stay away.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from enum import StrEnum
+from typing import Final
+
+from nportpy.protocols.modbus.functions import is_answer
+
+UNLEARN: Final = 3
+"""How many exchanges without echo it takes to forget that there is one: noise may have spoilt it."""
+
+MAX_ABANDONED: Final = 4
+"""How many abandoned requests are remembered."""
+
+PROBE_UNIT: Final = 248
+"""A reserved address: no unit may answer (MODBUS over Serial Line V1.02, 2.2)."""
+
+PROBE_PDU: Final = b"\x03\x00\x00\x00\x01"
+"""Changes nothing, and no answer to it looks like it."""
+
+
+class Echo(StrEnum):
+    """Whether the line hears what it sends."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
+class EchoSense:
+    """What is known of the echo. `present` is None while nothing is."""
+
+    __slots__ = ("_fixed", "_missed", "present")
+
+    def __init__(self, echo: Echo = Echo.AUTO) -> None:
+        self._fixed = echo is not Echo.AUTO
+        self._missed = 0
+        self.present: bool | None = None if echo is Echo.AUTO else echo is Echo.YES
+
+    def heard(self) -> None:
+        """A frame that was sent came back."""
+        self._missed = 0
+        if not self._fixed:
+            self.present = True
+
+    def missed(self) -> None:
+        """A frame that was sent did not come back, and nothing that could be its remains."""
+        if self._fixed or self.present is False:
+            return
+        self._missed += 1
+        if self.present is None or self._missed >= UNLEARN:
+            self.present = False
+
+
+class Counts:
+    """What was heard beside the awaited answers, since the start.
+
+    Attributes:
+        junk: bytes that belong to no frame.
+        spoilt: frames of the awaited kind with a wrong check sum.
+        foreign: good frames of another unit, or of another function.
+        unfit: good frames of the awaited unit and function that do not fit the request.
+        late: answers to abandoned requests.
+        echoes: copies of what was sent.
+    """
+
+    __slots__ = ("echoes", "foreign", "junk", "late", "spoilt", "unfit")
+
+    def __init__(self) -> None:
+        self.junk = self.spoilt = self.foreign = self.unfit = self.late = self.echoes = 0
+
+    def total(self) -> int:
+        """All of them added up: unchanged if nothing was discarded meanwhile."""
+        return self.junk + self.spoilt + self.foreign + self.unfit + self.late + self.echoes
+
+
+class Exchange(ABC):
+    """Finds the answers to one request after another. One per line, for as long as the line stays what it is.
+
+    `begin` before a request is written; `feed` whatever is heard, then and at other times; `expire` when `deadline`
+    has passed; `abandon` when nobody waits any more. What is heard never ends an exchange but by the answer.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_awaiting",
+        "_echoed",
+        "_heard_any",
+        "_mirrored",
+        "_pdu",
+        "_swallow",
+        "_unit",
+        "_wire",
+        "counts",
+        "echo",
+    )
+
+    def __init__(self, echo: Echo = Echo.AUTO) -> None:
+        """`echo` is what is known of the line; with `AUTO` it is learned."""
+        self.counts = Counts()
+        self.echo = EchoSense(echo)
+        self._abandoned: deque[tuple[int, bytes, float]] = deque(maxlen=MAX_ABANDONED)
+        self._awaiting = False
+        self._heard_any = False  # since `begin`
+        self._unit = 0
+        self._pdu = b""
+        self._wire = b""
+        self._mirrored = False  # the answer may equal the request
+        self._swallow = False  # a copy of the request that comes now is its echo
+        self._echoed = False  # the echo came
+
+    @abstractmethod
+    def begin(self, unit: int, pdu: bytes) -> bytes:
+        """Wait for the answer of `unit` to the PDU `pdu`, which is not empty, from now on.
+
+        Returns:
+            What to write to the line.
+        """
+
+    @abstractmethod
+    def feed(self, data: bytes, now: float) -> bytes | None:
+        """Hear `data`.
+
+        Returns:
+            The PDU of the answer as soon as it is whole, at most one for each `begin`. None: not yet, or nothing is
+            awaited.
+        """
+
+    @abstractmethod
+    def deadline(self) -> float | None:
+        """When to call `expire` unless something is heard before; None while silence would mean nothing."""
+
+    @abstractmethod
+    def expire(self, now: float) -> bytes | None:
+        """Judge what was heard in the light of the silence since; the answer as from `feed`."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Sort and count what was heard beside the answer. `begin` does this too."""
+
+    def abandon(self, until: float) -> None:
+        """Nobody waits for the answer any more.
+
+        Args:
+            until: when it is sure not to come any more.
+        """
+        if not self._awaiting:
+            return
+        self._awaiting = False
+        if not self._heard_any:
+            self.echo.missed()
+        self.settle()
+        if self._unit != PROBE_UNIT:
+            self._abandoned.append((self._unit, self._pdu, until))
+
+    def clear_at(self, unit: int, pdu: bytes, now: float) -> float:
+        """When an answer to this request cannot be taken for a late one: `now` or later.
+
+        Until then a late answer to an abandoned request of the same unit and function may come, and exceptions at
+        least look alike. For a read that is asked again this does no harm.
+        """
+        while self._abandoned and self._abandoned[0][2] <= now:
+            self._abandoned.popleft()
+        clear = now
+        for abandoned_unit, abandoned, until in self._abandoned:
+            if abandoned_unit == unit and abandoned[0] == pdu[0] and until > clear:
+                clear = until
+        return clear
+
+    def wants_probe(self, unit: int, pdu: bytes) -> bool:
+        """Whether to find out about the echo before this request: its answer could not be told from its echo."""
+        return self.echo.present is None and unit != PROBE_UNIT and is_answer(pdu, pdu)
+
+    def _remember(self, unit: int, pdu: bytes, wire: bytes, mirrored: bool) -> None:
+        self._unit = unit
+        self._pdu = pdu
+        self._wire = wire
+        self._mirrored = mirrored
+        self._swallow = self.echo.present is not False or not mirrored
+        self._heard_any = self._echoed = False
+        self._awaiting = True
+
+    def _swallow_echo(self) -> None:
+        self._swallow = False
+        self._echoed = True
+        self.counts.echoes += 1
+        if not self._mirrored:
+            self.echo.heard()
+
+    def _learn(self, clean: bool) -> None:
+        """Draw conclusions about the echo from an answer; `clean` if nothing was heard before it."""
+        if self._mirrored:
+            if self._echoed:
+                self.echo.heard()
+        elif clean and not self._echoed:
+            self.echo.missed()
+
+    def _count_frame(self, unit: int, pdu: bytes) -> None:
+        """Count a good frame that is not the awaited answer."""
+        for index, (abandoned_unit, abandoned, _) in enumerate(self._abandoned):
+            if abandoned_unit == unit and is_answer(abandoned, pdu):
+                del self._abandoned[index]
+                self.counts.late += 1
+                return
+        if unit == self._unit and pdu == self._pdu:
+            # Also where the answer to a mirrored request comes once more: the first was the echo, then.
+            self.counts.echoes += 1
+            self.echo.heard()
+        elif unit == self._unit and self._pdu and pdu[0] & 0x7F == self._pdu[0]:
+            self.counts.unfit += 1
+        else:
+            self.counts.foreign += 1
