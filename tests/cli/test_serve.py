@@ -1,0 +1,320 @@
+"""`nportpy serve` as a process: exit codes, signals, what the supervisor hears, and a device that comes and goes."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+class Pty:
+    """A pseudo-terminal behind a symbolic link, as a by-id path is to a device."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = link
+        self.master = -1
+        self.plug()
+
+    def plug(self) -> None:
+        self.master, slave = os.openpty()
+        tty.setraw(slave)
+        name = os.ttyname(slave)
+        os.close(slave)
+        self._held = os.open(name, os.O_RDWR | os.O_NOCTTY)
+        self.link.unlink(missing_ok=True)
+        self.link.symlink_to(name)
+        self.name = name
+
+    def unplug(self) -> None:
+        self.link.unlink(missing_ok=True)
+        os.close(self.master)
+        os.close(self._held)
+        self.master = -1
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        deadline = time.monotonic() + PATIENCE
+        while len(data) < size and time.monotonic() < deadline:
+            if select.select([self.master], [], [], 0.1)[0]:
+                data += os.read(self.master, size - len(data))
+        return data
+
+    def write(self, data: bytes) -> None:
+        os.write(self.master, data)
+
+    def close(self) -> None:
+        if self.master >= 0:
+            self.unplug()
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Pty]:
+    device = Pty(tmp_path / "by-id")
+    yield device
+    device.close()
+
+
+class Gateway:
+    """A gateway that runs. `log` grows."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def logs(self, text: str) -> None:
+        wait_for(lambda: text in self.log or self.process.poll() is not None, f"{text!r} in {self.log}")
+        assert text in self.log
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def serve(
+    tmp_path: Path, *arguments: str, ready: bool = True, environment: Mapping[str, str] = {}
+) -> Iterator[Gateway]:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nportpy", "serve", *arguments],
+            stderr=file,
+            stdout=file,
+            env={**os.environ, **environment},
+        )
+    gateway = Gateway(process, log)
+    try:
+        if ready:
+            gateway.logs("serving")
+            gateway.logs("line up")
+        yield gateway
+    finally:
+        process.kill()
+        process.wait()
+
+
+def configuration(tmp_path: Path, device: Pty, port: int, *, more: str = "", top: str = "") -> Path:
+    path = tmp_path / "nportpy.toml"
+    path.write_text(
+        f"{top}\n[http]\nlisten = false\n\n[port.line]\n"
+        f'device = "{device.link}"\nbaudrate = 115200\n\n[port.line.raw]\nlisten = "127.0.0.1:{port}"\n{more}'
+    )
+    return path
+
+
+def client(port: int) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def gone(sock: socket.socket) -> bool:
+    """Whether the other end has ended the connection."""
+    try:
+        return sock.recv(100) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, device: Pty, loop: str) -> None:
+    port = free_port()
+    path = configuration(tmp_path, device, port)
+    with serve(tmp_path, "-c", str(path), "--loop", loop) as gateway, client(port) as sock:
+        assert "anyone who reaches this machine may connect" in gateway.log
+        sock.sendall(b"request")
+        assert device.read(7) == b"request"
+        device.write(b"answer")
+        assert sock.recv(100) == b"answer"
+        gateway.signal(signal.SIGTERM if loop == "uvloop" else signal.SIGINT)
+        assert gone(sock)
+        assert gateway.end() == 0
+        assert "Traceback" not in gateway.log
+
+
+def test_stopping_drains_a_line_that_takes_its_time(tmp_path: Path, device: Pty) -> None:
+    port = free_port()
+    path = configuration(tmp_path, device, port, top='[gateway]\ndrain = "15s"')
+    sent = os.urandom(40_000)  # ten times what a pseudo-terminal holds
+    with serve(tmp_path, "-c", str(path)) as gateway, client(port) as sock:
+        sock.sendall(sent)
+        time.sleep(0.3)
+        gateway.signal(signal.SIGTERM)
+        heard = b""
+        while len(heard) < len(sent):
+            piece = device.read(min(2000, len(sent) - len(heard)))
+            assert piece, "the rest was lost"
+            heard += piece
+            time.sleep(0.01)
+        assert heard == sent
+        assert gateway.end() == 0
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path, device: Pty) -> None:
+    port = free_port()
+    path = configuration(tmp_path, device, port, top='[gateway]\ndrain = "1h"')
+    with serve(tmp_path, "-c", str(path)) as gateway, client(port) as sock:
+        sock.sendall(bytes(40_000))
+        time.sleep(0.3)
+        gateway.signal(signal.SIGTERM)
+        gateway.logs("stopping")
+        time.sleep(0.3)
+        assert gateway.process.poll() is None
+        gateway.signal(signal.SIGTERM)
+        assert gateway.end() == 1
+        assert "Traceback" not in gateway.log
+
+
+def test_an_address_in_use_is_a_message_and_exit_1(tmp_path: Path, device: Pty) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        path = configuration(tmp_path, device, port)
+        with serve(tmp_path, "-c", str(path), ready=False) as gateway:
+            assert gateway.end() == 1
+            assert f"Error: cannot listen on 127.0.0.1:{port}: the address is in use by another program" in gateway.log
+            assert "Traceback" not in gateway.log
+        path.write_text(path.read_text().replace("listen = false", f'listen = "127.0.0.1:{port}"', 1))
+        path.write_text(path.read_text().replace(f'[port.line.raw]\nlisten = "127.0.0.1:{port}"', "", 1))
+        path.write_text(path.read_text() + f'[port.line.raw]\nlisten = "127.0.0.1:{free_port()}"\n')
+        with serve(tmp_path, "-c", str(path), ready=False) as gateway:
+            assert gateway.end() == 1
+            assert f"http: cannot listen on 127.0.0.1:{port}" in gateway.log
+            assert "Traceback" not in gateway.log
+
+
+def test_bad_configurations_and_usage_are_exit_2(tmp_path: Path, device: Pty) -> None:
+    path = configuration(tmp_path, device, free_port(), more="max_clinets = 3\n")
+    for arguments in (("-c", str(path)), ("-c", str(tmp_path / "absent.toml")), ("-c", str(path), "/dev/ttyS0")):
+        with serve(tmp_path, *arguments, ready=False) as gateway:
+            assert gateway.end() == 2
+            assert "Traceback" not in gateway.log
+    with serve(tmp_path, "-c", str(path), ready=False) as gateway:
+        gateway.end()
+        assert "max_clinets" in gateway.log
+
+
+def test_hanging_up_reloads(tmp_path: Path, device: Pty) -> None:
+    port, other = free_port(), free_port()
+    path = configuration(tmp_path, device, port)
+    with serve(tmp_path, "-c", str(path)) as gateway, client(port) as sock:
+        second = f'\n[port.line.rfc2217]\nlisten = "127.0.0.1:{other}"\n'
+        configuration(tmp_path, device, port, more=second)
+        gateway.signal(signal.SIGHUP)
+        gateway.logs("reloaded")
+        with client(other) as telnet:
+            assert telnet.recv(3) == b"\xff\xfb\x03"
+        path.write_text("[port.line]\ndevice = 7\n")
+        gateway.signal(signal.SIGHUP)
+        gateway.logs("reload failed, nothing has changed")
+        assert "configuration fault" in gateway.log
+        device.write(b"still here")
+        assert sock.recv(100) == b"still here"
+        path.unlink()
+        gateway.signal(signal.SIGHUP)
+        wait_for(lambda: gateway.log.count("reload failed") == 2, "the second failure")
+        device.write(b"still here")
+        assert sock.recv(100) == b"still here"
+        gateway.signal(signal.SIGTERM)
+        assert gateway.end() == 0
+
+
+def test_without_a_file_there_is_nothing_to_reload(tmp_path: Path, device: Pty) -> None:
+    with suppress(AssertionError), serve(tmp_path, str(device.link), "--listen", "127.0.0.1") as gateway:
+        if gateway.process.poll() is not None:
+            pytest.skip("something else listens on 4001 or 5001 here")
+        assert "raw TCP on 127.0.0.1:4001, RFC 2217 on 127.0.0.1:5001" in gateway.log
+        gateway.signal(signal.SIGHUP)
+        gateway.logs("nothing to reload")
+        gateway.signal(signal.SIGTERM)
+        assert gateway.end() == 0
+
+
+def test_the_supervisor_is_told(tmp_path: Path, device: Pty) -> None:
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        address = tmp_path / "notify"
+        supervisor.bind(str(address))
+        supervisor.settimeout(PATIENCE)
+
+        def hears(word: str) -> str:
+            while True:
+                heard.append(supervisor.recv(1000).decode())
+                if word in heard[-1].splitlines():
+                    return heard[-1]
+
+        path = configuration(tmp_path, device, free_port())
+        environment = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "200000"}
+        with serve(tmp_path, "-c", str(path), environment=environment) as gateway:
+            assert "STATUS=" in hears("READY=1")
+            for _ in range(3):
+                hears("WATCHDOG=1")
+            gateway.signal(signal.SIGHUP)
+            assert "MONOTONIC_USEC=" in hears("RELOADING=1")
+            hears("READY=1")
+            gateway.signal(signal.SIGTERM)
+            hears("STOPPING=1")
+            assert gateway.end() == 0
+
+
+@pytest.mark.parametrize("when_down", ["close", "hold"])
+def test_a_device_comes_back_under_another_number_under_traffic(tmp_path: Path, device: Pty, when_down: str) -> None:
+    port = free_port()
+    path = configuration(tmp_path, device, port, more=f'when_down = "{when_down}"\n')
+    with serve(tmp_path, "-c", str(path)) as gateway, client(port) as sock:
+        for count in range(1, 3):
+            sock.sendall(b"before")
+            assert device.read(6) == b"before"
+            name = device.name
+            device.unplug()
+            blocker = os.openpty()  # so that the number is another one
+            wait_for(lambda count=count: gateway.log.count("line lost") == count, "the loss")  # type: ignore[misc]
+            with suppress(OSError):
+                sock.sendall(b"x" * 10 if when_down == "close" else b"")
+            device.plug()
+            assert device.name != name or blocker
+            wait_for(lambda count=count: gateway.log.count("line up") == count + 1, "the return")  # type: ignore[misc]
+            if when_down == "close":
+                assert gone(sock)
+                sock.close()
+                sock = client(port)
+            sock.sendall(b"again")
+            assert device.read(5) == b"again"
+            device.write(b"after")  # not earlier: what comes before the first client is stale
+            assert sock.recv(100) == b"after"
+            for end in blocker:
+                os.close(end)
+        sock.close()
+        gateway.signal(signal.SIGTERM)
+        assert gateway.end() == 0
+        assert "Traceback" not in gateway.log
