@@ -79,8 +79,8 @@ class ServiceStatus:
         listen: the addresses it listens on, as text, with the port numbers the kernel gave.
         clients: who is connected.
         results: connections by result since the start: accepted, refused_allow, refused_limit, refused_full,
-            refused_down, and how they ended: closed, kicked, taken_over, inactive, slow, line_down, error,
-            shutdown.
+            refused_down, and how they ended: closed, kicked, taken_over, inactive, slow, line_down, dead,
+            error, shutdown.
         dropped: bytes that waited for clients dropped as too slow.
     """
 

@@ -19,7 +19,7 @@ from nportpy.status import GatewayStatus, LineStatus, ServiceStatus
 CONNECTED = ("accepted", "refused_allow", "refused_limit", "refused_full", "refused_down")
 """How a connection attempt can turn out."""
 
-ENDED = ("closed", "kicked", "taken_over", "inactive", "slow", "line_down", "error", "shutdown")
+ENDED = ("closed", "kicked", "taken_over", "inactive", "slow", "line_down", "dead", "error", "shutdown")
 """How an accepted connection can end."""
 
 OTHER = "other"

@@ -64,6 +64,7 @@ nportpy_connections_ended_total{port="meters",service="raw",result="taken_over"}
 nportpy_connections_ended_total{port="meters",service="raw",result="inactive"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="slow"} 1
 nportpy_connections_ended_total{port="meters",service="raw",result="line_down"} 0
+nportpy_connections_ended_total{port="meters",service="raw",result="dead"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="error"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="shutdown"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="other"} 0"""
