@@ -1,17 +1,20 @@
 """What a terminal is set to: LineSettings as struct termios2 and back, and the driver's RS-485 mode.
 
-Functions of a descriptor. They raise OSError as the kernel gives it.
+Functions of a descriptor. They raise OSError as the kernel gives it; `translated` makes our own errors of that.
 """
 
+import contextlib
+import errno
 import fcntl
 import os
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from sys import byteorder
 from typing import TypeVar
 
-from nportpy.errors import LineBusy, LineUnsupported
+from nportpy.errors import LineBusy, LineDown, LineUnsupported
 from nportpy.line import ioctls
+from nportpy.line.inventory import who_holds
 from nportpy.line.port import OnClose
 from nportpy.linesettings import Flow, LineSettings, Parity, Rs485Mode, Rs485Settings, StopBits
 
@@ -40,6 +43,26 @@ def ask(fd: int, call: Callable[[int], _T]) -> _T | None:
 def is_pseudo(fd: int) -> bool:
     """Whether it is a pseudo-terminal."""
     return os.major(os.fstat(fd).st_rdev) in range(136, 144)  # Unix98 pty slaves, the kernel's devices.txt
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn what the system and pyserial raise while a terminal is opened into LineBusy and LineDown."""
+    try:
+        yield
+    except (OSError, termios.error) as error:  # SerialException is an OSError
+        number = error.errno if isinstance(error, OSError) else error.args[0]
+        if number in (errno.EBUSY, errno.EWOULDBLOCK):
+            holders = ", ".join(str(holder) for holder in who_holds(path)) or "another process"
+            raise LineBusy(f"{path} is in use by {holders}") from error
+        if number == errno.ENOENT:
+            raise LineDown(f"{path} does not exist") from error
+        if number in (errno.EACCES, errno.EPERM):
+            raise LineDown(f"{path}: permission denied; is the user in the group dialout?") from error
+        if number in (errno.ENOTTY, errno.EISDIR):
+            raise LineDown(f"{path} is not a serial device") from error
+        reason = os.strerror(number) if isinstance(number, int) else str(error)
+        raise LineDown(f"{path}: {reason}") from error
 
 
 def apply_settings(fd: int, line: LineSettings, on_close: OnClose) -> None:

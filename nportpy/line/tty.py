@@ -18,15 +18,14 @@ import fcntl
 import os
 import select
 import termios
-from collections.abc import Iterator
 
 import serial
 from serial_asyncio import SerialTransport
 
-from nportpy.errors import LineBusy, LineDown, LineUnsupported
+from nportpy.errors import LineDown, LineUnsupported
 from nportpy.line import ioctls, terminal
 from nportpy.line.dsrdtr import DsrGate
-from nportpy.line.inventory import driver_of, who_holds
+from nportpy.line.inventory import driver_of
 from nportpy.line.port import OnOpen, Port, PortReceiver, PortSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, UartCounters
 
@@ -37,7 +36,6 @@ HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
 _NO_STORM = 0.001  # pause after a driver said that it takes bytes, and did not
 _GONE = (errno.EIO, errno.ENODEV, errno.ENXIO)
-_NO_TTY = (errno.ENOTTY, errno.EISDIR)
 
 
 async def open_tty(settings: PortSettings, receiver: PortReceiver) -> "TtyPort":
@@ -68,33 +66,13 @@ def _discard(opening: "asyncio.Future[_Device]") -> None:
 def _open(settings: PortSettings) -> "_Device":
     device = _Device(settings)
     try:
-        with _translated(settings.device):
+        with terminal.translated(settings.device):
             device.open()
             device.prepare()
     except BaseException:
         device.release()
         raise
     return device
-
-
-@contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Turn what the system and pyserial raise into our own errors."""
-    try:
-        yield
-    except (OSError, termios.error) as error:  # SerialException is an OSError
-        number = error.errno if isinstance(error, OSError) else error.args[0]
-        if number in (errno.EBUSY, errno.EWOULDBLOCK):
-            holders = ", ".join(str(holder) for holder in who_holds(path)) or "another process"
-            raise LineBusy(f"{path} is in use by {holders}") from error
-        if number == errno.ENOENT:
-            raise LineDown(f"{path} does not exist") from error
-        if number in (errno.EACCES, errno.EPERM):
-            raise LineDown(f"{path}: permission denied; is the user in the group dialout?") from error
-        if number in _NO_TTY:
-            raise LineDown(f"{path} is not a serial device") from error
-        reason = os.strerror(number) if isinstance(number, int) else str(error)
-        raise LineDown(f"{path}: {reason}") from error
 
 
 class _Device(serial.Serial):

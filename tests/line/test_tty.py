@@ -302,6 +302,32 @@ async def test_wake_ups_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         await port.close()
 
 
+@pytest.mark.parametrize("end_of_it", [b"", OSError(errno.EIO, "gone"), b"rest", BlockingIOError()])
+async def test_a_full_read_takes_along_what_is_behind_it(
+    end_of_it: bytes | OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_pty() as end:
+        heard = Recorder()
+        port = await open_tty(PortSettings(end.path), heard)
+        await asyncio.sleep(0.01)
+        real, script = os.read, [b"a" * 4095, b"b" * 4095, end_of_it]
+
+        def scripted(fd: int, size: int) -> bytes:
+            if fd != port._fd or not script:
+                return real(fd, size)
+            told = script.pop(0)
+            if isinstance(told, OSError):
+                raise told
+            return told
+
+        monkeypatch.setattr(os, "read", scripted)
+        await end.far.write(b"!")
+        await until(lambda: heard.data.endswith(b"!"))
+        expected = b"a" * 4095 + b"b" * 4095 + (end_of_it if isinstance(end_of_it, bytes) else b"")
+        assert heard.data == expected + b"!"  # the end of a device is met again at the next read
+        await port.close()
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENODEV, errno.ENXIO, errno.EINVAL])
 async def test_settings_that_fail(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: ioctls.Termios2, fd: int) -> None:
