@@ -45,7 +45,8 @@ class ServiceSettings:
         when_full: what happens to one more.
         idle_after: how long a client must have sent nothing for `kick_idle` to choose it.
         takeover: a newcomer from the address of a dead session gets its place.
-        alive_check: a peer that does not answer for so long is gone (keepalive and TCP_USER_TIMEOUT).
+        alive_check: a peer that does not answer for so long, or fetches nothing of what waits for it, is gone
+            (keepalive and TCP_USER_TIMEOUT).
         inactivity: a client is closed after so long without serial data in either direction.
         half_close: after a client's FIN it still hears the line until the line was silent for so long.
         when_down: what happens to clients while the device is away.

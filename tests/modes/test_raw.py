@@ -169,6 +169,7 @@ async def test_half_close_waits_for_a_slow_line() -> None:
         await until(lambda: client.lost)
 
 
+@pytest.mark.real
 async def test_half_close_survives_a_full_line_and_a_pause() -> None:
     """A FIN behind more than the line's buffer takes is met once, however often reading stops and goes on."""
     cable = Cable()
@@ -179,7 +180,7 @@ async def test_half_close_survives_a_full_line_and_a_pause() -> None:
         sent = random.Random(2).randbytes(1_000_000)
         client.send(sent)
         client.half_close()
-        await settle(1)
+        await settle(0.3)
         cable.far.set_modem_lines(rts=True)
         await until(lambda: len(cable.heard) == len(sent), within=60)
         assert cable.heard == sent
@@ -239,6 +240,7 @@ async def test_a_lone_stalled_client_stops_the_line_and_loses_nothing() -> None:
         assert cable.near.counts.buffer_overrun == 0
 
 
+@pytest.mark.real
 async def test_beside_a_fast_neighbour_a_slow_client_is_dropped_at_its_allowance() -> None:
     cable = Cable()
     async with serving(plan("cable", raw(allowance=100_000)), cables=[cable]) as served:
