@@ -13,12 +13,12 @@ from nportpy.line.arbiter import Line
 from nportpy.line.opening import open_port
 from nportpy.line.port import Opener, PortSettings
 from nportpy.line.stream import StreamSettings
-from nportpy.modes import tcp
-from nportpy.modes.base import DoorSettings, Endpoint, ServiceSettings
+from nportpy.modes.base import DoorSettings, ServiceSettings
 from nportpy.modes.door import Door
 from nportpy.modes.listener import Listener, SessionMaker
 from nportpy.modes.raw import RawSession, RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Session, Rfc2217Settings
+from nportpy.network import Endpoint, listen, local_endpoint
 from nportpy.services.http import HttpService, HttpSettings
 from nportpy.services.logs import LogSettings
 from nportpy.status import GatewayStatus
@@ -324,8 +324,8 @@ class _Sockets:
         """The socket that listens there; port 0 is another one each time, so it is bound only now."""
         if endpoint.port:
             return self._open[endpoint]
-        sock = tcp.listen(endpoint)
-        self._open[tcp.local_endpoint(sock)] = sock
+        sock = listen(endpoint)
+        self._open[local_endpoint(sock)] = sock
         return sock
 
     def bind(self, endpoints: Iterable[Endpoint]) -> None:
@@ -339,7 +339,7 @@ class _Sockets:
             for endpoint in endpoints:
                 if endpoint.port and endpoint not in self._open and endpoint not in new:
                     beside = [sock for other, sock in self._open.items() if other.port == endpoint.port]
-                    new[endpoint] = tcp.listen(endpoint, beside)
+                    new[endpoint] = listen(endpoint, beside)
         except ListenError:
             for sock in new.values():
                 sock.close()

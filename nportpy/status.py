@@ -5,11 +5,8 @@ The gateway fills them; nothing here asks anything.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, UartCounters
-
-Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)

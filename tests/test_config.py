@@ -21,9 +21,10 @@ from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.port import OnClose, OnOpen, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Parity, Rs485Mode, Rs485Settings, StopBits
-from nportpy.modes.base import DoorSettings, Endpoint, WhenDown, WhenFull
+from nportpy.modes.base import DoorSettings, WhenDown, WhenFull
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
+from nportpy.network import Endpoint
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 

@@ -12,8 +12,9 @@ from nportpy.errors import ListenError
 from nportpy.gateway import Gateway, GatewaySettings
 from nportpy.line.loopback import Cable, opener_of
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes import session, tcp
-from nportpy.modes.base import DoorSettings, Endpoint
+from nportpy.modes import session
+from nportpy.modes.base import DoorSettings
+from nportpy.network import Endpoint, listen
 from nportpy.protocols.rfc2217 import SetBaudrate
 from nportpy.services.http import HttpSettings
 from tests.support.serving import Client, Served, com, connect, plan, raw, serving, settings, settle, until
@@ -143,7 +144,7 @@ async def test_a_service_moves_to_an_address_that_overlaps(before: str, after: s
         await client.hears(b"x")
         await neighbour.hears(b"x")
         with pytest.raises(ListenError, match="in use"):  # others may still not share the port
-            tcp.listen(Endpoint("127.0.0.1", port))
+            listen(Endpoint("127.0.0.1", port))
 
 
 async def test_a_service_that_is_started_anew_never_stops_listening() -> None:

@@ -15,8 +15,9 @@ from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.port import PortSettings
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
-from nportpy.modes.base import Endpoint, Network, ServiceSettings, WhenFull
+from nportpy.modes.base import ServiceSettings, WhenFull
 from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.network import Endpoint, Network
 from nportpy.services.http import HttpSettings
 
 _Rings = tuple[tuple[Network, ...], ...]

@@ -18,9 +18,9 @@ from nportpy.errors import LineError, ListenError, NportpyError
 from nportpy.gateway import Gateway, GatewaySettings, PortPlan
 from nportpy.line.port import PortSettings
 from nportpy.linesettings import LineSettings
-from nportpy.modes.base import Endpoint
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.network import Endpoint
 from nportpy.services import logs
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings

@@ -3,9 +3,10 @@
 from nportpy.config import schema
 from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.stream import StreamSettings
-from nportpy.modes.base import DoorSettings, Endpoint, Network
+from nportpy.modes.base import DoorSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.network import Endpoint, Network
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
 

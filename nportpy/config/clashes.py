@@ -12,7 +12,7 @@ from nportpy.config.positions import Lines
 from nportpy.config.toml import Path, key_path, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
-from nportpy.modes.base import Endpoint
+from nportpy.network import Endpoint
 from nportpy.services.http import HttpSettings
 
 

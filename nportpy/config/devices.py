@@ -11,9 +11,9 @@ from nportpy.errors import ConfigError, Fault
 from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.port import PortSettings
 from nportpy.linesettings import LineSettings
-from nportpy.modes.base import Endpoint
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.network import Endpoint
 
 RAW_FROM = 4001
 RFC2217_FROM = 5001

@@ -19,8 +19,9 @@ from nportpy.gateway import GatewaySettings
 from nportpy.line.port import OnClose, OnOpen, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Rs485Mode, Rs485Settings
-from nportpy.modes.base import Endpoint, Network, ServiceSettings, WhenDown, WhenFull
+from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
+from nportpy.network import Endpoint, Network
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 

@@ -1,24 +1,9 @@
 """The door: who may connect to any service, and how many at once."""
 
 from collections import Counter
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from nportpy.modes.base import DoorSettings, Network
-
-Address = IPv4Address | IPv6Address
-
-
-def address_of(host: str) -> Address:
-    """A peer's address as one compares it: no zone, and IPv4 seen through a dual-stack socket as IPv4."""
-    address = ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address if mapped is None else mapped
-
-
-def allowed(address: Address, rings: Iterable[Iterable[Network]]) -> bool:
-    """Whether an address is in one network of every ring."""
-    return all(any(address in network for network in ring) for ring in rings)
+from nportpy.modes.base import DoorSettings
+from nportpy.network import Address
 
 
 class Door:

@@ -11,9 +11,10 @@ from functools import partial
 
 from nportpy.line.arbiter import Line
 from nportpy.modes import tcp
-from nportpy.modes.base import Endpoint, ServiceSettings, WhenDown, WhenFull
-from nportpy.modes.door import Address, Door, address_of, allowed
+from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull
+from nportpy.modes.door import Door
 from nportpy.modes.session import End, Session, Stop
+from nportpy.network import Address, Endpoint, address_of, allowed, local_endpoint
 from nportpy.status import ServiceStatus
 from nportpy.throttle import Throttle
 
@@ -52,7 +53,7 @@ class Listener:
         self.line = line
         self.service = service
         self.settings = settings
-        self.endpoints = tuple(tcp.local_endpoint(sock) for sock in sockets)
+        self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
         self.sessions: list[Session] = []
         self.results: Counter[str] = Counter()
         self.dropped = 0

@@ -17,8 +17,8 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
-from nportpy.modes.base import Endpoint, ServiceSettings, WhenDown
-from nportpy.modes.door import Address
+from nportpy.modes.base import ServiceSettings, WhenDown
+from nportpy.network import Address, Endpoint
 from nportpy.status import ClientStatus
 
 HIGH_WATER = 64 * 1024

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from nportpy.errors import ListenError
-from nportpy.status import GatewayStatus, Network
+from nportpy.network import Endpoint, Network, listen, local_endpoint
+from nportpy.status import GatewayStatus
 
-_IP_FREEBIND = 15  # linux/in.h
-_IPV6_FREEBIND = 78  # linux/in6.h
 _BACKLOG = 32
 _SEND_BUFFER = 65536  # per connection, in the kernel: a client that reads nothing must not pin the usual megabytes
 
@@ -79,7 +78,7 @@ class HttpService:
                 for sock in sockets:
                     server = await loop.create_server(site.accept, sock=sock, backlog=_BACKLOG)
                     servers.callback(server.close)
-                self.addresses = tuple(_text(*sock.getsockname()[:2]) for sock in sockets)
+                self.addresses = tuple(str(local_endpoint(sock)) for sock in sockets)
                 self.listening.set()
                 await loop.create_future()
         finally:
@@ -92,34 +91,11 @@ def _bound(addresses: tuple[tuple[str, int], ...]) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for host, port in addresses:
-            sockets.append(_listen(host, port))
-    except OSError as error:
+            sock = listen(Endpoint(host, port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted ones inherit it
+            sockets.append(sock)
+    except ListenError as error:
         for sock in sockets:
             sock.close()
-        reason = error.strerror or str(error)
-        raise ListenError(f"http: cannot listen on {_text(host, port)}: {reason}") from error
+        raise ListenError(f"http: {error}") from error
     return sockets
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket: "::" is dual-stack, and an address may come to this machine later than we do."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted ones inherit it
-        if family is socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _text(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

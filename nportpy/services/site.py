@@ -12,13 +12,13 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import cast
 
 from aiohttp import web
 
+from nportpy.network import Network, address_of, allowed
 from nportpy.services import exposition, metrics, report
-from nportpy.status import GatewayStatus, Network
+from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
 
 MAX_CLIENTS = 32
@@ -72,7 +72,7 @@ class Site:
 
     def enter(self, client: "Connection", host: str) -> bool:
         """Count a connection in and tell it whether it is welcome; False: there is no room for it."""
-        client.welcome = self._allows(host)
+        client.welcome = allowed(address_of(host), self._allow)
         if not client.welcome and (held := self._throttle.allow(host, asyncio.get_running_loop().time())) is not None:
             log.warning("refused: not in allow", extra={"client": host, "unlogged": held})
         room = MAX_CLIENTS if client.welcome else MAX_STRANGERS
@@ -91,11 +91,6 @@ class Site:
         await self._server.shutdown(1.0)
         for client in tuple(self._clients):
             client.abort()
-
-    def _allows(self, host: str) -> bool:
-        address = ip_address(host.partition("%")[0])
-        address = getattr(address, "ipv4_mapped", None) or address  # as a dual-stack socket shows IPv4
-        return all(any(address in network for network in ring) for ring in self._allow)
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         page = self._pages.get(request.path)

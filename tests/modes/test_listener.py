@@ -16,10 +16,11 @@ import pytest
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.modes import tcp
-from nportpy.modes.base import DoorSettings, Endpoint, WhenFull
+from nportpy.modes.base import DoorSettings, WhenFull
 from nportpy.modes.listener import Listener
 from nportpy.modes.session import End
 from nportpy.modes.tcp import PeerSilence
+from nportpy.network import Endpoint, listen
 from tests.support.serving import Client, Served, com, connect, plan, raw, serving, settle, until
 
 LIVING = PeerSilence(data=1.0, ack=0.01, unanswered=0)
@@ -375,7 +376,7 @@ async def test_a_listener_that_is_cancelled_gives_everything_back() -> None:
     cable = Cable()
     async with serving(plan("cable", raw()), cables=[cable]) as served:
         line, door = served.gateway._ports["cable"].line, served.gateway._door
-        sock = tcp.listen(Endpoint("127.0.0.1", 0))
+        sock = listen(Endpoint("127.0.0.1", 0))
         make = served.gateway._ports["cable"].services[0].listener._make_session
         listener = Listener(line, "other", raw(), make, [sock], door, served.gateway._throttle)
         task = asyncio.get_running_loop().create_task(listener.run())

@@ -8,7 +8,8 @@ import pytest
 from nportpy.line.loopback import Cable
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.base import Endpoint, WhenDown
+from nportpy.modes.base import WhenDown
+from nportpy.network import Endpoint
 from tests.support.serving import Client, connect, plan, raw, serving, settle, until
 
 

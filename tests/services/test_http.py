@@ -284,7 +284,7 @@ async def test_an_address_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         service = HttpService(HttpSettings((("127.0.0.1", 0), ("127.0.0.1", port))), samples.gateway, lambda: True)
-        with pytest.raises(ListenError, match=f"127.0.0.1:{port}: Address already in use"):
+        with pytest.raises(ListenError, match=f"http: cannot listen on 127.0.0.1:{port}: the address is in use"):
             await service.run()
     assert not service.listening.is_set()
 

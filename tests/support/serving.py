@@ -12,9 +12,9 @@ from nportpy.line.loopback import Cable, opener_of
 from nportpy.line.port import Opener, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import LineSettings
-from nportpy.modes.base import Endpoint
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.network import Endpoint
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Option
 from nportpy.status import LineStatus, ServiceStatus

@@ -1,0 +1,94 @@
+"""Addresses, who is allowed, and sockets that listen. Linux only, see ip(7) and ipv6(7)."""
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from nportpy.errors import ListenError
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_IP_FREEBIND = 15  # linux/in.h
+_IPV6_FREEBIND = 78  # linux/in6.h
+_BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address to listen on. Host "::" is dual-stack; port 0 lets the kernel choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address_of(host: str) -> Address:
+    """A peer's address as one compares it: no zone, and IPv4 seen through a dual-stack socket as IPv4."""
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address if mapped is None else mapped
+
+
+def allowed(address: Address, rings: Iterable[Iterable[Network]]) -> bool:
+    """Whether an address is in one network of every ring."""
+    return all(any(address in network for network in ring) for ring in rings)
+
+
+def listen(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.socket:
+    """A listening socket. The address may come later than we do (IP_FREEBIND): no waiting for the network at boot.
+
+    `beside` are listening sockets of our own on the same port, whose addresses may overlap with this one: they go on
+    until they are closed, so that a service moves from one address to another without a gap.
+
+    Raises:
+        ListenError: the address is taken, not allowed or none.
+    """
+    beside = tuple(beside)
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise ListenError(f"{endpoint}: {error.strerror}") from error
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(endpoint.host != "::"))
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        with _sharing((sock, *beside) if beside else ()):
+            sock.bind((endpoint.host, endpoint.port))
+            sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        reason = {
+            errno.EADDRINUSE: "the address is in use by another program",
+            errno.EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
+        }.get(error.errno or 0, os.strerror(error.errno or 0))
+        raise ListenError(f"cannot listen on {endpoint}: {reason}") from error
+    return sock
+
+
+@contextlib.contextmanager
+def _sharing(sockets: tuple[socket.socket, ...]) -> Iterator[None]:
+    """Let these sockets share a port, and nobody else: SO_REUSEPORT counts at the moment of binding."""
+    for sock in sockets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for sock in sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+
+
+def local_endpoint(sock: socket.socket) -> Endpoint:
+    """Where a socket really listens."""
+    host, port = sock.getsockname()[:2]
+    return Endpoint(host, port)
