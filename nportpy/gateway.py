@@ -263,7 +263,7 @@ class Gateway:
     def _start_service(self, port: _Port, kind: str, settings: ServiceSettings) -> None:
         assert self._tasks is not None
         taken = {service.listener.service for service in port.services}
-        label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}{n}") not in taken)
+        label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}-{n}") not in taken)
         sockets = [self._sockets.take(endpoint) for endpoint in settings.listen]
         listener = Listener(port.line, label, settings, _SESSIONS[kind], sockets, self._door, self._throttle)
         task = self._tasks.create_task(listener.run(), name=f"{port.plan.name} {label}")

@@ -5,6 +5,7 @@ The gateway fills them; nothing here asks anything.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, UartCounters
 
@@ -52,6 +53,20 @@ class LineStatus:
     unsent: int
 
 
+class End(StrEnum):
+    """How an accepted connection ended."""
+
+    CLOSED = "closed"  # by the client
+    KICKED = "kicked"  # for another client
+    TAKEN_OVER = "taken_over"  # dead, and its address came again
+    INACTIVE = "inactive"
+    SLOW = "slow"
+    LINE_DOWN = "line_down"
+    DEAD = "dead"  # the alive check had no answer
+    ERROR = "error"
+    SHUTDOWN = "shutdown"
+
+
 @dataclass(frozen=True, slots=True)
 class ClientStatus:
     """One connection. `state` is open, half-closed, suspended or stalled."""
@@ -72,7 +87,7 @@ class ServiceStatus:
 
     Attributes:
         port: the port's name.
-        service: raw, rfc2217; with a number where a port has several of a kind (raw, raw2).
+        service: raw, rfc2217; with a number where a port has several of a kind (raw, raw-2).
         listen: the addresses it listens on, as text, with the port numbers the kernel gave.
         clients: who is connected.
         results: connections by result since the start: accepted, refused_allow, refused_limit, refused_full,

@@ -72,10 +72,10 @@ async def test_services_of_a_kind_keep_their_names() -> None:
     cable = Cable()
     one, two, three = raw(max_clients=1), raw(max_clients=2), raw(max_clients=3)
     async with serving(plan("cable", one, two), cables=[cable]) as served:
-        client = await served.raw("raw2")
+        client = await served.raw("raw-2")
         await reload(served, plan("cable", two, three))
         names = {service.service for service in served.gateway.status().services}
-        assert names == {"raw", "raw2"}
+        assert names == {"raw", "raw-2"}
         cable.far.write(b"x")
         await client.hears(b"x")
 

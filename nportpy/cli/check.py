@@ -198,10 +198,10 @@ def _unreachable(endpoint: Endpoint, inside: list[Network]) -> bool:
 
 
 def _services(port: PortPlan) -> Iterator[tuple[str, ServiceSettings]]:
-    """Each service under the name it has in the status: raw, raw2, rfc2217."""
+    """Each service under the name it has in the status: raw, raw-2, rfc2217."""
     for kind, services in (("raw", port.raw), ("rfc2217", port.rfc2217)):
         for number, service in enumerate(services, 1):
-            yield kind if number == 1 else f"{kind}{number}", service
+            yield kind if number == 1 else f"{kind}-{number}", service
 
 
 def _endpoints(http: HttpSettings) -> tuple[Endpoint, ...]:

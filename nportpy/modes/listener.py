@@ -13,9 +13,9 @@ from nportpy.line.arbiter import Line
 from nportpy.modes import tcp
 from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull
 from nportpy.modes.door import Door
-from nportpy.modes.session import End, Session, Stop
+from nportpy.modes.session import Session, Stop
 from nportpy.network import Address, Endpoint, address_of, allowed, local_endpoint
-from nportpy.status import ServiceStatus
+from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
 _ACCEPT_PAUSE = 1.0  # after running out of descriptors
@@ -49,7 +49,7 @@ class Listener:
         door: Door,
         throttle: Throttle,
     ) -> None:
-        """`service` is the name in metrics and logs: raw, rfc2217, raw2."""
+        """`service` is the name in metrics and logs: raw, rfc2217, raw-2."""
         self.line = line
         self.service = service
         self.settings = settings

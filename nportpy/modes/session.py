@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
@@ -19,7 +19,7 @@ from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import ServiceSettings, WhenDown
 from nportpy.network import Address, Endpoint
-from nportpy.status import ClientStatus
+from nportpy.status import ClientStatus, End
 
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
@@ -28,20 +28,6 @@ CLOSING_TIME = 5.0  # how long a client may take to fetch what is left for it wh
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 
 log = logging.getLogger(__name__)
-
-
-class End(StrEnum):
-    """How a connection ended."""
-
-    CLOSED = "closed"  # by the client
-    KICKED = "kicked"  # for another client
-    TAKEN_OVER = "taken_over"  # dead, and its address came again
-    INACTIVE = "inactive"
-    SLOW = "slow"
-    LINE_DOWN = "line_down"
-    DEAD = "dead"  # the alive check had no answer
-    ERROR = "error"
-    SHUTDOWN = "shutdown"
 
 
 class Stop(Enum):

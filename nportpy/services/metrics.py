@@ -14,13 +14,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from nportpy import __version__
-from nportpy.status import GatewayStatus, LineStatus, ServiceStatus
+from nportpy.status import End, GatewayStatus, LineStatus, ServiceStatus
 
 CONNECTED = ("accepted", "refused_allow", "refused_limit", "refused_full", "refused_down")
 """How a connection attempt can turn out."""
-
-ENDED = ("closed", "kicked", "taken_over", "inactive", "slow", "line_down", "dead", "error", "shutdown")
-"""How an accepted connection can end."""
 
 OTHER = "other"
 """Stands for every result that is in neither, so that a new one upstairs is counted and still makes no new label."""
@@ -132,11 +129,11 @@ def _services(services: tuple[ServiceStatus, ...]) -> Iterator[Metric]:
         dropped.add_metric(names, service.dropped)
         for result in CONNECTED:
             connections.add_metric((*names, result), service.results.get(result, 0))
-        for result in ENDED:
+        for result in End:
             ended.add_metric((*names, result), service.results.get(result, 0))
         other = sum(count for result, count in service.results.items() if result not in _KNOWN)
         ended.add_metric((*names, OTHER), other)
     yield from (listening, clients, dropped, connections, ended)
 
 
-_KNOWN = frozenset(CONNECTED + ENDED)
+_KNOWN = frozenset((*CONNECTED, *End))

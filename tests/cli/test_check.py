@@ -80,7 +80,7 @@ port meters
     half close    until the line is silent for 2s
     device away   close clients
     allowance     256KiB for a slow client
-  raw2            [::]:4003
+  raw-2           [::]:4003
     may connect   192.168.0.0/16, 127.0.0.1/32
     clients       4 at once, one more takes the place of one idle for 30s
     takeover      never
@@ -154,7 +154,7 @@ OPEN = "no allow list: anyone who reaches this machine can use "
         (PORT + 'raw.listen = "127.0.0.1:4001"', []),
         (PORT, ["port.a: no service, so nobody can reach it"]),
         (PORT + "raw.listen = 4001\nrfc2217 = [{ listen = 5001 }, { listen = 5002 }]", [
-            OPEN + "port.a.raw, port.a.rfc2217, port.a.rfc22172"
+            OPEN + "port.a.raw, port.a.rfc2217, port.a.rfc2217-2"
         ]),
         (PORT + "raw.listen = 4001\nallow = ['10.0.0.1']", []),
         (SHUT + PORT.replace("null", "not-here") + "raw.listen = 4001", ["port.a: /dev/not-here is not here now"]),

@@ -18,9 +18,9 @@ from nportpy.linesettings import Flow, LineSettings
 from nportpy.modes import tcp
 from nportpy.modes.base import DoorSettings, WhenFull
 from nportpy.modes.listener import Listener
-from nportpy.modes.session import End
 from nportpy.modes.tcp import PeerSilence
 from nportpy.network import Endpoint, listen
+from nportpy.status import End
 from tests.support.serving import Client, Served, com, connect, plan, raw, serving, settle, until
 
 LIVING = PeerSilence(data=1.0, ack=0.01, unanswered=0)

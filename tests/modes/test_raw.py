@@ -26,7 +26,7 @@ async def test_bytes_go_both_ways() -> None:
 async def test_all_hear_and_all_may_write() -> None:
     cable = Cable()
     async with serving(plan("cable", raw(), raw()), cables=[cable]) as served:
-        clients = [await served.raw() for _ in range(3)] + [await served.raw("raw2")]
+        clients = [await served.raw() for _ in range(3)] + [await served.raw("raw-2")]
         cable.far.write(b"for everybody")
         for client in clients:
             await client.hears(b"for everybody")
