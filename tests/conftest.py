@@ -52,16 +52,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """In CI a missing peer is a failure, not a reason to skip."""
+    """In CI a missing peer or emulator is a failure, not a reason to skip."""
     item.stash[_IN_CI] = os.environ.get("CI", "") not in ("", "false")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     report = yield
-    if report.skipped and item.stash.get(_IN_CI, False) and item.get_closest_marker("peer"):
+    needed = item.get_closest_marker("peer") or item.get_closest_marker("pi")
+    if report.skipped and item.stash.get(_IN_CI, False) and needed:
         report.outcome = "failed"
-        report.longrepr = f"a peer test must not be skipped in CI: {report.longrepr}"
+        report.longrepr = f"a {needed.name} test must not be skipped in CI: {report.longrepr}"
     return report
 
 

@@ -33,8 +33,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     report = yield
     if report.failed:
         arguments = getattr(item, "funcargs", {})
-        if isinstance(gateway := arguments.get("gateway"), Gateway):
-            report.sections.append(("the gateway's log", gateway.log[-6000:]))
+        if isinstance(gateway := arguments.get("any_gateway"), Gateway):
+            report.sections.append(("the gateway's log", gateway.log[gateway.mark :]))
         if isinstance(guest := arguments.get("guest"), Guest):
             report.sections.append(("the guest's console", guest.log(4000)))
     return report
@@ -71,12 +71,19 @@ def _running(guest: Guest) -> Iterator[list[Gateway]]:
 
 
 @pytest.fixture
-def gateway(guest: Guest, _running: list[Gateway]) -> Gateway:
-    """The gateway with its usual configuration; it is started once, and again if a test has ended it."""
-    if _running and _running[0].running:
-        _running[0].reconfigure(configuration())
-        return _running[0]
-    for dead in _running:
-        dead.close()
-    _running[:] = [Gateway(guest, configuration())]
-    return _running[0]
+def any_gateway(guest: Guest, _running: list[Gateway]) -> Gateway:
+    """The gateway as the last test left it; it is started once, and again if a test has ended it."""
+    if not _running or not _running[0].running:
+        for dead in _running:
+            dead.close()
+        _running[:] = [Gateway(guest, configuration())]
+    gateway = _running[0]
+    gateway.mark = len(gateway.log)
+    return gateway
+
+
+@pytest.fixture
+def gateway(any_gateway: Gateway) -> Gateway:
+    """The gateway with its usual configuration."""
+    any_gateway.reconfigure(configuration())
+    return any_gateway

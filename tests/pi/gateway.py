@@ -9,7 +9,7 @@ import urllib.request
 from typing import Any, Self
 
 from tests.pi.comport import ComPort
-from tests.pi.guest import LOCAL, Guest, GuestError, eventually
+from tests.pi.guest import LOCAL, Guest, GuestError, NotYet, eventually
 
 CONFIG = "/root/nportpy.toml"
 USB_LINK = "/dev/serial/by-id/usb-QEMU_USB_SERIAL-if00-port0"  # there is no udev: a test moves it by hand
@@ -40,6 +40,7 @@ class Gateway:
         """Start it and wait until it listens."""
         self.guest = guest
         self._config = config
+        self.mark = 0  # where in its log the test begins
         guest.write(CONFIG, config)
         started = time.monotonic()
         self._program = guest.start("python3", "-m", "nportpy", "serve", "-c", CONFIG)
@@ -62,9 +63,9 @@ class Gateway:
         if config != self._config:
             before = self.metric("nportpy_reloads_total", result="done")
             self.guest.write(CONFIG, config)
-            self._program.signal(signal.SIGHUP)
-            eventually("a reload", lambda: self.metric("nportpy_reloads_total", result="done") > before)
             self._config = config
+            self._program.signal(signal.SIGHUP)
+            eventually("a reload", lambda: self.metric("nportpy_reloads_total", result="done") > before, 60)
 
     def stop(self) -> tuple[int, float]:
         """End it as a supervisor would; its exit code and how long it took."""
@@ -77,14 +78,14 @@ class Gateway:
         self._program.close()
 
     def http(self, path: str) -> str:
-        """A page, or nothing where there is no answer yet."""
+        """A page."""
         if not self.running:
             raise GuestError(f"the gateway has ended:\n{self.log}")
         try:
             with urllib.request.urlopen(f"http://{LOCAL}:{self.guest.forward(HTTP)}{path}", timeout=10) as page:
                 return str(page.read().decode())
-        except OSError:
-            return ""
+        except OSError as error:
+            raise NotYet(f"{path}: {error}") from error
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample of /metrics."""

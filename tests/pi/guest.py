@@ -31,15 +31,19 @@ class GuestError(Exception):
     """The guest did not do what a test needs of it."""
 
 
+class NotYet(Exception):
+    """What was asked for may come; see `eventually`."""
+
+
 def eventually(what: str, probe: Callable[[], Any], timeout: float = 20.0, every: float = 0.1) -> Any:
-    """Wait until `probe()` is true and return what it gave; AssertionError is "not yet" too."""
+    """Wait until `probe()` gives something true, and return it."""
     end = time.monotonic() + timeout
     while True:
         try:
             if found := probe():
                 return found
             last: object = found
-        except AssertionError as error:
+        except NotYet as error:
             last = error
         if time.monotonic() > end:
             raise GuestError(f"not within {timeout:g} s: {what} (last: {last})")
@@ -106,6 +110,64 @@ class Program:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._listener.join(5)
         self._file.close()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class FarEnd:
+    """The far end of a line. It is always read: QEMU stops the whole guest while a chip cannot get rid of a byte."""
+
+    def __init__(self, path: Path, *, echo: bool) -> None:
+        """Connect; `echo` sends back what comes."""
+        self._echo = echo
+        self._heard = bytearray()
+        self._more = threading.Condition()
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._socket.recv(65536):
+                if self._echo:
+                    self._socket.sendall(data)
+                else:
+                    with self._more:
+                        self._heard += data
+                        self._more.notify_all()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to the line."""
+        self._socket.sendall(data)
+
+    def read(self, size: int) -> bytes:
+        """Wait for that many bytes of the line."""
+        with self._more:
+            if not self._more.wait_for(lambda: len(self._heard) >= size, 20):
+                raise GuestError(f"{len(self._heard)} of {size} bytes came to the far end: {bytes(self._heard)[:80]!r}")
+            data = bytes(self._heard[:size])
+            del self._heard[:size]
+        return data
+
+    def settle(self, quiet: float = 0.5) -> None:
+        """Forget what comes until nothing has come for a while."""
+        with self._more:
+            while True:
+                self._heard.clear()
+                if not self._more.wait_for(lambda: bool(self._heard), quiet):
+                    return
+
+    def close(self) -> None:
+        """Disconnect; this pulls the adapter out."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.join(5)
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -235,12 +297,9 @@ class Guest:
 
     # Lines and network.
 
-    def far_end(self, line: str) -> socket.socket:
+    def far_end(self, line: str, *, echo: bool = False) -> FarEnd:
         """The far end of a line. Only one at a time; for usb0, connecting plugs the adapter in."""
-        end = socket.socket(socket.AF_UNIX)
-        end.settimeout(20)
-        end.connect(str(self._folder / f"{line}.sock"))
-        return end
+        return FarEnd(self._folder / f"{line}.sock", echo=echo)
 
     def forward(self, port: int) -> int:
         """The port here that leads to `port` in the guest; the kernel chooses it."""

@@ -3,7 +3,7 @@
 usage: probe.py DEVICE                     what it is set to and what it has counted
        probe.py DEVICE rs485 FLAGS BEFORE AFTER   switch its RS-485 mode (linux/serial.h, struct serial_rs485)
        probe.py DEVICE modem LINE... -LINE...     raise and drop lines: loop (the chip's own loopback), out1, out2
-       probe.py DEVICE hold                keep it open until standard input ends
+       probe.py DEVICE hold                keep it open until killed
 
 Prints JSON. Nothing of nportpy is used: this is the second opinion. What a driver does not know is null.
 """
@@ -12,6 +12,7 @@ import array
 import fcntl
 import json
 import os
+import signal
 import struct
 import sys
 import termios
@@ -105,7 +106,7 @@ def main(device: str, verb: str = "", *words: str) -> None:
     fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     if verb == "hold":
         print("held", flush=True)
-        sys.stdin.read()
+        signal.pause()
     elif verb == "rs485":
         fcntl.ioctl(fd, TIOCSRS485, struct.pack("=8I", *map(int, words), 0, 0, 0, 0, 0))
     elif verb == "modem":

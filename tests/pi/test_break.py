@@ -18,22 +18,13 @@ from tests.pi.comport import (
 )
 from tests.pi.gateway import DEVICES, FAR_ENDS, RAW, Gateway, exactly
 from tests.pi.guest import Guest, eventually
+from tests.pi.registers import breaking
 
 pytestmark = pytest.mark.pi
 
 BREAK_DETECT = 16
 REQUEST_BREAK = 4
-PL011_LINE_CONTROL = 0x0900002C
-PIO = 0x3EFF0000  # where the PCI bus's ports are in the address space of QEMU's "virt" machine
 TELNET_BREAK = 0.25
-
-
-def breaking(guest: Guest, line: str) -> bool:
-    """Whether the chip pulls the line down."""
-    if line == "pl011":
-        return bool(guest.memory(PL011_LINE_CONTROL) & 1)
-    port = next(word for word in guest.read("/proc/tty/driver/serial").split() if word.startswith("port:"))
-    return bool(guest.memory(PIO + int(port.removeprefix("port:"), 16) + 3, 1) & 0x40)
 
 
 def breaks(gateway: Gateway, line: str) -> int:
@@ -50,7 +41,7 @@ def test_a_break_that_comes_is_counted_and_told(guest: Guest, gateway: Gateway, 
             assert client.told(NOTIFY_LINESTATE) & BREAK_DETECT
             assert breaks(gateway, line) == before + count
         assert gateway.probe(line)["counts"]["break"] == driver + 3
-        far.sendall(b"data")
+        far.send(b"data")
         assert exactly(raw, 4) == client.read(4) == b"data"  # and a break is not a byte
 
 
@@ -63,7 +54,7 @@ def test_a_client_sends_a_break(guest: Guest, gateway: Gateway, line: str) -> No
             assert client.ask(SET_CONTROL, REQUEST_BREAK) == control
             assert breaking(guest, line) is (control == BREAK_ON)
         client.write(b"after")
-        assert exactly(far, 5) == b"after"
+        assert far.read(5) == b"after"
     eventually("the break ends with its client", lambda: not breaking(guest, line))
 
 
