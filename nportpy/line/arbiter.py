@@ -62,6 +62,7 @@ class Line:
         self._uart_base: UartCounters | None = None  # the driver's counts at opening
         self._uart_known = False  # the driver counts errors, or did when it was last there
         self._controllers: list[StreamClient] = []
+        self._listening_on: set[StreamClient] = set()  # asked for the settings in effect, and will ask no more
         self._restoring: asyncio.TimerHandle | None = None
         self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went)
 
@@ -224,16 +225,28 @@ class Line:
         """Stand in line for control of the settings."""
         self._controllers.append(client)
 
+    def yield_control(self, client: StreamClient) -> None:
+        """Let the next one control the line, but keep it as it is: this client asks no more and still listens."""
+        if client in self._controllers:
+            self._stand_back(client)
+            self._listening_on.add(client)
+
     def leave_control(self, client: StreamClient) -> None:
         """Give control up. When nobody is left, the line goes back to what the configuration says."""
-        if client not in self._controllers:
+        if client in self._controllers:
+            self._stand_back(client)
+        elif client in self._listening_on:
+            self._listening_on.remove(client)
+        else:
             return
-        first = self._controllers[0] is client
-        self._controllers.remove(client)
-        if not self._controllers:
+        if not self._controllers and not self._listening_on:
             self.set_break(False)
             self._restore(self.unsent(), asyncio.get_running_loop().time())
-        elif first:
+
+    def _stand_back(self, client: StreamClient) -> None:
+        first = self._controllers[0] is client
+        self._controllers.remove(client)
+        if first and self._controllers:
             self.stream.changed(Change.CONTROLLER, client)
 
     def _restore(self, unsent: int, since: float) -> None:
@@ -244,7 +257,7 @@ class Line:
         if self._restoring is not None:
             self._restoring.cancel()
             self._restoring = None
-        if self._controllers or self.settings == self._configured.line:
+        if self._controllers or self._listening_on or self.settings == self._configured.line:
             return
         loop = asyncio.get_running_loop()
         if self.unsent() != unsent:

@@ -6,6 +6,7 @@ Functions of a descriptor. They raise OSError as the kernel gives it; `translate
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import termios
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from nportpy.line.port import OnClose
 from nportpy.linesettings import Flow, LineSettings, Parity, Rs485Mode, Rs485Settings, StopBits
 
 _T = TypeVar("_T")
+log = logging.getLogger(__name__)
 _SIZES = {5: termios.CS5, 6: termios.CS6, 7: termios.CS7, 8: termios.CS8}
 _PARITIES = {
     Parity.NONE: 0,
@@ -130,8 +132,10 @@ def prepare_rs485(fd: int, wish: Rs485Settings, path: str, driver: str) -> Rs485
         LineUnsupported: the driver cannot.
     """
     before = ask(fd, ioctls.get_rs485)
-    if wish.mode is Rs485Mode.KEEP or (before is None and wish.mode is Rs485Mode.OFF):
+    if wish.mode is Rs485Mode.KEEP:
         return before
+    if wish.mode is Rs485Mode.OFF and (before is None or before.mode is Rs485Mode.OFF):
+        return before  # the UART core says "off" for every driver, also for those that refuse to be set
     try:
         ioctls.set_rs485(fd, wish)
         after = ioctls.get_rs485(fd)
@@ -145,4 +149,6 @@ def prepare_rs485(fd: int, wish: Rs485Settings, path: str, driver: str) -> Rs485
             f'{path}: the driver {driver} did not switch RS-485 {wish.mode}; set rs485 = "keep", or set the mode in '
             "the device tree (linux,rs485-enabled-at-boot-time)"
         )
+    if after.mode is Rs485Mode.ON and after != wish:
+        log.warning("the driver set another RS-485 mode than asked", extra={"device": path, "set": str(after)})
     return after

@@ -256,7 +256,8 @@ class TtyPort(Port):
         self._open = True
         self._abandoned = 0
         self._full = 0  # how many of the transport and the gate are
-        self._has_lsr = terminal.ask(self._fd, ioctls.transmitter_empty) is not None
+        # Nothing has been written: a driver that does not call its transmitter empty now never does.
+        self._has_lsr = terminal.ask(self._fd, ioctls.transmitter_empty) is True
         self._transport = _Transport(loop, self, device)
         self._hangup: select.epoll | None = None
         self._gate: DsrGate | None = None

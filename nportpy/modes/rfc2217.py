@@ -114,6 +114,8 @@ class Rfc2217Session(Session):
                 self.go(Stop.BUSY)
                 if self._gone_at is not None:
                     self._give_up_control()
+                elif self.half_closed:
+                    self.line.yield_control(self)
                 return
             event = self._queue.popleft()
             pause = self._obey(event)
@@ -344,6 +346,13 @@ class Rfc2217Session(Session):
         self._kept_size = 0
 
     # The end.
+
+    def eof_received(self) -> bool:
+        stay = super().eof_received()
+        if self.half_closed and not self._working:
+            # A program that closes and comes back at once with other settings must not find itself in the way.
+            self.line.yield_control(self)
+        return stay
 
     def accepted(self) -> int:
         return len(self._queue) + len(self._input)

@@ -353,7 +353,7 @@ async def test_what_the_driver_tells_is_passed_on(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ioctls, "get_modem_lines", lambda fd: ModemLines.CTS | ModemLines.RI)
     monkeypatch.setattr(ioctls, "change_modem_lines", lambda fd, raised, dropped: moved.append((raised, dropped)))
     monkeypatch.setattr(ioctls, "get_counters", lambda fd: UartCounters(parity=3))
-    monkeypatch.setattr(ioctls, "transmitter_empty", lambda fd: False)
+    monkeypatch.setattr(ioctls, "transmitter_empty", lambda fd: True)
     with a_pty() as end:
         port = await open_tty(PortSettings(end.path, dtr=OnOpen.OFF, rts=OnOpen.ON), Recorder())
         none = ModemLines(0)
@@ -364,8 +364,16 @@ async def test_what_the_driver_tells_is_passed_on(monkeypatch: pytest.MonkeyPatc
         assert port.counters() == UartCounters(parity=3)
         port.set_modem_lines(dtr=True, rts=False)
         assert moved[-1] == (ModemLines.DTR, ModemLines.RTS)
+        assert port.sent()
+        monkeypatch.setattr(ioctls, "transmitter_empty", lambda fd: False)
         assert not port.sent()  # the shift register is busy
-        monkeypatch.setattr(ioctls, "transmitter_empty", lambda fd: True)
+        await port.close()
+
+
+async def test_a_driver_that_never_calls_its_transmitter_empty_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ioctls, "transmitter_empty", lambda fd: False)
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path), Recorder())
         assert port.sent()
         await port.close()
 

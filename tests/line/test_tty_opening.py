@@ -158,6 +158,26 @@ async def test_rs485_that_the_driver_does_not_know_names_the_way_out() -> None:
             await port.close()
 
 
+async def test_rs485_off_asks_nothing_of_a_driver_that_has_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The UART core answers the question for every driver, and refuses to set what a driver does not have."""
+    monkeypatch.setattr(ioctls, "get_rs485", lambda fd: Rs485Settings(Rs485Mode.OFF))
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path, rs485=Rs485Settings(Rs485Mode.OFF)), Recorder())
+        assert port.report.rs485 == Rs485Settings(Rs485Mode.OFF)
+        await port.close()
+
+
+async def test_rs485_that_the_driver_changes_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ioctls, "set_rs485", lambda fd, wish: None)
+    monkeypatch.setattr(ioctls, "get_rs485", lambda fd: Rs485Settings(Rs485Mode.ON))
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path, rs485=Rs485Settings(Rs485Mode.ON, termination=True)), Recorder())
+        assert "another RS-485 mode than asked" in caplog.text
+        await port.close()
+
+
 async def test_rs485_that_the_driver_ignores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ioctls, "set_rs485", lambda fd, wish: None)
     monkeypatch.setattr(ioctls, "get_rs485", lambda fd: Rs485Settings(Rs485Mode.OFF))

@@ -289,6 +289,25 @@ async def test_the_first_client_controls_and_hands_over() -> None:
         assert await second.ask(SetBaudrate(1200)) == SetBaudrate(1200)
 
 
+async def test_a_client_that_has_said_its_last_hands_over_and_still_hears_at_its_speed() -> None:
+    """pyserial that closes and comes back at once with another speed must not find itself in the way."""
+    cable = Cable()
+    async with serving(plan("cable", com(), line=LINE), cables=[cable]) as served:
+        first = await served.telnet()
+        assert await first.ask(SetBaudrate(2400)) == SetBaudrate(2400)
+        first.half_close()
+        await until(lambda: served.service("rfc2217").clients[0].state == "half-closed")
+        assert served.line().settings.baudrate == 2400
+        cable.far.write(b"late answer")
+        await first.hears(b"late answer")
+        second = await served.telnet()
+        assert await second.ask(SetBaudrate(1200)) == SetBaudrate(1200)
+        await until(lambda: len(served.service("rfc2217").clients) == 1, within=30)
+        assert served.line().settings.baudrate == 1200
+        await second.close()
+        await until(lambda: served.line().settings == LINE, within=30)
+
+
 async def test_any_client_controls() -> None:
     cable = Cable()
     async with serving(plan("cable", com(control=WhoControls.ANY), line=LINE), cables=[cable]) as served:
