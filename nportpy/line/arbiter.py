@@ -1,7 +1,7 @@
 """The one owner of a wire. Whoever wants it asks a `Line`.
 
-There are to be three ways to hold it (docs/design.md): stream, transaction and lease. The stream discipline is
-here; bytes from the device go to `_hear`, the discipline that has the wire, and what is sent goes through `put`.
+There are to be three ways to hold it (docs/design.md): stream, transaction and lease. Bytes from the device go to
+`_hear`, the discipline that has the wire, and what is sent goes through `put`.
 """
 
 import asyncio
@@ -14,8 +14,10 @@ from nportpy.errors import LineDown, LineError, LineUnsupported
 from nportpy.line.keepopen import KeepOpen, LineState
 from nportpy.line.port import Opener, Port, PortSettings
 from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
+from nportpy.line.transaction import Transactions, TransactionSettings
 from nportpy.line.watch import Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.protocols.modbus.exchange import Exchange
 from nportpy.status import LineStatus
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Line:
         name: the port's name in the configuration.
         settings: speed, format and flow control in effect, or wished for while the line is not up.
         stream: the clients that share the line as a stream of bytes.
+        transactions: those who ask and await an answer; None if nobody may.
         watch: tells of modem lines and line errors.
         received: bytes from the device.
         sent: bytes handed to the device.
@@ -42,6 +45,7 @@ class Line:
         self.name = name
         self.settings = settings.line
         self.stream = Stream(self, stream)
+        self.transactions: Transactions | None = None
         self.watch = Watch(self)
         self.received = 0
         self.sent = 0
@@ -53,7 +57,7 @@ class Line:
         self._break = False
         self._port: Port | None = None
         self._reading_held = False
-        self._hear: Callable[[bytes], None] = self.stream.deliver
+        self._hear = self._deliver = self.stream.deliver
         self._write: Callable[[bytes], None] = self._keep
         self._kept = bytearray()  # for the line, from clients that hold on while it is down
         self._traced = False
@@ -81,6 +85,20 @@ class Line:
         """Set once the first attempt to open the device has succeeded or failed."""
         return self._keeper.tried
 
+    def transact(self, exchange: Exchange, settings: TransactionSettings) -> Transactions:
+        """Let requests use the line, beside its streams; once in its life.
+
+        Args:
+            exchange: finds the answers.
+            settings: how requests share the line.
+        """
+        self.transactions = Transactions(self, self.stream, exchange, settings)
+        self._deliver = self.transactions.hear
+        self.set_trace(self._traced)
+        if self.up:
+            self.transactions.wire_up()
+        return self.transactions
+
     async def run(self) -> None:
         """Keep the device open until cancelled."""
         await self._keeper.run(self._closing)
@@ -104,7 +122,7 @@ class Line:
         """The device is gone."""
         self._keeper.port_lost(error)
 
-    # The stream calls these.
+    # The disciplines call these.
 
     def put(self, data: bytes) -> None:
         """Send `data`. While the line is down it is kept; what comes then is little, as clients are told to wait."""
@@ -128,6 +146,12 @@ class Line:
         self.purge(unsent=True)
         if self.purged != before:
             log.warning("unsent bytes purged", extra={"port": self.name, "bytes": self.purged - before})
+
+    def take_back(self) -> int:
+        """Throw away what has not left the port; how many bytes that was."""
+        taken = self._port.purge(unsent=True) if self._port is not None and self._port.unsent() else 0
+        self.purged += taken
+        return taken
 
     # Control. Modes call these; `by` is the client that asks, who need not be told.
 
@@ -198,10 +222,13 @@ class Line:
         elif unsent:
             self.purged += len(self._kept)
             self._kept.clear()
+        if unsent and self.transactions is not None:
+            self.purged += self.transactions.purge()
 
     def unsent(self) -> int:
         """Bytes that wait to be sent."""
-        return self._port.unsent() if self._port is not None else len(self._kept)
+        unsent = self._port.unsent() if self._port is not None else len(self._kept)
+        return unsent if self.transactions is None else unsent + self.transactions.kept()
 
     def time_to_send(self) -> float:
         """Seconds after which it is worth looking again whether all is sent; between 1 and 50 ms."""
@@ -209,7 +236,8 @@ class Line:
 
     def all_sent(self) -> bool:
         """Whether everything written has left the UART."""
-        return self._port is None or self._port.sent()
+        waits = self.transactions is not None and self.transactions.kept()
+        return self._port is None or (not waits and self._port.sent())
 
     async def drain(self) -> None:
         """Wait until everything written has left, or the device is gone."""
@@ -276,7 +304,7 @@ class Line:
     def set_trace(self, on: bool) -> None:
         """Log every byte in hexadecimal, or not: then it costs nothing."""
         self._traced = on
-        self._hear = self._hear_traced if on else self.stream.deliver
+        self._hear = self._hear_traced if on else self._deliver
         self._choose_write()
 
     def watchable(self) -> bool:
@@ -338,9 +366,11 @@ class Line:
         if self._reading_held:
             port.pause_reading()
         self._choose_write()
+        if self.transactions is not None:
+            self.transactions.wire_up()
         if self._kept:
             kept, self._kept = bytes(self._kept), bytearray()
-            self.put(kept)
+            (self.put if self.transactions is None else self.transactions.write)(kept)
         log.info(
             "line up",
             extra={
@@ -373,6 +403,8 @@ class Line:
             self.counters()
             self._port = None
             self._choose_write()
+            if self.transactions is not None:
+                self.transactions.wire_down()
             self.watch.restart()
 
     def _choose_write(self) -> None:
@@ -387,7 +419,7 @@ class Line:
 
     def _hear_traced(self, data: bytes) -> None:
         trace_log.info("received", extra={"port": self.name, "hex": data.hex(" ")})
-        self.stream.deliver(data)
+        self._deliver(data)
 
     def _write_traced(self, data: bytes) -> None:
         trace_log.info("sent", extra={"port": self.name, "hex": data.hex(" ")})

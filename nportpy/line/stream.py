@@ -8,6 +8,7 @@ there is room again.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -99,20 +100,29 @@ class Stream:
         self.clients: list[StreamClient] = []
         self.unheard = 0
         self._wire = wire
+        self._put: Callable[[bytes], None] = wire.put
+        self._shared = False  # with requests (transaction.py): the line is always read
         self._settings = settings
         self._held: set[StreamClient] = set()
         self._told_to_stop: list[StreamClient] = []
         self._full = False
+        self._waits = False  # for a request on the line
         self._linger: asyncio.TimerHandle | None = None
 
     @property
     def alone(self) -> bool:
         """Whether there is only one client: then the line itself waits for it."""
-        return len(self.clients) == 1
+        return len(self.clients) == 1 and not self._shared
+
+    def share(self, put: Callable[[bytes], None]) -> None:
+        """Requests use the line too. What is written goes through `put`, and the line never waits for a client."""
+        self._put = put
+        self._shared = True
+        self._weigh()
 
     def join(self, client: StreamClient) -> None:
         """Listen from now on."""
-        if not self.clients and self._settings.flush_on_first:
+        if not self.clients and self._settings.flush_on_first and not self._shared:
             self._wire.flush_received()
         if self._linger is not None:
             self._linger.cancel()
@@ -146,8 +156,8 @@ class Stream:
 
     def write(self, client: StreamClient, data: bytes) -> None:
         """Send `data` whole, after all that was written before."""
-        self._wire.put(data)
-        if self._full and client not in self._told_to_stop:
+        self._put(data)
+        if (self._full or self._waits) and client not in self._told_to_stop:
             self._told_to_stop.append(client)
             client.line_full()
 
@@ -169,6 +179,20 @@ class Stream:
     def wire_ready(self) -> None:
         """The port's buffer has room."""
         self._full = False
+        self._go_on()
+
+    def wait_for_turn(self) -> None:
+        """What was just written is kept until a request is through with the line."""
+        self._waits = True
+
+    def turn_came(self) -> None:
+        """It has been sent."""
+        self._waits = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._full or self._waits:
+            return
         told, self._told_to_stop = self._told_to_stop, []
         for client in told:
             client.line_ready()
@@ -193,7 +217,9 @@ class Stream:
 
     def _weigh(self) -> None:
         """Read the line, or leave it to flow control."""
-        if self.clients:
+        if self._shared:
+            self._wire.hold_reading(False)
+        elif self.clients:
             self._wire.hold_reading(len(self.clients) == 1 and self.clients[0] in self._held)
         else:
             self._wire.hold_reading(not self._settings.flush_on_first)

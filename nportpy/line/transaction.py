@@ -1,0 +1,484 @@
+"""The transaction discipline: one request on the line, one awaited answer, then the next one's turn.
+
+    submit -> the queue -> quiet enough -> sent -> answered
+                                            |----> not answered -> sent again, if it may be
+                                            |----> nobody answers it -> the turnaround delay passes
+
+Everything is a plain call: on an idle line that keeps no silence a request is written inside `submit`, and an answer
+ends its request and sends the next one inside the call that brought its last byte.
+
+Silence. Before each frame the line has been quiet for t3.5, counted from the last byte heard or sent. When the last
+byte sent has left is reckoned from its character time. Noise may hold a request up for `patience`, then it goes.
+
+Late answers. Bytes cannot tell to which of two equal requests they belong. So after a request that was not answered,
+no other of the same unit and function is sent for as long again as its answer was waited for; those of other units
+go ahead. The same holds after a request that was answered when it was asked a second time: the second answer may
+still come.
+
+Streams on the same line (stream.py). What arrives while a request is on the line belongs to it, everything else to
+the streams. What a stream writes meanwhile is kept and goes out, whole, after the answer and the silence. A request
+waits while a stream's conversation is under way, but no longer than `patience`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from nportpy.line.stream import Stream
+from nportpy.line.timer import Timer, open_timer
+from nportpy.line.turns import Outcome, Request, Turns
+from nportpy.linesettings import LineSettings
+from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Exchange
+from nportpy.protocols.modbus.rtu import silent_interval
+
+ECHO_TIME: Final = 0.05
+"""Seconds in which an echo arrives: a USB adapter may hold it for 16 ms."""
+
+_GAP_CHARACTERS: Final = 5
+"""A conversation goes on over a gap of this many characters, however slow the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionSettings:
+    """How requests share a line.
+
+    Attributes:
+        silence: seconds of quiet before each frame; None for what the standard demands at the line's speed (t3.5).
+        turnaround: seconds that units get to obey a request that nobody answers (MODBUS over Serial Line, 2.4.1).
+        queue: requests of one client that may wait.
+        patience: seconds that noise, or a stream's conversation, may hold up a request.
+        idle_gap: seconds without a byte after which a stream's conversation is over.
+        writes_first: within a class of priority, requests that write go ahead of the others.
+    """
+
+    silence: float | None = None
+    turnaround: float = 0.1
+    queue: int = 32
+    patience: float = 1.0
+    idle_gap: float = 0.05
+    writes_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStatus:
+    """Numbers since the start, but for `queued`.
+
+    Attributes:
+        requests: requests submitted.
+        outcomes: how they ended.
+        queued: requests that wait now.
+        waited: seconds that requests waited until they were first sent, all added up.
+        busy: seconds in which a request was on the line.
+        retries: requests sent again.
+        probes: requests sent to find out about the echo.
+        late: answers that came when nobody waited for them any more.
+        echoes: copies of what was sent.
+        junk: bytes that belong to no frame.
+        spoilt: answers with a wrong check sum.
+        foreign: frames of other units, or of another function.
+        unfit: answers that do not fit their request.
+    """
+
+    requests: int
+    outcomes: dict[Outcome, int]
+    queued: int
+    waited: float
+    busy: float
+    retries: int
+    probes: int
+    late: int
+    echoes: int
+    junk: int
+    spoilt: int
+    foreign: int
+    unfit: int
+
+
+class Wire(Protocol):
+    """What the discipline needs from the line that owns the wire."""
+
+    @property
+    def up(self) -> bool:
+        """Whether the device is there."""
+
+    @property
+    def settings(self) -> LineSettings:
+        """In effect; an equal object as long as nothing changes."""
+
+    def put(self, data: bytes) -> None:
+        """Send `data`."""
+
+    def take_back(self) -> int:
+        """Throw away what has not left the port; how many bytes that was."""
+
+
+class _Awaiting(Enum):
+    """What the request on the line waits for."""
+
+    ANSWER = auto()
+    ECHO = auto()  # a probe was sent in its place
+    TURNAROUND = auto()
+
+
+class Transactions:
+    """The requests of one line."""
+
+    def __init__(self, wire: Wire, stream: Stream, exchange: Exchange, settings: TransactionSettings) -> None:
+        """Nothing is sent before `wire_up`. `exchange` finds the answers."""
+        self._wire = wire
+        self._stream = stream
+        self._exchange = exchange
+        self._settings = settings
+        self._turns = Turns(settings.queue, settings.writes_first)
+        self._request: Request | None = None  # on the line
+        self._awaiting = _Awaiting.ANSWER
+        self._began = 0.0  # when it was sent
+        self._due = 0.0  # when it has waited long enough
+        self._again: Request | None = None  # goes before all others: it was on the line already
+        self._doubts: dict[tuple[int, int], float] = {}  # unit and function: until when an answer may be a late one
+        self._kept = bytearray()  # what streams wrote while a request was on the line
+        self._last = 0.0  # when the last byte was heard, or will have left
+        self._talk = 0.0  # when the streams' conversation is over
+        self._tail = 0.0  # when streams may write after a request
+        self._blocked = math.inf  # since when the next request waits for the line to be quiet
+        self._clock: Callable[[], float] = time.monotonic
+        self._timer: Timer | None = None
+        self._armed = math.inf
+        self._measured: LineSettings | None = None  # the settings that these follow from
+        self._character = 0.0
+        self._silence = 0.0
+        self._requests = self._retries = self._probes = 0
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._waited = self._busy = 0.0
+        stream.share(self.write)
+
+    # Those who ask.
+
+    def clock(self) -> float:
+        """The time that deadlines are compared with, in seconds."""
+        return self._clock()
+
+    def submit(self, request: Request) -> None:
+        """Send a request as soon as it is its turn; its `done` tells what became of it."""
+        now = request.queued_at = self._clock()
+        self._requests += 1
+        if not self._wire.up:
+            self._end(request, Outcome.LINE_DOWN, now)
+        elif request.deadline <= now:
+            self._end(request, Outcome.EXPIRED, now)
+        elif self._may_go_at_once(request, now):
+            self._send(request, now)
+        elif not self._turns.add(request):
+            self._end(request, Outcome.QUEUE_FULL, now)
+        else:
+            self._wake_at(request.deadline)
+            self._next(now)
+
+    def leave(self, client: Hashable) -> None:
+        """A client has gone: its requests that wait are not sent. One on the line ends as it would, without retry."""
+        now = self._clock()
+        gone = self._turns.leave(client)
+        if self._again is not None and self._again.client == client:
+            gone.append(self._again)
+            self._again = None
+        if self._request is not None and self._request.client == client:
+            self._request.left = True
+        for request in gone:
+            self._end(request, Outcome.GONE, now)
+
+    def status(self) -> TransactionStatus:
+        """A snapshot."""
+        counts = self._exchange.counts
+        return TransactionStatus(
+            requests=self._requests,
+            outcomes=dict(self._outcomes),
+            queued=len(self._turns) + (self._again is not None),
+            waited=self._waited,
+            busy=self._busy,
+            retries=self._retries,
+            probes=self._probes,
+            late=counts.late,
+            echoes=counts.echoes,
+            junk=counts.junk,
+            spoilt=counts.spoilt,
+            foreign=counts.foreign,
+            unfit=counts.unfit,
+        )
+
+    # The line calls these.
+
+    def hear(self, data: bytes) -> None:
+        """Bytes from the line."""
+        now = self._clock()
+        if self._request is None:
+            self._last = max(self._last, now)
+            if self._stream.clients:
+                self._talk = self._last + self._idle_gap()
+                self._stream.deliver(data)
+            else:
+                self._exchange.feed(data, now)
+                self._listen()
+            return
+        answer = self._exchange.feed(data, now)
+        if answer is not None and self._awaiting is _Awaiting.ANSWER:
+            self._last = now
+            self._finish(Outcome.ANSWERED, answer, now)
+            return
+        self._last = max(self._last, now)
+        if self._awaiting is _Awaiting.ECHO and self._exchange.echo.present is not None:
+            self._end_probe(now)
+        else:
+            self._listen()
+
+    def wire_up(self) -> None:
+        """The device is there."""
+        if self._timer is None:
+            self._timer = open_timer(self._woken)
+            self._clock = self._timer.clock
+            self._last = self._clock()  # nobody knows what was said before
+
+    def wire_down(self) -> None:
+        """The device has gone, or will be closed: every request ends. What streams wrote is the line's to keep."""
+        now = self._clock()
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+            self._armed = math.inf
+        ended = [request for request in (self._request, self._again) if request is not None]
+        if self._request is not None:
+            self._doubt(self._request)
+            self._busy += now - self._began
+        # Not `abandon`: that nothing was heard says nothing about the echo.
+        self._exchange.settle()
+        self._request = self._again = None
+        ended += self._turns.clear()
+        self._blocked = math.inf
+        self._last = self._talk = self._tail = now
+        self._release(now)
+        for request in ended:
+            self._end(request, Outcome.LINE_DOWN, now)
+
+    # The streams' way to the line.
+
+    def write(self, data: bytes) -> None:
+        """Send what a stream writes, or keep it until the request on the line is through with it."""
+        if not self._wire.up:
+            self._wire.put(data)
+            return
+        now = self._clock()
+        if self._request is None and not self._kept and now >= self._tail:
+            self._talk_on(data, now)
+            return
+        self._kept += data
+        self._stream.wait_for_turn()
+        if self._request is None:
+            self._wake_at(self._tail)
+
+    def kept(self) -> int:
+        """Bytes that streams wrote and that wait for a request."""
+        return len(self._kept)
+
+    def purge(self) -> int:
+        """Throw those away; how many there were."""
+        size = len(self._kept)
+        self._kept.clear()
+        self._release(self._clock())
+        return size
+
+    def _talk_on(self, data: bytes, now: float) -> None:
+        self._measure()
+        self._last = max(self._last, now) + len(data) * self._character
+        self._talk = self._last + self._idle_gap()
+        self._wire.put(data)
+
+    def _release(self, now: float) -> None:
+        if self._kept:
+            kept, self._kept = bytes(self._kept), bytearray()
+            self._talk_on(kept, now)
+        self._stream.turn_came()
+
+    def _idle_gap(self) -> float:
+        return max(self._settings.idle_gap, _GAP_CHARACTERS * self._character)
+
+    # One request after another.
+
+    def _may_go_at_once(self, request: Request, now: float) -> bool:
+        return (
+            self._request is None
+            and self._again is None
+            and not self._turns
+            and not self._kept
+            and not self._doubts
+            and self._ready_at(request) <= now
+        )
+
+    def _ready_at(self, request: Request) -> float:
+        """When the line has been quiet for long enough, if it stays so."""
+        if self._wire.settings is not self._measured:
+            self._measure()
+        return max(self._last + max(request.pause, self._silence), self._talk)
+
+    def _measure(self) -> None:
+        settings = self._measured = self._wire.settings
+        self._character = settings.character_time
+        fixed = self._settings.silence
+        self._silence = silent_interval(settings) if fixed is None else fixed
+
+    def _next(self, now: float) -> None:
+        """Send whose turn it is, or see to it that this is called again."""
+        if self._turns.earliest <= now:
+            for late in self._turns.expire(now):
+                self._end(late, Outcome.EXPIRED, now)
+        if self._request is not None or not self._wire.up:
+            return
+        if self._kept:
+            if now < self._tail:
+                self._wake_at(self._tail)
+                return
+            self._release(now)
+        request = self._again or self._first(now)
+        if request is None:
+            self._blocked = math.inf
+            return
+        ready = self._ready_at(request)
+        if ready > now:
+            self._blocked = min(self._blocked, now)
+            limit = self._blocked + self._settings.patience + max(request.pause, self._silence)
+            if now < limit:
+                self._wake_at(min(ready, limit))
+                return
+        if request is self._again:
+            self._again = None
+        else:
+            self._turns.take(request)
+        self._send(request, now)
+
+    def _first(self, now: float) -> Request | None:
+        """Whose turn it is, those apart whose answer could be taken for a late one."""
+        if not self._doubts:
+            return self._turns.first()
+        self._doubts = {key: until for key, until in self._doubts.items() if until > now}
+        request = self._turns.first(lambda request: (request.unit, request.pdu[0]) in self._doubts)
+        if request is None and self._turns and self._doubts:
+            self._wake_at(min(self._doubts.values()))
+        return request
+
+    def _send(self, request: Request, now: float) -> None:
+        exchange = self._exchange
+        unit, pdu, wait = request.unit, request.pdu, request.timeout
+        if not request.awaited:
+            self._awaiting, wait = _Awaiting.TURNAROUND, self._settings.turnaround
+        elif not request.probed and exchange.wants_probe(unit, pdu):
+            request.probed = True
+            self._probes += 1
+            self._awaiting, unit, pdu, wait = _Awaiting.ECHO, PROBE_UNIT, PROBE_PDU, ECHO_TIME
+        else:
+            self._awaiting = _Awaiting.ANSWER
+        if self._awaiting is not _Awaiting.ECHO and request.sent_at < 0:
+            request.sent_at = now
+            self._waited += now - request.queued_at
+        wire = exchange.begin(unit, pdu)
+        self._request = request
+        self._blocked = math.inf
+        self._began = now
+        # Bytes of a stream may still be on their way, if patience ended.
+        self._last = max(self._last, now) + len(wire) * self._character
+        self._due = self._last + wait
+        self._wake_at(self._due)
+        self._wire.put(wire)
+
+    def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
+        """The request on the line has ended."""
+        request = self._off_the_line(now)
+        if self._doubts and answer and (request.unit, request.pdu[0]) in self._doubts:
+            self._doubt(request)  # it was asked twice
+        self._end(request, outcome, now, answer)
+        if self._turns or self._kept or self._again is not None:
+            self._next(self._clock())
+
+    def _off_the_line(self, now: float) -> Request:
+        request = self._request
+        assert request is not None  # the callers' condition
+        self._request = None
+        self._busy += now - self._began
+        self._tail = max(self._last, now) + self._silence
+        return request
+
+    def _end(self, request: Request, outcome: Outcome, now: float, answer: bytes = b"") -> None:
+        self._outcomes[outcome] += 1
+        request.done(request, request.result(outcome, answer, now))
+
+    def _end_probe(self, now: float) -> None:
+        """What is known of the echo now is all that can be known: send what it was for."""
+        self._exchange.abandon(now)
+        request = self._request
+        assert request is not None  # the callers' condition
+        if request.left:
+            self._finish(Outcome.GONE, b"", now)
+        elif request.deadline <= now:
+            self._finish(Outcome.EXPIRED, b"", now)
+        else:
+            self._send_again(now)
+
+    def _send_again(self, now: float) -> None:
+        self._again = self._off_the_line(now)
+        self._next(now)
+
+    def _doubt(self, request: Request) -> None:
+        """The answer to what was sent last may come until it has been waited for twice as long."""
+        if request.awaited:
+            self._doubts[request.unit, request.pdu[0]] = self._due + request.timeout
+
+    def _give_up(self, now: float) -> None:
+        """The time of the request on the line is over."""
+        request = self._request
+        assert request is not None  # the caller's condition
+        if not self._wire.take_back():  # what has not left could not be heard back
+            self._exchange.abandon(now + request.timeout)
+        if self._awaiting is _Awaiting.TURNAROUND:
+            self._finish(Outcome.SENT, b"", now)
+            return
+        self._doubt(request)
+        if request.retries > 0 and now < request.deadline and not request.left:
+            request.retries -= 1
+            self._retries += 1
+            self._send_again(now)
+        else:
+            self._finish(Outcome.NO_ANSWER, b"", now)
+
+    # Time.
+
+    def _wake_at(self, when: float) -> None:
+        """Look again then, or earlier. The timer is not set back: waking once too often costs less."""
+        if when < self._armed and self._timer is not None:
+            self._armed = when
+            self._timer.arm(when)
+
+    def _listen(self) -> None:
+        deadline = self._exchange.deadline()
+        if deadline is not None:
+            self._wake_at(deadline)
+
+    def _woken(self) -> None:
+        now = max(self._clock(), self._armed)  # a rounding error early is on time
+        self._armed = math.inf
+        deadline = self._exchange.deadline()
+        answer = self._exchange.expire(now) if deadline is not None and deadline <= now else None
+        if self._request is not None:
+            if answer is not None and self._awaiting is _Awaiting.ANSWER:
+                self._finish(Outcome.ANSWERED, answer, now)
+            elif now >= self._due:
+                if self._awaiting is _Awaiting.ECHO:
+                    self._end_probe(now)
+                else:
+                    self._give_up(now)
+        self._next(now)
+        # All that is still to come; `_next` has seen to the rest.
+        if self._request is not None:
+            self._wake_at(self._due)
+        self._listen()
+        if self._turns:
+            self._wake_at(self._turns.earliest)

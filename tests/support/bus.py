@@ -1,0 +1,99 @@
+"""A line with requests on it, what is at its far end, and clients that write down how their requests ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from nportpy.line.arbiter import Line
+from nportpy.line.loopback import Cable
+from nportpy.line.transaction import Transactions, TransactionSettings
+from nportpy.line.turns import Outcome, Request, Result
+from nportpy.linesettings import LineSettings
+from nportpy.protocols.modbus.exchange import Echo
+from nportpy.protocols.modbus.rtu import Frame
+from nportpy.protocols.modbus.rtu_reply import ReplyFinder
+from tests.support.lines import running
+
+READ = b"\x03\x00\x00\x00\x01"
+WRITE = b"\x06\x00\x01\x00\x02"
+
+
+class Asker:
+    """A client of the bus: `ends` has the results in the order in which they came."""
+
+    def __init__(self, bus: Transactions) -> None:
+        self.bus = bus
+        self.ends: list[tuple[Request, Result]] = []
+        self.asked = 0
+
+    def ask(self, unit: int = 1, pdu: bytes = READ, **fields: float | bool) -> Request:
+        request = Request(self, unit, pdu, self.done, **fields)  # type: ignore[arg-type]  # names are checked by use
+        self.asked += 1
+        self.bus.submit(request)
+        return request
+
+    def done(self, request: Request, result: Result) -> None:
+        assert all(request is not ended for ended, _ in self.ends), "ended twice"
+        self.ends.append((request, result))
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [result.outcome for _, result in self.ends]
+
+    async def ended(self, count: int | None = None) -> None:
+        async with asyncio.timeout(3600):
+            while len(self.ends) < (self.asked if count is None else count):  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0.001)
+
+
+class Units:
+    """What is at the far end: it sends what `answer` says to each chunk that it hears, after that many seconds."""
+
+    def __init__(self, cable: Cable, answer: Callable[[bytes], list[tuple[float, bytes]]]) -> None:
+        self.cable = cable
+        self.answer = answer
+        self.heard: list[tuple[float, bytes]] = []
+        self.last = 0.0  # when a byte passed last
+        self.quiet: list[float] = []  # before each frame
+        cable.far._receiver = self
+
+    def data_received(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self.quiet.append(loop.time() - self.last)
+        self.heard.append((loop.time(), data))
+        self.last = loop.time()
+        for delay, reply in self.answer(data):
+            loop.call_later(delay, self._say, reply)
+
+    def _say(self, reply: bytes) -> None:
+        self.last = asyncio.get_running_loop().time()
+        self.cable.far.write(reply)
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def port_lost(self, error: Exception) -> None: ...
+
+
+def reply(frame: bytes) -> bytes:
+    """What a good unit answers: registers that count up from the address, or the echo of a write."""
+    unit, pdu = frame[0], frame[1:-2]
+    if pdu[0] == 3:
+        address, count = int.from_bytes(pdu[1:3]), int.from_bytes(pdu[3:5])
+        data = b"".join(((address + index) % 65536).to_bytes(2) for index in range(count))
+        return Frame(unit, bytes((3, len(data))) + data).encode()
+    return frame
+
+
+@asynccontextmanager
+async def a_bus(
+    cable: Cable,
+    settings: TransactionSettings | None = None,
+    line: LineSettings | None = None,
+    echo: Echo = Echo.NO,
+) -> AsyncIterator[tuple[Line, Transactions]]:
+    async with running(cable, line or LineSettings(115200)) as owner:
+        bus = owner.transact(ReplyFinder(echo), settings or TransactionSettings())
+        await asyncio.sleep(0.01)
+        yield owner, bus
