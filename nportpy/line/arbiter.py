@@ -216,7 +216,11 @@ class Line:
         return self._break
 
     def purge(self, *, received: bool = False, unsent: bool = False) -> None:
-        """Throw away what came and was not read, or what was written and has not left."""
+        """Throw away what came and was not read, or what was written and has not left; not of a request."""
+        if self.transactions is not None and self.transactions.busy:
+            if unsent:
+                self.purged += self.transactions.purge()
+            return
         if self._port is not None:
             self.purged += self._port.purge(received=received, unsent=unsent)
         elif unsent:

@@ -157,6 +157,11 @@ class Transactions:
 
     # Those who ask.
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is on the line."""
+        return self._request is not None
+
     def clock(self) -> float:
         """The time that deadlines are compared with, in seconds."""
         return self._clock()

@@ -11,7 +11,7 @@ from nportpy.line.loopback import Cable, LoopbackPort
 from nportpy.line.port import PortSettings
 from nportpy.line.transaction import TransactionSettings
 from nportpy.line.turns import Outcome, Priority
-from nportpy.linesettings import LineSettings
+from nportpy.linesettings import Flow, LineSettings
 from nportpy.protocols.modbus.exchange import PROBE_UNIT, Echo
 from nportpy.protocols.modbus.rtu import Frame, silent_interval
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
@@ -233,6 +233,33 @@ async def test_an_echo_is_never_taken_for_the_answer_to_a_write(echoes: bool, al
         assert [data[0] for _, data in units.heard] == [1] if known else [PROBE_UNIT, 1]
 
 
+async def test_a_client_that_leaves_during_the_probe_is_not_served() -> None:
+    cable = Cable()
+    units = Units(cable, never)
+    async with a_bus(cable, echo=Echo.AUTO) as (_, bus):
+        asker, late = Asker(bus), Asker(bus)
+        asker.ask(1, WRITE)
+        bus.leave(asker)
+        await asker.ended()
+        assert asker.outcomes == [Outcome.GONE]
+        bus._exchange.echo.present = None
+        late.ask(1, WRITE, deadline=bus.clock() + 0.03)
+        await late.ended()
+        assert late.outcomes == [Outcome.EXPIRED]
+    assert [data[0] for _, data in units.heard] == [PROBE_UNIT] * 2
+
+
+async def test_noise_instead_of_an_echo_is_not_probed_for_ever() -> None:
+    cable = Cable()
+    units = Units(cable, lambda data: [(0.001, b"\xff")])
+    async with a_bus(cable, echo=Echo.AUTO) as (_, bus):
+        asker = Asker(bus)
+        asker.ask(1, WRITE)
+        await asker.ended()
+        assert asker.outcomes == [Outcome.NO_ANSWER]
+    assert [data[0] for _, data in units.heard] == [PROBE_UNIT, 1]
+
+
 # Late answers.
 
 
@@ -316,6 +343,41 @@ async def test_whichever_call_fails_every_request_ends_once(fail_at: int) -> Non
         await asker.ended()
         assert line.status().losses + line.status().attempts == 1
         assert asker.outcomes[-1] is Outcome.ANSWERED
+
+
+async def test_a_line_that_is_never_quiet_holds_a_request_up_for_a_bounded_time() -> None:
+    cable = Cable()
+    Units(cable, at_once)
+    async with a_bus(cable) as (_, bus):
+        asker = Asker(bus)
+        babble = b"\xff"
+        for _ in range(1500):
+            cable.far.write(babble)
+            await asyncio.sleep(0.001)
+            if asker.asked == 0:
+                asker.ask()
+        assert asker.outcomes == [Outcome.ANSWERED]
+        assert asker.ends[0][1].waited == pytest.approx(1.0, abs=0.01)
+
+
+async def test_a_request_that_flow_control_holds_back_does_not_leave_later() -> None:
+    cable = Cable()
+    stuck = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)
+    units = Units(cable, at_once)
+    async with a_bus(cable, line=stuck, echo=Echo.AUTO) as (line, bus):
+        cable.far.set_modem_lines(rts=False)
+        asker = Asker(bus)
+        asker.ask(1, timeout=0.1)
+        await asker.ended()
+        assert asker.outcomes == [Outcome.NO_ANSWER]
+        assert line.purged == 8
+        cable.far.set_modem_lines(rts=True)
+        await asyncio.sleep(0.1)
+        assert not units.heard
+        assert bus._exchange.echo.present is None
+        asker.ask(1)
+        await asker.ended()
+        assert asker.outcomes == [Outcome.NO_ANSWER, Outcome.ANSWERED]
 
 
 # Streams on the same line.
