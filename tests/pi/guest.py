@@ -65,17 +65,22 @@ class Program:
     def __init__(self, port: int, argv: Sequence[str], text: str = "") -> None:
         """Start it through the agent behind `port`."""
         self._socket = socket.create_connection((LOCAL, port), timeout=20)
-        self._socket.sendall(json.dumps({"argv": list(argv), "input": text}).encode() + b"\n")
         self._file = self._socket.makefile("rb")
         self.argv = argv
         self.pid = 0
         self.out = ""
         self.err = ""
         self.code: int | None = None
-        first = self._file.readline()
-        if not first:
-            raise GuestError("the guest does not answer")
-        self._take(json.loads(first))
+        try:
+            self._socket.sendall(json.dumps({"argv": list(argv), "input": text}).encode() + b"\n")
+            first = self._file.readline()
+            if not first:
+                raise GuestError("the guest does not answer")
+            self._take(json.loads(first))
+        except BaseException:  # while it boots, this is asked again and again
+            self._file.close()
+            self._socket.close()
+            raise
         self._socket.settimeout(None)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
