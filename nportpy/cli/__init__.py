@@ -10,7 +10,7 @@ import click
 
 from nportpy import __version__
 
-COMMANDS = ("serve", "check", "ports", "demo")
+COMMANDS = ("serve", "check", "ports", "demo", "read")
 
 
 class _Lazy(click.Group):

@@ -51,6 +51,9 @@ printf 'hello\\n' | nc -q1 {host} {echo_raw}
 # the meter's energy counter, raw: a Modbus RTU request; bytes 4 to 7 of the answer are kWh, a big-endian float
 printf '\\001\\003\\003\\350\\000\\002\\104\\173' | nc -q1 {host} {meter_raw} | xxd
 
+# the same by the address in the meter's manual
+{python} -m nportpy read rtu+tcp://{host}:{meter_raw} 41001 --type float32
+
 # the same with pyserial, which sets the line's speed and parity as well
 {python} - <<'END'
 import serial, struct

@@ -1,0 +1,149 @@
+"""`nportpy read`: values of a Modbus device, by the addresses of its manual."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from nportpy.cli.readings import Reading, Wanted, take, wanted_values
+from nportpy.cli.shown import Printer, Shape, printer
+from nportpy.cli.target import Client, Target, connect
+from nportpy.config.values import ValueFault, duration
+from nportpy.errors import NportpyError
+from nportpy.linesettings import LineSettings
+from nportpy.protocols.modbus.addresses import Numbering, parse_range
+from nportpy.protocols.modbus.functions import Table
+from nportpy.protocols.modbus.reads import longest_read
+from nportpy.protocols.modbus.values import Order, ValueType
+
+
+def _parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    """A callback that has `parse` read the parameter; what it raises is a ValueError."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
+        try:
+            return None if value is None else parse(value)
+        except ValueFault as error:
+            raise click.BadParameter(f"{value!r} {error.reason}; allowed: {error.allowed}", ctx, param) from None
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    return callback
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to ask whom."""
+
+    target: Target
+    line: LineSettings
+    timeout: float
+    unit: int
+    wanted: list[Wanted]
+    order: Order
+    gap: int
+
+
+@click.command()
+@click.argument("target", callback=_parsed(Target.parse))
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit id.")
+@click.option(
+    "--type",
+    "kind",
+    metavar="TYPE",
+    callback=_parsed(ValueType.parse),
+    help="int16 uint16 int32 uint32 int64 uint64 float32 float64 string:N bit; N is a number of characters.  "
+    "[default: uint16, or bit for coils and discrete inputs]",
+)
+@click.option(
+    "--order", type=click.Choice([order.value for order in Order], case_sensitive=False), default="ABCD",
+    metavar="|".join(Order), show_default=True,
+    help="Order of a value's bytes; CDAB: the low register first.",
+)  # fmt: skip
+@click.option(
+    "--numbering", type=click.Choice([numbering.value for numbering in Numbering]), default="modicon",
+    show_default=True,
+    help="What numbers without a table mean: 41001 as in manuals, or holding registers from 0 (pdu) or from 1.",
+)  # fmt: skip
+@click.option(
+    "--gap", type=click.IntRange(0, longest_read(Table.HOLDING_REGISTERS)), default=0, show_default=True,
+    help="Read over so many unwanted registers to save a request.",
+)  # fmt: skip
+@click.option("--raw", is_flag=True, help="Show the registers as well, in hexadecimal, as they were sent.")
+@click.option("--json", "shape", flag_value=Shape.JSON, type=Shape, help="A list of objects; with --every, one a line.")
+@click.option("--csv", "shape", flag_value=Shape.CSV, type=Shape, help="Comma-separated values, with a head line.")
+@click.option(
+    "--every", metavar="TIME", callback=_parsed(lambda text: duration(text, "10ms", "7d")),
+    help='Read again and again, as in "2s", until Ctrl-C.',
+)  # fmt: skip
+@click.option(
+    "--timeout", metavar="TIME", callback=_parsed(lambda text: duration(text, "1ms", "10min")), default="1s",
+    show_default=True, help="How long an answer may take.",
+)  # fmt: skip
+@click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of a serial device.")
+@click.option("--format", "line_format", default="8N1", show_default=True, help="Format of a serial device.")
+def read(
+    target: Target, addresses: tuple[str, ...], unit: int, kind: ValueType | None, order: str, numbering: str,
+    gap: int, raw: bool, shape: Shape | None, every: float | None, timeout: float, baudrate: int, line_format: str,
+) -> None:  # fmt: skip
+    """Read values of a Modbus device.
+
+    TARGET is HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT (RTU over TCP, such as a raw port), rfc2217://HOST:PORT, or
+    a device such as /dev/ttyUSB0.
+
+    ADDRESS is a number of the manual, 41001 or 401001, or a table and an address that counts from 0: holding:1000,
+    input:0x3E8, coil:7, discrete:0. A range includes its end: 41001-41010.
+
+    \b
+        nportpy read 192.0.2.10:502 41001 --type float32
+        nportpy read rtu+tcp://192.0.2.10:4001 41053-41058 --type float32 --every 2s
+        nportpy read /dev/ttyUSB0 --baudrate 19200 --format 8E1 --unit 7 input:0-9 --json
+    """  # noqa: D301 - click wants the character
+    if unit == 0 and target.rtu:
+        raise click.BadParameter("unit 0 is all units at once, and none of them answers", param_hint="--unit")
+    try:
+        line = LineSettings.parse(baudrate, line_format)
+        wanted = wanted_values((parse_range(text, Numbering(numbering)) for text in addresses), kind)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    plan = _Plan(target, line, timeout, unit, wanted, Order(order), gap)
+    try:
+        good = asyncio.run(_read_on(plan, printer(shape, wanted, raw, every), every))
+    except KeyboardInterrupt:
+        if every is None:
+            raise
+        good = True
+    sys.exit(0 if good else 1)
+
+
+async def _read_on(plan: _Plan, show: Printer, every: float | None) -> bool:
+    """Read once, or again and again; whether everything was there the last time."""
+    loop = asyncio.get_running_loop()
+    client: Client | None = None
+    due = loop.time()
+    try:
+        while True:
+            readings: list[Reading] = []
+            reason = ""
+            try:
+                if client is None:
+                    client = await connect(plan.target, plan.line, plan.timeout)
+                readings = await take(client, plan.unit, plan.wanted, plan.order, plan.gap)
+            except (OSError, NportpyError) as error:  # a TimeoutError is an OSError
+                reason = str(error)
+            show(datetime.now(UTC).astimezone(), readings, reason)
+            if client is not None and client.lost:
+                await client.close()
+                client = None
+            if every is None:
+                return bool(readings) and not any(reading.fault for reading in readings)
+            # A round that took longer than `every` costs the rounds that it overlapped.
+            due += every * max(1, -(-(loop.time() - due) // every))
+            await asyncio.sleep(due - loop.time())
+    finally:
+        if client is not None:
+            await client.close()
