@@ -72,18 +72,22 @@ class Program:
         self.err = ""
         self.code: int | None = None
         try:
-            self._socket.sendall(json.dumps({"argv": list(argv), "input": text}).encode() + b"\n")
-            first = self._file.readline()
-            if not first:
-                raise GuestError("the guest does not answer")
-            self._take(json.loads(first))
-        except BaseException:  # while it boots, this is asked again and again
+            self._take(self._asked({"argv": list(argv), "input": text}))
+        except BaseException:  # while the guest boots, it is asked again and again
             self._file.close()
             self._socket.close()
             raise
         self._socket.settimeout(None)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+
+    def _asked(self, request: dict[str, Any]) -> Any:
+        """The agent's first answer."""
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        first = self._file.readline()
+        if not first:
+            raise GuestError("the guest does not answer")
+        return json.loads(first)
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError, ValueError):
