@@ -60,7 +60,7 @@ class Request:
     Attributes:
         client: who asks; takes turns with the others.
         unit: whom it is for.
-        pdu: what is asked.
+        pdu: what is asked; not empty.
         done: called exactly once with this request and its result, perhaps before `submit` returns. Must not raise.
         priority: how urgent it is.
         write: whether it goes ahead of those that do not write, where that is wished.
