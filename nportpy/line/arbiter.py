@@ -9,16 +9,19 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from nportpy.errors import LineDown, LineError, LineUnsupported
 from nportpy.line.keepopen import KeepOpen, LineState
 from nportpy.line.port import Opener, Port, PortSettings
 from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
-from nportpy.line.transaction import Transactions, TransactionSettings
 from nportpy.line.watch import Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
-from nportpy.protocols.modbus.exchange import Exchange
 from nportpy.status import LineStatus
+
+if TYPE_CHECKING:
+    from nportpy.line.transaction import Transactions, TransactionSettings
+    from nportpy.protocols.modbus.exchange import Exchange
 
 log = logging.getLogger(__name__)
 trace_log = logging.getLogger("nportpy.trace")
@@ -85,13 +88,16 @@ class Line:
         """Set once the first attempt to open the device has succeeded or failed."""
         return self._keeper.tried
 
-    def transact(self, exchange: Exchange, settings: TransactionSettings) -> Transactions:
+    def transact(self, exchange: "Exchange", settings: "TransactionSettings") -> "Transactions":
         """Let requests use the line, beside its streams; once in its life.
 
         Args:
             exchange: finds the answers.
             settings: how requests share the line.
         """
+        # Here, because a gateway without such services need not import what they take.
+        from nportpy.line.transaction import Transactions
+
         self.transactions = Transactions(self, self.stream, exchange, settings)
         self._deliver = self.transactions.hear
         self.set_trace(self._traced)
