@@ -18,6 +18,7 @@ import fcntl
 import os
 import select
 import termios
+from functools import partial
 
 import serial
 from serial_asyncio import SerialTransport
@@ -27,6 +28,7 @@ from nportpy.line import ioctls, terminal
 from nportpy.line.dsrdtr import DsrGate
 from nportpy.line.inventory import driver_of
 from nportpy.line.port import OnOpen, Port, PortReceiver, PortSettings
+from nportpy.line.threaded import opened
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, UartCounters
 
 READ_SIZE = 4096  # what a tty's line discipline holds; more never comes at once
@@ -48,19 +50,8 @@ async def open_tty(settings: PortSettings, receiver: PortReceiver) -> "TtyPort":
         LineBusy: another process, or the kernel, holds it.
         LineUnsupported: the driver cannot do what the settings ask for.
     """
-    loop = asyncio.get_running_loop()
-    opening = loop.run_in_executor(None, _open, settings)
-    try:
-        device = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_discard)
-        raise
-    return TtyPort(loop, device, receiver)
-
-
-def _discard(opening: "asyncio.Future[_Device]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().release()
+    device = await opened(partial(_open, settings), _Device.release)
+    return TtyPort(asyncio.get_running_loop(), device, receiver)
 
 
 def _open(settings: PortSettings) -> "_Device":

@@ -13,12 +13,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import serial
 
 from nportpy.errors import LineDown, LineUnsupported
 from nportpy.line.port import OnOpen, Port, PortReceiver, PortSettings
+from nportpy.line.threaded import opened
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, Rs485Mode, UartCounters
 
 READ_SIZE = 4096
@@ -45,21 +47,13 @@ async def open_url(settings: PortSettings, receiver: PortReceiver) -> "UrlPort":
     """
     if settings.rs485.mode is Rs485Mode.ON:
         raise LineUnsupported(f'{settings.device}: a URL has no RS-485 mode; set rs485 = "keep"')
-    loop = asyncio.get_running_loop()
-    opening = loop.run_in_executor(None, _open, settings)
-    try:
-        device = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_discard)
-        raise
-    return UrlPort(loop, device, settings, receiver)
+    device = await opened(partial(_open, settings), _discard)
+    return UrlPort(asyncio.get_running_loop(), device, settings, receiver)
 
 
-def _discard(opening: "asyncio.Future[Any]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        device = opening.result()
-        # pyserial sleeps in close() of a socket, which would hold the loop up
-        threading.Thread(target=_close, args=(device,), name=f"{device.port} closing", daemon=True).start()
+def _discard(device: Any) -> None:
+    # pyserial sleeps in close() of a socket, which would hold the loop up
+    threading.Thread(target=_close, args=(device,), name=f"{device.port} closing", daemon=True).start()
 
 
 def _open(settings: PortSettings) -> Any:
