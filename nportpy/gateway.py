@@ -13,9 +13,11 @@ from nportpy.line.arbiter import Line
 from nportpy.line.opening import open_port
 from nportpy.line.port import Opener, PortSettings
 from nportpy.line.stream import StreamSettings
+from nportpy.modbus.settings import BusSettings
 from nportpy.modes.base import DoorSettings, ServiceSettings
 from nportpy.modes.door import Door
 from nportpy.modes.listener import Listener, SessionMaker
+from nportpy.modes.modbus_base import MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSession, RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Session, Rfc2217Settings
 from nportpy.network import Endpoint, listen, local_endpoint
@@ -40,6 +42,9 @@ class PortPlan:
         trace: log what goes over the line in hexadecimal.
         raw: its raw TCP listeners.
         rfc2217: its RFC 2217 listeners.
+        bus: how the Modbus units of the line are asked; None: nothing is said of it.
+        modbus: the services that take Modbus requests for this line.
+        master: what a Modbus master on the line is offered; None: there is none.
     """
 
     name: str
@@ -48,6 +53,22 @@ class PortPlan:
     trace: bool = False
     raw: tuple[RawSettings, ...] = ()
     rfc2217: tuple[Rfc2217Settings, ...] = ()
+    bus: BusSettings | None = None
+    modbus: tuple[ModbusSettings, ...] = ()
+    master: MasterSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouterPlan:
+    """One `[modbus.NAME]`.
+
+    Attributes:
+        name: its name.
+        service: its listener, and where units are.
+    """
+
+    name: str
+    service: ModbusSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +78,7 @@ class GatewaySettings:
     Attributes:
         name: the gateway's name.
         ports: the lines and their services, in the file's order.
+        routers: the Modbus services that route by unit, in the file's order.
         door: limits over all services.
         drain: seconds that stopping may take to write out what clients have sent.
         http: the HTTP service; None: off.
@@ -65,6 +87,7 @@ class GatewaySettings:
 
     name: str
     ports: tuple[PortPlan, ...]
+    routers: tuple[RouterPlan, ...] = ()
     door: DoorSettings = field(default_factory=DoorSettings)
     drain: float = 5.0
     http: HttpSettings | None = field(default_factory=HttpSettings)

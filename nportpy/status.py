@@ -4,7 +4,7 @@ The gateway fills them; nothing here asks anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, UartCounters
@@ -87,13 +87,15 @@ class ServiceStatus:
 
     Attributes:
         port: the port's name.
-        service: raw, rfc2217; with a number where a port has several of a kind (raw, raw-2).
+        service: raw, rfc2217, modbus, master, or router (then `port` is the router's name); with a number where a
+            port has several of a kind (raw, raw-2).
         listen: the addresses it listens on, as text, with the port numbers the kernel gave.
         clients: who is connected.
         results: connections by result since the start: accepted, refused_allow, refused_limit, refused_full,
             refused_down, and how they ended: closed, kicked, taken_over, inactive, slow, line_down, dead,
             error, shutdown.
         dropped: bytes that waited for clients dropped as too slow.
+        refused: Modbus requests that came to no bus, by reason: forbidden, ignored, no_route, queue_full, malformed.
     """
 
     port: str
@@ -102,6 +104,82 @@ class ServiceStatus:
     clients: tuple[ClientStatus, ...]
     results: Mapping[str, int]
     dropped: int
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bounds of the transaction histogram, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatus:
+    """One unit of a bus, as far as it is known.
+
+    Attributes:
+        unit: its unit id on the line.
+        silent: it did not answer, and is tried by one request at a time.
+        timeout: seconds that it gets for an answer now.
+        answered: its answers, exceptions included.
+        unanswered: requests sent and not answered.
+    """
+
+    unit: int
+    silent: bool
+    timeout: float
+    answered: int
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatus:
+    """The Modbus requests of one line, or of a server elsewhere. Numbers since the start, but for `queued`.
+
+    Attributes:
+        name: the port's name, or `tcp://HOST:PORT`.
+        up: whether it can be asked.
+        requests: by unit, function and result. Unit and function are text, "other" for what is not worth a series
+            of its own. Results: answered, exception (by the unit), sent (a broadcast), no_answer, unreachable (not
+            sent, as the unit was silent before), expired, queue_full, line_down, gone, malformed.
+        durations: transactions by their time from being sent to their end: as many counts as DURATIONS has bounds,
+            each of those above the bound before and not above this one, and one of those beyond.
+        busy: seconds in which a request was on the line.
+        queued: requests that wait now.
+        waited: seconds that requests waited until they were first sent, all added up.
+        sent: requests that were sent: what `waited` is the sum of.
+        coalesced: requests answered by a transaction that another one caused.
+        cached: requests answered from the cache.
+        merged: requests that were made part of a wider one.
+        retries: requests sent again.
+        probes: requests sent to find out about the echo.
+        late: answers that came when nobody waited for them any more.
+        echoes: copies of what was sent.
+        junk: bytes that belong to no frame.
+        spoilt: answers with a wrong check sum.
+        foreign: frames of other units, or of another function.
+        unfit: answers that do not fit their request.
+        units: those that were asked for, by unit id.
+    """
+
+    name: str
+    up: bool
+    requests: Mapping[tuple[str, str, str], int]
+    durations: tuple[int, ...]
+    busy: float
+    queued: int
+    waited: float
+    sent: int
+    coalesced: int
+    cached: int
+    merged: int
+    retries: int
+    probes: int
+    late: int
+    echoes: int
+    junk: int
+    spoilt: int
+    foreign: int
+    unfit: int
+    units: tuple[UnitStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +193,4 @@ class GatewayStatus:
     reloads_failed: int
     lines: tuple[LineStatus, ...]
     services: tuple[ServiceStatus, ...]
+    buses: tuple[BusStatus, ...] = ()

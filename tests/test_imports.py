@@ -17,6 +17,7 @@ FLOORS = (
     {"status"},
     {"protocols"},
     {"line"},
+    {"modbus"},
     {"modes", "services", "simulator"},
     {"gateway"},
     {"config"},
