@@ -23,96 +23,24 @@ waits while a stream's conversation is under way, but no longer than `patience`.
 import math
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final
 
 from nportpy.line.stream import Stream
 from nportpy.line.timer import Timer, open_timer
+from nportpy.line.transaction_base import TransactionSettings, TransactionStatus, Wire
 from nportpy.line.turns import Outcome, Request, Turns
 from nportpy.linesettings import LineSettings
-from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Exchange
+from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Counts, Exchange
 from nportpy.protocols.modbus.rtu import silent_interval
+
+__all__ = ["ECHO_TIME", "TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
 
 ECHO_TIME: Final = 0.05
 """Seconds in which an echo arrives: a USB adapter may hold it for 16 ms."""
 
 _GAP_CHARACTERS: Final = 5
 """A conversation goes on over a gap of this many characters, however slow the line."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionSettings:
-    """How requests share a line.
-
-    Attributes:
-        silence: seconds of quiet before each frame; None for what the standard demands at the line's speed (t3.5).
-        turnaround: seconds that units get to obey a request that nobody answers (MODBUS over Serial Line, 2.4.1).
-        queue: requests of one client that may wait.
-        patience: seconds that noise, or a stream's conversation, may hold up a request.
-        idle_gap: seconds without a byte after which a stream's conversation is over.
-        writes_first: within a class of priority, requests that write go ahead of the others.
-    """
-
-    silence: float | None = None
-    turnaround: float = 0.1
-    queue: int = 32
-    patience: float = 1.0
-    idle_gap: float = 0.05
-    writes_first: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionStatus:
-    """Numbers since the start, but for `queued`.
-
-    Attributes:
-        requests: requests submitted.
-        outcomes: how they ended.
-        queued: requests that wait now.
-        waited: seconds that requests waited until they were first sent, all added up.
-        busy: seconds in which a request was on the line.
-        retries: requests sent again.
-        probes: requests sent to find out about the echo.
-        late: answers that came when nobody waited for them any more.
-        echoes: copies of what was sent.
-        junk: bytes that belong to no frame.
-        spoilt: answers with a wrong check sum.
-        foreign: frames of other units, or of another function.
-        unfit: answers that do not fit their request.
-    """
-
-    requests: int
-    outcomes: dict[Outcome, int]
-    queued: int
-    waited: float
-    busy: float
-    retries: int
-    probes: int
-    late: int
-    echoes: int
-    junk: int
-    spoilt: int
-    foreign: int
-    unfit: int
-
-
-class Wire(Protocol):
-    """What the discipline needs from the line that owns the wire."""
-
-    @property
-    def up(self) -> bool:
-        """Whether the device is there."""
-
-    @property
-    def settings(self) -> LineSettings:
-        """In effect; an equal object as long as nothing changes."""
-
-    def put(self, data: bytes) -> None:
-        """Send `data`."""
-
-    def take_back(self) -> int:
-        """Throw away what has not left the port; how many bytes that was."""
 
 
 class _Awaiting(Enum):
@@ -150,7 +78,7 @@ class Transactions:
         self._measured: LineSettings | None = None  # the settings that these follow from
         self._character = 0.0
         self._silence = 0.0
-        self._requests = self._retries = self._probes = 0
+        self._requests = self._withdrawn = self._retries = self._probes = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._waited = self._busy = 0.0
         stream.share(self.write)
@@ -182,6 +110,15 @@ class Transactions:
             self._wake_at(request.deadline)
             self._next(now)
 
+    def withdraw(self, goes: Callable[[Request], bool]) -> list[Request]:
+        """Take requests for which `goes` holds out of the queue, without calling their `done`: the caller ends them.
+
+        One that was on the line already and will be sent again is not in the queue.
+        """
+        gone = self._turns.withdraw(goes)
+        self._withdrawn += len(gone)
+        return gone
+
     def leave(self, client: Hashable) -> None:
         """A client has gone: its requests that wait are not sent. One on the line ends as it would, without retry."""
         now = self._clock()
@@ -194,12 +131,18 @@ class Transactions:
         for request in gone:
             self._end(request, Outcome.GONE, now)
 
+    @property
+    def counts(self) -> Counts:
+        """What was heard beside the awaited answers; it goes on counting."""
+        return self._exchange.counts
+
     def status(self) -> TransactionStatus:
         """A snapshot."""
         counts = self._exchange.counts
         return TransactionStatus(
             requests=self._requests,
             outcomes=dict(self._outcomes),
+            withdrawn=self._withdrawn,
             queued=len(self._turns) + (self._again is not None),
             waited=self._waited,
             busy=self._busy,

@@ -57,6 +57,9 @@ class Result(NamedTuple):
 class Request:
     """Something to ask on a line. Use it once.
 
+    While it waits, and `waits` tells that, its `pdu` may be exchanged, for one that reads more for instance. Nothing
+    else may change: its place in the queue and its deadline are reckoned with.
+
     Attributes:
         client: who asks; takes turns with the others.
         unit: whom it is for.
@@ -89,9 +92,14 @@ class Request:
     probed: bool = field(default=False, init=False)
     left: bool = field(default=False, init=False)
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing of it has been sent, once it was submitted; it may have ended."""
+        return self.sent_at < 0
+
     def result(self, outcome: Outcome, answer: bytes, now: float) -> Result:
         """How it ended, just `now`."""
-        if self.sent_at < 0:
+        if self.waits:
             return Result(outcome, answer, now - self.queued_at, 0.0)
         return Result(outcome, answer, self.sent_at - self.queued_at, now - self.sent_at)
 
@@ -147,6 +155,10 @@ class Turns:
         else:
             del rank[request.client]
         self._forget(request)
+
+    def withdraw(self, goes: Callable[[Request], bool]) -> list[Request]:
+        """Remove, and return, all for which `goes` holds."""
+        return self._remove(goes) if self._size else []
 
     def leave(self, client: Hashable) -> list[Request]:
         """Remove, and return, all that a client has in it."""

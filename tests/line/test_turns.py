@@ -61,11 +61,13 @@ def test_nothing_is_lost_or_served_twice(asked: list[tuple[str, int, bool, int]]
     expired = turns.expire(4)
     assert set(expired) == {one for one in inside if one.deadline <= 4}
     assert turns.earliest == min((one.deadline for one in inside if one.deadline > 4), default=math.inf)
+    withdrawn = turns.withdraw(lambda one: one.write)
+    assert set(withdrawn) == {one for one in inside if one.write} - set(expired)
     left = turns.leave("a")
-    assert set(left) == {one for one in inside if one.client == "a"} - set(expired)
+    assert set(left) == {one for one in inside if one.client == "a"} - set(expired) - set(withdrawn)
     served = drained(turns)
     assert len(turns) == 0
     assert turns.clear() == []
-    assert sorted(map(id, expired + left + served)) == sorted(map(id, inside))
+    assert sorted(map(id, expired + withdrawn + left + served)) == sorted(map(id, inside))
     assert served == sorted(served, key=lambda one: (one.priority, not one.write))
     assert all(turns.add(request("a")) for _ in range(8))

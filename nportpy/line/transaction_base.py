@@ -1,0 +1,86 @@
+"""What requests on a line are told and what they tell: settings, counts, and the wire that they need.
+
+The discipline itself is transaction.py.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nportpy.line.turns import Outcome
+from nportpy.linesettings import LineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionSettings:
+    """How requests share a line.
+
+    Attributes:
+        silence: seconds of quiet before each frame; None for what the standard demands at the line's speed (t3.5).
+        turnaround: seconds that units get to obey a request that nobody answers (MODBUS over Serial Line, 2.4.1).
+        queue: requests of one client that may wait.
+        patience: seconds that noise, or a stream's conversation, may hold up a request.
+        idle_gap: seconds without a byte after which a stream's conversation is over.
+        writes_first: within a class of priority, requests that write go ahead of the others.
+    """
+
+    silence: float | None = None
+    turnaround: float = 0.1
+    queue: int = 32
+    patience: float = 1.0
+    idle_gap: float = 0.05
+    writes_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStatus:
+    """Numbers since the start, but for `queued`.
+
+    Attributes:
+        requests: requests submitted.
+        outcomes: how they ended.
+        withdrawn: requests that were taken back by who submitted them.
+        queued: requests that wait now.
+        waited: seconds that requests waited until they were first sent, all added up.
+        busy: seconds in which a request was on the line.
+        retries: requests sent again.
+        probes: requests sent to find out about the echo.
+        late: answers that came when nobody waited for them any more.
+        echoes: copies of what was sent.
+        junk: bytes that belong to no frame.
+        spoilt: answers with a wrong check sum.
+        foreign: frames of other units, or of another function.
+        unfit: answers that do not fit their request.
+    """
+
+    requests: int
+    outcomes: dict[Outcome, int]
+    withdrawn: int
+    queued: int
+    waited: float
+    busy: float
+    retries: int
+    probes: int
+    late: int
+    echoes: int
+    junk: int
+    spoilt: int
+    foreign: int
+    unfit: int
+
+
+class Wire(Protocol):
+    """What the discipline needs from the line that owns the wire."""
+
+    @property
+    def up(self) -> bool:
+        """Whether the device is there."""
+
+    @property
+    def settings(self) -> LineSettings:
+        """In effect; an equal object as long as nothing changes."""
+
+    def put(self, data: bytes) -> None:
+        """Send `data`."""
+
+    def take_back(self) -> int:
+        """Throw away what has not left the port; how many bytes that was."""
