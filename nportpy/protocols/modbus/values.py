@@ -29,6 +29,10 @@ MAX_STRING: Final = 250
 """Characters of the longest string: what one answer carries."""
 
 _STRING = re.compile(r"string:([1-9][0-9]{0,2})")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+_HEXADECIMAL = re.compile(r"[+-]?0x[0-9a-f]{1,30}")
+_DECIMAL = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,4})?|nan|inf)")
+_BITS = {"1": True, "0": False, "on": True, "off": False, "true": True, "false": False}
 _FLOAT_DIGITS = 9  # decimal digits that tell every two float32 apart
 
 
@@ -157,6 +161,30 @@ def encode(value: Value, kind: ValueType, order: Order = Order.ABCD) -> bytes:
         return _arrange(struct.pack(_FORMATS[kind.kind], value), kind, order)
     except (struct.error, OverflowError):
         raise ValueError(f"{value!r} is beyond {kind}{_limits(kind)}") from None
+
+
+def parse_value(text: str, kind: ValueType) -> Value:
+    """The value of type `kind` that a person writes: 7, -7, 0x1F, 1.5, 1e-3, nan; on, off, true, false; or a text.
+
+    Whether the type can hold it is for `encode` to say.
+
+    Raises:
+        ValueError: it is none of that type.
+    """
+    if kind.kind is Kind.STRING:
+        return text
+    word = text.strip().lower()
+    if kind.kind is Kind.BIT:
+        if word not in _BITS:
+            raise ValueError(f"{text!r} is no bit: {', '.join(_BITS)}")
+        return _BITS[word]
+    if _WHOLE.fullmatch(word):
+        return int(word)
+    if _HEXADECIMAL.fullmatch(word):
+        return int(word, 16)
+    if kind.kind in _FLOATS and _DECIMAL.fullmatch(word):
+        return float(word)
+    raise ValueError(f"{text!r} is no {'number' if kind.kind in _FLOATS else 'whole number'}, as {kind} needs")
 
 
 def show(value: Value) -> str:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nportpy.protocols.modbus.values import Kind, Order, Value, ValueType, decode, encode, show
+from nportpy.protocols.modbus.values import Kind, Order, Value, ValueType, decode, encode, parse_value, show
 
 NUMBERS = [kind for kind in Kind if kind not in (Kind.STRING, Kind.BIT)]
 
@@ -144,3 +144,41 @@ def test_nothing_that_a_terminal_takes_for_a_command() -> None:
     assert show("a\x1b[2Jb\x9b") == "a\\x1b[2Jb\\x9b"
     assert show(True) == "1"
     assert show(12345.681) == "12345.681"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("uint16", "7", 7),
+        ("int16", "-7", -7),
+        ("uint16", " 0x1F ", 31),
+        ("int16", "-0x1", -1),
+        ("float32", "1.5", 1.5),
+        ("float32", "-.5e-3", -0.0005),
+        ("float64", "3", 3),
+        ("float32", "inf", math.inf),
+        ("string:8", " Pump 1", " Pump 1"),
+        ("bit", "on", True),
+        ("bit", "False", False),
+        ("bit", "1", True),
+    ],
+)
+def test_values_as_people_write_them(kind: str, text: str, value: Value) -> None:
+    assert parse_value(text, vt(kind)) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("uint16", "1.5", "'1.5' is no whole number, as uint16 needs"),
+        ("uint16", "on", "no whole number"),
+        ("uint16", "", "no whole number"),
+        ("uint16", "1_000", "no whole number"),
+        ("int32", "٣", "no whole number"),
+        ("float32", "1,5", "'1,5' is no number, as float32 needs"),
+        ("bit", "2", "no bit: 1, 0, on, off, true, false"),
+    ],
+)
+def test_what_no_person_should_write(kind: str, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_value(text, vt(kind))
