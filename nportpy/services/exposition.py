@@ -1,19 +1,24 @@
 """The two text formats of Prometheus: text 0.0.4 and OpenMetrics 1.0.
 
 Own code beside prometheus_client's, because a scrape shares the event loop with the lines: for 16 ports (800
-samples) the library's writer holds it for 10 ms, this one takes 0.7 ms and gives one family at a time. It writes what
-the gateway has: counters, gauges and info; no timestamps, exemplars or histograms.
+samples) the library's writer holds it for 10 ms, this one takes 0.7 ms and gives it in portions. It writes what the
+gateway has: counters, gauges, info, histograms and summaries; no timestamps or exemplars.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/
 https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Sample
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+PORTION = 128
+"""Samples that are written at once: a third of a millisecond's work on the machine of that measurement."""
 
 
 def content_type(accept: str) -> str:
@@ -26,14 +31,20 @@ def content_type(accept: str) -> str:
 
 
 def written(metrics: Iterable[Metric], form: str) -> Iterator[str]:
-    """An exposition in the format `form`, which is TEXT or OPENMETRICS, one family at a time."""
+    """An exposition in the format `form`, TEXT or OPENMETRICS, in portions: PORTION samples of one family at most.
+
+    A family's samples are read once, and no sooner than they are written.
+    """
     for metric in metrics:
-        yield _family(metric, form)
+        samples = iter(metric.samples)
+        yield _head(metric, form) + _samples(islice(samples, PORTION))
+        while more := _samples(islice(samples, PORTION)):
+            yield more
     if form == OPENMETRICS:
         yield "# EOF\n"
 
 
-def _family(metric: Metric, form: str) -> str:
+def _head(metric: Metric, form: str) -> str:
     name, kind, text = metric.name, metric.type, metric.documentation.replace("\\", r"\\").replace("\n", r"\n")
     if form == OPENMETRICS:
         text = text.replace('"', r"\"")
@@ -41,12 +52,16 @@ def _family(metric: Metric, form: str) -> str:
         name += "_total"  # the older format names samples, not families
     elif kind == "info":
         name, kind = f"{name}_info", "gauge"
-    lines = [f"# HELP {name} {text}\n# TYPE {name} {kind}\n"]
-    lines += [
-        f"{sample.name}{_labels(sample.labels) if sample.labels else ''} {_number(sample.value)}\n"
-        for sample in metric.samples
-    ]
-    return "".join(lines)
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+def _samples(samples: Iterable[Sample]) -> str:
+    return "".join(
+        [
+            f"{sample.name}{_labels(sample.labels) if sample.labels else ''} {_number(sample.value)}\n"
+            for sample in samples
+        ]
+    )
 
 
 def _labels(labels: dict[str, str]) -> str:

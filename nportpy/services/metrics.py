@@ -1,26 +1,55 @@
 """Prometheus metrics of a gateway: read from its status at scrape time, never kept up beside it.
 
 The labels are names from the configuration and the fixed sets below. Nothing that a client sends or chooses becomes
-a label or a label's value, so the number of series is fixed by the configuration.
+a label or a label's value, so the number of series is fixed by the configuration. The exception are the units and
+functions that Modbus requests name: a bus says how many of them there are, however many clients try
+(nportpy/modbus/tally.py).
 
 This module costs 5 MB and some 50 ms to import (prometheus_client brings http.server and ssl along): import it late.
 """
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Sample
 
 from nportpy import __version__
-from nportpy.status import End, GatewayStatus, LineStatus, ServiceStatus
+from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LineStatus, ServiceStatus, UnitStatus
 
 CONNECTED = ("accepted", "refused_allow", "refused_limit", "refused_full", "refused_down")
 """How a connection attempt can turn out."""
 
+REQUESTED = (
+    "answered",
+    "exception",
+    "sent",
+    "no_answer",
+    "unreachable",
+    "expired",
+    "queue_full",
+    "line_down",
+    "gone",
+    "malformed",
+)
+"""How a Modbus request of a bus can turn out."""
+
+REFUSED = ("forbidden", "ignored", "no_route", "queue_full", "malformed")
+"""Why a Modbus request comes to no bus."""
+
 OTHER = "other"
-"""Stands for every result that is in neither, so that a new one upstairs is counted and still makes no new label."""
+"""Stands for every result that is in none, so that a new one upstairs is counted and still makes no new label."""
 
 
 class GatewayCollector(Collector):
@@ -34,11 +63,15 @@ class GatewayCollector(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """All families, those of lines and services with one sample or more per line or service."""
+        """All families, those of lines and services with one sample or more per line, service or bus."""
         status = self._status()
         yield from _gateway(status)
         yield from _lines(status.lines)
         yield from _services(status.services)
+        yield _refused(status.services)
+        yield from _buses(status.buses)
+        yield _requests(status.buses)
+        yield from _units(status.buses)
 
 
 def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:
@@ -116,24 +149,144 @@ def _services(services: tuple[ServiceStatus, ...]) -> Iterator[Metric]:
     dropped = CounterMetricFamily(
         "nportpy_dropped_bytes", "Bytes that waited for clients dropped as too slow.", labels=labels
     )
-    connections = CounterMetricFamily(
-        "nportpy_connections", "Connection attempts by result.", labels=(*labels, "result")
-    )
-    ended = CounterMetricFamily(
-        "nportpy_connections_ended", "Accepted connections that are over, by result.", labels=(*labels, "result")
-    )
     for service in services:
         names = (service.port, service.service)
         listening.add_metric(names, bool(service.listen))
         clients.add_metric(names, len(service.clients))
         dropped.add_metric(names, service.dropped)
+    yield from (listening, clients, dropped)
+    name = "nportpy_connections"
+    yield _long(CounterMetricFamily(name, "Connection attempts by result."), _connections(f"{name}_total", services))
+    name = "nportpy_connections_ended"
+    text = "Accepted connections that are over, by result."
+    yield _long(CounterMetricFamily(name, text), _ended(f"{name}_total", services))
+
+
+def _connections(name: str, services: tuple[ServiceStatus, ...]) -> Iterator[Sample]:
+    for service in services:
         for result in CONNECTED:
-            connections.add_metric((*names, result), service.results.get(result, 0))
+            labels = {"port": service.port, "service": service.service, "result": result}
+            yield Sample(name, labels, service.results.get(result, 0))
+
+
+def _ended(name: str, services: tuple[ServiceStatus, ...]) -> Iterator[Sample]:
+    for service in services:
+        labels = {"port": service.port, "service": service.service}
         for result in End:
-            ended.add_metric((*names, result), service.results.get(result, 0))
+            yield Sample(name, {**labels, "result": result}, service.results.get(result, 0))
         other = sum(count for result, count in service.results.items() if result not in _KNOWN)
-        ended.add_metric((*names, OTHER), other)
-    yield from (listening, clients, dropped, connections, ended)
+        yield Sample(name, {**labels, "result": OTHER}, other)
 
 
 _KNOWN = frozenset((*CONNECTED, *End))
+
+
+_TRANSLATORS = frozenset({"modbus", "master", "router"})
+
+
+def _refused(services: tuple[ServiceStatus, ...]) -> Metric:
+    refused = CounterMetricFamily(
+        "nportpy_modbus_refused",
+        "Modbus requests that came to no bus, by reason.",
+        labels=("port", "service", "reason"),
+    )
+    for service in services:
+        if service.service.partition("-")[0] not in _TRANSLATORS:
+            continue
+        names = (service.port, service.service)
+        for reason in REFUSED:
+            refused.add_metric((*names, reason), service.refused.get(reason, 0))
+        other = sum(count for reason, count in service.refused.items() if reason not in REFUSED)
+        refused.add_metric((*names, OTHER), other)
+    return refused
+
+
+_BUS_COUNTERS: tuple[tuple[str, str, Callable[[BusStatus], float]], ...] = (
+    ("busy_seconds", "Time in which a request was on the line.", lambda bus: bus.busy),
+    ("coalesced", "Requests answered by a transaction that another one caused.", lambda bus: bus.coalesced),
+    ("cached", "Requests answered from the cache.", lambda bus: bus.cached),
+    ("merged", "Requests that were made part of a wider one.", lambda bus: bus.merged),
+    ("retries", "Requests sent again.", lambda bus: bus.retries),
+    ("probes", "Requests sent to find out about the echo.", lambda bus: bus.probes),
+    ("late_answers", "Answers that came when nobody waited for them any more.", lambda bus: bus.late),
+    ("echoes", "Copies of what was sent.", lambda bus: bus.echoes),
+    ("junk_bytes", "Bytes that belong to no frame.", lambda bus: bus.junk),
+    ("spoilt_answers", "Answers with a wrong check sum.", lambda bus: bus.spoilt),
+    ("foreign_frames", "Frames of other units, or of another function.", lambda bus: bus.foreign),
+    ("unfit_answers", "Answers that do not fit their request.", lambda bus: bus.unfit),
+)
+
+_BUS_GAUGES: tuple[tuple[str, str, Callable[[BusStatus], float]], ...] = (
+    ("bus_up", "Whether the bus can be asked.", lambda bus: bus.up),
+    ("queue", "Requests that wait now.", lambda bus: bus.queued),
+)
+
+_BOUNDS = (*map(str, DURATIONS), "+Inf")
+
+
+def _buses(buses: tuple[BusStatus, ...]) -> Iterator[Metric]:
+    for name, text, gauge in _BUS_GAUGES:
+        gauges = GaugeMetricFamily(f"nportpy_modbus_{name}", text, labels=("port",))
+        for bus in buses:
+            gauges.add_metric((bus.name,), gauge(bus))
+        yield gauges
+    for name, text, count in _BUS_COUNTERS:
+        counters = CounterMetricFamily(f"nportpy_modbus_{name}", text, labels=("port",))
+        for bus in buses:
+            counters.add_metric((bus.name,), count(bus))
+        yield counters
+    waits = SummaryMetricFamily(
+        "nportpy_modbus_queue_wait_seconds", "Time from a request to its being sent.", labels=("port",)
+    )
+    transactions = HistogramMetricFamily(
+        "nportpy_modbus_transaction_seconds", "Time from a request's being sent to its end.", labels=("port",)
+    )
+    for bus in buses:
+        waits.add_metric((bus.name,), bus.sent, bus.waited)
+        transactions.add_metric((bus.name,), tuple(zip(_BOUNDS, accumulate(bus.durations), strict=True)), bus.busy)
+    yield from (waits, transactions)
+
+
+def _requests(buses: tuple[BusStatus, ...]) -> Metric:
+    text = "Modbus requests by unit, function and result."
+
+    def samples(name: str) -> Iterator[Sample]:
+        for bus in buses:
+            others: Counter[tuple[str, str]] = Counter()
+            for (unit, function, result), count in bus.requests.items():
+                if result in REQUESTED:
+                    labels = {"port": bus.name, "unit": unit, "function": function, "result": result}
+                    yield Sample(name, labels, count)
+                else:
+                    others[unit, function] += count
+            for (unit, function), count in others.items():
+                yield Sample(name, {"port": bus.name, "unit": unit, "function": function, "result": OTHER}, count)
+
+    return _long(CounterMetricFamily("nportpy_modbus_requests", text), samples("nportpy_modbus_requests_total"))
+
+
+def _units(buses: tuple[BusStatus, ...]) -> Iterator[Metric]:
+    def samples(name: str, value: Callable[[UnitStatus], float], **labels: str) -> Iterator[Sample]:
+        for bus in buses:
+            for unit in bus.units:
+                yield Sample(name, {"port": bus.name, "unit": str(unit.unit), **labels}, value(unit))
+
+    def transactions(name: str) -> Iterator[Sample]:
+        yield from samples(name, lambda unit: unit.answered, result="answered")
+        yield from samples(name, lambda unit: unit.unanswered, result="unanswered")
+
+    name = "nportpy_modbus_unit_silent"
+    text = "Whether the unit does not answer, and is tried by one request at a time."
+    yield _long(GaugeMetricFamily(name, text), samples(name, lambda unit: unit.silent))
+    name = "nportpy_modbus_unit_timeout_seconds"
+    text = "Time that the unit gets for an answer now."
+    yield _long(GaugeMetricFamily(name, text), samples(name, lambda unit: unit.timeout))
+    name = "nportpy_modbus_unit_transactions"
+    text = "Requests sent to the unit, by whether it answered."
+    yield _long(CounterMetricFamily(name, text), transactions(f"{name}_total"))
+
+
+def _long(family: Metric, samples: Iterator[Sample]) -> Metric:
+    """A family that may be long: its samples are made while it is written, a portion at a time."""
+    family.samples = samples  # type: ignore[assignment]  # a list there; who writes it reads it once
+    return family

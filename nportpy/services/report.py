@@ -1,22 +1,38 @@
-"""A gateway's status as JSON values, for the HTTP API."""
+"""A gateway's status as JSON, for the HTTP API."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import IntFlag
 
 from nportpy import __version__
-from nportpy.status import GatewayStatus
-
-_TIMES = frozenset({"started", "since"})
+from nportpy.status import DURATIONS, GatewayStatus
 
 
-def document(status: GatewayStatus) -> dict[str, object]:
-    """Everything: the fields of GatewayStatus under their names, and `version`.
+def document(status: GatewayStatus) -> Iterator[str]:
+    """Everything, as JSON text: the fields of GatewayStatus under their names, and `version`.
 
-    Times are ISO 8601 in UTC, enums are their text, modem lines are a list of those that are asserted.
+    It comes in portions, a line, service or bus at a time. Times are ISO 8601 in UTC, enums are their text, modem
+    lines are a list of those that are asserted. Where the status has counts by keys of several parts, the document
+    has a list of objects, and `up_to` is null for the durations above every bound.
     """
-    return {"version": __version__, **_members(status)}
+    yield f'{{"version":{text(__version__)}'
+    for each in fields(status):
+        value = getattr(status, each.name)
+        yield f",{text(each.name)}:"
+        if isinstance(value, tuple):
+            for number, member in enumerate(value):
+                yield ("," if number else "[") + text(_plain(member))
+            yield "]" if value else "[]"
+        else:
+            yield text(_member(each.name, value))
+    yield "}\n"
+
+
+def text(value: object) -> str:
+    """A value as JSON text on one line."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def readiness(status: GatewayStatus) -> dict[str, object]:
@@ -37,10 +53,8 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
     }
 
 
-def _members(value: object) -> dict[str, object]:
-    assert is_dataclass(value)
-    found = ((each.name, getattr(value, each.name)) for each in fields(value))
-    return {name: _time(member) if name in _TIMES else _plain(member) for name, member in found}
+def _member(name: str, value: object) -> object:
+    return _WAYS.get(name, _plain)(value)
 
 
 def _plain(value: object) -> object:
@@ -52,10 +66,30 @@ def _plain(value: object) -> object:
         case Mapping():
             return {str(key): _plain(each) for key, each in value.items()}
         case _ if is_dataclass(value):
-            return _members(value)
+            return {each.name: _member(each.name, getattr(value, each.name)) for each in fields(value)}
         case _:
             return value  # numbers, None and text, which a StrEnum is too
 
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _requests(counts: Mapping[tuple[str, str, str], int]) -> list[object]:
+    return [
+        {"unit": unit, "function": function, "result": result, "count": count}
+        for (unit, function, result), count in counts.items()
+    ]
+
+
+def _durations(counts: Iterable[int]) -> list[object]:
+    return [{"up_to": bound, "count": count} for bound, count in zip((*DURATIONS, None), counts, strict=True)]
+
+
+_WAYS: dict[str, Callable[..., object]] = {
+    "started": _time,
+    "since": _time,
+    "requests": _requests,
+    "durations": _durations,
+}
+"""How the members of these names are said."""

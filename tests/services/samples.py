@@ -1,7 +1,9 @@
 """Statuses to show, made up."""
 
+from dataclasses import replace
+
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, Rs485Mode, Rs485Settings, UartCounters
-from nportpy.status import ClientStatus, GatewayStatus, LineStatus, ServiceStatus
+from nportpy.status import BusStatus, ClientStatus, GatewayStatus, LineStatus, ServiceStatus, UnitStatus
 
 STARTED = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -55,3 +57,47 @@ def gateway(*names: str) -> GatewayStatus:
         lines=tuple(line(name) for name in names),
         services=tuple(service(name, kind) for name in names for kind in ("raw", "rfc2217")),
     )
+
+
+def bus(name: str = "meters", units: int = 2) -> BusStatus:
+    """Its unit 2 does not answer."""
+    ids = range(1, units + 1)
+    return BusStatus(
+        name=name,
+        up=True,
+        requests={
+            (str(unit), function, "no_answer" if unit == 2 else "answered"): 10 * unit + int(function)
+            for unit in ids
+            for function in ("3", "16")
+        }
+        | {("other", "other", "unreachable"): 4},
+        durations=(0, 0, 1, 2, 0, 3, 5, 0, 0, 2, 0, 0, 0, 1),
+        busy=15.5,
+        queued=2,
+        waited=0.75,
+        sent=14,
+        coalesced=21,
+        cached=22,
+        merged=23,
+        retries=24,
+        probes=25,
+        late=26,
+        echoes=27,
+        junk=28,
+        spoilt=29,
+        foreign=30,
+        unfit=31,
+        units=tuple(UnitStatus(unit, unit == 2, unit / 4, 100 * unit, unit) for unit in ids),
+    )
+
+
+def translator(*names: str, units: int = 2) -> GatewayStatus:
+    """A gateway with Modbus on its lines, a router over them, and a server elsewhere."""
+    plain = gateway(*names)
+    refused = {"forbidden": 5, "no_route": 6}
+    modbus = [(line.name, "modbus") for line in plain.lines]
+    services = tuple(
+        replace(service(port, kind, clients=0), refused=refused) for port, kind in (*modbus, ("plant", "router-2"))
+    )
+    buses = tuple(bus(name, units) for name in (*(line.name for line in plain.lines), "tcp://[2001:db8::1]:502"))
+    return replace(plain, services=plain.services + services, buses=buses)

@@ -100,6 +100,25 @@ async def test_metrics_in_both_formats() -> None:
 
 
 @pytest.mark.real
+async def test_a_long_page_is_the_same_packed_in_portions() -> None:
+    status = samples.translator("meters", "plc", units=247)
+    async with serving(status=lambda: status) as service:
+        _, plain = await fetch(service, "/metrics")
+        response, packed = await fetch(service, "/metrics", Accept_Encoding="gzip")
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert samples_of(gzip.decompress(packed)) == samples_of(plain)
+        _, plain = await fetch(service, "/api/v1/status")
+        response, packed = await fetch(service, "/api/v1/status", Accept_Encoding="gzip")
+        assert gzip.decompress(packed) == plain
+        assert len(json.loads(plain)["buses"]) == 3
+
+
+def samples_of(page: bytes) -> list[bytes]:
+    """What it says of the gateway; what it says of the process changes."""
+    return [line for line in page.splitlines() if line.startswith(b"nportpy_")]
+
+
+@pytest.mark.real
 async def test_plain_where_gzip_is_not_wanted() -> None:
     async with serving() as service:
         for wish in ("identity", "gzip;q=0", "br"):

@@ -1,17 +1,23 @@
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from platform import python_version
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+from prometheus_client.samples import Sample
 
 from nportpy import __version__
 from nportpy.services import exposition, metrics
-from nportpy.status import GatewayStatus
+from nportpy.status import DURATIONS, GatewayStatus
 from tests.services import samples
+
+ETC = Path(__file__).parent.parent.parent / "etc"
 
 
 def scraped(status: GatewayStatus, form: str = exposition.TEXT) -> str:
@@ -70,14 +76,121 @@ nportpy_connections_ended_total{port="meters",service="raw",result="shutdown"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="other"} 0"""
 
 
+def test_every_sample_of_one_bus() -> None:
+    service = replace(samples.service("meters", "modbus"), refused={"forbidden": 5, "no_route": 6})
+    status = replace(samples.gateway(), lines=(), services=(service,), buses=(samples.bus(),))
+    written = [line for line in scraped(status).splitlines() if line.startswith("nportpy_modbus_")]
+    assert written == EXPECTED_OF_A_BUS.split("\n")
+
+
+EXPECTED_OF_A_BUS = """\
+nportpy_modbus_refused_total{port="meters",service="modbus",reason="forbidden"} 5
+nportpy_modbus_refused_total{port="meters",service="modbus",reason="ignored"} 0
+nportpy_modbus_refused_total{port="meters",service="modbus",reason="no_route"} 6
+nportpy_modbus_refused_total{port="meters",service="modbus",reason="queue_full"} 0
+nportpy_modbus_refused_total{port="meters",service="modbus",reason="malformed"} 0
+nportpy_modbus_refused_total{port="meters",service="modbus",reason="other"} 0
+nportpy_modbus_bus_up{port="meters"} 1
+nportpy_modbus_queue{port="meters"} 2
+nportpy_modbus_busy_seconds_total{port="meters"} 15.5
+nportpy_modbus_coalesced_total{port="meters"} 21
+nportpy_modbus_cached_total{port="meters"} 22
+nportpy_modbus_merged_total{port="meters"} 23
+nportpy_modbus_retries_total{port="meters"} 24
+nportpy_modbus_probes_total{port="meters"} 25
+nportpy_modbus_late_answers_total{port="meters"} 26
+nportpy_modbus_echoes_total{port="meters"} 27
+nportpy_modbus_junk_bytes_total{port="meters"} 28
+nportpy_modbus_spoilt_answers_total{port="meters"} 29
+nportpy_modbus_foreign_frames_total{port="meters"} 30
+nportpy_modbus_unfit_answers_total{port="meters"} 31
+nportpy_modbus_queue_wait_seconds_count{port="meters"} 14
+nportpy_modbus_queue_wait_seconds_sum{port="meters"} 0.75
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.001"} 0
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.0025"} 0
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.005"} 1
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.01"} 3
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.025"} 3
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.05"} 6
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.1"} 11
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.25"} 11
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="0.5"} 11
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="1.0"} 13
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="2.5"} 13
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="5.0"} 13
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="10.0"} 13
+nportpy_modbus_transaction_seconds_bucket{port="meters",le="+Inf"} 14
+nportpy_modbus_transaction_seconds_count{port="meters"} 14
+nportpy_modbus_transaction_seconds_sum{port="meters"} 15.5
+nportpy_modbus_requests_total{port="meters",unit="1",function="3",result="answered"} 13
+nportpy_modbus_requests_total{port="meters",unit="1",function="16",result="answered"} 26
+nportpy_modbus_requests_total{port="meters",unit="2",function="3",result="no_answer"} 23
+nportpy_modbus_requests_total{port="meters",unit="2",function="16",result="no_answer"} 36
+nportpy_modbus_requests_total{port="meters",unit="other",function="other",result="unreachable"} 4
+nportpy_modbus_unit_silent{port="meters",unit="1"} 0
+nportpy_modbus_unit_silent{port="meters",unit="2"} 1
+nportpy_modbus_unit_timeout_seconds{port="meters",unit="1"} 0.25
+nportpy_modbus_unit_timeout_seconds{port="meters",unit="2"} 0.5
+nportpy_modbus_unit_transactions_total{port="meters",unit="1",result="answered"} 100
+nportpy_modbus_unit_transactions_total{port="meters",unit="2",result="answered"} 200
+nportpy_modbus_unit_transactions_total{port="meters",unit="1",result="unanswered"} 1
+nportpy_modbus_unit_transactions_total{port="meters",unit="2",result="unanswered"} 2"""
+
+
+def test_only_what_speaks_modbus_refuses_requests() -> None:
+    assert "nportpy_modbus_refused_total{" not in scraped(samples.gateway())
+    found = {
+        line for line in series(scraped(samples.translator("meters"))) if line.startswith("nportpy_modbus_refused")
+    }
+    assert {re.sub(",reason.*", "", line) for line in found} == {
+        'nportpy_modbus_refused_total{port="meters",service="modbus"',
+        'nportpy_modbus_refused_total{port="plant",service="router-2"',
+    }
+
+
+def test_a_result_that_is_not_known_here_makes_no_series_of_its_own() -> None:
+    bus = samples.bus()
+    odd = {("1", "3", f"result {number}"): 2 for number in range(50)} | {("2", "3", "strange"): 7}
+    status = samples.translator("meters")
+    refusing = replace(status.services[-1], refused={f"reason {number}": 3 for number in range(50)})
+    text = scraped(replace(status, services=(refusing,), buses=(replace(bus, requests={**bus.requests, **odd}),)))
+    assert "strange" not in text
+    assert [line for line in text.splitlines() if 'result="other"' in line and "_modbus_" in line] == [
+        'nportpy_modbus_requests_total{port="meters",unit="1",function="3",result="other"} 100',
+        'nportpy_modbus_requests_total{port="meters",unit="2",function="3",result="other"} 7',
+    ]
+    assert 'nportpy_modbus_refused_total{port="plant",service="router-2",reason="other"} 150\n' in text
+
+
 @pytest.mark.parametrize("form", [exposition.TEXT, exposition.OPENMETRICS])
 def test_the_writer_says_what_the_library_says(form: str) -> None:
-    odd = replace(samples.gateway("meters", "b"), name='a "name"\\ with\nall', started=1.5e18)
+    odd = replace(samples.translator("meters", "b"), name='a "name"\\ with\nall', started=1.5e18)
     registry = CollectorRegistry()
     registry.register(metrics.GatewayCollector(lambda: odd))
     library = openmetrics.generate_latest if form == exposition.OPENMETRICS else generate_latest
     theirs = library(registry).decode().splitlines()
     assert [normal(line) for line in scraped(odd, form).splitlines()] == [normal(line) for line in theirs]
+
+
+def test_both_formats_say_the_same_to_who_reads_them() -> None:
+    status = samples.translator("meters", "plc", units=50)
+    text = list(text_families(scraped(status)))
+    other = list(openmetrics_families(scraped(status, exposition.OPENMETRICS)))  # type: ignore[no-untyped-call]
+    assert said(text) == said(other)
+    kinds = {family.name: family.type for family in other}
+    assert kinds == {family.name.replace("build_info", "build"): family.type for family in text} | {
+        "nportpy_build": "info"
+    }
+    assert kinds["nportpy_modbus_transaction_seconds"] == "histogram"
+    assert kinds["nportpy_modbus_queue_wait_seconds"] == "summary"
+    assert {float(sample.labels["le"]) for family in other for sample in family.samples if "le" in sample.labels} == {
+        *DURATIONS,
+        float("inf"),
+    }
+
+
+def said(families: Iterable[Metric]) -> list[tuple[str, dict[str, str], float]]:
+    return [(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
 
 
 def normal(line: str) -> object:
@@ -138,15 +251,49 @@ def test_the_registry_is_its_own_and_has_the_process_too() -> None:
 
 
 def test_every_family_has_its_prefix_text_and_kind() -> None:
-    for family in metrics.GatewayCollector(samples.gateway).collect():
+    for family in metrics.GatewayCollector(samples.translator).collect():
         assert family.name.startswith("nportpy_")
         assert family.documentation.endswith(".")
-        assert family.type in ("counter", "gauge", "info")
+        assert family.type in ("counter", "gauge", "info", "histogram", "summary")
 
 
 def test_one_family_at_a_time() -> None:
-    families: Iterable[Metric] = metrics.GatewayCollector(samples.gateway).collect()
+    families: Iterable[Metric] = metrics.GatewayCollector(samples.translator).collect()
     assert all(piece.count("# TYPE") == 1 for piece in exposition.written(families, exposition.TEXT))
+
+
+@pytest.mark.parametrize("form", [exposition.TEXT, exposition.OPENMETRICS])
+def test_a_long_family_comes_in_portions_under_one_head(form: str) -> None:
+    status = samples.translator("meters", "plc", units=247)
+    portions = list(exposition.written(metrics.GatewayCollector(lambda: status).collect(), form))
+    assert max(portion.count("\n") for portion in portions) == exposition.PORTION + 2
+    assert len(portions) > 30
+    heads = re.findall(r"^# TYPE (\w+) ", "".join(portions), flags=re.MULTILINE)
+    assert len(set(heads)) == len(heads)
+
+
+def test_samples_are_not_made_before_they_are_written() -> None:
+    made: list[int] = []
+
+    def endless() -> Iterator[Sample]:
+        while True:
+            made.append(len(made))
+            yield Sample("x", {}, 0)
+
+    family = Metric("x", "X.", "gauge")
+    family.samples = endless()  # type: ignore[assignment]  # as metrics.py does it
+    portions = exposition.written([family], exposition.TEXT)
+    for number in (1, 2, 3):
+        next(portions)
+        assert len(made) == number * exposition.PORTION
+
+
+def test_the_alerts_ask_for_metrics_that_are_there() -> None:
+    there = {re.sub(r"\{.*", "", each) for each in series(scraped(samples.translator()))}
+    for file in ETC.glob("prometheus-*rules.yml"):
+        asked = set(re.findall(r"\bnportpy_\w+", file.read_text()))
+        assert asked
+        assert asked <= there
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,23 @@
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from nportpy import __version__
 from nportpy.services import report
+from nportpy.status import BusStatus, GatewayStatus
 from tests.services import samples
 
 
+def document(status: GatewayStatus) -> dict[str, Any]:
+    found = json.loads("".join(report.document(status)))
+    assert isinstance(found, dict)
+    return found
+
+
 def test_fields_under_their_names() -> None:
-    found = json.loads(json.dumps(report.document(samples.gateway())))
+    found = document(samples.gateway())
     assert list(found) == [
-        "version", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services"
+        "version", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses"
     ]  # fmt: skip
     assert (found["version"], found["name"], found["started"]) == (__version__, "pi-07", "2026-01-01T00:00:00.000Z")
     line = found["lines"][0]
@@ -25,9 +33,45 @@ def test_fields_under_their_names() -> None:
     assert service["clients"][0]["since"] == "2026-01-01T00:01:00.000Z"
 
 
+def test_a_bus_has_its_counts_under_names() -> None:
+    status = samples.translator("meters")
+    found = document(status)
+    assert [bus["name"] for bus in found["buses"]] == ["meters", "tcp://[2001:db8::1]:502"]
+    bus = found["buses"][0]
+    assert list(bus) == [field.name for field in fields(BusStatus)]
+    assert (bus["up"], bus["busy"], bus["queued"], bus["unfit"]) == (True, 15.5, 2, 31)
+    assert bus["requests"] == [
+        {"unit": "1", "function": "3", "result": "answered", "count": 13},
+        {"unit": "1", "function": "16", "result": "answered", "count": 26},
+        {"unit": "2", "function": "3", "result": "no_answer", "count": 23},
+        {"unit": "2", "function": "16", "result": "no_answer", "count": 36},
+        {"unit": "other", "function": "other", "result": "unreachable", "count": 4},
+    ]
+    assert bus["durations"][:3] == [
+        {"up_to": 0.001, "count": 0},
+        {"up_to": 0.0025, "count": 0},
+        {"up_to": 0.005, "count": 1},
+    ]
+    assert bus["durations"][-2:] == [{"up_to": 10.0, "count": 0}, {"up_to": None, "count": 1}]
+    assert bus["units"][1] == {"unit": 2, "silent": True, "timeout": 0.5, "answered": 200, "unanswered": 2}
+    assert found["services"][-1]["refused"] == {"forbidden": 5, "no_route": 6}
+
+
+def test_one_line_service_or_bus_at_a_time() -> None:
+    portions = list(report.document(samples.translator("meters", "plc")))
+    assert max(portion.count('"name":"') for portion in portions) == 1
+    assert portions[-1].endswith("}\n")
+    assert "\n" not in "".join(portions)[:-1]
+
+
+def test_nothing_configured_is_still_a_document() -> None:
+    found = document(replace(samples.gateway(), lines=(), services=()))
+    assert (found["lines"], found["services"], found["buses"]) == ([], [], [])
+
+
 def test_what_is_not_known_is_null() -> None:
     status = replace(samples.gateway(), lines=(samples.line(state="lost", uart=False),))
-    line = json.loads(json.dumps(report.document(status)))["lines"][0]
+    line = document(status)["lines"][0]
     assert (line["report"], line["modem_lines"], line["uart"]) == (None, None, None)
 
 
