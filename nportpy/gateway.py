@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from nportpy.errors import ListenError
@@ -16,10 +17,11 @@ from nportpy.line.stream import StreamSettings
 from nportpy.modbus.settings import BusSettings
 from nportpy.modes.base import DoorSettings, ServiceSettings
 from nportpy.modes.door import Door
-from nportpy.modes.listener import Listener, SessionMaker
+from nportpy.modes.listener import Listener
 from nportpy.modes.modbus_base import MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSession, RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Session, Rfc2217Settings
+from nportpy.modes.session import Session
 from nportpy.network import Endpoint, listen, local_endpoint
 from nportpy.services.http import HttpService, HttpSettings
 from nportpy.services.logs import LogSettings
@@ -288,7 +290,8 @@ class Gateway:
         taken = {service.listener.service for service in port.services}
         label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}-{n}") not in taken)
         sockets = [self._sockets.take(endpoint) for endpoint in settings.listen]
-        listener = Listener(port.line, label, settings, _SESSIONS[kind], sockets, self._door, self._throttle)
+        make = partial(_SESSIONS[kind], port.line, settings)
+        listener = Listener(port.line, label, settings, make, sockets, self._door, self._throttle)
         task = self._tasks.create_task(listener.run(), name=f"{port.plan.name} {label}")
         port.services.append(_Service(kind, settings, listener, task))
 
@@ -380,7 +383,7 @@ class _Sockets:
         self.keep(())
 
 
-_SESSIONS: dict[str, SessionMaker] = {"raw": RawSession, "rfc2217": Rfc2217Session}
+_SESSIONS: dict[str, type[Session]] = {"raw": RawSession, "rfc2217": Rfc2217Session}
 
 
 def _services(plan: PortPlan) -> list[tuple[str, ServiceSettings]]:

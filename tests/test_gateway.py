@@ -12,7 +12,7 @@ from nportpy.errors import ListenError
 from nportpy.gateway import Gateway, GatewaySettings
 from nportpy.line.loopback import Cable, opener_of
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes import session
+from nportpy.modes import connection
 from nportpy.modes.base import DoorSettings
 from nportpy.network import Endpoint, listen
 from nportpy.protocols.rfc2217 import SetBaudrate
@@ -285,7 +285,7 @@ async def test_an_answer_under_way_reaches_the_client_that_asked() -> None:
 
 @pytest.mark.real
 async def test_a_stalled_client_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "CLOSING_TIME", 0.5)
+    monkeypatch.setattr(connection, "CLOSING_TIME", 0.5)
     cable = Cable()
     async with serving(plan("cable", raw()), cables=[cable]) as served:
         client = await served.raw(reading=False)

@@ -1,4 +1,4 @@
-"""One service of one port: its sockets, who gets in, and the sessions inside."""
+"""One service of one port or router: its sockets, who gets in, and the sessions inside."""
 
 import asyncio
 import contextlib
@@ -6,14 +6,15 @@ import logging
 import math
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
-from nportpy.line.arbiter import Line
 from nportpy.modes import tcp
 from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull
+from nportpy.modes.connection import Connection, Stop
 from nportpy.modes.door import Door
-from nportpy.modes.session import Session, Stop
 from nportpy.network import Address, Endpoint, address_of, allowed, local_endpoint
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
@@ -24,15 +25,63 @@ _FIRST_OPENING = 2.0  # clients wait so long for it to be known whether the devi
 _SIGN_OF_LIFE = 3.0  # what a session has to answer when its address comes again
 _LOOK_AGAIN = 0.1  # for that sign
 
-SessionMaker = Callable[[Line, ServiceSettings, socket.socket, Endpoint, Address], Session]
+ConnectionMaker = Callable[[socket.socket, Endpoint, Address], Connection]
 
 log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """What a service is there for: a line, or whoever answers in its place."""
+
+    @property
+    def name(self) -> str:
+        """Of the port or router, in metrics and logs."""
+
+    @property
+    def up(self) -> bool:
+        """Whether clients can be served now."""
+
+    @property
+    def tried(self) -> asyncio.Event:
+        """Set once it is known for the first time whether they can be: nobody is accepted before."""
+
+
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class AlwaysUp:
+    """The backend of those who answer while the device is away, too.
+
+    Attributes:
+        name: of the port or router.
+        tried: a line's whose first opening they wait for all the same; by default there is nothing to wait for.
+    """
+
+    name: str
+    tried: asyncio.Event = field(default_factory=_set)
+    up: bool = field(default=True, init=False)
+
+
+async def first_opening(backend: Backend, stopping: asyncio.Event) -> None:
+    """Let clients wait in the kernel's queue while the device is opened for the first time."""
+    if backend.tried.is_set():
+        return
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(event.wait()) for event in (backend.tried, stopping)]
+        await asyncio.wait(both, timeout=_FIRST_OPENING, return_when=asyncio.FIRST_COMPLETED)
+        for task in both:
+            task.cancel()
 
 
 class Listener:
     """Accepts clients for one service until it is told to stop; its sockets stay the caller's.
 
     Attributes:
+        backend: what it is there for.
         endpoints: where it listens.
         sessions: who is there, in order of arrival.
         results: connections by how they turned out and how they ended; as many ended as were accepted and are gone.
@@ -41,37 +90,50 @@ class Listener:
 
     def __init__(
         self,
-        line: Line,
+        backend: Backend,
         service: str,
         settings: ServiceSettings,
-        make_session: SessionMaker,
+        make_session: ConnectionMaker,
         sockets: Sequence[socket.socket],
         door: Door,
         throttle: Throttle,
+        refused: Mapping[str, int] | None = None,
     ) -> None:
-        """`service` is the name in metrics and logs: raw, rfc2217, raw-2."""
-        self.line = line
+        """Nobody is let in before `run`.
+
+        Args:
+            backend: what it is there for.
+            service: its name in metrics and logs: raw, rfc2217, raw-2.
+            settings: who may come in, and how many.
+            make_session: makes what a client that was let in talks to.
+            sockets: they listen already.
+            door: limits over all services.
+            throttle: for log lines of which there could be many.
+            refused: requests refused, by reason: counted elsewhere, shown with this service.
+        """
+        self.backend = backend
         self.service = service
         self.settings = settings
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
-        self.sessions: list[Session] = []
+        self.sessions: list[Connection] = []
         self.results: Counter[str] = Counter()
         self.dropped = 0
         self._make_session = make_session
         self._sockets = sockets
         self._door = door
         self._throttle = throttle
+        self._refused = {} if refused is None else refused
         self._accepting = False
         self._hushed = False
         self._stopping = asyncio.Event()
         self._entering: set[asyncio.Task[None]] = set()  # connections between the door and their session
-        self._probing: set[Session] = set()
+        self._probing: set[Connection] = set()
 
     async def run(self) -> None:
         """Serve until `stop`, and until the last session has ended."""
         async with asyncio.TaskGroup() as tasks:
             try:
-                await self._wait_for_line()
+                await first_opening(self.backend, self._stopping)
                 if not self._hushed:
                     self._accepting = True
                     for sock in self._sockets:
@@ -81,14 +143,6 @@ class Listener:
                 self._accept_no_more()
                 for session in tuple(self.sessions):
                     session.finish(End.SHUTDOWN)
-
-    async def _wait_for_line(self) -> None:
-        """Let clients wait in the kernel's queue while the device is opened for the first time."""
-        async with asyncio.TaskGroup() as tasks:
-            both = [tasks.create_task(event.wait()) for event in (self.line.tried, self._stopping)]
-            await asyncio.wait(both, timeout=_FIRST_OPENING, return_when=asyncio.FIRST_COMPLETED)
-            for task in both:
-                task.cancel()
 
     def _accept_no_more(self) -> None:
         if self._accepting:
@@ -114,12 +168,13 @@ class Listener:
     def status(self) -> ServiceStatus:
         """A snapshot."""
         return ServiceStatus(
-            port=self.line.name,
+            port=self.backend.name,
             service=self.service,
             listen=tuple(str(endpoint) for endpoint in self.endpoints),
             clients=tuple(session.status() for session in self.sessions),
             results=dict(self.results),
             dropped=self.dropped,
+            refused=dict(self._refused),
         )
 
     def _accept(self, listening: socket.socket, tasks: asyncio.TaskGroup) -> None:
@@ -161,7 +216,7 @@ class Listener:
     def _refusal(self, address: Address) -> str:
         if not allowed(address, self.settings.allow):
             return "refused_allow"
-        if not self.line.up and self.settings.when_down is WhenDown.CLOSE:
+        if not self.backend.up and self.settings.when_down is WhenDown.CLOSE:
             return "refused_down"
         if not self._door.enter(address):
             return "refused_limit"
@@ -184,14 +239,14 @@ class Listener:
         except Exception as error:
             log.error("a connection failed", exc_info=error, extra=self._extra() | {"client": str(peer)})
 
-    async def _attend(self, session: Session, peer: Endpoint) -> None:
+    async def _attend(self, session: Connection, peer: Endpoint) -> None:
         self.sessions.append(session)
         try:
             if self._stopping.is_set():
                 session.finish(End.SHUTDOWN)
             elif self._hushed:
                 session.stop(Stop.ENDING)
-            if not self.line.up:  # the line may have gone meanwhile; and uvloop reads as soon as it has a connection
+            if not self.backend.up:  # the line may have gone meanwhile; and uvloop reads as soon as it has a connection
                 session.line_down()
             await session.ended
         finally:
@@ -200,7 +255,7 @@ class Listener:
             self.sessions.remove(session)
             self._account(session, peer)
 
-    async def _let_in(self, sock: socket.socket, peer: Endpoint, address: Address) -> Session | None:
+    async def _let_in(self, sock: socket.socket, peer: Endpoint, address: Address) -> Connection | None:
         """A session on the socket, or None: refused, or gone before it was there."""
         task = asyncio.current_task()
         assert task is not None
@@ -208,7 +263,7 @@ class Listener:
             if not await self._make_room(address):
                 self._refuse(sock, address, "refused_full")
                 return None
-            session = self._make_session(self.line, self.settings, sock, peer, address)
+            session = self._make_session(sock, peer, address)
             tcp.set_up(sock, self.settings.alive_check)
             await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
         except OSError as error:
@@ -223,7 +278,7 @@ class Listener:
         finally:
             self._entering.discard(task)
 
-    def _account(self, session: Session, peer: Endpoint) -> None:
+    def _account(self, session: Connection, peer: Endpoint) -> None:
         end = session.end or End.ERROR
         self.results[end] += 1
         self.dropped += session.dropped
@@ -258,7 +313,7 @@ class Listener:
             await asyncio.sleep(0)  # lets its task take it off the list
         return True
 
-    def _by_policy(self) -> Session | None:
+    def _by_policy(self) -> Connection | None:
         match self.settings.when_full:
             case WhenFull.REFUSE:
                 return None
@@ -270,7 +325,7 @@ class Listener:
                 idle, session = max(((_idle(session), session) for session in self.sessions), key=lambda pair: pair[0])
                 return session if idle >= self.settings.idle_after else None
 
-    async def _dead_session(self, address: Address) -> Session | None:
+    async def _dead_session(self, address: Address) -> Connection | None:
         """A session of the same address that does not answer a probe.
 
         A machine that was switched off and came back answers the probe of its old connection with a reset, one
@@ -288,7 +343,7 @@ class Listener:
                 with contextlib.suppress(OSError):
                     tcp.set_up(session.socket, self.settings.alive_check)
 
-    async def _wait_for_signs(self, suspects: list[Session]) -> Session | None:
+    async def _wait_for_signs(self, suspects: list[Connection]) -> Connection | None:
         """The first that shows none in time; None if all live, or as soon as one has ended by itself."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -304,30 +359,30 @@ class Listener:
         return None
 
     def _extra(self) -> dict[str, object]:
-        return {"port": self.line.name, "service": self.service}
+        return {"port": self.backend.name, "service": self.service}
 
 
-def _same(session: Session) -> Session:
+def _same(session: Connection) -> Connection:
     return session
 
 
-def _over(session: Session) -> bool:
+def _over(session: Connection) -> bool:
     return session.half_closed or tcp.peer_silence(session.socket) is None
 
 
-def _lives(session: Session, since: float) -> bool:
+def _lives(session: Connection, since: float) -> bool:
     """Whether the peer has answered within the last `since` seconds."""
     silence = tcp.peer_silence(session.socket)
     return silence is not None and silence.ack < since
 
 
-def _mute(session: Session) -> bool:
+def _mute(session: Connection) -> bool:
     """Whether the peer owes an answer."""
     silence = tcp.peer_silence(session.socket)
     return silence is None or silence.unanswered > 0
 
 
-def _idle(session: Session) -> float:
+def _idle(session: Connection) -> float:
     """Seconds since the client last sent something."""
     silence = tcp.peer_silence(session.socket)
     return math.inf if silence is None else silence.data

@@ -16,7 +16,8 @@ from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import ServiceSettings
 from nportpy.modes.comport import ComPort
-from nportpy.modes.session import Session, Stop, contained
+from nportpy.modes.connection import Stop, contained
+from nportpy.modes.session import Session
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Code, Option, Side
 
