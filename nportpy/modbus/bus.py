@@ -1,0 +1,379 @@
+"""The units of one line: whoever asks them asks here.
+
+    Question -> kept answer? -> request under way to join? -> unit silent? -> Transactions -> answers for all who joined
+
+Everything is a plain call, and a question is answered inside the call that brought the last byte of its answer. What
+the gateway itself answers (MODBUS Application Protocol V1.1b3, 7):
+
+    0A  the line is down
+    0B  the unit did not answer, or did not answer before and is not tried now; or the deadline passed
+    06  too many requests of this client wait
+"""
+
+import logging
+from collections.abc import Hashable, Iterable
+from typing import Final
+
+from nportpy.line.arbiter import Line
+from nportpy.line.transaction import Transactions, TransactionSettings
+from nportpy.line.turns import Outcome, Request, Result
+from nportpy.modbus.health import Unit
+from nportpy.modbus.question import Question
+from nportpy.modbus.settings import BusSettings, Framing
+from nportpy.modbus.sharing import Flight, Joinable, Kept, part
+from nportpy.modbus.tally import End, Tally
+from nportpy.protocols.modbus import ascii as ascii_frames
+from nportpy.protocols.modbus.exchange import Exchange
+from nportpy.protocols.modbus.functions import expected_answer, is_repeatable, never_answered
+from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
+from nportpy.protocols.modbus.rtu import MAX_FRAME
+from nportpy.protocols.modbus.rtu_reply import ReplyFinder
+from nportpy.status import BusStatus, UnitStatus
+from nportpy.throttle import Throttle
+
+_BROADCAST: Final = 0
+_READS: Final = 4  # functions up to this one do nothing but read
+_OVERHEAD: Final = 3  # bytes of unit id and CRC; the two digits of each byte of ASCII count apart
+_SPLIT: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA_VALUE)
+
+_ENDS = {
+    Outcome.ANSWERED: End.ANSWERED,
+    Outcome.SENT: End.SENT,
+    Outcome.NO_ANSWER: End.NO_ANSWER,
+    Outcome.EXPIRED: End.EXPIRED,
+    Outcome.QUEUE_FULL: End.QUEUE_FULL,
+    Outcome.LINE_DOWN: End.LINE_DOWN,
+    Outcome.GONE: End.GONE,
+}
+_EXCEPTIONS = {
+    End.NO_ANSWER: ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND,
+    End.UNREACHABLE: ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND,
+    End.EXPIRED: ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND,
+    End.QUEUE_FULL: ExceptionCode.SERVER_DEVICE_BUSY,
+    End.LINE_DOWN: ExceptionCode.GATEWAY_PATH_UNAVAILABLE,
+}
+_REFUSALS = {
+    end: tuple(bytes((function | EXCEPTION_BIT, code)) for function in range(256)) for end, code in _EXCEPTIONS.items()
+}
+
+log = logging.getLogger(__name__)
+trace_log = logging.getLogger("nportpy.trace")
+
+
+def exchange_for(settings: BusSettings) -> Exchange:
+    """What finds the answers on a serial line of such settings."""
+    if settings.framing is Framing.ASCII:
+        return ascii_frames.ReplyFinder(settings.echo, settings.character_timeout)
+    return ReplyFinder(settings.echo)
+
+
+class Bus:
+    """The units of one line.
+
+    Attributes:
+        name: the port's name, or the server's.
+        trace: log each transaction, decoded.
+    """
+
+    def __init__(self, line: Line, settings: BusSettings, exchange: Exchange | None = None) -> None:
+        """Requests use `line` from now on.
+
+        Args:
+            line: its wire.
+            settings: how its units are asked.
+            exchange: finds the answers; None for what `settings` say.
+        """
+        self.name = line.name
+        self.trace = False
+        self._line = line
+        self._settings = settings
+        self._exchange = exchange or exchange_for(settings)
+        self._transactions: Transactions = line.transact(
+            self._exchange,
+            TransactionSettings(
+                silence=settings.silence,
+                turnaround=settings.turnaround,
+                queue=settings.queue,
+                patience=settings.patience,
+                idle_gap=settings.idle_gap,
+                writes_first=settings.writes_first,
+            ),
+        )
+        self._clock = self._transactions.clock
+        self._units: dict[int, Unit] = {}
+        self._broadcasts = 0  # under way
+        self._joinable = Joinable(settings.merge)
+        self._kept = Kept(settings.cache) if settings.cache else None
+        self._flights: set[Flight] = set()
+        self._tally = Tally()
+        self._coalesced = self._cached = self._merged = 0
+        self._throttle = Throttle()
+        self._measured: object = None  # the line's settings that these follow from
+        self._byte_time = 0.0  # of a byte of a frame
+
+    def ask(self, question: Question) -> None:
+        """Have a question answered; its unit is the one on the line, and its PDU has passed `check_request`."""
+        now = question.asked_at = self._clock()
+        pdu = question.pdu
+        unit = self._units.get(question.unit) or self._new_unit(question.unit)
+        reads = pdu[0] <= _READS or is_repeatable(pdu)
+        shares = reads and not unit.writes and not self._broadcasts
+        if shares and self._serve_from_others(question, now):
+            return
+        if unit.silent and not unit.may_try(now):
+            self._answer(question, End.UNREACHABLE)
+            return
+        self._send([question], unit, reads, shares and self._settings.share)
+
+    def leave(self, client: Hashable) -> None:
+        """A client has gone: what it asked is not sent if nobody else asks the same; it hears nothing more."""
+        for flight in [flight for flight in self._flights if any(ask.client == client for ask in flight.asks)]:
+            gone = [ask for ask in flight.asks if ask.client == client]
+            flight.asks = [ask for ask in flight.asks if ask.client != client]
+            for ask in gone:
+                self._answer(ask, End.GONE)
+        self._transactions.leave(client)
+
+    def _serve_from_others(self, question: Question, now: float) -> bool:
+        """Answer from what is kept, or join what is under way; whether that could be done."""
+        if self._kept is not None:
+            answer = self._kept.get(question.unit, question.pdu, now)
+            if answer is not None:
+                self._cached += 1
+                self._answer(question, End.ANSWERED, answer)
+                return True
+        if not self._flights:
+            return False
+        flight = self._joinable.find(question)
+        if flight is not None:
+            self._coalesced += 1
+            flight.asks.append(question)
+            return True
+        flight = self._joinable.widen(question)
+        if flight is None:
+            return False
+        self._merged += 1
+        flight.asks.append(question)
+        flight.timeout = self._timeout(self._units[flight.unit], flight.pdu)
+        return True
+
+    # To the line.
+
+    def _send(self, asks: list[Question], unit: Unit, reads: bool, shared: bool) -> None:
+        """Have the first of `asks` sent, for all of them: they ask the same."""
+        first = asks[0]
+        pdu = first.pdu
+        attempts = unit.tries if reads else 0
+        awaited = first.unit != _BROADCAST and not never_answered(pdu)
+        flight = Flight(
+            first.client,
+            first.unit,
+            pdu,
+            self._done,
+            first.priority,
+            not reads,
+            awaited,
+            self._timeout(unit, pdu),
+            first.asked_at + self._settings.deadline,
+            unit.pause,
+            attempts,
+        )
+        flight.asks = asks
+        flight.attempts = attempts
+        self._flights.add(flight)
+        if not reads:
+            self._write_begins(unit)
+        elif shared:
+            self._joinable.add(flight)
+        self._transactions.submit(flight)
+
+    def _timeout(self, unit: Unit, pdu: bytes) -> float:
+        """How long to wait for an answer, with the time that it takes on the wire."""
+        if self._line.settings is not self._measured:
+            self._measure()
+        length = expected_answer(pdu)[1]
+        return unit.timeout + (length + _OVERHEAD if length > 0 else MAX_FRAME) * self._byte_time
+
+    def _measure(self) -> None:
+        settings = self._measured = self._line.settings
+        characters = 2 if self._settings.framing is Framing.ASCII else 1
+        self._byte_time = 0.0 if getattr(self._exchange, "distinct", False) else characters * settings.character_time
+
+    def _new_unit(self, number: int) -> Unit:
+        own = next((each for each in self._settings.units if number in each.units), None)
+        timeout, retries, pause = self._settings.timeout, self._settings.retries, 0.0
+        if own is not None:
+            timeout = own.timeout or timeout
+            retries = retries if own.retries is None else own.retries
+            pause = own.silence or pause
+        unit = self._units[number] = Unit(number, timeout, retries, pause)
+        return unit
+
+    # Writes, and what they make worthless.
+
+    def _write_begins(self, unit: Unit) -> None:
+        everything = unit.unit == _BROADCAST
+        if everything:
+            self._broadcasts += 1
+        unit.writes += 1
+        self._joinable.close(None if everything else unit.unit)
+        self._forget(unit)
+
+    def _write_ended(self, unit: Unit) -> None:
+        if unit.unit == _BROADCAST:
+            self._broadcasts -= 1
+        unit.writes -= 1
+        self._forget(unit)
+
+    def _forget(self, unit: Unit) -> None:
+        if self._kept is not None:
+            self._kept.forget(None if unit.unit == _BROADCAST else unit.unit)
+
+    # From the line.
+
+    def _done(self, request: Request, result: Result) -> None:
+        """A request has ended: tell all whom it serves. Called by the discipline, before it sends the next one."""
+        assert isinstance(request, Flight)  # nothing else is submitted here
+        flight, unit = request, self._units[request.unit]
+        self._flights.discard(flight)
+        self._joinable.remove(flight)
+        if flight.write:
+            self._write_ended(unit)
+        if not flight.waits:
+            self._tally.transaction(result.took)
+        if self.trace:
+            self._trace(flight, result)
+        if result.outcome is Outcome.ANSWERED:
+            self._answered(flight, unit, result)
+        elif result.outcome is Outcome.NO_ANSWER:
+            self._unanswered(flight, unit, result.took)
+        else:
+            unit.not_asked()
+            self._ended(flight, unit, _ENDS[result.outcome])
+
+    def _answered(self, flight: Flight, unit: Unit, result: Result) -> None:
+        if unit.silent:
+            log.info("unit answers again", extra={"port": self.name, "unit": unit.unit})
+        unit.heard()
+        answer = result.answer
+        if unit.learns and flight.retries == flight.attempts and not flight.probed:
+            wire = (len(flight.pdu) + len(answer) + 2 * _OVERHEAD) * self._byte_time
+            unit.took(max(0.0, result.took - wire))
+        if answer[0] & EXCEPTION_BIT:
+            self._refused(flight, unit, answer)
+            return
+        if self._kept is not None and not flight.write and not unit.writes and not self._broadcasts:
+            self._kept.put(flight.unit, flight.pdu, answer, self._clock())
+        for ask in flight.asks:
+            self._answer(ask, End.ANSWERED, part(flight.pdu, flight.start, answer, ask.pdu))
+
+    def _refused(self, flight: Flight, unit: Unit, answer: bytes) -> None:
+        """The unit answered with an exception: that is an answer to those who asked just this."""
+        if flight.merged and answer[1] in _SPLIT:
+            self._joinable.refused(flight)
+        for ask in flight.asks:
+            if ask.pdu == flight.pdu:
+                self._answer(ask, End.EXCEPTION, answer)
+        self._send_anew([ask for ask in flight.asks if ask.pdu != flight.pdu], unit, reads=True)
+
+    def _unanswered(self, flight: Flight, unit: Unit, took: float) -> None:
+        became_silent = unit.unheard(self._clock(), took)
+        for ask in flight.asks:
+            self._answer(ask, End.NO_ANSWER)
+        if became_silent:
+            log.warning("unit does not answer", extra={"port": self.name, "unit": unit.unit})
+            for request in self._transactions.withdraw(lambda request: request.unit == unit.unit):
+                self._withdrawn(request, unit)
+
+    def _withdrawn(self, request: Request, unit: Unit) -> None:
+        assert isinstance(request, Flight)  # nothing else is submitted here
+        self._flights.discard(request)
+        self._joinable.remove(request)
+        if request.write:
+            self._write_ended(unit)
+        for ask in request.asks:
+            self._answer(ask, End.UNREACHABLE)
+
+    def _ended(self, flight: Flight, unit: Unit, end: End) -> None:
+        """A request has ended without the unit's doing."""
+        asks, waiting = flight.asks, list[Question]()
+        if end is End.GONE:
+            asks, waiting = [], asks
+        elif end is End.EXPIRED:  # those who joined later have time left
+            limit = self._clock() - self._settings.deadline
+            asks, waiting = (
+                [ask for ask in asks if ask.asked_at <= limit],
+                [ask for ask in asks if ask.asked_at > limit],
+            )
+        for ask in asks:
+            self._answer(ask, end)
+        self._send_anew(waiting, unit, reads=not flight.write)
+
+    def _send_anew(self, asks: Iterable[Question], unit: Unit, *, reads: bool) -> None:
+        """Have each of these questions asked for itself, as what would have answered them all did not."""
+        groups: dict[bytes, list[Question]] = {}
+        for ask in asks:
+            groups.setdefault(ask.pdu, []).append(ask)
+        for group in groups.values():
+            self._send(group, unit, reads, shared=False)
+
+    def _answer(self, question: Question, end: End, answer: bytes = b"") -> None:
+        function = question.pdu[0]
+        self._tally.count(question.unit, function, end)
+        if end in _REFUSALS:
+            answer = _REFUSALS[end][function]
+        question.done(question, answer)
+
+    # What is seen from outside.
+
+    def status(self) -> BusStatus:
+        """A snapshot."""
+        line = self._transactions.status()
+        return BusStatus(
+            name=self.name,
+            up=self._line.up,
+            requests=self._tally.requests(),
+            durations=tuple(self._tally.durations),
+            busy=line.busy,
+            queued=line.queued,
+            waited=line.waited,
+            sent=self._tally.sent,
+            coalesced=self._coalesced,
+            cached=self._cached,
+            merged=self._merged,
+            retries=line.retries,
+            probes=line.probes,
+            late=line.late,
+            echoes=line.echoes,
+            junk=line.junk,
+            spoilt=line.spoilt,
+            foreign=line.foreign,
+            unfit=line.unfit,
+            units=tuple(_unit_status(self._units[number]) for number in sorted(self._units) if number != _BROADCAST),
+        )
+
+    def _trace(self, flight: Flight, result: Result) -> None:
+        """One line for each transaction: `01 FC3 1000+2 -> 6 bytes, 18.2 ms`; the bytes are those of the PDU."""
+        what = _described(flight.unit, flight.pdu)
+        answer, time = result.answer, f"{result.took * 1000:.1f} ms"
+        if not answer:
+            became = str(result.outcome).replace("_", " ")
+        elif answer[0] & EXCEPTION_BIT:
+            became = f"exception {answer[1]:02X}"
+        else:
+            became = f"{len(answer)} bytes"
+        trace_log.info("%s -> %s, %s", what, became, time, extra={"port": self.name})
+
+
+def _unit_status(unit: Unit) -> UnitStatus:
+    return UnitStatus(unit.unit, unit.silent, unit.timeout, unit.answered, unit.unanswered)
+
+
+def _described(unit: int, pdu: bytes) -> str:
+    """`01 FC3 1000+2`; what carries data shows how much, never the data."""
+    text = f"{unit:02d} FC{pdu[0]}"
+    if pdu[0] in (5, 6, 22) and len(pdu) > 2:
+        return f"{text} {pdu[1] << 8 | pdu[2]}"
+    if pdu[0] in (1, 2, 3, 4, 15, 16, 23) and len(pdu) > 4:
+        return f"{text} {pdu[1] << 8 | pdu[2]}+{pdu[3] << 8 | pdu[4]}"
+    return f"{text} {len(pdu)} bytes"
