@@ -1,4 +1,4 @@
-"""Opens whatever a `device` names: a tty by its path, anything else by pyserial's URL handlers."""
+"""Opens whatever a `device` names: a tty by its path, a connection, anything else by pyserial's URL handlers."""
 
 from nportpy.line.port import Port, PortReceiver, PortSettings
 from nportpy.line.tty import open_tty
@@ -7,6 +7,11 @@ from nportpy.line.url import open_url
 
 async def open_port(settings: PortSettings, receiver: PortReceiver) -> Port:
     """Open the device. See `Opener`."""
+    if settings.device.startswith("tcp://"):
+        # Here, because few gateways need it.
+        from nportpy.line.tcp import open_tcp
+
+        return await open_tcp(settings, receiver)
     if "://" in settings.device:
         return await open_url(settings, receiver)
     return await open_tty(settings, receiver)

@@ -1,7 +1,7 @@
 """The seam at the device: what an open serial line is to everything above.
 
-`tty.py` (a Linux tty), `url.py` (pyserial's URL handlers) and `loopback.py` (two ends in memory) implement
-`Port`; one conformance suite, tests/line/test_port_conformance.py, holds them to this text.
+`tty.py` (a Linux tty), `tcp.py` (a connection), `url.py` (pyserial's URL handlers) and `loopback.py` (two ends in
+memory) implement `Port`; one conformance suite, tests/line/test_port_conformance.py, holds them to this text.
 
 Calls never block. A port that has been lost or closed ignores writes and raises LineDown from everything that
 needs the device; it never raises OSError, termios.error or SerialException.
@@ -36,7 +36,7 @@ class PortSettings:
     """How to open a device.
 
     Attributes:
-        device: path or pyserial URL.
+        device: path, `tcp://HOST:PORT`, or pyserial URL.
         line: speed, format and flow control.
         rs485: RS-485 mode.
         dtr: level of DTR after opening.

@@ -1,10 +1,13 @@
 """Connections: keepalive and what the kernel knows of them. Linux only, see tcp(7)."""
 
 import contextlib
-import math
 import socket
 import struct
 from dataclasses import dataclass
+
+from nportpy.line.keepalive import probe, set_up
+
+__all__ = ["PeerSilence", "peer_silence", "probe_now", "set_up"]
 
 # struct tcp_info, linux/tcp.h: eight bytes, of which the first is tcpi_state and the third and fourth are
 # tcpi_retransmits and tcpi_probes, then 32-bit fields, the twelfth and thirteenth of which are tcpi_last_data_recv and
@@ -13,34 +16,10 @@ _TCP_INFO = struct.Struct("=Bx2B4x44x2I")
 _TCP_CLOSE = 7  # net/tcp_states.h
 
 
-def set_up(sock: socket.socket, alive_check: float) -> None:
-    """No Nagle delay, and a peer that answers nothing for `alive_check` seconds is given up (0: never).
-
-    TCP_USER_TIMEOUT bounds unanswered data, and data that a peer does not fetch; keepalive probes an idle connection:
-    first after half the time, then each eighth of it. With both set the kernel ends the connection at the first probe
-    that is due after `alive_check`. Setting up again undoes `probe_now`.
-    """
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if alive_check:
-        idle = max(1, int(alive_check / 2))
-        _probe(sock, idle, max(1, math.ceil((alive_check - idle) / 4)), 4, alive_check)
-    else:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
-
-
 def probe_now(sock: socket.socket) -> None:
     """Ask the peer for a sign of life each second from now on."""
     with contextlib.suppress(OSError):
-        _probe(sock, 1, 1, 2, 0)
-
-
-def _probe(sock: socket.socket, idle: int, interval: int, count: int, user_timeout: float) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, min(idle, 32767))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, min(interval, 32767))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
+        probe(sock, 1, 1, 2, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What line/port.py promises, asked of every Port: a tty, two ends in memory, and a pyserial URL."""
+"""What line/port.py promises, asked of every Port: a tty, two ends in memory, a connection, and a pyserial URL."""
 
 import asyncio
 import functools

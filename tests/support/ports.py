@@ -9,11 +9,13 @@ import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from nportpy.errors import LineError
 from nportpy.line.loopback import Cable
 from nportpy.line.port import Opener, Port, PortSettings
+from nportpy.line.tcp import open_tcp
 from nportpy.line.tty import open_tty
 from nportpy.line.url import open_url
 from nportpy.linesettings import Flow
@@ -203,12 +205,12 @@ async def _memory(settings: PortSettings) -> Rig:
     return await _open(cable.opener, replace(settings, line=line), _Memory(cable))
 
 
-async def _socket(settings: PortSettings) -> Rig:
+async def _connection(opener: Opener, scheme: str, settings: PortSettings) -> Rig:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
         heard = Recorder()
-        port = await open_url(replace(settings, device=url), heard)
+        port = await opener(replace(settings, device=url), heard)
         accepted, _ = listener.accept()
 
     def reset() -> None:
@@ -218,7 +220,12 @@ async def _socket(settings: PortSettings) -> Rig:
     return Rig(port, heard, _Descriptor(accepted.fileno(), reset))
 
 
-KINDS: dict[str, Callable[[PortSettings], Awaitable[Rig]]] = {"tty": _tty, "loopback": _memory, "socket": _socket}
+KINDS: dict[str, Callable[[PortSettings], Awaitable[Rig]]] = {
+    "tty": _tty,
+    "loopback": _memory,
+    "socket": partial(_connection, open_url, "socket"),
+    "tcp": partial(_connection, open_tcp, "tcp"),
+}
 
 
 @asynccontextmanager
