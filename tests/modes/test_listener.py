@@ -123,7 +123,7 @@ async def test_a_probed_session_that_lives_is_left_as_it_was(alive_check: float)
     cable = Cable()
     async with serving(plan("cable", raw(max_clients=1, alive_check=alive_check)), cables=[cable]) as served:
         client = await served.raw()
-        session = served.gateway._ports["cable"].services[0].listener.sessions[0]
+        session = served.gateway._ports["cable"].services.running[0].runs.sessions[0]
         before = alive_options(session.socket)
         late = await another(served)
         await until(lambda: late.lost)
@@ -155,7 +155,7 @@ async def test_alive_check_sets_what_the_kernel_needs(alive_check: float, expect
     cable = Cable()
     async with serving(plan("cable", raw(alive_check=alive_check)), cables=[cable]) as served:
         await served.raw()
-        session = served.gateway._ports["cable"].services[0].listener.sessions[0]
+        session = served.gateway._ports["cable"].services.running[0].runs.sessions[0]
         assert alive_options(session.socket) == expected
 
 
@@ -377,7 +377,7 @@ async def test_a_listener_that_is_cancelled_gives_everything_back() -> None:
     async with serving(plan("cable", raw()), cables=[cable]) as served:
         line, door = served.gateway._ports["cable"].line, served.gateway._door
         sock = listen(Endpoint("127.0.0.1", 0))
-        make = served.gateway._ports["cable"].services[0].listener._make_session
+        make = served.gateway._ports["cable"].services.running[0].runs._make_session
         listener = Listener(line, "other", raw(), make, [sock], door, served.gateway._throttle)
         task = asyncio.get_running_loop().create_task(listener.run())
         there = await connect(Client, listener.endpoints[0].port)

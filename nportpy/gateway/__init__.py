@@ -1,0 +1,13 @@
+"""The composition: what a configuration file says becomes lines, buses and services, in one task group.
+
+plans.py       the settings of everything
+running.py     the gateway: starts, reloads, drains and stops
+lines.py       a line with its services; servers elsewhere
+services.py    the services of one port or router
+sockets.py     the listening sockets
+"""
+
+from nportpy.gateway.plans import GatewaySettings, PortPlan, RouterPlan
+from nportpy.gateway.running import Gateway
+
+__all__ = ["Gateway", "GatewaySettings", "PortPlan", "RouterPlan"]

@@ -1,0 +1,125 @@
+"""The lines that run: serial ones with their services, and servers elsewhere that are asked as if they were lines."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nportpy.gateway.plans import PortPlan, services_of
+from nportpy.gateway.services import Services, Shared
+from nportpy.line.arbiter import Line
+from nportpy.line.port import Opener, PortSettings
+from nportpy.line.stream import StreamSettings
+from nportpy.modbus.settings import BusSettings, ServerSettings
+
+if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
+    from nportpy.modbus.bus import Bus
+
+_ANSWER_TIME = 0.25  # seconds that a device has for its answer before the clients that asked are sent away
+
+log = logging.getLogger(__name__)
+
+
+class RunningPort:
+    """A line that runs, and its services.
+
+    Attributes:
+        plan: what it was started or last changed with.
+        line: its wire.
+        bus: its Modbus units; None while nobody may ask them.
+        services: who uses it.
+    """
+
+    def __init__(self, plan: PortPlan, shared: Shared, opener: Opener) -> None:
+        """Start the line; `start_services` starts the rest."""
+        self.plan = plan
+        self.line = Line(plan.name, plan.port, plan.stream, opener)
+        self.bus: Bus | None = None
+        self.services = Services(plan.name, shared, self.line)
+        self.line.set_trace(plan.trace)
+        self._task = shared.tasks.create_task(self.line.run(), name=f"{plan.name} line")
+
+    def serve_requests(self) -> None:
+        """Let requests use the line from now on, if they do not yet."""
+        if self.bus is None:
+            from nportpy.modbus.bus import Bus
+
+            self.bus = Bus(self.line, self.plan.bus or BusSettings())
+            self.bus.trace = self.plan.trace
+
+    def start_services(self) -> None:
+        """Start all that its plan says."""
+        for kind, settings in services_of(self.plan):
+            self.services.start(kind, settings)
+
+    async def change(self, plan: PortPlan) -> None:
+        """Go over to other services on the same line."""
+        self.plan = plan
+        await self.services.change(services_of(plan))
+        self.line.set_trace(plan.trace)
+        if self.bus is not None:
+            self.bus.trace = plan.trace
+
+    async def stop(self, drain: float) -> None:
+        """Write out what the clients have sent, for `drain` seconds at most, and give the device back."""
+        self.services.hush()
+        try:
+            async with asyncio.timeout(drain):
+                await self.line.drain()
+                while self.services.accepted():
+                    await asyncio.sleep(self.line.time_to_send())
+                    await self.line.drain()
+                if self.services.occupied() and self.line.up:
+                    await asyncio.sleep(_ANSWER_TIME)
+        except TimeoutError:
+            if unsent := self.line.unsent():
+                extra = {"port": self.plan.name, "bytes": unsent}
+                log.warning("the line did not take everything in time", extra=extra)
+        await self.services.stop()
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+@dataclass(slots=True)
+class _Server:
+    """A server elsewhere that is asked."""
+
+    line: Line
+    bus: "Bus"
+    task: asyncio.Task[None]
+
+
+class Servers:
+    """The Modbus TCP servers elsewhere that routes lead to."""
+
+    def __init__(self, opener: Opener) -> None:
+        """None is connected to."""
+        self._opener = opener
+        self._running: dict[ServerSettings, _Server] = {}
+
+    async def change(self, wanted: set[ServerSettings], tasks: asyncio.TaskGroup) -> None:
+        """Keep connected to these, and to no others."""
+        gone = [self._running.pop(settings) for settings in tuple(self._running) if settings not in wanted]
+        for server in gone:
+            server.task.cancel()
+        if gone:
+            await asyncio.wait([server.task for server in gone])
+        for settings in sorted(wanted - self._running.keys(), key=lambda each: each.name):
+            self._running[settings] = self._start(settings, tasks)
+
+    def find(self, settings: ServerSettings) -> "Bus | None":
+        """The units of a server."""
+        server = self._running.get(settings)
+        return None if server is None else server.bus
+
+    def buses(self) -> list["Bus"]:
+        """All of them."""
+        return [server.bus for server in self._running.values()]
+
+    def _start(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> _Server:
+        from nportpy.modbus.bus import Bus
+        from nportpy.protocols.modbus.mbap_reply import ReplyFinder
+
+        line = Line(settings.name, PortSettings(settings.name), StreamSettings(), self._opener)
+        bus = Bus(line, settings.bus, ReplyFinder(), settings.rest)
+        return _Server(line, bus, tasks.create_task(line.run(), name=settings.name))

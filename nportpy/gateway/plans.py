@@ -1,0 +1,154 @@
+"""What a gateway is told to be: the settings of all its parts, as a configuration file says them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from nportpy.gateway.sockets import Place
+from nportpy.line.port import PortSettings
+from nportpy.line.stream import StreamSettings
+from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
+from nportpy.modes.base import DoorSettings, ServiceSettings
+from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
+from nportpy.modes.raw import RawSettings
+from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.services.http import HttpSettings
+from nportpy.services.logs import LogSettings
+
+
+class Kind(StrEnum):
+    """What a service is, in metrics and logs; the second of a kind on a port is `raw-2`."""
+
+    RAW = "raw"
+    RFC2217 = "rfc2217"
+    MODBUS = "modbus"
+    MASTER = "master"
+    ROUTER = "router"
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """One `[port.NAME]` with its services.
+
+    Attributes:
+        name: its name: a letter or digit, then letters, digits, `-`, `_` and `.`.
+        port: how to open the device.
+        stream: how streams share the line.
+        trace: log what goes over the line in hexadecimal.
+        raw: its raw TCP listeners.
+        rfc2217: its RFC 2217 listeners.
+        bus: how the Modbus units of the line are asked; None: nothing is said of it.
+        modbus: the services that take Modbus requests for this line.
+        master: what a Modbus master on the line is offered; None: there is none.
+    """
+
+    name: str
+    port: PortSettings
+    stream: StreamSettings = field(default_factory=StreamSettings)
+    trace: bool = False
+    raw: tuple[RawSettings, ...] = ()
+    rfc2217: tuple[Rfc2217Settings, ...] = ()
+    bus: BusSettings | None = None
+    modbus: tuple[ModbusSettings, ...] = ()
+    master: MasterSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouterPlan:
+    """One `[modbus.NAME]`.
+
+    Attributes:
+        name: its name.
+        service: its listener, and where units are.
+    """
+
+    name: str
+    service: ModbusSettings
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Everything that a configuration file says.
+
+    Attributes:
+        name: the gateway's name.
+        ports: the lines and their services, in the file's order.
+        routers: the Modbus services that route by unit, in the file's order.
+        door: limits over all services.
+        drain: seconds that stopping may take to write out what clients have sent.
+        http: the HTTP service; None: off.
+        log: logging.
+    """
+
+    name: str
+    ports: tuple[PortPlan, ...]
+    routers: tuple[RouterPlan, ...] = ()
+    door: DoorSettings = field(default_factory=DoorSettings)
+    drain: float = 5.0
+    http: HttpSettings | None = field(default_factory=HttpSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+Service = tuple[Kind, ServiceSettings | MasterSettings]
+
+
+def services_of(plan: PortPlan) -> list[Service]:
+    """The services of a port, each with its kind."""
+    found: list[Service] = [(Kind.RAW, settings) for settings in plan.raw]
+    found += [(Kind.RFC2217, settings) for settings in plan.rfc2217]
+    found += [(Kind.MODBUS, settings) for settings in plan.modbus]
+    return found if plan.master is None else [*found, (Kind.MASTER, plan.master)]
+
+
+def routings(settings: GatewaySettings) -> Iterator[RoutingSettings]:
+    """Everything that says where Modbus units are."""
+    for plan in settings.ports:
+        yield from (service.routing for service in plan.modbus)
+        if plan.master is not None:
+            yield plan.master.routing
+    yield from (router.service.routing for router in settings.routers)
+
+
+def buses(settings: GatewaySettings) -> set[str | ServerSettings]:
+    """Where units are that somebody may ask: names of ports, and servers elsewhere."""
+    found: set[str | ServerSettings] = {route.to for routing in routings(settings) for route in routing.routes}
+    return found | {plan.name for plan in settings.ports if plan.bus is not None}
+
+
+def listening(settings: GatewaySettings) -> list[Place]:
+    """Every place that is listened at; http's excepted: that service binds its own."""
+    services = [service for plan in settings.ports for _, service in services_of(plan)]
+    services += [router.service for router in settings.routers]
+    return [
+        Place(endpoint, is_udp(service))
+        for service in services
+        if isinstance(service, ServiceSettings)
+        for endpoint in service.listen
+    ]
+
+
+def is_udp(service: ServiceSettings) -> bool:
+    """Whether a service listens for datagrams."""
+    return isinstance(service, ModbusSettings) and service.protocol is Access.UDP
+
+
+def same_line(running: PortPlan, wanted: PortPlan | None, has_bus: bool) -> bool:
+    """Whether a line need not be touched: its services are another matter.
+
+    Args:
+        running: what it was started with.
+        wanted: what it is to be; None: it is to go.
+        has_bus: whether requests use it. It can learn that, but not go over to another way of asking.
+    """
+    if wanted is None or (has_bus and (running.bus or BusSettings()) != (wanted.bus or BusSettings())):
+        return False
+    same = replace(
+        wanted,
+        raw=running.raw,
+        rfc2217=running.rfc2217,
+        modbus=running.modbus,
+        master=running.master,
+        bus=running.bus,
+        trace=running.trace,
+    )
+    return same == running

@@ -1,0 +1,206 @@
+"""The services of one port, or of one router: started, changed and stopped while the gateway runs."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nportpy.gateway.plans import Kind, Service, is_udp
+from nportpy.gateway.sockets import Place, Sockets
+from nportpy.line.arbiter import Line
+from nportpy.modes.base import ServiceSettings
+from nportpy.modes.door import Door
+from nportpy.modes.listener import AlwaysUp, Backend, Listener
+from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
+from nportpy.modes.raw import RawSession
+from nportpy.modes.rfc2217 import Rfc2217Session
+from nportpy.network import Endpoint
+from nportpy.status import ServiceStatus
+from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
+    from nportpy.modbus.routing import Find, Router
+
+_SESSIONS = {Kind.RAW: RawSession, Kind.RFC2217: Rfc2217Session}
+
+
+class Runs(Protocol):
+    """A service that runs."""
+
+    @property
+    def service(self) -> str:
+        """Its name in metrics and logs."""
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens."""
+
+    @property
+    def sessions(self) -> Sequence[object]:
+        """Who is there."""
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+
+    def hush(self) -> None:
+        """Accept nobody and take nothing more; what was taken goes on."""
+
+    def accepted(self) -> int:
+        """How much of what was taken is still under way."""
+
+    def stop(self) -> None:
+        """End; `run` returns then."""
+
+    def status(self) -> ServiceStatus:
+        """A snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all services of a gateway share."""
+
+    tasks: asyncio.TaskGroup
+    sockets: Sockets
+    door: Door
+    throttle: Throttle
+    find: "Find"
+
+
+@dataclass(slots=True)
+class Running:
+    """A service with its task; `router` of those that hand requests on."""
+
+    kind: Kind
+    settings: ServiceSettings | MasterSettings
+    runs: Runs
+    task: asyncio.Task[None]
+    router: "Router | None"
+
+
+class Services:
+    """The services of one port, or of one router.
+
+    Attributes:
+        running: those that run, in order of their start.
+    """
+
+    def __init__(self, name: str, shared: Shared, line: Line | None = None) -> None:
+        """None runs yet; `line` is the port's."""
+        self.running: list[Running] = []
+        self._name = name
+        self._shared = shared
+        self._line = line
+
+    def start(self, kind: Kind, settings: ServiceSettings | MasterSettings) -> None:
+        """Start one more."""
+        taken = {service.runs.service for service in self.running}
+        label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}-{n}") not in taken)
+        runs, router = self._make(kind, str(label), settings)
+        task = self._shared.tasks.create_task(runs.run(), name=f"{self._name} {label}")
+        self.running.append(Running(kind, settings, runs, task, router))
+
+    async def change(self, wanted: Sequence[Service]) -> None:
+        """Go over to these. What did not change keeps its clients; routes and rules change under them."""
+        left = list(wanted)
+        for service in tuple(self.running):
+            like = next((each for each in left if each[0] is service.kind and _alike(service.settings, each[1])), None)
+            if like is None:
+                await self._stop(service)
+                continue
+            left.remove(like)
+            service.settings = like[1]
+            if service.router is not None and isinstance(like[1], ModbusSettings | MasterSettings):
+                service.router.configure(like[1].routing)
+        for kind, settings in left:
+            self.start(kind, settings)
+
+    async def stop(self) -> None:
+        """Stop all."""
+        await asyncio.gather(*(self._stop(service) for service in tuple(self.running)))
+
+    async def _stop(self, service: Running) -> None:
+        service.runs.stop()
+        await asyncio.wait([service.task])
+        self.running.remove(service)
+
+    def refresh(self) -> None:
+        """Lines or servers have come or gone: routers look them up anew."""
+        for service in self.running:
+            if service.router is not None:
+                service.router.refresh()
+
+    def hush(self) -> None:
+        """Accept nobody, and take nothing more from those who are there."""
+        for service in self.running:
+            service.runs.hush()
+
+    def accepted(self) -> int:
+        """How much of what they took is still under way."""
+        return sum(service.runs.accepted() for service in self.running)
+
+    def occupied(self) -> bool:
+        """Whether anybody is there."""
+        return any(service.runs.sessions for service in self.running)
+
+    def chosen_by_kernel(self) -> list[Place]:
+        """Where those listen that asked for port 0."""
+        return [
+            Place(endpoint, is_udp(service.settings))
+            for service in self.running
+            if isinstance(service.settings, ServiceSettings) and any(not e.port for e in service.settings.listen)
+            for endpoint in service.runs.endpoints
+        ]
+
+    def status(self) -> tuple[ServiceStatus, ...]:
+        """A snapshot of each."""
+        return tuple(service.runs.status() for service in self.running)
+
+    def _make(self, kind: Kind, label: str, settings: ServiceSettings | MasterSettings) -> tuple[Runs, "Router | None"]:
+        if isinstance(settings, MasterSettings):
+            return self._master(settings)
+        if isinstance(settings, ModbusSettings):
+            return self._modbus(label, settings)
+        assert self._line is not None  # streams are a port's
+        session: Any = _SESSIONS[kind]
+        return self._listener(self._line, label, settings, partial(session, self._line, settings)), None
+
+    def _listener(self, backend: Backend, label: str, settings: ServiceSettings, make: Any, **more: Any) -> Listener:
+        sockets = [self._shared.sockets.take(Place(endpoint)) for endpoint in settings.listen]
+        return Listener(backend, label, settings, make, sockets, self._shared.door, self._shared.throttle, **more)
+
+    def _modbus(self, label: str, settings: ModbusSettings) -> tuple[Runs, "Router"]:
+        from nportpy.modes.modbus import SESSIONS
+
+        router = self._router(settings)
+        backend = AlwaysUp(self._name, self._line.tried) if self._line is not None else AlwaysUp(self._name)
+        if settings.protocol is Access.UDP:
+            from nportpy.modes.modbus_udp import ModbusUdp
+
+            sockets = [self._shared.sockets.take(Place(endpoint, udp=True)) for endpoint in settings.listen]
+            return ModbusUdp(backend, label, settings, router, sockets, self._shared.throttle), router
+        make = partial(SESSIONS[settings.protocol], router, settings, self._shared.throttle)
+        return self._listener(backend, label, settings, make, refused=router.refused), router
+
+    def _master(self, settings: MasterSettings) -> tuple[Runs, "Router"]:
+        from nportpy.modes.modbus_master import ModbusMaster
+
+        assert self._line is not None  # a port's
+        router = self._router(settings)
+        return ModbusMaster(self._line, settings, router), router
+
+    def _router(self, settings: ModbusSettings | MasterSettings) -> "Router":
+        from nportpy.modbus.routing import Router
+
+        router = Router(self._name, settings.routing, self._shared.find)
+        router.refresh()
+        return router
+
+
+def _alike(running: ServiceSettings | MasterSettings, wanted: ServiceSettings | MasterSettings) -> bool:
+    """Whether a service can go over from one to the other without losing anybody: all but routes and rules agree."""
+    if isinstance(running, ModbusSettings) and isinstance(wanted, ModbusSettings):
+        return replace(wanted, routing=running.routing) == running
+    if isinstance(running, MasterSettings) and isinstance(wanted, MasterSettings):
+        return replace(wanted, routing=running.routing) == running
+    return running == wanted
