@@ -10,7 +10,7 @@ import click
 
 from nportpy import __version__
 
-COMMANDS = ("serve", "check", "ports", "demo", "read")
+COMMANDS = ("serve", "check", "ports", "demo", "read", "write")
 
 
 class _Lazy(click.Group):

@@ -13,16 +13,20 @@ import os
 import re
 import socket
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from nportpy.errors import LineError, ProtocolError
 from nportpy.line.opening import open_port
 from nportpy.line.port import Port, PortSettings
+from nportpy.line.transaction import ECHO_TIME
 from nportpy.linesettings import LineSettings
 from nportpy.network import Endpoint
 from nportpy.protocols.modbus import mbap
+from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT
 from nportpy.protocols.modbus.functions import expected_answer
+from nportpy.protocols.modbus.overheard import answering
 from nportpy.protocols.modbus.rtu import MAX_FRAME, silent_interval
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
 
@@ -34,6 +38,8 @@ READ_LATENCY: Final = 0.02
 """Seconds within which a USB adapter or a network hands over what has arrived: less is no silence."""
 
 FORMS: Final = "HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT, rfc2217://HOST:PORT or a device such as /dev/ttyUSB0"
+
+_KEPT = 2 * MAX_FRAME  # bytes of what was heard lately: a frame that comes late may come in two pieces
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -85,6 +91,18 @@ def _endpoint(text: str, rest: str, default: int | None) -> Endpoint:
     return Endpoint(match["v6"] or match["host"], port)
 
 
+class Overheard(NamedTuple):
+    """What a line was heard to say beside the answers that were waited for.
+
+    Attributes:
+        units: of which a whole answer came lately, awaited or not.
+        noise: bytes since the last look that belong to no frame.
+    """
+
+    units: set[int]
+    noise: int
+
+
 class Client(asyncio.Protocol):
     """Asks one question at a time. Once lost, it stays lost: connect again."""
 
@@ -113,6 +131,10 @@ class Client(asyncio.Protocol):
         """Whether nothing can be asked any more."""
         return self._lost is not None
 
+    def overheard(self) -> Overheard:
+        """What was said beside; on Modbus TCP nothing is."""
+        return Overheard(set(), 0)
+
     async def close(self) -> None:
         """Give the connection back."""
         if self._transport is not None:
@@ -139,13 +161,13 @@ class Client(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(pdu)
 
-    async def _wait(self, unit: int, wire: bytes, extra: float = 0.0) -> bytes:
-        """Send `wire` and wait for what `_settle` is given, `extra` seconds longer than an answer may take."""
+    async def _wait(self, unit: int, wire: bytes, limit: float) -> bytes:
+        """Send `wire` and wait for what `_settle` is given, `limit` seconds at most."""
         if self._lost is not None:
             raise self._lost
         self._answer = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(self._timeout + extra):
+            async with asyncio.timeout(limit):
                 self._write(wire)
                 return await self._answer
         except TimeoutError:
@@ -170,7 +192,7 @@ class TcpClient(Client):
         """See `Client`."""
         transaction, wire = self._codec.request(unit, pdu)
         try:
-            return await self._wait(unit, wire)
+            return await self._wait(unit, wire, self._timeout)
         finally:
             self._codec.forget(transaction)
 
@@ -198,6 +220,8 @@ class RtuClient(Client):
         self._silence = silent_interval(line)
         self._finder = ReplyFinder(quiet=max(self._silence, READ_LATENCY))
         self._clear = 0.0  # when the line has been silent for long enough
+        self._heard = b""  # lately
+        self._noise = 0  # that `overheard` has told already
         self._port: Port | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -214,6 +238,12 @@ class RtuClient(Client):
 
     async def ask(self, unit: int, pdu: bytes) -> bytes:
         """See `Client`."""
+        if self._finder.wants_probe(unit, pdu):
+            with suppress(TimeoutError):  # as it should be
+                await self._exchange(PROBE_UNIT, PROBE_PDU, ECHO_TIME)
+        return await self._exchange(unit, pdu, self._timeout)
+
+    async def _exchange(self, unit: int, pdu: bytes, patience: float) -> bytes:
         loop = asyncio.get_running_loop()
         clear = max(self._clear, self._finder.clear_at(unit, pdu, loop.time()))
         await asyncio.sleep(max(0.0, clear - loop.time()))
@@ -221,16 +251,24 @@ class RtuClient(Client):
         size = expected_answer(pdu).length
         characters = len(wire) + (size + 3 if size > 0 else MAX_FRAME)
         try:
-            return await self._wait(unit, wire, characters * self._line.character_time)
+            return await self._wait(unit, wire, patience + characters * self._line.character_time)
         finally:
             now = loop.time()
-            self._finder.abandon(now + self._timeout)
+            self._finder.abandon(now + patience)
             self._clear = now + self._silence
+
+    def overheard(self) -> Overheard:
+        """See `Client`."""
+        self._finder.settle()
+        counts = self._finder.counts
+        before, self._noise = self._noise, counts.junk + counts.spoilt
+        return Overheard(answering(self._heard), self._noise - before)
 
     def data_received(self, data: bytes) -> None:
         """Find the answer in what came."""
         now = asyncio.get_running_loop().time()
         self._clear = now + self._silence
+        self._heard = (self._heard + data)[-_KEPT:]
         self._hear(self._finder.feed(data, now))
 
     def port_lost(self, error: LineError) -> None:

@@ -1,0 +1,53 @@
+"""Options that commands about Modbus share, and how a parameter is read."""
+
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from nportpy.config.values import ValueFault, duration
+from nportpy.protocols.modbus.addresses import Numbering
+from nportpy.protocols.modbus.values import Order, ValueType
+
+
+def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    """A callback that has `parse` read the parameter; what it raises is a ValueError."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
+        try:
+            return None if value is None else parse(value)
+        except ValueFault as error:
+            raise click.BadParameter(f"{value!r} {error.reason}; allowed: {error.allowed}", ctx, param) from None
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    return callback
+
+
+def patience(text: str) -> float:
+    """Seconds that an answer may take.
+
+    Raises:
+        ValueFault: `text` is no time, or none that makes sense here.
+    """
+    return duration(text, "1ms", "10min")
+
+
+NUMBERING: Final = click.option(
+    "--numbering", type=click.Choice([numbering.value for numbering in Numbering]), default="modicon",
+    show_default=True,
+    help="What numbers without a table mean: 41001 as in manuals, or holding registers from 0 (pdu) or from 1.",
+)  # fmt: skip
+TYPE: Final = click.option(
+    "--type",
+    "kind",
+    metavar="TYPE",
+    callback=parsed(ValueType.parse),
+    help="int16 uint16 int32 uint32 int64 uint64 float32 float64 string:N bit; N is a number of characters.  "
+    "[default: uint16, or bit for coils]",
+)
+ORDER: Final = click.option(
+    "--order", type=click.Choice([order.value for order in Order], case_sensitive=False), default="ABCD",
+    metavar="|".join(Order), show_default=True,
+    help="Order of a value's bytes; CDAB: the low register first.",
+)  # fmt: skip
