@@ -153,6 +153,10 @@ class Line:
         if self.purged != before:
             log.warning("unsent bytes purged", extra={"port": self.name, "bytes": self.purged - before})
 
+    def give_up(self, reason: str) -> None:
+        """Open the device anew: it is of no use as it is. As if it had been lost."""
+        self.port_lost(LineDown(f"{self._configured.device}: {reason}"))
+
     def take_back(self) -> int:
         """Throw away what has not left the port; how many bytes that was."""
         taken = self._port.purge(unsent=True) if self._port is not None and self._port.unsent() else 0

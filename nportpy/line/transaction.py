@@ -10,10 +10,13 @@ ends its request and sends the next one inside the call that brought its last by
 Silence. Before each frame the line has been quiet for t3.5, counted from the last byte heard or sent. When the last
 byte sent has left is reckoned from its character time. Noise may hold a request up for `patience`, then it goes.
 
-Late answers. Bytes cannot tell to which of two equal requests they belong. So after a request that was not answered,
-no other of the same unit and function is sent for as long again as its answer was waited for; those of other units
-go ahead. The same holds after a request that was answered when it was asked a second time: the second answer may
-still come.
+Late answers. On a serial line bytes cannot tell to which of two equal requests they belong. So after a request that
+was not answered, no other of the same unit and function is sent for as long again as its answer was waited for; those
+of other units go ahead. The same holds after a request that was answered when it was asked a second time: the second
+answer may still come. The transaction ids of Modbus TCP tell answers apart, so nothing is held back there.
+
+A connection. There frames take no time and need no silence. An exchange that is `broken` cannot find its place again:
+the line is given up, and comes back as after any other loss.
 
 Streams on the same line (stream.py). What arrives while a request is on the line belongs to it, everything else to
 the streams. What a stream writes meanwhile is kept and goes out, whole, after the answer and the silence. A request
@@ -69,6 +72,7 @@ class Transactions:
         self._doubts: dict[tuple[int, int], float] = {}  # unit and function: until when an answer may be a late one
         self._kept = bytearray()  # what streams wrote while a request was on the line
         self._last = 0.0  # when the last byte was heard, or will have left
+        self._rested = 0.0  # when the device has had its rest
         self._talk = 0.0  # when the streams' conversation is over
         self._tail = 0.0  # when streams may write after a request
         self._blocked = math.inf  # since when the next request waits for the line to be quiet
@@ -161,25 +165,27 @@ class Transactions:
     def hear(self, data: bytes) -> None:
         """Bytes from the line."""
         now = self._clock()
-        if self._request is None:
+        if self._request is None and self._stream.clients:
             self._last = max(self._last, now)
-            if self._stream.clients:
-                self._talk = self._last + self._idle_gap()
-                self._stream.deliver(data)
-            else:
-                self._exchange.feed(data, now)
-                self._listen()
+            self._talk = self._last + self._idle_gap()
+            self._stream.deliver(data)
             return
         answer = self._exchange.feed(data, now)
-        if answer is not None and self._awaiting is _Awaiting.ANSWER:
+        if self._exchange.broken:
+            self._give_line_up(answer, now)
+        elif answer is not None and self._request is not None and self._awaiting is _Awaiting.ANSWER:
             self._last = now
             self._finish(Outcome.ANSWERED, answer, now)
-            return
-        self._last = max(self._last, now)
-        if self._awaiting is _Awaiting.ECHO and self._exchange.echo.present is not None:
-            self._end_probe(now)
         else:
-            self._listen()
+            self._last = max(self._last, now)
+            if (
+                self._request is not None
+                and self._awaiting is _Awaiting.ECHO
+                and self._exchange.echo.present is not None
+            ):
+                self._end_probe(now)
+            else:
+                self._listen()
 
     def wire_up(self) -> None:
         """The device is there."""
@@ -187,6 +193,8 @@ class Transactions:
             self._timer = open_timer(self._woken)
             self._clock = self._timer.clock
             self._last = self._clock()  # nobody knows what was said before
+            self._rested = self._last + self._settings.rest
+            self._exchange.restart()
 
     def wire_down(self) -> None:
         """The device has gone, or will be closed: every request ends. What streams wrote is the line's to keep."""
@@ -267,13 +275,14 @@ class Transactions:
         """When the line has been quiet for long enough, if it stays so."""
         if self._wire.settings is not self._measured:
             self._measure()
-        return max(self._last + max(request.pause, self._silence), self._talk)
+        return max(self._last + max(request.pause, self._silence), self._talk, self._rested)
 
     def _measure(self) -> None:
         settings = self._measured = self._wire.settings
-        self._character = settings.character_time
-        fixed = self._settings.silence
-        self._silence = silent_interval(settings) if fixed is None else fixed
+        serial, fixed = self._exchange.serial, self._settings.silence
+        self._character = settings.character_time if serial else 0.0
+        needed = silent_interval(settings) if serial else 0.0
+        self._silence = needed if fixed is None else fixed
 
     def _next(self, now: float) -> None:
         """Send whose turn it is, or see to it that this is called again."""
@@ -293,7 +302,7 @@ class Transactions:
             return
         ready = self._ready_at(request)
         if ready > now:
-            self._blocked = min(self._blocked, now)
+            self._blocked = min(self._blocked, max(now, self._rested))
             limit = self._blocked + self._settings.patience + max(request.pause, self._silence)
             if now < limit:
                 self._wake_at(min(ready, limit))
@@ -377,7 +386,7 @@ class Transactions:
 
     def _doubt(self, request: Request) -> None:
         """The answer to what was sent last may come until it has been waited for twice as long."""
-        if request.awaited:
+        if request.awaited and self._exchange.serial:
             self._doubts[request.unit, request.pdu[0]] = self._due + request.timeout
 
     def _give_up(self, now: float) -> None:
@@ -396,6 +405,15 @@ class Transactions:
             self._send_again(now)
         else:
             self._finish(Outcome.NO_ANSWER, b"", now)
+
+    def _give_line_up(self, answer: bytes | None, now: float) -> None:
+        """Nothing more can be understood; the last thing that could be was `answer`."""
+        answered = None
+        if answer is not None and self._request is not None and self._awaiting is _Awaiting.ANSWER:
+            answered = self._off_the_line(now)
+        self._wire.give_up(f"cannot be understood any more: {self._exchange.broken}")
+        if answered is not None and answer is not None:
+            self._end(answered, Outcome.ANSWERED, now, answer)
 
     # Time.
 

@@ -15,7 +15,9 @@ class TransactionSettings:
     """How requests share a line.
 
     Attributes:
-        silence: seconds of quiet before each frame; None for what the standard demands at the line's speed (t3.5).
+        silence: seconds of quiet before each frame; None for what the standard demands at the line's speed (t3.5), on
+            a connection none.
+        rest: seconds that a device needs between its coming and the first request.
         turnaround: seconds that units get to obey a request that nobody answers (MODBUS over Serial Line, 2.4.1).
         queue: requests of one client that may wait.
         patience: seconds that noise, or a stream's conversation, may hold up a request.
@@ -24,6 +26,7 @@ class TransactionSettings:
     """
 
     silence: float | None = None
+    rest: float = 0.0
     turnaround: float = 0.1
     queue: int = 32
     patience: float = 1.0
@@ -81,6 +84,9 @@ class Wire(Protocol):
 
     def put(self, data: bytes) -> None:
         """Send `data`."""
+
+    def give_up(self, reason: str) -> None:
+        """Open the device anew: it is of no use as it is. As if it had been lost."""
 
     def take_back(self) -> int:
         """Throw away what has not left the port; how many bytes that was."""

@@ -9,7 +9,8 @@ from nportpy.line.loopback import Cable
 from nportpy.line.transaction import Transactions, TransactionSettings
 from nportpy.line.turns import Outcome, Request, Result
 from nportpy.linesettings import LineSettings
-from nportpy.protocols.modbus.exchange import Echo
+from nportpy.protocols.modbus import mbap
+from nportpy.protocols.modbus.exchange import Echo, Exchange
 from nportpy.protocols.modbus.rtu import Frame
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
 from tests.support.lines import running
@@ -86,14 +87,21 @@ def reply(frame: bytes) -> bytes:
     return frame
 
 
+def mbap_reply(frame: bytes) -> bytes:
+    """The same of a Modbus TCP server."""
+    adu = mbap.parse_datagram(frame)
+    return mbap.encode(adu.transaction, adu.unit, reply(Frame(adu.unit, adu.pdu).encode())[1:-2])
+
+
 @asynccontextmanager
 async def a_bus(
     cable: Cable,
     settings: TransactionSettings | None = None,
     line: LineSettings | None = None,
     echo: Echo = Echo.NO,
+    exchange: Exchange | None = None,
 ) -> AsyncIterator[tuple[Line, Transactions]]:
     async with running(cable, line or LineSettings(115200)) as owner:
-        bus = owner.transact(ReplyFinder(echo), settings or TransactionSettings())
+        bus = owner.transact(exchange or ReplyFinder(echo), settings or TransactionSettings())
         await asyncio.sleep(0.01)
         yield owner, bus

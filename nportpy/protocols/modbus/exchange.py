@@ -1,4 +1,6 @@
-"""One request and its awaited answer on a serial line, whatever the framing: what is common to RTU and ASCII.
+"""One request and its awaited answer on a line, whatever the framing: what is common to RTU and ASCII, and MBAP.
+
+A Modbus TCP server elsewhere is asked as if it were a line (mbap_reply.py). What follows is about serial lines.
 
 Local echo. Many two-wire adapters hear what they send. For most requests that is harmless: the copy of a request to
 read registers is no answer to it. But the answer to a write of one register equals the request, and whoever takes the
@@ -26,7 +28,7 @@ whose answers could not be told from it should stay away.
 from abc import ABC, abstractmethod
 from collections import deque
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 from nportpy.protocols.modbus.functions import is_answer
 
@@ -102,8 +104,18 @@ class Exchange(ABC):
     """Finds the answers to one request after another. One per line, for as long as the line stays what it is.
 
     `begin` before a request is written; `feed` whatever is heard, then and at other times; `expire` when `deadline`
-    has passed; `abandon` when nobody waits any more. What is heard never ends an exchange but by the answer.
+    has passed; `abandon` when nobody waits any more; `restart` when the line was opened anew. What is heard never ends
+    an exchange but by the answer.
+
+    Attributes:
+        serial: frames go over a serial line: they take their time there, silence must be around them, and an answer
+            does not tell which of two equal requests it belongs to.
+        counts: what was heard beside the answers.
+        echo: what is known of the echo.
+        broken: why nothing more can be understood until the line is opened anew; empty if all is well.
     """
+
+    serial: ClassVar[bool] = True
 
     __slots__ = (
         "_abandoned",
@@ -115,6 +127,7 @@ class Exchange(ABC):
         "_swallow",
         "_unit",
         "_wire",
+        "broken",
         "counts",
         "echo",
     )
@@ -123,6 +136,7 @@ class Exchange(ABC):
         """`echo` is what is known of the line; with `AUTO` it is learned."""
         self.counts = Counts()
         self.echo = EchoSense(echo)
+        self.broken = ""
         self._abandoned: deque[tuple[int, bytes, float]] = deque(maxlen=MAX_ABANDONED)
         self._awaiting = False
         self._heard_any = False  # since `begin`
@@ -160,7 +174,12 @@ class Exchange(ABC):
 
     @abstractmethod
     def settle(self) -> None:
-        """Sort and count what was heard beside the answer. `begin` does this too."""
+        """Sort and count what was heard beside the answer, where frames may be cut off. `begin` does this too."""
+
+    def restart(self) -> None:
+        """The line was opened anew: what was half heard before does not go on."""
+        self._awaiting = False
+        self.settle()
 
     def abandon(self, until: float) -> None:
         """Nobody waits for the answer any more.
