@@ -12,8 +12,9 @@ from nportpy.linesettings import LineSettings
 from nportpy.simulator.device import Device
 from nportpy.simulator.echo import Echo
 from nportpy.simulator.meter import Meter
-from nportpy.simulator.terminal import TerminalLine, run_lines
-from nportpy.simulator.wire import PacedWire, UnpacedWire, Wire
+from nportpy.simulator.terminal import TerminalLine, run_lines, run_unpaced_lines
+from nportpy.simulator.unpaced import UnpacedWire
+from nportpy.simulator.wire import PacedWire, Wire
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,7 +54,7 @@ def main(
         signal.signal(signal.SIGTERM, _end)
         for kind, link, _ in wanted:
             click.echo(f"{kind} {link} {os.readlink(link)}")
-        run_lines(lines, _owner())
+        (run_unpaced_lines if unpaced else run_lines)(lines, _owner())
     except KeyboardInterrupt:
         pass
     except OSError as error:

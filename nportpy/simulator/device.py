@@ -1,6 +1,6 @@
 """What a device on a simulated line is. Devices are pure: time is an argument, in seconds of any one clock."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,11 +11,14 @@ class Answer:
 
     Attributes:
         data: the characters, sent back to back.
-        delay: seconds that the device takes before the first of them, from the call that it answers.
+        delay: seconds before the first of them: from the call that it answers, or from the end of the answer before
+            it in the same call.
+        sender: who of several on the line sends it. One sender's characters wait for each other; those of two meet.
     """
 
     data: bytes
     delay: float = 0.0
+    sender: int = 0
 
 
 class Device(Protocol):
@@ -26,3 +29,6 @@ class Device(Protocol):
 
     def silence(self, now: float) -> Sequence[Answer]:
         """The line has been silent long enough to end a frame; called once after the last character."""
+
+    def counts(self) -> Mapping[str, int]:
+        """What it has counted so far, by name, for a report."""

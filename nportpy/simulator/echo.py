@@ -1,6 +1,6 @@
 """A device that sends back what it hears, as soon as it has heard it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nportpy.simulator.device import Answer
 
@@ -15,3 +15,7 @@ class Echo:
     def silence(self, now: float) -> Sequence[Answer]:  # noqa: ARG002
         """Nothing."""
         return ()
+
+    def counts(self) -> Mapping[str, int]:
+        """Nothing: it does not know what a request is."""
+        return {}

@@ -1,4 +1,4 @@
-"""A three-phase electricity meter that speaks Modbus RTU, after the E-Mon D-Mon class 3400.
+"""A three-phase electricity meter that speaks Modbus, after the E-Mon D-Mon class 3400.
 
 Its readings are big-endian IEEE 754 floats in two registers each, the high word first:
 
@@ -9,26 +9,18 @@ Its readings are big-endian IEEE 754 floats in two registers each, the high word
     41057    1056          current of phase C, A
 
 They lie in a block of 128 registers from 41001 on; the registers between them read as zero here. Holding and input
-registers are the same. Everything outside the block is refused, and so is writing. It measures once a second, as
-meters do.
+registers are the same. Everything outside the block is refused, and so is writing: what it says besides is what every
+unit says of itself (unit.py). It measures once a second, as meters do.
 """
 
 import math
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nportpy.errors import ProtocolError
-from nportpy.protocols.modbus.pdu import (
-    MAX_READ_REGISTERS,
-    READS_REGISTERS,
-    ExceptionCode,
-    ReadRegisters,
-    Refusal,
-    Registers,
-)
-from nportpy.protocols.modbus.rtu import MAX_FRAME, Frame
-from nportpy.simulator.device import Answer
+from nportpy.modbus.settings import Framing
+from nportpy.protocols.modbus.pdu import READS_REGISTERS, ExceptionCode, ReadRegisters, Registers
+from nportpy.simulator.bus import Bus
+from nportpy.simulator.unit import refusal
 
 ENERGY = 1000
 """PDU address of the energy delivered, in kWh."""
@@ -70,40 +62,16 @@ class Load:
 LOADS = (Load(14.2, 2.5, 97.0), Load(11.8, 1.9, 61.0), Load(16.9, 3.1, 149.0))
 
 
-class Meter:
-    """The meter. It answers what comes between two silences and is addressed to it, if the CRC is right."""
+class Measurements:
+    """What the meter holds: its readings, measured once a second."""
 
-    def __init__(
-        self, unit: int = 1, *, started: float = 0.0, energy: float = 12345.678, delay: float = 0.0, eager: bool = False
-    ) -> None:
-        """Settings of the meter.
-
-        Args:
-            unit: its unit id, 1 to 247.
-            started: the time at which it had counted `energy`.
-            energy: kWh delivered until then.
-            delay: seconds that it thinks before an answer.
-            eager: answer as soon as a request is whole, not only after the silence: for wires without time.
-        """
-        self._unit = unit
+    def __init__(self, started: float = 0.0, energy: float = 12345.678) -> None:
+        """It had counted `energy` kWh at the time `started`."""
+        self.functions: frozenset[int] = READS_REGISTERS
         self._started = started
         self._energy = energy
-        self._delay = delay
-        self._eager = eager
-        self._heard = bytearray()
         self._measured: int | None = None  # the second since the start at which it filled the block
         self._block = bytearray(2 * BLOCK_SIZE)
-
-    def feed(self, data: bytes, now: float) -> Sequence[Answer]:
-        """Keep what might be a request; what is longer than any frame is kept just long enough to be refused."""
-        self._heard += data[: MAX_FRAME + 1 - len(self._heard)]
-        return self._judge(now) if self._eager else ()
-
-    def silence(self, now: float) -> Sequence[Answer]:
-        """Judge what was heard."""
-        answers = self._judge(now)
-        self._heard.clear()
-        return answers
 
     def readings(self, now: float) -> dict[int, float]:
         """What there is to measure, by PDU address."""
@@ -112,31 +80,18 @@ class Meter:
         currents = (load.current(elapsed) for load in LOADS)
         return {ENERGY: self._energy + watt_seconds / 3.6e6, **dict(zip(CURRENTS, currents, strict=True))}
 
-    def _judge(self, now: float) -> Sequence[Answer]:
-        try:
-            frame = Frame.parse(bytes(self._heard))
-        except ProtocolError:
-            return ()
-        self._heard.clear()
-        if frame.unit != self._unit:
-            return ()
-        return (Answer(Frame(self._unit, self._reply(frame.pdu, now).encode()).encode(), self._delay),)
+    def steady_until(self, now: float) -> float:
+        """The next second."""
+        return self._started + int(now - self._started) + 1
 
-    def _reply(self, pdu: bytes, now: float) -> Registers | Refusal:
-        """The checks of MODBUS Application Protocol V1.1b3, 6.3, in its order."""
-        if pdu[0] not in READS_REGISTERS:
-            return Refusal(pdu[0], ExceptionCode.ILLEGAL_FUNCTION)
-        try:
-            request = ReadRegisters.parse(pdu)
-        except ProtocolError:
-            return Refusal(pdu[0], ExceptionCode.ILLEGAL_DATA_VALUE)
-        if not 1 <= request.count <= MAX_READ_REGISTERS:
-            return Refusal(pdu[0], ExceptionCode.ILLEGAL_DATA_VALUE)
+    def reply(self, pdu: bytes, now: float) -> bytes:
+        """The registers asked for."""
+        request = ReadRegisters.parse(pdu)
         first = request.address - BLOCK_START
         if first < 0 or first + request.count > BLOCK_SIZE:
-            return Refusal(pdu[0], ExceptionCode.ILLEGAL_DATA_ADDRESS)
+            return refusal(pdu[0], ExceptionCode.ILLEGAL_DATA_ADDRESS)
         self._measure(now)
-        return Registers(request.function, bytes(self._block[2 * first : 2 * (first + request.count)]))
+        return Registers(request.function, bytes(self._block[2 * first : 2 * (first + request.count)])).encode()
 
     def _measure(self, now: float) -> None:
         second = int(now - self._started)
@@ -144,3 +99,34 @@ class Meter:
             self._measured = second
             for address, value in self.readings(self._started + second).items():
                 struct.pack_into(">f", self._block, 2 * (address - BLOCK_START), value)
+
+
+class Meter(Bus):
+    """A bus with one meter on it."""
+
+    def __init__(
+        self,
+        unit: int = 1,
+        *,
+        started: float = 0.0,
+        energy: float = 12345.678,
+        delay: float = 0.0,
+        eager: bool = False,
+        framing: Framing = Framing.RTU,
+    ) -> None:
+        """Settings of the meter.
+
+        Args:
+            unit: its unit id, 1 to 247.
+            started: the time at which it had counted `energy`.
+            energy: kWh delivered until then.
+            delay: seconds that it thinks before an answer.
+            eager: as for `Bus`.
+            framing: as for `Bus`.
+        """
+        self._measurements = Measurements(started, energy)
+        super().__init__({unit: self._measurements}, framing=framing, delay=delay, eager=eager)
+
+    def readings(self, now: float) -> dict[int, float]:
+        """What there is to measure, by PDU address."""
+        return self._measurements.readings(now)

@@ -9,26 +9,21 @@ A wire is pure: time is an argument, in seconds of any one clock, and never goes
 A driver that wakes late delays nothing but that delivery: everything on the wire happens at its own exact time.
 """
 
+from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.rtu import silent_interval
+from nportpy.simulator.delivery import Burst, Delivery, Fifo
 from nportpy.simulator.device import Answer, Device
-
-CHUNK = 8
-"""Characters that a UART collects before it hands them over: half of a 16-byte FIFO."""
+from nportpy.simulator.watch import SilenceWatch
 
 MIN_CAPACITY = 64
 CAPACITY_TIME = 0.01
 """What a wire takes from the gateway in advance: as many characters as pass in this time, in seconds, but at least
 MIN_CAPACITY. So a driver that wakes a few milliseconds late leaves no gap between characters."""
-
-UNPACED_CAPACITY = 65536
-UNPACED_SILENCE = 0.005
-"""Where characters take no time: bytes taken at once, and the seconds of quiet that end a frame."""
 
 
 class Wire(Protocol):
@@ -46,56 +41,56 @@ class Wire(Protocol):
     def deadline(self) -> float | None:
         """When something will have arrived, or the wire needs to be looked at; None: not before the next `send`."""
 
-
-@dataclass(slots=True)
-class _Burst:
-    """Characters back to back, in one direction.
-
-    Attributes:
-        start: when the first of them begins.
-        data: the characters.
-        passed: how many of them have been handed over.
-        spoiled: which of them met another on the pair.
-    """
-
-    start: float
-    data: bytearray
-    passed: int = 0
-    spoiled: set[int] = field(default_factory=set)
+    def counts(self) -> Mapping[str, float | None]:
+        """What the wire and its device have counted, by name."""
 
 
 class PacedWire:
     """A wire on which each character takes its time.
 
-    Characters go back to back while there are any. The device hears them, and the gateway gets them, in chunks as a
-    UART's FIFO hands them over, each chunk as its last character ends. After the silence that ends a Modbus RTU
-    frame the device is told so.
+    Characters go back to back while there are any. The device hears them in chunks as a UART's FIFO hands them over,
+    each chunk as its last character ends; the gateway gets them so, or as another receiver does it. After the silence
+    that ends a Modbus RTU frame the device is told so.
 
     Attributes:
-        collisions: how often both ends talked at once on a shared pair. Each character that met another arrives as
-            its complement, so that no collision goes unnoticed.
+        collisions: how often two talked at once on one pair. Each character that met another arrives as its
+            complement, so that no collision goes unnoticed.
+        watch: whether the gateway keeps the silence between frames.
     """
 
-    def __init__(self, device: Device, settings: LineSettings, *, shared_pair: bool = True, chunk: int = CHUNK) -> None:
+    def __init__(
+        self,
+        device: Device,
+        settings: LineSettings,
+        *,
+        shared_pair: bool = True,
+        delivery: Delivery | None = None,
+        local_echo: bool = False,
+    ) -> None:
         """A wire with a device on it.
 
         Args:
             device: who listens.
             settings: speed and format; flow control has no part here.
             shared_pair: both directions share one pair of wires, as RS-485 mostly does; else each has its own.
-            chunk: characters that are handed over together.
+            delivery: how the gateway's receiver hands over what arrives; a UART's FIFO if not given.
+            local_echo: the gateway hears what it sends, as adapters do whose receiver is always on.
         """
         self.collisions = 0
+        self.watch = SilenceWatch(settings)
         self._device = device
         self._shared = shared_pair
-        self._chunk = chunk
+        self._local_echo = local_echo
+        self._hearing: Delivery = Fifo()
+        self._delivery = delivery or Fifo()
         self._character = settings.character_time
         self._silence = silent_interval(settings)
         self._capacity = max(MIN_CAPACITY, int(CAPACITY_TIME / self._character))
-        self._out: deque[_Burst] = deque()  # to the device
-        self._in: deque[_Burst] = deque()  # to the gateway
-        self._out_end = 0.0  # when the last character of either direction ends
-        self._in_end = 0.0
+        self._out: deque[Burst] = deque()  # to the device
+        self._in: deque[Burst] = deque()  # to the gateway, by their starts
+        self._out_end = 0.0  # when the gateway's last character ends
+        self._in_ends: dict[int, float] = {}  # when each sender's last one does
+        self._in_passed: float | None = None  # when the last burst ended that has been handed over
         self._heard_end: float | None = None  # since when the device waits for more; None once it has been told
         self._full = False
         self._arrived = bytearray()
@@ -113,7 +108,16 @@ class PacedWire:
         start = max(now, self._out_end)
         self._out_end = start + len(data) * self._character
         self._full = self._out_end - now > self._capacity / 2 * self._character
-        self._add(_Burst(start, bytearray(data)), self._out, self._in)
+        if not data:
+            return
+        self.watch.sent(data, start, self._out_end, self._heard_until(start))
+        burst = Burst(start, bytearray(data), self._character)
+        self._out.append(burst)
+        if self._shared:
+            self._collide(burst, (other for other in self._in if not other.heard))
+        if self._local_echo:
+            # The same characters, so what spoils them spoils the echo.
+            self._insert(Burst(start, burst.data, self._character, heard=True))
 
     def receive(self, now: float) -> bytes:
         """What has arrived at the gateway since the last call."""
@@ -124,121 +128,87 @@ class PacedWire:
 
     def deadline(self) -> float | None:
         """When the next chunk ends, a silence is long enough, or a full wire has room again."""
-        times = [time for time in (self._hear_time(), self._silence_time(), self._arrive_time()) if time is not None]
+        coming = (self._hearing.due(self._out), self._silence_time(), self._delivery.due(self._in))
+        times = [time for time in coming if time is not None]
         if self._full:
             times.append(self._room_time())
         return min(times, default=None)
 
+    def counts(self) -> Mapping[str, float | None]:
+        """The device's figures, the watch's and collisions."""
+        return {**self._device.counts(), **self.watch.counts(), "collisions": self.collisions}
+
     def _run(self, now: float) -> None:
         """Let everything happen that is due, in order."""
         while True:
-            heard, silent, arrives = self._hear_time(), self._silence_time(), self._arrive_time()
+            heard, silent, arrives = self._hearing.due(self._out), self._silence_time(), self._delivery.due(self._in)
             due = min((time for time in (heard, silent, arrives) if time is not None), default=None)
             if due is None or due > now:
                 break
             if due == heard:
                 self._heard_end = due
-                self._answer(self._device.feed(self._take(self._out), due), due)
+                self._answer(self._device.feed(self._hearing.take(self._out, due), due), due)
             elif due == silent:
                 self._heard_end = None
                 self._answer(self._device.silence(due), due)
             else:
-                self._arrived += self._take(self._in)
+                self._hand_over(due)
         if now >= self._room_time():
             self._full = False
 
+    def _hand_over(self, due: float) -> None:
+        last = max((burst.end for burst in self._in if not burst.heard and burst.start < due), default=None)
+        self._arrived += self._delivery.take(self._in, due)
+        if last is not None:
+            self._in_passed = last if self._in_passed is None else max(last, self._in_passed)
+
+    def _heard_until(self, start: float) -> float | None:
+        """Until when, before `start`, somebody else was sending."""
+        ends = [burst.end for burst in self._in if not burst.heard and burst.start < start]
+        if self._in_passed is not None:
+            ends.append(self._in_passed)
+        return min(start, max(ends)) if ends else None
+
     def _room_time(self) -> float:
         return self._out_end - self._capacity / 2 * self._character if self._full else 0.0
-
-    def _hear_time(self) -> float | None:
-        return self._chunk_end(self._out[0]) if self._out else None
-
-    def _arrive_time(self) -> float | None:
-        return self._chunk_end(self._in[0]) if self._in else None
 
     def _silence_time(self) -> float | None:
         if self._heard_end is None:
             return None
         time = self._heard_end + self._silence
         # A character that begins in time keeps the frame open, though it is heard later.
-        return None if self._out and self._character_start(self._out[0]) < time else time
-
-    def _character_start(self, burst: _Burst) -> float:
-        return burst.start + burst.passed * self._character
-
-    def _chunk_end(self, burst: _Burst) -> float:
-        return burst.start + min(burst.passed + self._chunk, len(burst.data)) * self._character
-
-    def _take(self, bursts: deque[_Burst]) -> bytes:
-        burst = bursts[0]
-        data = bytes(burst.data[burst.passed : burst.passed + self._chunk])
-        burst.passed += len(data)
-        if burst.passed == len(burst.data):
-            bursts.popleft()
-        return data
+        return None if self._out and self._out[0].next < time else time
 
     def _answer(self, answers: Sequence[Answer], now: float) -> None:
         for answer in answers:
-            if answer.data:
-                start = max(now + answer.delay, self._in_end)
-                self._in_end = start + len(answer.data) * self._character
-                self._add(_Burst(start, bytearray(answer.data)), self._in, self._out)
+            start = max(now + answer.delay, self._in_ends.get(answer.sender, 0.0))
+            now = self._in_ends[answer.sender] = start + len(answer.data) * self._character
+            if not answer.data:
+                continue
+            burst = Burst(start, bytearray(answer.data), self._character, answer.sender)
+            self._collide(burst, [other for other in self._in if other.sender != answer.sender and not other.heard])
+            if self._shared:
+                self._collide(burst, self._out)
+            self._insert(burst)
 
-    def _add(self, burst: _Burst, bursts: deque[_Burst], others: Iterable[_Burst]) -> None:
-        if burst.data:
-            bursts.append(burst)
-        if self._shared:
-            for other in others:
-                self._collide(burst, other)
+    def _insert(self, burst: Burst) -> None:
+        if self._in and burst.start < self._in[-1].start:
+            insort(self._in, burst, key=lambda other: other.start)
+        else:
+            self._in.append(burst)
 
-    def _collide(self, one: _Burst, other: _Burst) -> None:
-        begin = max(one.start, other.start)
-        end = min(one.start + len(one.data) * self._character, other.start + len(other.data) * self._character)
+    def _collide(self, one: Burst, others: Iterable[Burst]) -> None:
+        """Spoil what meets in `one` and the others."""
         touch = self._character * 1e-6  # ends that only meet, give or take rounding
-        if end - begin <= touch:
-            return
-        self.collisions += 1
-        for burst in (one, other):
-            first = int((begin + touch - burst.start) / self._character)
-            last = int((end - touch - burst.start) / self._character)
-            met = set(range(first, last + 1)) - burst.spoiled
-            burst.spoiled |= met
-            for index in met:
-                burst.data[index] ^= 0xFF
-
-
-class UnpacedWire:
-    """A wire on which nothing takes time: for measuring everything but the wire.
-
-    The device hears what was sent in one piece and its answer arrives at once, whatever delay it asks for.
-    """
-
-    def __init__(self, device: Device) -> None:
-        """A wire with `device` on it."""
-        self._device = device
-        self._arrived = bytearray()
-        self._silent_at: float | None = None
-
-    def room(self, now: float) -> int:  # noqa: ARG002 - always the same
-        """How many bytes the wire takes."""
-        return UNPACED_CAPACITY
-
-    def send(self, data: bytes, now: float) -> None:
-        """Let the device hear `data`."""
-        self._silent_at = now + UNPACED_SILENCE
-        for answer in self._device.feed(data, now):
-            self._arrived += answer.data
-
-    def receive(self, now: float) -> bytes:
-        """What has arrived at the gateway since the last call."""
-        if self._silent_at is not None and now >= self._silent_at:
-            self._silent_at = None
-            for answer in self._device.silence(now):
-                self._arrived += answer.data
-        arrived = bytes(self._arrived)
-        self._arrived.clear()
-        return arrived
-
-    def deadline(self) -> float | None:
-        """When the silence is long enough; None: nothing was sent."""
-        return self._silent_at
+        for other in others:
+            begin, end = max(one.start, other.start), min(one.end, other.end)
+            if end - begin <= touch:
+                continue
+            self.collisions += 1
+            for burst in (one, other):
+                first = int((begin + touch - burst.start) / self._character)
+                last = int((end - touch - burst.start) / self._character)
+                met = set(range(first, last + 1)) - burst.spoiled
+                burst.spoiled |= met
+                for index in met:
+                    burst.data[index] ^= 0xFF

@@ -6,7 +6,8 @@ from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.rtu import Frame, silent_interval
 from nportpy.simulator.echo import Echo
 from nportpy.simulator.meter import Meter
-from nportpy.simulator.wire import UNPACED_SILENCE, PacedWire, UnpacedWire, Wire
+from nportpy.simulator.unpaced import UNPACED_SILENCE, UnpacedWire
+from nportpy.simulator.wire import PacedWire, Wire
 
 READ_10 = Frame(1, bytes.fromhex("03 03E8 000A")).encode()
 ANSWER_SIZE = 25
