@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import struct
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import click
 import uvloop
@@ -14,17 +16,23 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nportpy.errors import LineError, ListenError, NportpyError
+from nportpy.cli.readings import take, wanted_values
+from nportpy.cli.target import Target, connect
+from nportpy.errors import LineError, ListenError, NportpyError, ProtocolError
 from nportpy.gateway import Gateway, GatewaySettings, PortPlan
 from nportpy.line.port import PortSettings
 from nportpy.linesettings import LineSettings
+from nportpy.modbus.settings import BusSettings, RoutingSettings
+from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network import Endpoint
+from nportpy.protocols.modbus.addresses import parse_range
+from nportpy.protocols.modbus.values import Order, ValueType
 from nportpy.services import logs
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
-from nportpy.simulator.client import read_raw, read_rfc2217
+from nportpy.simulator.client import UNIT, Reading, read_raw, read_rfc2217
 from nportpy.simulator.process import simulated_lines
 from nportpy.status import GatewayStatus
 
@@ -32,6 +40,9 @@ HOST = "127.0.0.1"
 METER = LineSettings.parse(9600, "8E1")
 ECHO = LineSettings.parse(115200, "8N1")
 HTTP_PORT = 9550
+MODBUS_PORT = 5020
+ANSWER_TIME = 5.0
+"""Seconds that the meter has for an answer."""
 CHECK_TIME = 10.0
 """Seconds that --check may take once the gateway runs."""
 REFRESH = 0.5
@@ -40,19 +51,30 @@ REFRESH = 0.5
 TRY = """\
 nportpy serves two simulated RS-485 lines. Ctrl-C ends it.
 
-  meter   {meter}, a Modbus RTU meter, unit 1   raw TCP {meter_raw}   RFC 2217 {meter_rfc2217}
-  echo    {echo}, sends everything back    raw TCP {echo_raw}   RFC 2217 {echo_rfc2217}
+  meter   {meter}, a Modbus RTU meter, unit 1
+          Modbus TCP {meter_modbus}   raw TCP {meter_raw}   RFC 2217 {meter_rfc2217}
+  echo    {echo}, sends everything back
+          raw TCP {echo_raw}   RFC 2217 {echo_rfc2217}
 
 Try, in another terminal:
+
+# the meter's energy counter in kWh, by the address in its manual
+{python} -m nportpy read {host}:{meter_modbus} 41001 --type float32
+
+# its currents, every two seconds; more of these at once cost the line nothing
+{python} -m nportpy read {host}:{meter_modbus} 41053-41058 --type float32 --every 2s
+
+# the same with a Modbus program that other people wrote
+mbpoll -m tcp -p {meter_modbus} -a 1 -t 4:float -B -r 1053 -c 3 -1 {host}
+
+# which units there are
+{python} -m nportpy scan {host}:{meter_modbus} --units 1-5
 
 # the echo, raw
 printf 'hello\\n' | nc -q1 {host} {echo_raw}
 
-# the meter's energy counter, raw: a Modbus RTU request; bytes 4 to 7 of the answer are kWh, a big-endian float
+# the energy counter, raw: a Modbus RTU request; bytes 4 to 7 of the answer are kWh, a big-endian float
 printf '\\001\\003\\003\\350\\000\\002\\104\\173' | nc -q1 {host} {meter_raw} | xxd
-
-# the same by the address in the meter's manual
-{python} -m nportpy read rtu+tcp://{host}:{meter_raw} 41001 --type float32
 
 # the same with pyserial, which sets the line's speed and parity as well
 {python} - <<'END'
@@ -62,7 +84,7 @@ with serial.serial_for_url("rfc2217://{host}:{meter_rfc2217}", 9600, parity="E",
     print("%.3f kWh" % struct.unpack(">f", line.read(9)[3:7]))
 END
 
-# the currents, with a Modbus program that wants a serial device
+# with a Modbus program that wants a serial device
 socat pty,link=/tmp/nportpy-meter,raw,echo=0 tcp:{host}:{meter_raw} & sleep 1
 mbpoll -m rtu -b 9600 -P even -a 1 -t 4:float -B -r 1053 -c 3 -1 /tmp/nportpy-meter; kill $!
 
@@ -82,8 +104,9 @@ curl -s http://{host}:{http}/metrics | grep ^nportpy_
 def demo(check: bool, free_ports: bool) -> None:
     """Serve two simulated RS-485 lines and say what to try with them.
 
-    A meter at 9600 8E1 on TCP ports 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on 4002 and 5002, and HTTP
-    on 9550, on this machine alone. Nothing needs to be connected: characters take as long as on a wire.
+    A meter at 9600 8E1 on TCP ports 5020 (Modbus TCP), 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on 4002
+    and 5002, and HTTP on 9550, on this machine alone. Nothing needs to be connected: characters take as long as on a
+    wire.
     """
     logs.configure(LogSettings(level="warning"))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -118,16 +141,18 @@ async def _demo(check: bool, free_ports: bool) -> bool:
 
 
 def _settings(meter: str, echo: str, free_ports: bool) -> GatewaySettings:
-    def plan(name: str, device: str, line: LineSettings, number: int) -> PortPlan:
-        def listen(port: int) -> tuple[Endpoint, ...]:
-            return (Endpoint(HOST, 0 if free_ports else port),)
+    def listen(port: int) -> tuple[Endpoint, ...]:
+        return (Endpoint(HOST, 0 if free_ports else port),)
 
+    def plan(name: str, device: str, line: LineSettings, number: int) -> PortPlan:
         raw, rfc2217 = RawSettings(listen=listen(4000 + number)), Rfc2217Settings(listen=listen(5000 + number))
         return PortPlan(name, PortSettings(device, line), raw=(raw,), rfc2217=(rfc2217,))
 
+    modbus = ModbusSettings(listen=listen(MODBUS_PORT), routing=RoutingSettings.whole("meter"))
+    metered = replace(plan("meter", meter, METER, 1), bus=BusSettings(), modbus=(modbus,))
     return GatewaySettings(
         name="demo",
-        ports=(plan("meter", meter, METER, 1), plan("echo", echo, ECHO, 2)),
+        ports=(metered, plan("echo", echo, ECHO, 2)),
         http=None if free_ports else HttpSettings(((HOST, HTTP_PORT),)),
     )
 
@@ -142,7 +167,7 @@ async def _running(gateway: Gateway) -> dict[str, int]:
 
 
 async def _check(gateway: Gateway) -> bool:
-    """Read the meter in two ways; whether that worked."""
+    """Read the meter in three ways; whether that worked."""
     try:
         async with asyncio.timeout(CHECK_TIME):
             ports = await _running(gateway)
@@ -150,6 +175,8 @@ async def _check(gateway: Gateway) -> bool:
                 port = ports[f"meter {kind}"]
                 reading = await asyncio.to_thread(read, HOST, port, METER)
                 click.echo(f"{reading} ({kind}, TCP port {port})")
+            port = ports["meter modbus"]
+            click.echo(f"{await _read_modbus(port)} (modbus, TCP port {port})")
     except TimeoutError as error:
         click.echo(f"Error: {error or f'not done in {CHECK_TIME:g} s'}", err=True)
         return False
@@ -159,6 +186,21 @@ async def _check(gateway: Gateway) -> bool:
     finally:
         gateway.stop()
     return True
+
+
+async def _read_modbus(port: int) -> Reading:
+    """What the meter says over Modbus TCP."""
+    wanted = wanted_values((parse_range("41001"), parse_range("41053-41058")), ValueType.parse("float32"))
+    client = await connect(Target(Endpoint(HOST, port), rtu=False), METER, ANSWER_TIME)
+    try:
+        readings = await take(client, UNIT, wanted, Order.ABCD, gap=0)
+    finally:
+        await client.close()
+    for reading in readings:
+        if reading.fault:
+            raise ProtocolError(reading.fault)
+    energy, *currents = (struct.unpack(">f", reading.data)[0] for reading in readings)
+    return Reading(energy, tuple(currents))
 
 
 async def _show(gateway: Gateway, free_ports: bool) -> bool:

@@ -20,13 +20,14 @@ COMMAND = [sys.executable, "-m", "nportpy", "demo"]
 READING = r"energy delivered 12345\.\d{3} kWh, currents (\d+\.\d\d A, ){2}\d+\.\d\d A"
 
 
-def test_check_reads_the_meter_in_two_ways() -> None:
+def test_check_reads_the_meter_in_three_ways() -> None:
     done = subprocess.run([*COMMAND, "--check", "--free-ports"], capture_output=True, text=True, timeout=90)
     assert done.stderr == ""
     assert done.returncode == 0
-    raw, rfc2217 = done.stdout.splitlines()
+    raw, rfc2217, modbus = done.stdout.splitlines()
     assert re.fullmatch(rf"{READING} \(raw, TCP port \d+\)", raw)
     assert re.fullmatch(rf"{READING} \(rfc2217, TCP port \d+\)", rfc2217)
+    assert re.fullmatch(rf"{READING} \(modbus, TCP port \d+\)", modbus)
 
 
 def test_a_busy_port_is_named() -> None:
@@ -59,11 +60,14 @@ def test_it_serves_until_told_to_end(number: signal.Signals) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         found: dict[str, int] = {}
+        name = ""
         while len(found) < 2:
             line = process.stdout.readline()
             assert line, process.stderr.read()
-            if match := re.match(r"  (meter|echo) .* raw TCP (\d+) ", line):
-                found[match[1]] = int(match[2])
+            if match := re.match(r"  (meter|echo) ", line):
+                name = match[1]
+            if match := re.search(r"raw TCP (\d+) ", line):
+                found[name] = int(match[1])
         with socket.create_connection(("127.0.0.1", found["echo"]), 30) as echo:
             echo.sendall(b"hello")
             with echo.makefile("rb") as file:
