@@ -75,13 +75,14 @@ class Bus:
         trace: log each transaction, decoded.
     """
 
-    def __init__(self, line: Line, settings: BusSettings, exchange: Exchange | None = None) -> None:
+    def __init__(self, line: Line, settings: BusSettings, exchange: Exchange | None = None, rest: float = 0.0) -> None:
         """Requests use `line` from now on.
 
         Args:
             line: its wire.
             settings: how its units are asked.
             exchange: finds the answers; None for what `settings` say.
+            rest: seconds of rest after the line has come up.
         """
         self.name = line.name
         self.trace = False
@@ -91,6 +92,7 @@ class Bus:
         self._transactions: Transactions = line.transact(
             self._exchange,
             TransactionSettings(
+                rest=rest,
                 silence=settings.silence,
                 turnaround=settings.turnaround,
                 queue=settings.queue,
@@ -197,7 +199,7 @@ class Bus:
     def _measure(self) -> None:
         settings = self._measured = self._line.settings
         characters = 2 if self._settings.framing is Framing.ASCII else 1
-        self._byte_time = 0.0 if getattr(self._exchange, "distinct", False) else characters * settings.character_time
+        self._byte_time = characters * settings.character_time if self._exchange.serial else 0.0
 
     def _new_unit(self, number: int) -> Unit:
         own = next((each for each in self._settings.units if number in each.units), None)
