@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nportpy.config import fault_lines, load, parse, schema
+from nportpy.config import fault_lines, load, modbus_tables, parse, schema
 from nportpy.config.devices import for_devices
 from nportpy.config.editors import json_schema
 from nportpy.errors import ConfigError
@@ -21,7 +21,9 @@ from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.port import OnClose, OnOpen, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Parity, Rs485Mode, Rs485Settings, StopBits
+from nportpy.modbus.settings import BusSettings, RoutingSettings, Timeout, UnitSettings
 from nportpy.modes.base import DoorSettings, WhenDown, WhenFull
+from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
 from nportpy.network import Endpoint
@@ -29,7 +31,8 @@ from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 
 SHIPPED = Path(__file__).parent.parent / "etc/nportpy.toml"
-KEY = re.compile(r"^# (e\.g\. )?([a-z_0-9]+ = .*)$", re.MULTILINE)
+KEY = re.compile(r"# (e\.g\. )?([a-z_0-9]+ = .*)$")
+HEADER = re.compile(r"(# e\.g\. )?(\[[a-z_.0-9]+\])$")
 
 EVERYTHING = """
 [gateway]
@@ -225,11 +228,23 @@ def test_the_tables_use_the_names_of_the_settings() -> None:
     assert {"mode", *schema.Rs485.model_fields} == {field.name for field in fields(Rs485Settings)}
 
 
-def uncommented(*, examples: bool) -> str:
-    def bare(match: re.Match[str]) -> str:
-        return match[2] if bool(match[1]) is examples else match[0]
-
-    return KEY.sub(bare, SHIPPED.read_text())
+def uncommented(*, defaults: bool, examples: bool) -> str:
+    """The shipped file with its defaults, its examples or both; an example goes before the default of its key."""
+    lines: list[str] = []
+    table, example_table = 0, False  # where the table begins, and whether it is an example
+    for line in SHIPPED.read_text().splitlines():
+        header = HEADER.match(line)
+        key = KEY.match(line)
+        if header:
+            table, example_table = len(lines), bool(header[1])
+            line = header[2] if examples or not example_table else line
+        elif key and (examples if key[1] else defaults and (examples or not example_table)):
+            line = key[2]
+            name = line.partition(" ")[0]
+            if key[1]:
+                lines[table:] = [before for before in lines[table:] if not before.startswith(f"{name} = ")]
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def test_the_shipped_file_loads() -> None:
@@ -242,43 +257,63 @@ def test_the_shipped_file_loads() -> None:
                 PortSettings("/dev/ttyAMA0"),
                 raw=(RawSettings(listen=(Endpoint("::", 4001),)),),
                 rfc2217=(Rfc2217Settings(listen=(Endpoint("::", 5001),)),),
+                bus=BusSettings(),
+                modbus=(ModbusSettings(listen=(Endpoint("::", 5020),), routing=RoutingSettings.whole("meters")),),
             ),
         ),
     )
 
 
 def test_the_shipped_file_shows_the_defaults() -> None:
-    assert uncommented(examples=False) != SHIPPED.read_text()
-    assert parse(uncommented(examples=False), "x") == load(str(SHIPPED))
+    assert uncommented(defaults=True, examples=False) != SHIPPED.read_text()
+    assert parse(uncommented(defaults=True, examples=False), "x") == load(str(SHIPPED))
+    # Those of tables that are examples, too.
+    examples = uncommented(defaults=False, examples=True)
+    assert parse(uncommented(defaults=True, examples=True), "x") == parse(examples, "x")
 
 
 def test_the_shipped_files_examples_are_right() -> None:
-    settings = parse(uncommented(examples=True), "x")
+    settings = parse(uncommented(defaults=False, examples=True), "x")
     assert settings.name == "pi-07"
-    assert settings.ports[0].port.rs485 == Rs485Settings(Rs485Mode.ON)
-    assert [len(ring.allow) for ring in (*settings.ports[0].raw, *settings.ports[0].rfc2217)] == [3, 3]
+    meters, plc = settings.ports
+    assert meters.port.rs485 == Rs485Settings(Rs485Mode.ON)
+    assert [len(ring.allow) for ring in (*meters.raw, *meters.rfc2217, *meters.modbus)] == [3, 3, 3]
+    assert meters.bus == BusSettings(silence=0.005, merge=16, units=(
+        UnitSettings(frozenset({7, 8, 9}), Timeout(3.0), 0.02, 0),
+    ))  # fmt: skip
+    assert plc.master is not None
+    assert plc.bus is None
+    assert [router.name for router in settings.routers] == ["plant"]
 
 
 def test_the_shipped_file_shows_every_key() -> None:
-    everything = KEY.sub(lambda match: match[2], SHIPPED.read_text())
     shown: dict[str, set[str]] = {}
     table = ""
-    for line in everything.splitlines():
-        if header := re.fullmatch(r"\[(.*)\]", line):
-            table = header[1]
+    for line in uncommented(defaults=True, examples=True).splitlines():
+        if header := HEADER.match(line):
+            table = header[2].strip("[]")
         elif key := re.match(r"([a-z_0-9]+) = ", line):
             shown.setdefault(table, set()).add(key[1])
-            if key[1] == "rs485" and "{" in line:
-                shown["rs485"] = set(re.findall(r"(\w+) =", line.partition("{")[2]))
-    services = {"raw", "rfc2217"}  # tables with headers of their own
+            if "{" in line:
+                shown.setdefault(key[1], set()).update(re.findall(r"(\w+) = ", line.partition("=")[2]))
+    tables = {"raw", "rfc2217", "modbus", "modbus_master"}  # tables with headers of their own
+    assert shown.pop("port.plc") == {"device"}
     assert shown == {
         "gateway": set(schema.Gateway.model_fields),
         "http": set(schema.Http.model_fields),
         "log": set(schema.Log.model_fields),
-        "port.meters": set(schema.Port.model_fields) - services,
+        "port.meters": set(schema.Port.model_fields) - tables,
         "port.meters.raw": set(schema.Raw.model_fields),
         "port.meters.rfc2217": set(schema.Rfc2217.model_fields),
         "rs485": set(schema.Rs485.model_fields),
+        "port.meters.modbus": set(modbus_tables.LineModbus.model_fields),
+        "port.plc.modbus_master": set(modbus_tables.Master.model_fields),
+        "modbus.plant": set(modbus_tables.Routed.model_fields),
+        "rules": set(modbus_tables.RuleTable.model_fields) - {"functions", "registers"},
+        "priorities": set(modbus_tables.PriorityTable.model_fields) - {"clients"},
+        "units": set(modbus_tables.DifferentOnLine.model_fields),
+        "routes": set(modbus_tables.RouteTable.model_fields) - {"offset"},
+        "merge": set(modbus_tables.Merge.model_fields),
     }
 
 
@@ -302,6 +337,15 @@ def test_devices_without_a_file() -> None:
         raw=(RawSettings(listen=(Endpoint("127.0.0.1", 4002),)),),
         rfc2217=(Rfc2217Settings(listen=(Endpoint("127.0.0.1", 5002),)),),
     )
+
+
+def test_devices_with_modbus() -> None:
+    made = for_devices(["/dev/ttyUSB0", "/dev/ttyUSB1"], baudrate=9600, format="8N1", listen="::1", modbus=True)
+    assert [port.modbus for port in made.ports] == [
+        (ModbusSettings(listen=(Endpoint("::1", 502),), routing=RoutingSettings.whole("ttyUSB0")),),
+        (ModbusSettings(listen=(Endpoint("::1", 503),), routing=RoutingSettings.whole("ttyUSB1")),),
+    ]
+    assert {port.bus for port in made.ports} == {BusSettings()}
 
 
 def test_faults_on_the_command_line(tmp_path: Path) -> None:
@@ -364,15 +408,19 @@ def test_mutated_files_raise_nothing_but_config_error(data: st.DataObject) -> No
 @given(st.recursive(st.integers() | st.booleans() | st.text() | st.floats() | st.none(), st.lists))
 def test_values_of_any_kind_are_faults_at_worst(value: object) -> None:
     text = repr(value) if not isinstance(value, (bool, str)) else f"{value!s}".lower()
-    for key in [f"port.a.{key}" for key in schema.Port.model_fields] + ["gateway.listen", "http", "port", "log.level"]:
+    keys = [f"port.a.{key}" for key in schema.Port.model_fields] + ["gateway.listen", "http", "port", "log.level"]
+    keys += [f"port.a.modbus.{key}" for key in modbus_tables.LineModbus.model_fields]
+    keys += [f"modbus.a.{key}" for key in modbus_tables.Routed.model_fields] + ["modbus", "modbus.a"]
+    for key in keys:
         error = fault_in(f"{key} = {text}")
         assert error is None or error.faults
 
 
 def test_the_schema_for_editors_knows_every_table() -> None:
     made = json_schema()
-    assert set(made["properties"]) == {"gateway", "http", "log", "port"}
-    assert set(made["$defs"]) == {"Gateway", "Http", "Log", "Port", "Raw", "Rfc2217", "Rs485"}
+    assert set(made["properties"]) == {"gateway", "http", "log", "port", "modbus"}
+    tables = {"Gateway", "Http", "Log", "Port", "Raw", "Rfc2217", "Rs485"}
+    assert set(made["$defs"]) == tables | {model.__name__ for _, model in modbus_tables.TABLES.values()}
     assert made["$defs"]["Port"]["required"] == ["device"]
     assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}
 

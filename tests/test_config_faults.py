@@ -1,4 +1,4 @@
-"""Bad configurations by the dozen, with what is said of each, word for word: test_config_faults.txt."""
+"""Bad configurations by the dozen, with what is said of each, word for word: test_config_faults*.txt."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ CASES = [
     (title, toml, messages.strip().splitlines())
     for title, toml, messages in re.findall(
         r"^=== (.*?)\n(.*?)^---\n(.*?)(?=^=== |\Z)",
-        Path(__file__).with_suffix(".txt").read_text(),
+        "\n".join(file.read_text() for file in sorted(Path(__file__).parent.glob("test_config_faults*.txt"))),
         re.MULTILINE | re.DOTALL,
     )
 ]
@@ -84,11 +84,11 @@ def test_a_fault_is_a_value() -> None:
         ("# \ud800", "f: is not UTF-8 text"),
         (
             "x = 0x" + "9" * 5000,
-            "f:1: x = 0x" + "9" * 75 + "...: is not a key of the file (allowed: gateway, http, log, port)",
+            "f:1: x = 0x" + "9" * 75 + "...: is not a key of the file (allowed: gateway, http, log, port, modbus)",
         ),
         (
             "x = " + "[" * 200 + "]" * 200,
-            "f:1: x = [[[...]]]: is not a key of the file (allowed: gateway, http, log, port)",
+            "f:1: x = [[[...]]]: is not a key of the file (allowed: gateway, http, log, port, modbus)",
         ),
     ],
     ids=["brackets", "a long number", "a lone surrogate", "a long number, hexadecimal", "brackets that end"],

@@ -1,8 +1,10 @@
 """The configuration file: read, checked and turned into frozen settings, once.
 
     values.py     single values: durations, sizes, addresses, networks
+    tables.py     what tables are made of
     schema.py     the tables and their keys
     clashes.py    what keys have to do with each other
+    modbus_*.py   the same for the Modbus tables
     faults.py     what is wrong, in words; positions.py: on which line
     build.py      the settings of every part
     devices.py    settings without a file

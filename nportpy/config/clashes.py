@@ -1,4 +1,4 @@
-"""What keys have to do with each other: addresses and devices that are used twice.
+"""What keys have to do with each other: addresses and devices that are used twice; Modbus in modbus_clashes.py.
 
 Works on the values as tomllib gave them, so that these faults are found beside all others in a file.
 """
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from nportpy.config import values
+from nportpy.config.modbus_clashes import modbus_clashes
 from nportpy.config.positions import Lines
-from nportpy.config.toml import Path, key_path, toml_text
+from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
+from nportpy.modes.modbus_base import Access
 from nportpy.network import Endpoint
 from nportpy.services.http import HttpSettings
 
@@ -23,6 +25,7 @@ class _Claim:
     path: Path
     value: object
     endpoint: Endpoint
+    udp: bool
 
     def line(self, lines: Lines) -> int:
         return 0 if self.value is None else lines.of(self.path)
@@ -30,56 +33,41 @@ class _Claim:
 
 def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every fault that lies between two keys."""
-    faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines)]
+    faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines), *modbus_clashes(data, lines)]
     if data.get("port", {}) == {}:
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
     return faults
 
 
-def _table(data: dict[str, object], name: str) -> dict[str, object]:
-    found = data.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _leaves(value: object, path: Path, rest: tuple[str, ...]) -> Iterator[tuple[Path, object]]:
-    """The values under a pattern of keys: `*` is any key, and a list stands for each of its items."""
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _leaves(item, (*path, number), rest)
-    elif not rest:
-        yield path, value
-    elif isinstance(value, dict):
-        for key in value if rest[0] == "*" else [rest[0]]:
-            if key in value:
-                yield from _leaves(value[key], (*path, key), rest[1:])
-
-
 def _claims(data: dict[str, object]) -> Iterator[_Claim]:
     """Where everything wants to listen, as far as it can be read; other faults are told elsewhere."""
-    if "listen" not in _table(data, "http"):
+    if "listen" not in table(data, "http"):
         for host, port in HttpSettings().listen:
-            yield _Claim(("http", "listen"), None, Endpoint(host, port))
-    for path, value in _leaves(data, (), ("http", "listen")):
+            yield _Claim(("http", "listen"), None, Endpoint(host, port), udp=False)
+    for path, value in leaves(data, (), ("http", "listen")):
         if isinstance(value, str):
             yield from _claim(path, value, "")
-    everywhere = _table(data, "gateway").get("listen", "::")
-    for service in ("raw", "rfc2217"):
-        for path, value in _leaves(data, (), ("port", "*", service, "listen")):
-            yield from _claim(path, value, everywhere)
+    everywhere = table(data, "gateway").get("listen", "::")
+    for pattern in (*(("port", "*", service) for service in ("raw", "rfc2217", "modbus")), ("modbus", "*")):
+        for service, keys in leaves(data, (), pattern):
+            udp = isinstance(keys, dict) and keys.get("protocol") == Access.UDP
+            for path, value in leaves(keys, service, ("listen",)):
+                yield from _claim(path, value, everywhere, udp=udp)
 
 
-def _claim(path: Path, value: object, everywhere: object) -> Iterator[_Claim]:
+def _claim(path: Path, value: object, everywhere: object, *, udp: bool = False) -> Iterator[_Claim]:
     try:
         found = values.listener(value)
-        yield _Claim(path, value, found if isinstance(found, Endpoint) else Endpoint(values.address(everywhere), found))
+        endpoint = found if isinstance(found, Endpoint) else Endpoint(values.address(everywhere), found)
     except ValueFault:
         return
+    yield _Claim(path, value, endpoint, udp)
 
 
 def _shared_addresses(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
-    by_port: dict[int, list[_Claim]] = {}
+    by_port: dict[tuple[int, bool], list[_Claim]] = {}
     for claim in _claims(data):
-        by_port.setdefault(claim.endpoint.port, []).append(claim)
+        by_port.setdefault((claim.endpoint.port, claim.udp), []).append(claim)
     for claims in by_port.values():
         if len(claims) > 1:
             claims.sort(key=lambda claim: claim.line(lines))
@@ -113,7 +101,7 @@ def _overlap(one: str, other: str) -> bool:
 def _shared_devices(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
     """Two ports cannot have one device, whatever links lead to it."""
     by_identity: dict[str, list[tuple[Path, str]]] = {}
-    for path, value in _leaves(data, (), ("port", "*", "device")):
+    for path, value in leaves(data, (), ("port", "*", "device")):
         identity = values.device_identity(value) if isinstance(value, str) else None
         if identity is not None:
             by_identity.setdefault(identity, []).append((path, str(value)))

@@ -11,16 +11,26 @@ from nportpy.errors import ConfigError, Fault
 from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.port import PortSettings
 from nportpy.linesettings import LineSettings
+from nportpy.modbus.settings import BusSettings, RoutingSettings
+from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network import Endpoint
 
 RAW_FROM = 4001
 RFC2217_FROM = 5001
+MODBUS_FROM = 502
 SOURCE = "command line"
 
 
-def for_devices(devices: Sequence[str], *, baudrate: int, format: str, listen: str) -> GatewaySettings:  # noqa: A002
+def for_devices(
+    devices: Sequence[str],
+    *,
+    baudrate: int,
+    format: str,  # noqa: A002 - the option's name
+    listen: str,
+    modbus: bool = False,
+) -> GatewaySettings:
     """Settings for `nportpy serve DEVICE...`.
 
     Args:
@@ -29,6 +39,7 @@ def for_devices(devices: Sequence[str], *, baudrate: int, format: str, listen: s
         baudrate: speed of every line.
         format: format of every line, such as `8N1`.
         listen: IP address of every service.
+        modbus: each device also gets Modbus TCP on 502, 503, ...
 
     Raises:
         ConfigError: an argument is wrong, or a device is there twice; `source` is "command line", and the keys
@@ -54,10 +65,16 @@ def for_devices(devices: Sequence[str], *, baudrate: int, format: str, listen: s
                 PortSettings(path, line),
                 raw=(RawSettings(listen=(Endpoint(host, RAW_FROM + number),)),),
                 rfc2217=(Rfc2217Settings(listen=(Endpoint(host, RFC2217_FROM + number),)),),
+                bus=BusSettings() if modbus else None,
+                modbus=(_modbus(name, Endpoint(host, MODBUS_FROM + number)),) if modbus else (),
             )
             for number, (name, path) in enumerate(zip(names, paths, strict=True))
         ),
     )
+
+
+def _modbus(name: str, endpoint: Endpoint) -> ModbusSettings:
+    return ModbusSettings(listen=(endpoint,), routing=RoutingSettings.whole(name))
 
 
 def _path(device: str) -> str:

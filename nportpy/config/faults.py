@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _EXAMPLES = {
     "device": 'a line such as device = "/dev/ttyAMA0"',
     "listen": "a line such as listen = 4001",
+    "routes": 'a line such as routes = [{ units = "1-31", port = "meters" }]',
+    "units": 'unit ids, as in units = "1-31"',
+    "action": 'an action, as in action = "read-only"',
+    "priority": 'a priority, as in priority = "high"',
+    "gap": "how far apart reads may be, as in { gap = 16 }",
 }
 # What other programs call it.
 _MEANT = {
@@ -34,6 +39,10 @@ _MEANT = {
     "flowcontrol": "flow",
     "flow_control": "flow",
     "speed": "baudrate",
+    "slave": "unit",
+    "slaves": "units",
+    "host": "to",
+    "server": "to",
 }
 # tomllib's own messages end in a place.
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -59,7 +68,7 @@ def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines) -> Fau
         name_at_fault = detail["loc"][-1] == "[key]" and len(path) < len(detail["loc"])
         return Fault(key, error.reason, "" if name_at_fault else toml_text(value), error.allowed, line)
     # What is left of pydantic's own findings: something else stands where a table should.
-    wanted = "tables [port.NAME]" if path == ("port",) else table_at(path)[0]
+    wanted = f"tables [{path[0]}.NAME]" if path in (("port",), ("modbus",)) else table_at(path)[0]
     return Fault(key, f"must be a table, not {values.kind(value)}", toml_text(value), wanted, line)
 
 

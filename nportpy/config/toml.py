@@ -1,6 +1,7 @@
-"""Values and key paths as one writes them in TOML, for messages."""
+"""What tomllib gave: values by a pattern of keys, and both as one writes them in TOML, for messages."""
 
 import re
+from collections.abc import Iterator
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
@@ -61,3 +62,22 @@ def _character(character: str) -> str:
     if character.isprintable():
         return character
     return f"\\u{ord(character):04X}" if ord(character) < 0x10000 else f"\\U{ord(character):08X}"
+
+
+def table(data: dict[str, object], name: str) -> dict[str, object]:
+    """The table of that name; an empty one if there is none."""
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def leaves(value: object, path: Path, rest: tuple[str, ...]) -> Iterator[tuple[Path, object]]:
+    """The values under a pattern of keys: `*` is any key, and a list stands for each of its items."""
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from leaves(item, (*path, number), rest)
+    elif not rest:
+        yield path, value
+    elif isinstance(value, dict):
+        for key in value if rest[0] == "*" else [rest[0]]:
+            if key in value:
+                yield from leaves(value[key], (*path, key), rest[1:])

@@ -30,9 +30,9 @@ _BYTES = {"MB": Decimal(10**6), "MiB": Decimal(1 << 20), "kB": Decimal(1000), "K
 # The lengths keep the numbers finite and exact.
 _AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([a-zA-Z]*)")
 _DEVICE_URL = re.compile(r"[a-z][a-z0-9+.-]*://.*")
-_PORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
-NAME_PATTERN = f"^{_PORT_NAME.pattern}$"
+NAME_PATTERN = f"^{_NAME.pattern}$"
 _AN_ENDPOINT = '"address:port", as in "192.168.0.7:4001" or "[fd00::7]:4001"'
 
 
@@ -50,7 +50,8 @@ def kind(value: object) -> str:
     return next(name for types, name in _KINDS if isinstance(value, types))
 
 
-def _typed(value: object, wanted: type, allowed: str) -> None:
+def typed(value: object, wanted: type, allowed: str) -> None:
+    """Refuse what is of another kind."""
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         wish = next(name for types, name in _KINDS if types is wanted)
         raise ValueFault(f"must be {wish}, not {kind(value)}", allowed)
@@ -58,14 +59,14 @@ def _typed(value: object, wanted: type, allowed: str) -> None:
 
 def boolean(value: object) -> bool:
     """True or false."""
-    _typed(value, bool, "true or false")
+    typed(value, bool, "true or false")
     return bool(value)
 
 
 def integer(value: object, low: int, high: int) -> int:
     """A whole number from `low` to `high`."""
     allowed = f"{low} to {high}"
-    _typed(value, int, allowed)
+    typed(value, int, allowed)
     assert isinstance(value, int)
     if not low <= value <= high:
         raise ValueFault("is out of range", allowed)
@@ -76,7 +77,7 @@ def word(value: object, words: Iterable[str]) -> str:
     """One of `words`."""
     known = [str(known) for known in words]
     allowed = ", ".join(f'"{known}"' for known in known)
-    _typed(value, str, allowed)
+    typed(value, str, allowed)
     if value not in known:
         raise ValueFault("is none of the words known here", allowed)
     return str(value)
@@ -85,7 +86,7 @@ def word(value: object, words: Iterable[str]) -> str:
 def label(value: object, longest: int, *, ascii_only: bool = False) -> str:
     """A printable text of at most `longest` characters; may be empty."""
     allowed = f"up to {longest} printable {'ASCII ' if ascii_only else ''}characters"
-    _typed(value, str, allowed)
+    typed(value, str, allowed)
     assert isinstance(value, str)
     if len(value) > longest:
         raise ValueFault("is too long", allowed)
@@ -109,15 +110,24 @@ def gateway_name(value: object) -> str:
 
 def port_name(value: object) -> str:
     """The name in `[port.NAME]`; it becomes a label of metrics and a word in the log."""
-    if not isinstance(value, str) or not _PORT_NAME.fullmatch(value):
-        raise ValueFault("is not a port name", "a letter or digit, then letters, digits, - _ and ., up to 128 in all")
+    return _name(value, "is not a port name")
+
+
+def router_name(value: object) -> str:
+    """The name in `[modbus.NAME]`, of the same kind."""
+    return _name(value, "is not a name for a service")
+
+
+def _name(value: object, reason: str) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueFault(reason, "a letter or digit, then letters, digits, - _ and ., up to 128 in all")
     return value
 
 
 def device(value: object) -> str:
     """A device's absolute path or a pyserial URL."""
     allowed = 'a path such as "/dev/ttyAMA0" or "/dev/serial/by-id/...", or a pyserial URL'
-    _typed(value, str, allowed)
+    typed(value, str, allowed)
     assert isinstance(value, str)
     if value.startswith("/") and value.isprintable():
         return value
@@ -138,7 +148,7 @@ def device_identity(text: str) -> str | None:
 def line_format(value: object) -> str:
     """A line format such as 8N1 in its usual spelling."""
     allowed = '5-8 data bits, N E O M or S, 1 1.5 or 2 stop bits, as in "8N1"'
-    _typed(value, str, allowed)
+    typed(value, str, allowed)
     try:
         parsed = LineSettings.parse(9600, str(value))
     except ValueError as error:
@@ -223,7 +233,7 @@ def tcp_port(value: object) -> int:
 def address(value: object) -> str:
     """An IP address to listen on, in its shortest spelling. Names are refused: a gateway starts before DNS does."""
     allowed = 'an address of this machine, or "::" for all of them (IPv4 too), or "0.0.0.0" for all of IPv4'
-    _typed(value, str, allowed)
+    typed(value, str, allowed)
     try:
         return str(ip_address(str(value)))
     except ValueError as error:
@@ -234,7 +244,7 @@ def endpoint(value: object) -> Endpoint:
     """Where to listen, from "address:port" or "[v6]:port"."""
     if re.fullmatch("[0-9]{1,5}", str(value)):
         raise ValueFault("has no address", f'"127.0.0.1:{value}" or "[::]:{value}"')
-    _typed(value, str, _AN_ENDPOINT)
+    typed(value, str, _AN_ENDPOINT)
     host, colon, port = str(value).rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     try:
@@ -263,7 +273,7 @@ def listener(value: object) -> int | Endpoint:
 def network(value: object) -> Network:
     """A network, or the network of one address."""
     allowed = 'an address or a network, as in "192.168.0.0/16" or "fd00::/8"'
-    _typed(value, str, allowed)
+    typed(value, str, allowed)
     try:
         meant = ip_network(str(value), strict=False)
     except ValueError as error:

@@ -1,0 +1,136 @@
+"""What the tables of a configuration file are made of: single values, lists, and the keys of every service.
+
+Each key's default is the one of the settings that it ends up in: it is written down once, there. Values that are
+wrong raise ValueFault (values.py), whose words reach the reader; pydantic itself finds unknown and missing keys and
+collects everything.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from nportpy.config import values
+from nportpy.config.values import ValueFault
+from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull
+from nportpy.network import Endpoint, Network
+
+JsonSchema = dict[str, Any]
+
+TEXT: JsonSchema = {"type": "string"}
+DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|min|h|d)$"
+
+_SERVICE = ServiceSettings(listen=())
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A single value: how it is read, and its JSON schema."""
+
+    parse: Callable[[object], Any]
+    shape: JsonSchema
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        return dict(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list that is not empty.
+
+    Attributes:
+        empty: what an empty list would mean, for the message.
+        single: one item may stand for a list of one.
+        off: false stands for an empty list.
+        example: what to write instead of a lone item, where it may not stand.
+    """
+
+    empty: str
+    single: bool = False
+    off: bool = False
+    example: str = ""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        array = {**handler(schema), "minItems": 1}
+        shapes = [array["items"]] * self.single + [array] + [{"const": False}] * self.off
+        return {"anyOf": shapes} if len(shapes) > 1 else array
+
+    def _listed(self, value: object) -> object:
+        if self.off and value is False:
+            return []
+        if not isinstance(value, list) and self.single:
+            return [value]
+        if not isinstance(value, list):
+            raise ValueFault(f"must be an array, not {values.kind(value)}", self.example)
+        if not value:
+            raise ValueFault(f"is empty: {self.empty}", self.example)
+        return value
+
+
+def words(choices: type[StrEnum]) -> Leaf:
+    """One of the words of an enumeration."""
+    return Leaf(lambda value: choices(values.word(value, choices)), {"enum": [str(choice) for choice in choices]})
+
+
+def integer(low: int, high: int) -> Leaf:
+    """A whole number."""
+    shape = {"type": "integer", "minimum": low, "maximum": high}
+    return Leaf(lambda value: values.integer(value, low, high), shape)
+
+
+def duration(low: str, high: str, *, off: bool = False) -> Leaf:
+    """Seconds; "off" is 0."""
+    pattern = DURATION + ("|^off$" if off else "")
+    return Leaf(lambda value: values.duration(value, low, high, off=off), {"type": "string", "pattern": pattern})
+
+
+BOOLEAN = Leaf(values.boolean, {"type": "boolean"})
+
+Allow = Annotated[
+    list[Annotated[Network, Leaf(values.network, TEXT)]],
+    Many("nobody could ever connect", example='["192.168.0.0/16"], or no such line for anyone'),
+]
+Listen = Annotated[
+    list[Annotated[int | Endpoint, Leaf(values.listener, {"type": ["integer", "string"]})]],
+    Many("the service would listen nowhere", single=True, example='4001 or "192.168.0.7:4001"'),
+]
+
+
+class Table(BaseModel):
+    """A table whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Service(Table):
+    """What services have in common."""
+
+    listen: Listen
+    allow: Allow = Field(default_factory=list)
+    max_clients: Annotated[int, integer(1, 1000)] = _SERVICE.max_clients
+    when_full: Annotated[WhenFull, words(WhenFull)] = _SERVICE.when_full
+    idle_after: Annotated[float, duration("1s", "1d")] = _SERVICE.idle_after
+    takeover: Annotated[bool, BOOLEAN] = _SERVICE.takeover
+    # Linux keeps TCP_KEEPIDLE up to 32767 seconds, nine hours and a bit.
+    alive_check: Annotated[float, duration("1s", "9h", off=True)] = _SERVICE.alive_check
+    inactivity: Annotated[float, duration("10ms", "7d", off=True)] = _SERVICE.inactivity
+    half_close: Annotated[float, duration("10ms", "1h")] = _SERVICE.half_close
+    allowance: Annotated[
+        int,
+        Leaf(lambda value: values.size(value, "4KiB", "64MiB"), {"type": "string", "pattern": "^[0-9.]+[kKM]?i?B$"}),
+    ] = _SERVICE.allowance
+
+
+class LineService(Service):
+    """What the services have in common whose clients have the line itself."""
+
+    when_down: Annotated[WhenDown, words(WhenDown)] = _SERVICE.when_down
