@@ -181,6 +181,7 @@ class Line:
                     self.settings = self._wish = wish
             if self.settings != before:
                 log.info("line set", extra={"port": self.name, "settings": str(self.settings)})
+                self._tell_transactions()
                 self.stream.changed(Change.SETTINGS, by)
         return self.settings
 
@@ -218,7 +219,12 @@ class Line:
                     self._port.set_break(on)
                 except LineDown:
                     return
+            self._tell_transactions()
             self.stream.changed(Change.CONTROL, by)
+
+    def _tell_transactions(self) -> None:
+        if self.transactions is not None:
+            self.transactions.line_changed(breaking=self._break)
 
     @property
     def breaking(self) -> bool:
@@ -245,21 +251,28 @@ class Line:
         return unsent if self.transactions is None else unsent + self.transactions.kept()
 
     def time_to_send(self) -> float:
-        """Seconds after which it is worth looking again whether all is sent; between 1 and 50 ms."""
+        """Seconds after which it is worth looking again whether all is sent; between 1 and 50 ms.
+
+        Whoever asks is waiting: after the request on the line the next one lets the streams go first.
+        """
+        if self.transactions is not None:
+            self.transactions.make_way()
         return min(max(self.unsent() * self.settings.character_time, 0.001), 0.05)
 
     def all_sent(self) -> bool:
-        """Whether everything written has left the UART."""
-        waits = self.transactions is not None and self.transactions.kept()
+        """Whether everything written has left the UART, and no request is on the line: whether it may be changed."""
+        bus = self.transactions
+        waits = bus is not None and (bus.busy or bus.kept())
         return self._port is None or (not waits and self._port.sent())
 
     async def drain(self) -> None:
         """Wait until everything written has left, or the device is gone."""
-        if self._port is not None:
-            try:
+        with contextlib.suppress(LineDown):
+            while self._port is not None:
                 await self._port.drain()
-            except LineDown:
-                return
+                if self.transactions is None or not self.transactions.kept():
+                    return
+                await asyncio.sleep(self.time_to_send())
 
     # Who controls the line.
 

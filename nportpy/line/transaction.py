@@ -20,7 +20,8 @@ the line is given up, and comes back as after any other loss.
 
 Streams on the same line (stream.py). What arrives while a request is on the line belongs to it, everything else to
 the streams. What a stream writes meanwhile is kept and goes out, whole, after the answer and the silence. A request
-waits while a stream's conversation is under way, but no longer than `patience`.
+waits while a stream's conversation is under way, but no longer than `patience`. Who would change the speed waits for
+the request on the line, and the next one waits for that.
 """
 
 import math
@@ -70,6 +71,7 @@ class Transactions:
         self._due = 0.0  # when it has waited long enough
         self._again: Request | None = None  # goes before all others: it was on the line already
         self._doubts: dict[tuple[int, int], float] = {}  # unit and function: until when an answer may be a late one
+        self._way_wanted = False  # for a stream's client that waits for the request to end
         self._kept = bytearray()  # what streams wrote while a request was on the line
         self._last = 0.0  # when the last byte was heard, or will have left
         self._rested = 0.0  # when the device has had its rest
@@ -233,6 +235,29 @@ class Transactions:
         if self._request is None:
             self._wake_at(self._tail)
 
+    def make_way(self) -> None:
+        """A stream's client waits for the line: after the request on it the next one waits for that client."""
+        self._way_wanted = self._request is not None
+
+    def line_changed(self, breaking: bool) -> None:
+        """Speed or format are others now, or a break has begun or ended; `breaking`: one is on.
+
+        Who changes the line waits until no request is on it, but not for ever. The answer to one that is cannot be
+        understood any more, so it ends as if its time were over.
+        """
+        if not self._wire.up:
+            return
+        now = self._clock()
+        self._measure()
+        self._last = max(self._last, now)
+        self._talk = math.inf if breaking else self._last + self._idle_gap()
+        if self._request is None:
+            self._next(now)
+        elif self._awaiting is _Awaiting.ECHO:
+            self._end_probe(now)
+        else:
+            self._give_up(now)
+
     def kept(self) -> int:
         """Bytes that streams wrote and that wait for a request."""
         return len(self._kept)
@@ -362,6 +387,9 @@ class Transactions:
         self._request = None
         self._busy += now - self._began
         self._tail = max(self._last, now) + self._silence
+        if self._way_wanted:
+            self._way_wanted = False
+            self._talk = max(self._talk, self._tail + self._idle_gap())
         return request
 
     def _end(self, request: Request, outcome: Outcome, now: float, answer: bytes = b"") -> None:
