@@ -43,6 +43,7 @@ class Gateway:
         self._routers: dict[str, Services] = {}
         self._servers = Servers(opener)
         self._sockets = Sockets()
+        self._throttle = Throttle()
         self._http: tuple[HttpService, asyncio.Task[None]] | None = None
         self._stopping = asyncio.Event()
         self._changing = asyncio.Lock()
@@ -61,7 +62,7 @@ class Gateway:
         try:
             self._sockets.bind(listening(self._settings))
             async with asyncio.TaskGroup() as self._tasks:
-                self._shared = Shared(self._tasks, self._sockets, self._door, Throttle(), self._find)
+                self._shared = Shared(self._tasks, self._sockets, self._door, self._throttle, self._find)
                 await self._start_all(self._settings)
                 await self._start_http(self._settings.http)
                 self.ready.set()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import ip_network
 
 import pytest
@@ -18,6 +19,7 @@ from nportpy.linesettings import Flow, LineSettings
 from nportpy.modes import tcp
 from nportpy.modes.base import DoorSettings, WhenFull
 from nportpy.modes.listener import Listener
+from nportpy.modes.raw import RawSession
 from nportpy.modes.tcp import PeerSilence
 from nportpy.network import Endpoint, listen
 from nportpy.status import End
@@ -377,7 +379,7 @@ async def test_a_listener_that_is_cancelled_gives_everything_back() -> None:
     async with serving(plan("cable", raw()), cables=[cable]) as served:
         line, door = served.gateway._ports["cable"].line, served.gateway._door
         sock = listen(Endpoint("127.0.0.1", 0))
-        make = served.gateway._ports["cable"].services.running[0].runs._make_session
+        make = partial(RawSession, line, raw())
         listener = Listener(line, "other", raw(), make, [sock], door, served.gateway._throttle)
         task = asyncio.get_running_loop().create_task(listener.run())
         there = await connect(Client, listener.endpoints[0].port)
