@@ -12,8 +12,11 @@ from nportpy.errors import ListenError
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+Ancillary = list[tuple[int, int, bytes]]
+"""What comes beside a datagram, or goes: level, kind and data of control messages, see cmsg(3)."""
 
 _IP_FREEBIND = 15  # linux/in.h
+_IP_PKTINFO = 8
 _IPV6_FREEBIND = 78  # linux/in6.h
 _BACKLOG = 128
 
@@ -50,14 +53,49 @@ def listen(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.s
     Raises:
         ListenError: the address is taken, not allowed or none.
     """
-    beside = tuple(beside)
+    return _bound(endpoint, socket.SOCK_STREAM, tuple(beside))
+
+
+def listen_datagrams(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.socket:
+    """A socket for datagrams, bound as `listen` binds one; what comes with `recvmsg` says where it was sent to.
+
+    That is what `reply_from` takes: on a machine with several addresses the kernel would answer from any of them.
+
+    Raises:
+        ListenError: the address is taken, not allowed or none.
+    """
+    sock = _bound(endpoint, socket.SOCK_DGRAM, tuple(beside))
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    return sock
+
+
+def reply_from(ancillary: Ancillary) -> Ancillary:
+    """What to give `sendmsg` for an answer to what came with `ancillary`: it leaves from the address it came to.
+
+    The interface is left to the kernel, except for addresses that mean nothing without one.
+    """
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):  # struct in_pktinfo: interface, our address, header's
+            return [(level, kind, bytes(4) + data[4:8] + bytes(4))]
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):  # struct in6_pktinfo: our address, interface
+            address = IPv6Address(data[:16])
+            if not address.is_multicast:
+                return [(level, kind, data if address.is_link_local else data[:16] + bytes(4))]
+    return []
+
+
+def _bound(endpoint: Endpoint, kind: socket.SocketKind, beside: tuple[socket.socket, ...]) -> socket.socket:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
     except OSError as error:
         raise ListenError(f"{endpoint}: {error.strerror}") from error
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind is socket.SOCK_STREAM:  # a datagram socket would share its port with other programs
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(endpoint.host != "::"))
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
@@ -65,7 +103,8 @@ def listen(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.s
             sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         with _sharing((sock, *beside) if beside else ()):
             sock.bind((endpoint.host, endpoint.port))
-            sock.listen(_BACKLOG)
+            if kind is socket.SOCK_STREAM:
+                sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
         reason = {
