@@ -10,7 +10,7 @@ import click
 
 from nportpy import __version__
 
-COMMANDS = ("serve", "check", "ports", "demo", "read", "write")
+COMMANDS = ("serve", "check", "ports", "demo", "read", "write", "scan")
 
 
 class _Lazy(click.Group):

@@ -15,7 +15,7 @@ import socket
 from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn, cast
 
 from nportpy.errors import LineError, ProtocolError
 from nportpy.line.opening import open_port
@@ -55,6 +55,11 @@ class Target:
 
     place: Endpoint | str
     rtu: bool
+
+    @property
+    def sets_line(self) -> bool:
+        """Whether the line's speed and format are set from here."""
+        return isinstance(self.place, str)
 
     @classmethod
     def parse(cls, text: str) -> "Target":
@@ -97,10 +102,12 @@ class Overheard(NamedTuple):
     Attributes:
         units: of which a whole answer came lately, awaited or not.
         noise: bytes since the last look that belong to no frame.
+        late: answers since the last look that came when nobody waited for them any more, and whose they are is lost.
     """
 
     units: set[int]
     noise: int
+    late: int
 
 
 class Client(asyncio.Protocol):
@@ -131,9 +138,9 @@ class Client(asyncio.Protocol):
         """Whether nothing can be asked any more."""
         return self._lost is not None
 
+    @abstractmethod
     def overheard(self) -> Overheard:
-        """What was said beside; on Modbus TCP nothing is."""
-        return Overheard(set(), 0)
+        """What was said beside."""
 
     async def close(self) -> None:
         """Give the connection back."""
@@ -143,8 +150,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, and not by descent
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
@@ -187,6 +193,7 @@ class TcpClient(Client):
         """See `Client`."""
         super().__init__(name, timeout)
         self._codec = mbap.Client()
+        self._late = 0  # that `overheard` has told already
 
     async def ask(self, unit: int, pdu: bytes) -> bytes:
         """See `Client`."""
@@ -195,6 +202,11 @@ class TcpClient(Client):
             return await self._wait(unit, wire, self._timeout)
         finally:
             self._codec.forget(transaction)
+
+    def overheard(self) -> Overheard:
+        """See `Client`."""
+        before, self._late = self._late, self._codec.unmatched
+        return Overheard(set(), 0, self._late - before)
 
     def data_received(self, data: bytes) -> None:
         """Find the answer in what came."""
@@ -261,8 +273,8 @@ class RtuClient(Client):
         """See `Client`."""
         self._finder.settle()
         counts = self._finder.counts
-        before, self._noise = self._noise, counts.junk + counts.spoilt
-        return Overheard(answering(self._heard), self._noise - before)
+        noise, self._noise = self._noise, counts.junk + counts.spoilt
+        return Overheard(answering(self._heard), self._noise - noise, late=0)
 
     def data_received(self, data: bytes) -> None:
         """Find the answer in what came."""

@@ -136,17 +136,17 @@ def test_nothing_is_written_twice() -> None:
 
     store = Store()
     with server(forgetful) as where:
-        done = run(where, "41001=1", "41005=2", "--yes", "--timeout", "50ms")
+        done = run(where, "41001=1", "41005=2", "--yes", "--timeout", "300ms")
     assert done.exit_code == 1
-    assert done.stderr == ("Error: 41001: unit 1 does not answer within 0.05 s; whether it was written is not known\n")
+    assert done.stderr == ("Error: 41001: unit 1 does not answer within 0.3 s; whether it was written is not known\n")
     assert len(store.writes) == 1
 
 
 def test_a_unit_that_is_not_there_is_not_written_to() -> None:
     with stored() as (where, store):
-        done = run(where, "41001=1", "--unit", "9", "--yes", "--timeout", "50ms")
+        done = run(where, "41001=1", "--unit", "9", "--yes", "--timeout", "300ms")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "Error: nothing was written: unit 9 does not answer within 0.05 s\n"
+    assert done.stderr == "Error: nothing was written: unit 9 does not answer within 0.3 s\n"
     assert store.writes == []
 
 
@@ -174,7 +174,7 @@ def test_an_echo_is_no_answer() -> None:
 
     store = Store()
     with bus(dying, echo=True) as device:
-        done = run(device, "41001=50", "--yes", "--timeout", "50ms")
+        done = run(device, "41001=50", "--yes", "--timeout", "300ms")
     assert done.exit_code == 1
     assert "whether it was written is not known" in done.stderr
 

@@ -18,6 +18,7 @@ def test_what_is_none() -> None:
     assert answering(encode(7, READ)[:-1]) == set()
     assert answering(encode(7, b"\x03\x00\x00\x00\x01")) == set()  # a request
     assert answering(encode(0, READ) + encode(248, READ)) == set()
+    assert answering(encode(7, b"\x83\x0a") + encode(8, b"\x83\x0b")) == set()  # a gateway's
     spoilt = bytearray(encode(7, READ))
     spoilt[4] ^= 1
     assert answering(bytes(spoilt)) == set()
