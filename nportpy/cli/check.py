@@ -8,6 +8,15 @@ from ipaddress import ip_address
 
 import click
 
+from nportpy.cli.check_modbus import (
+    Picture,
+    line_picture,
+    master_picture,
+    routed_ports,
+    routes_picture,
+    service_picture,
+    unit_warnings,
+)
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
@@ -16,6 +25,7 @@ from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.port import PortSettings
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
 from nportpy.modes.base import ServiceSettings, WhenFull
+from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network import Endpoint, Network
 from nportpy.services.http import HttpSettings
@@ -54,8 +64,7 @@ def check(path: str, schema: bool) -> None:
         click.echo(click.style("warning: ", fg="yellow") + warning)
 
 
-def _picture(settings: GatewaySettings) -> Iterator[tuple[str, str]]:
-    """Labels, indented, and what stands behind them."""
+def _picture(settings: GatewaySettings) -> Picture:
     yield "gateway", settings.name
     door = settings.door
     yield "  connections", f"{door.max_connections} at once, {door.max_per_address} from one address"
@@ -68,9 +77,13 @@ def _picture(settings: GatewaySettings) -> Iterator[tuple[str, str]]:
     for port in settings.ports:
         yield f"port {port.name}", ""
         yield from _port_picture(port)
+    for router in settings.routers:
+        yield f"modbus {router.name}", _listing(router.service.listen)
+        yield from _service_picture(router.service)
+        yield from routes_picture(router.service.routing)
 
 
-def _port_picture(port: PortPlan) -> Iterator[tuple[str, str]]:
+def _port_picture(port: PortPlan) -> Picture:
     device = port.port
     flow = f"flow control {device.line.flow}"
     yield "  device", device.device
@@ -82,10 +95,14 @@ def _port_picture(port: PortPlan) -> Iterator[tuple[str, str]]:
     yield "  last client", f"unsent bytes wait {duration_text(port.stream.linger)} for the line"
     if port.trace:
         yield "  trace", "all bytes are logged"
+    if port.bus is not None:
+        yield from line_picture(port.bus)
+    if port.master is not None:
+        yield from master_picture(port.master)
     for name, service in _services(port):
         yield f"  {name}", _listing(service.listen)
         yield from _service_picture(service)
-    if not any(_services(port)):
+    if not any(_services(port)) and port.master is None:
         yield "  no service", ""
 
 
@@ -111,7 +128,7 @@ def _rs485(settings: Rs485Settings) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _service_picture(service: ServiceSettings) -> Iterator[tuple[str, str]]:
+def _service_picture(service: ServiceSettings) -> Picture:
     full = {
         WhenFull.REFUSE: "one more is refused",
         WhenFull.KICK_OLDEST: "one more takes the oldest one's place",
@@ -119,6 +136,10 @@ def _service_picture(service: ServiceSettings) -> Iterator[tuple[str, str]]:
     }[service.when_full]
     yield "    may connect", _who(service.listen, service.allow)
     yield "    clients", f"{service.max_clients} at once, {full}"
+    if isinstance(service, ModbusSettings):
+        yield from service_picture(service)
+        if service.protocol is Access.UDP:
+            return  # what follows is about connections
     if isinstance(service, Rfc2217Settings):
         yield "    control", str(service.control)
         yield "    signature", toml_text(service.signature) if service.signature else "name, version and port"
@@ -126,7 +147,8 @@ def _service_picture(service: ServiceSettings) -> Iterator[tuple[str, str]]:
     yield "    alive check", _limit(service.alive_check)
     yield "    inactivity", _limit(service.inactivity)
     yield "    half close", f"until the line is silent for {duration_text(service.half_close)}"
-    yield "    device away", f"{service.when_down} clients"
+    if not isinstance(service, ModbusSettings):
+        yield "    device away", f"{service.when_down} clients"
     yield "    allowance", f"{size_text(service.allowance)} for a slow client"
 
 
@@ -146,13 +168,16 @@ def _who(listen: tuple[Endpoint, ...], rings: _Rings) -> str:
 
 def warnings(settings: GatewaySettings) -> list[str]:
     """What is allowed and yet may not be meant."""
-    found = [warning for port in settings.ports for warning in _port_warnings(port)]
-    open_services = [
-        f"port.{port.name}.{name}"
-        for port in settings.ports
-        for name, service in _services(port)
-        if not service.allow and not _local(service.listen)
-    ]
+    routed = routed_ports(settings)
+    found = [warning for port in settings.ports for warning in _port_warnings(port, routed=port.name in routed)]
+    services = [(f"port.{port.name}.{name}", service) for port in settings.ports for name, service in _services(port)]
+    services += [(f"modbus.{router.name}", router.service) for router in settings.routers]
+    for key, service in services:
+        for endpoint in service.listen:
+            found += _listener_warnings(key, endpoint, service.allow)
+        if isinstance(service, ModbusSettings):
+            found += unit_warnings(key, service.routing)
+    open_services = [key for key, service in services if not service.allow and not _local(service.listen)]
     if open_services:
         found.append(f"no allow list: anyone who reaches this machine can use {', '.join(open_services)}")
     if settings.http:
@@ -160,18 +185,15 @@ def warnings(settings: GatewaySettings) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _port_warnings(port: PortPlan) -> Iterator[str]:
+def _port_warnings(port: PortPlan, *, routed: bool) -> Iterator[str]:
     key = f"port.{port.name}"
     device = port.port.device
     if device.startswith("/") and not os.path.exists(device):
         yield f"{key}: {device} is not here now"
     if port.port.rs485.mode is Rs485Mode.ON and port.port.line.flow is Flow.RTSCTS:
         yield f"{key}: RS-485 direction control and RTS/CTS flow control both want RTS"
-    if not any(_services(port)):
+    if not any(_services(port)) and port.master is None and not routed:
         yield f"{key}: no service, so nobody can reach it"
-    for name, service in _services(port):
-        for endpoint in service.listen:
-            yield from _listener_warnings(f"{key}.{name}", endpoint, service.allow)
 
 
 def _http_warnings(listen: tuple[Endpoint, ...], rings: _Rings) -> Iterator[str]:
@@ -199,7 +221,7 @@ def _unreachable(endpoint: Endpoint, inside: list[Network]) -> bool:
 
 def _services(port: PortPlan) -> Iterator[tuple[str, ServiceSettings]]:
     """Each service under the name it has in the status: raw, raw-2, rfc2217."""
-    for kind, services in (("raw", port.raw), ("rfc2217", port.rfc2217)):
+    for kind, services in (("raw", port.raw), ("rfc2217", port.rfc2217), ("modbus", port.modbus)):
         for number, service in enumerate(services, 1):
             yield kind if number == 1 else f"{kind}-{number}", service
 

@@ -22,15 +22,24 @@ if TYPE_CHECKING:
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of every DEVICE.")
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of every DEVICE.")
 @click.option("--listen", metavar="ADDR", default="::", show_default=True, help="Address to listen on for DEVICEs.")
+@click.option("--modbus", is_flag=True, help="Modbus TCP for every DEVICE, too.")
 @click.option(
     "--loop", type=click.Choice(["uvloop", "asyncio"]), default="uvloop", show_default=True, help="Event loop."
 )
-def serve(devices: tuple[str, ...], path: str | None, baudrate: int, line_format: str, listen: str, loop: str) -> None:
+def serve(
+    devices: tuple[str, ...],
+    path: str | None,
+    baudrate: int,
+    line_format: str,
+    listen: str,
+    modbus: bool,
+    loop: str,
+) -> None:
     """Serve serial lines on TCP.
 
-    With DEVICEs and no file, each gets raw TCP on 4001, 4002, ... and RFC 2217 on 5001, 5002, ... in that order.
-    Without either, the default configuration file is used if it is there, else every serial port found, the console
-    excepted.
+    With DEVICEs and no file, each gets raw TCP on 4001, 4002, ... and RFC 2217 on 5001, 5002, ... in that order, and
+    with --modbus Modbus TCP on 502, 503, ... as well. Without either, the default configuration file is used if it is
+    there, else every serial port found, the console excepted.
 
     SIGHUP reads the configuration file again: what did not change keeps its clients. SIGTERM and SIGINT stop
     accepting, write out what clients have sent, and end; a second one ends at once, with exit code 1.
@@ -39,6 +48,8 @@ def serve(devices: tuple[str, ...], path: str | None, baudrate: int, line_format
         raise click.UsageError("either DEVICEs or a configuration file, not both")
     if path is None and not devices and os.path.exists(config.DEFAULT_PATH):
         path = config.DEFAULT_PATH
+    if path is not None and modbus:
+        raise click.UsageError(f"--modbus is for DEVICEs; in {path} it is a table, [port.NAME.modbus]")
     loading = config.start_loading(path) if path is not None else None
     from nportpy.cli import running
 
@@ -46,7 +57,7 @@ def serve(devices: tuple[str, ...], path: str | None, baudrate: int, line_format
         if loading is not None:
             settings = loading()
         else:
-            settings = _without_file(devices, baudrate, line_format, listen)
+            settings = _without_file(devices, baudrate, line_format, listen, modbus=modbus)
             _say_what_is_where(settings)
         running.main(settings, path, loop)
     except ConfigError as error:
@@ -57,17 +68,20 @@ def serve(devices: tuple[str, ...], path: str | None, baudrate: int, line_format
         raise click.ClickException(str(error)) from None
 
 
-def _without_file(devices: tuple[str, ...], baudrate: int, line_format: str, listen: str) -> "GatewaySettings":
+def _without_file(
+    devices: tuple[str, ...], baudrate: int, line_format: str, listen: str, *, modbus: bool
+) -> "GatewaySettings":
     from nportpy.config.devices import for_devices
     from nportpy.line.inventory import serve_candidates
 
     found = devices or tuple(device.stable for device in serve_candidates())
     if not found:
         raise click.ClickException("no serial port here, and no configuration file; see nportpy ports")
-    return for_devices(found, baudrate=baudrate, format=line_format, listen=listen)
+    return for_devices(found, baudrate=baudrate, format=line_format, listen=listen, modbus=modbus)
 
 
 def _say_what_is_where(settings: "GatewaySettings") -> None:
     for plan in settings.ports:
-        raw, rfc2217 = plan.raw[0].listen[0], plan.rfc2217[0].listen[0]
-        click.echo(f"{plan.port.device} ({plan.port.line}): raw TCP on {raw}, RFC 2217 on {rfc2217}", err=True)
+        services = [("raw TCP", plan.raw), ("RFC 2217", plan.rfc2217), ("Modbus TCP", plan.modbus)]
+        where = ", ".join(f"{name} on {service.listen[0]}" for name, found in services for service in found)
+        click.echo(f"{plan.port.device} ({plan.port.line}): {where}", err=True)

@@ -113,6 +113,158 @@ warning: port.spare: no service, so nobody can reach it
     )
 
 
+MODBUS = """
+[gateway]
+name = "pi-07"
+allow = ["192.168.0.0/16", "127.0.0.1"]
+[http]
+listen = false
+[port.meters]
+device = "/dev/null"
+[port.meters.modbus]
+timeout = "auto"
+retries = 0
+[port.plc]
+device = "loop://"
+[[port.plc.modbus]]
+listen = 5020
+framing = "ascii"
+silence = "5ms"
+retries = 2
+writes_first = true
+share = false
+merge = { gap = 16 }
+cache = "500ms"
+units = [{ units = "7-9", timeout = "3s", silence = "20ms", retries = 1 }, { units = "10" }]
+unit255 = 9
+rules = [
+  { action = "read-write", clients = ["192.168.7.0/24"], units = "1-5,9", functions = [4, 3] },
+  { action = "read-only", registers = "41001-41100" },
+  { action = "deny" },
+]
+priorities = [{ priority = "low", registers = "coil:5" }]
+[[port.plc.modbus]]
+listen = 5020
+protocol = "udp"
+[port.old]
+device = "loop://"
+[port.old.modbus_master]
+exceptions = false
+routes = [{ units = "1-8", port = "meters" }, { units = "9", to = "tcp://plc.local" }]
+[modbus.plant]
+listen = 5021
+unit0 = 3
+routes = [
+  { units = "1-31", port = "meters" },
+  { units = "32-63", port = "plc", offset = -31 },
+  { units = "100,255", to = "tcp://[fd00::7]:5020", unit = 1 },
+]
+rest = "2s"
+"""
+LINE = """\
+  line            9600 8N1, flow control none
+  RS-485          as the device tree has it
+  opening         exclusive, low latency, DTR keep, RTS keep, keep them at closing
+  first client    bytes from before thrown away
+  last client     unsent bytes wait 3s for the line
+"""
+CONNECTIONS = """\
+    takeover      by a newcomer from a dead session's address
+    alive check   7min
+    inactivity    off
+    half close    until the line is silent for 2s
+    allowance     256KiB for a slow client
+"""
+
+
+def test_modbus_is_shown_as_it_is_understood(file: Path) -> None:
+    file.write_text(MODBUS)
+    result = check("-c", str(file))
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert (
+        result.stdout
+        == f"""\
+gateway           pi-07
+  connections     512 at once, 64 from one address
+  stopping        up to 5s for what clients have sent
+  log             info, text
+http              off
+port meters
+  device          /dev/null
+{LINE}\
+  bus             RTU, t3.5 of silence before each frame, local echo: auto
+    timeout       learned, 50ms to 3s, no retry
+    waiting       up to 5s, 32 requests of one client
+    reads         one for all who ask the same
+    broadcast     100ms for the units to obey
+    raw clients   hold up a request for up to 1s, until 50ms of silence
+  no service
+port plc
+  device          loop://
+{LINE}\
+  bus             ASCII, 5ms of silence before each frame, local echo: auto
+    timeout       1s, 2 retries of a read
+    waiting       up to 5s, 32 requests of one client, writes go first
+    reads         each client has its own, merged over gaps of up to 16, served again for 500ms
+    units 7-9     timeout 3s, 20ms of silence before each frame, 1 retry of a read
+    unit 10       like the others
+    broadcast     100ms for the units to obey
+    characters    up to 1s apart in a frame
+    raw clients   hold up a request for up to 1s, until 50ms of silence
+  modbus          [::]:5020
+    may connect   192.168.0.0/16, 127.0.0.1/32
+    clients       32 at once, one more is refused
+    requests      Modbus TCP, 64 of one client under way
+    unit 0        broadcast
+    unit 255      unit 9 is meant
+    unrouted      exception
+    rule 1        read-write: clients 192.168.7.0/24; units 1-5,9; functions 3, 4
+    rule 2        read-only: 41001-41100
+    rule 3        deny: everything
+    else          read-write
+    priority 1    low: 00006
+{CONNECTIONS}\
+  modbus-2        [::]:5020
+    may connect   192.168.0.0/16, 127.0.0.1/32
+    clients       32 at once, one more is refused
+    requests      Modbus UDP, 64 of one client under way
+    unit 0        broadcast
+    unit 255      unrouted
+    unrouted      exception
+port old
+  device          loop://
+{LINE}\
+  master          RTU, local echo: auto
+    answers       too late after 1s
+    exceptions    silence instead
+    units 1-8     port meters
+    unit 9        tcp://plc.local:502
+  servers         tcp://plc.local:502
+    timeout       1s, 1 retry of a read
+    waiting       up to 1s, 32 requests of one client
+    reads         one for all who ask the same
+    connecting    no rest after it
+modbus plant      [::]:5021
+    may connect   192.168.0.0/16, 127.0.0.1/32
+    clients       32 at once, one more is refused
+    requests      Modbus TCP, 64 of one client under way
+    unit 0        unit 3 is meant
+    unit 255      as routed
+    unrouted      exception
+{CONNECTIONS}\
+    units 1-31    port meters
+    units 32-63   port plc, there units 1-32
+    units 100,255 tcp://[fd00::7]:5020, there unit 1
+  servers         tcp://[fd00::7]:5020
+    timeout       1s, 1 retry of a read
+    waiting       up to 5s, 32 requests of one client
+    reads         one for all who ask the same
+    connecting    then 2s of rest
+"""
+    )
+
+
 def test_a_narrow_pipe_cuts_and_wraps_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     device = "/dev/serial/by-id/" + "x" * 200
@@ -141,7 +293,7 @@ def test_without_a_file_the_usual_one_is_meant(monkeypatch: pytest.MonkeyPatch) 
 def test_the_schema_for_editors() -> None:
     result = check("--schema")
     assert result.exit_code == 0
-    assert set(json.loads(result.stdout)["properties"]) == {"gateway", "http", "log", "port"}
+    assert set(json.loads(result.stdout)["properties"]) == {"gateway", "http", "log", "port", "modbus"}
 
 
 OPEN = "no allow list: anyone who reaches this machine can use "
@@ -180,6 +332,18 @@ OPEN = "no allow list: anyone who reaches this machine can use "
             "port.a: RS-485 direction control and RTS/CTS flow control both want RTS"
         ]),
         (SHUT + PORT + "raw.listen = 4001\nflow = 'rtscts'", []),
+        (PORT + "modbus = [{ listen = 502 }, { listen = 5020, protocol = 'udp' }]", [
+            "port.a.modbus: port 502 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+            OPEN + "port.a.modbus, port.a.modbus-2",
+        ]),
+        (SHUT + PORT + "modbus = {}", ["port.a: no service, so nobody can reach it"]),
+        (SHUT + PORT + "[modbus.b]\nlisten = 5020\nroutes = [{ units = '1', port = 'a' }]", []),
+        (SHUT + PORT + "modbus_master.routes = [{ units = '1', to = 'tcp://b' }]", []),
+        (PORT + "[modbus.b]\nlisten = 502\nunit0 = 2\nunit255 = 1\nroutes = [{ units = '1', port = 'a' }]", [
+            "modbus.b: port 502 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+            "modbus.b: unit0 is unit 2, which no route has",
+            OPEN + "modbus.b",
+        ]),
     ],
 )  # fmt: skip
 def test_warnings(text: str, expected: list[str]) -> None:

@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import click.testing
 import pytest
+
+from nportpy.cli import main
+from nportpy.gateway import GatewaySettings
 
 PATIENCE = 20.0
 
@@ -258,6 +262,25 @@ def test_without_a_file_there_is_nothing_to_reload(tmp_path: Path, device: Pty) 
         gateway.logs("nothing to reload")
         gateway.signal(signal.SIGTERM)
         assert gateway.end() == 0
+
+
+def test_devices_have_modbus_on_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[GatewaySettings] = []
+    monkeypatch.setattr("nportpy.cli.running.main", lambda settings, *_: served.append(settings))
+    result = click.testing.CliRunner().invoke(main, ["serve", "--modbus", "--listen", "::1", "ttyS0", "ttyS1"])
+    assert result.stderr.splitlines() == [
+        "/dev/ttyS0 (9600 8N1): raw TCP on [::1]:4001, RFC 2217 on [::1]:5001, Modbus TCP on [::1]:502",
+        "/dev/ttyS1 (9600 8N1): raw TCP on [::1]:4002, RFC 2217 on [::1]:5002, Modbus TCP on [::1]:503",
+    ]
+    assert [len(port.modbus) for port in served[0].ports] == [1, 1]
+
+
+def test_in_a_file_modbus_is_no_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("nportpy.config.DEFAULT_PATH", str(tmp_path))  # it is there
+    for arguments in (("-c", "x.toml"), ()):
+        result = click.testing.CliRunner().invoke(main, ["serve", "--modbus", *arguments])
+        assert result.exit_code == 2
+        assert "it is a table, [port.NAME.modbus]" in result.stderr
 
 
 def test_the_supervisor_is_told(tmp_path: Path, device: Pty) -> None:
