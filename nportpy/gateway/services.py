@@ -37,7 +37,7 @@ class Runs(Protocol):
         """Where it listens."""
 
     @property
-    def sessions(self) -> Sequence[object]:
+    def sessions(self) -> Sequence[Any]:
         """Who is there."""
 
     async def run(self) -> None:
