@@ -72,6 +72,7 @@ class Transactions:
         self._again: Request | None = None  # goes before all others: it was on the line already
         self._doubts: dict[tuple[int, int], float] = {}  # unit and function: until when an answer may be a late one
         self._way_wanted = False  # for a stream's client that waits for the request to end
+        self._doubted_until = math.inf  # none of them ends before this time
         self._kept = bytearray()  # what streams wrote while a request was on the line
         self._last = 0.0  # when the last byte was heard, or will have left
         self._rested = 0.0  # when the device has had its rest
@@ -342,10 +343,12 @@ class Transactions:
         """Whose turn it is, those apart whose answer could be taken for a late one."""
         if not self._doubts:
             return self._turns.first()
-        self._doubts = {key: until for key, until in self._doubts.items() if until > now}
-        request = self._turns.first(lambda request: (request.unit, request.pdu[0]) in self._doubts)
+        if self._doubted_until <= now:
+            self._doubts = {key: until for key, until in self._doubts.items() if until > now}
+            self._doubted_until = min(self._doubts.values(), default=math.inf)
+        request = self._turns.first(self._doubts)
         if request is None and self._turns and self._doubts:
-            self._wake_at(min(self._doubts.values()))
+            self._wake_at(self._doubted_until)
         return request
 
     def _send(self, request: Request, now: float) -> None:
@@ -415,7 +418,8 @@ class Transactions:
     def _doubt(self, request: Request) -> None:
         """The answer to what was sent last may come until it has been waited for twice as long."""
         if request.awaited and self._exchange.serial:
-            self._doubts[request.unit, request.pdu[0]] = self._due + request.timeout
+            until = self._doubts[request.unit, request.pdu[0]] = self._due + request.timeout
+            self._doubted_until = min(self._doubted_until, until)
 
     def _give_up(self, now: float) -> None:
         """The time of the request on the line is over."""

@@ -9,7 +9,7 @@ Every client has room for a number of requests, so that nobody's flood costs oth
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
@@ -137,12 +137,16 @@ class Turns:
         self.earliest = min(self.earliest, request.deadline)
         return True
 
-    def first(self, held: Callable[[Request], bool] | None = None) -> Request | None:
-        """Whose turn it is. A client whose first request is `held` is passed over; it keeps its place."""
+    def first(self, held: Container[tuple[int, int]] = ()) -> Request | None:
+        """Whose turn it is. A client whose first request has a unit and function that are `held` is passed over.
+
+        It keeps its place.
+        """
         for rank in self._ranks:
             for queue in rank.values():
-                if held is None or not held(queue[0]):
-                    return queue[0]
+                request = queue[0]
+                if not held or (request.unit, request.pdu[0]) not in held:
+                    return request
         return None
 
     def take(self, request: Request) -> None:

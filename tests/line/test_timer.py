@@ -10,7 +10,7 @@ from nportpy.line.arbiter import Line
 from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.line.timer import DescriptorTimer, LoopTimer, open_timer
-from nportpy.line.transaction import TransactionSettings
+from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.tty import open_tty
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings

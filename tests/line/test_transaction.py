@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nportpy.line.loopback import Cable, LoopbackPort
 from nportpy.line.port import PortSettings
-from nportpy.line.transaction import TransactionSettings
+from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome, Priority
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.protocols.modbus.exchange import PROBE_UNIT, Echo
@@ -18,20 +18,12 @@ from nportpy.protocols.modbus.rtu_reply import ReplyFinder
 from nportpy.simulator.memory import MemoryLine
 from nportpy.simulator.meter import Meter
 from nportpy.simulator.wire import PacedWire
-from tests.support.bus import READ, WRITE, Asker, Units, a_bus, reply
+from tests.support.bus import READ, WRITE, Asker, Units, a_bus, late_answers, read, registers, reply
 from tests.support.clock import VirtualLoop
 from tests.support.lines import Client, running
 
 QUICK = TransactionSettings(silence=0)
 FRAME = Frame(1, READ).encode()
-
-
-def read(address: int, count: int = 1) -> bytes:
-    return b"\x03" + address.to_bytes(2) + count.to_bytes(2)
-
-
-def registers(address: int) -> bytes:
-    return b"\x03\x02" + address.to_bytes(2)
 
 
 def at_once(data: bytes) -> list[tuple[float, bytes]]:
@@ -264,25 +256,9 @@ async def test_noise_instead_of_an_echo_is_not_probed_for_ever() -> None:
 
 
 async def test_a_late_answer_is_never_given_to_the_next_request() -> None:
-    """4000 requests that differ in their address only: an answer tells which it belongs to."""
-    cable, chance = Cable(), random.Random(1)
-    Units(cable, lambda data: [(chance.choice((0.001, 0.001, 0.13, 0.09)), reply(data))])
-    async with a_bus(cable) as (_, bus):
-        askers = [Asker(bus) for _ in range(4)]
-        for round_ in range(1000):
-            for asker in askers:
-                asker.ask(chance.choice((1, 1, 2)), read(chance.randrange(65536)), timeout=0.1, retries=round_ % 2)
-            for asker in askers:
-                await asker.ended()
-        for asker in askers:
-            for request, result in asker.ends:
-                if result.outcome is Outcome.ANSWERED:
-                    assert result.answer == registers(int.from_bytes(request.pdu[1:3]))
-                else:
-                    assert result.outcome is Outcome.NO_ANSWER
-        status = bus.status()
-        assert status.late > 100
-        assert status.requests == 4000
+    status = await late_answers(4000)
+    assert status.late > 100
+    assert status.requests == 4000
 
 
 async def test_one_dead_unit_holds_up_its_own_kind_only() -> None:

@@ -1,12 +1,14 @@
 """A line with requests on it, what is at its far end, and clients that write down how their requests ended."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from nportpy.line.arbiter import Line
 from nportpy.line.loopback import Cable
-from nportpy.line.transaction import Transactions, TransactionSettings
+from nportpy.line.transaction import Transactions
+from nportpy.line.transaction_base import TransactionSettings, TransactionStatus
 from nportpy.line.turns import Outcome, Request, Result
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus import mbap
@@ -17,6 +19,16 @@ from tests.support.lines import running
 
 READ = b"\x03\x00\x00\x00\x01"
 WRITE = b"\x06\x00\x01\x00\x02"
+
+
+def read(address: int, count: int = 1) -> bytes:
+    """The request to read registers."""
+    return b"\x03" + address.to_bytes(2) + count.to_bytes(2)
+
+
+def registers(address: int) -> bytes:
+    """What a good unit answers to a request for one."""
+    return b"\x03\x02" + address.to_bytes(2)
 
 
 class Asker:
@@ -105,3 +117,29 @@ async def a_bus(
         bus = owner.transact(exchange or ReplyFinder(echo), settings or TransactionSettings())
         await asyncio.sleep(0.01)
         yield owner, bus
+
+
+async def late_answers(trials: int, seed: int = 1) -> TransactionStatus:
+    """Ask so often, of units of which many answer too late, and see that no answer is given to another's request.
+
+    The requests differ in their address only, and an answer tells which it belongs to. Virtual time is meant for it.
+    """
+    cable, chance = Cable(), random.Random(seed)
+    Units(cable, lambda data: [(chance.choice((0.001, 0.001, 0.13, 0.09)), reply(data))])
+    async with a_bus(cable) as (_, bus):
+        askers = [Asker(bus) for _ in range(4)]
+        for number in range(trials // 4):
+            for asker in askers:
+                asker.ends.clear()
+                asker.asked = 0
+                unit = chance.choice((1, 1, 2))
+                asker.ask(unit, read(chance.randrange(65536)), timeout=0.1, retries=number % 2)
+            for asker in askers:
+                await asker.ended()
+                for request, result in asker.ends:
+                    if result.outcome is Outcome.ANSWERED:
+                        assert result.answer == registers(int.from_bytes(request.pdu[1:3]))
+                    else:
+                        assert result.outcome is Outcome.NO_ANSWER
+        await asyncio.sleep(1)
+        return bus.status()
