@@ -120,7 +120,7 @@ class Bus:
         unit = self._units.get(question.unit) or self._new_unit(question.unit)
         reads = pdu[0] <= _READS or is_repeatable(pdu)
         shares = reads and not unit.writes and not self._broadcasts
-        if shares and self._serve_from_others(question, now):
+        if shares and (self._flights or self._kept is not None) and self._serve_from_others(question, now):
             return
         if unit.silent and not unit.may_try(now):
             self._answer(question, End.UNREACHABLE)

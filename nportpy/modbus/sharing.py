@@ -79,12 +79,19 @@ class Joinable:
     def __init__(self, merge: int | None) -> None:
         """There are none."""
         self.merge = merge
+        self._last: Flight | None = None  # not indexed yet: mostly nobody looks for it before it is gone again
         self._same: dict[tuple[int, bytes], Flight] = {}
         self._tables: dict[tuple[int, int], list[Flight]] = {}  # by unit and function 1 to 4
         self._refused: dict[tuple[int, int], list[tuple[int, int]]] = {}
 
     def add(self, flight: Flight) -> None:
         """Others may join it from now on."""
+        if self._last is not None:
+            self._index(self._last)
+        self._last = flight
+
+    def _index(self, flight: Flight) -> None:
+        self._last = None
         self._same[flight.unit, flight.pdu] = flight
         function = flight.pdu[0]
         if function <= _READS:
@@ -97,8 +104,15 @@ class Joinable:
             else:
                 flights.append(flight)
 
+    def _index_last(self) -> None:
+        if self._last is not None:
+            self._index(self._last)
+
     def remove(self, flight: Flight) -> None:
         """Nobody may join it any more; does nothing if that was so before."""
+        if flight is self._last:
+            self._last = None
+            return
         key = (flight.unit, flight.pdu)
         if self._same.get(key) is flight:
             del self._same[key]
@@ -108,11 +122,13 @@ class Joinable:
 
     def close(self, unit: int | None) -> None:
         """Nobody may join what is under way for a unit; for all of them if it is None."""
+        self._index_last()
         for flight in [flight for flight in self._same.values() if unit is None or flight.unit == unit]:
             self.remove(flight)
 
     def find(self, question: Question) -> Flight | None:
         """What reads all that is asked. What is less urgent and still waits is passed over."""
+        self._index_last()
         flight = self._same.get((question.unit, question.pdu))
         if flight is not None and (flight.priority <= question.priority or not flight.waits):
             return flight
@@ -130,6 +146,7 @@ class Joinable:
 
     def widen(self, question: Question) -> Flight | None:
         """Make a read that waits so wide that it reads what is asked; None where none may be."""
+        self._index_last()
         pdu = question.pdu
         flights = self._tables.get((question.unit, pdu[0]))
         if not flights or self.merge is None:
@@ -145,7 +162,7 @@ class Joinable:
                 self.remove(flight)
                 flight.pdu = bytes((pdu[0], low >> 8, low & 255, high - low >> 8, high - low & 255))
                 flight.merged = True
-                self.add(flight)
+                self._index(flight)
                 return flight
         return None
 

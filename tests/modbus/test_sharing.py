@@ -141,6 +141,7 @@ def test_where_much_was_refused_nothing_is_merged() -> None:
     for start in range(0, 10 * MOST_REFUSED, 10):
         refused = flight(read(start, 1))
         joinable.add(refused)
+        assert joinable.find(question(read(start, 1))) is refused
         joinable.remove(refused)
         joinable.refused(refused)
     joinable.add(flight(read(5000, 1)))
