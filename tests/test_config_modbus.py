@@ -122,12 +122,12 @@ share = false
 merge = { gap = 16 }
 cache = "1s"
 rest = "1500ms"
-units = [{ units = "255", timeout = "5s", retries = 0 }]
+units = [{ units = "247", timeout = "5s", retries = 0 }]
 routes = [
   { units = "1-31", port = "meters" },
   { units = "32-63,200", port = "bus", offset = -31 },
-  { units = "100-101", to = "tcp://192.0.2.10:1502", unit = 255 },
-  { units = "255", to = "tcp://[fd00::7]", offset = -1 },
+  { units = "100-101", to = "tcp://192.0.2.10:1502", unit = 247 },
+  { units = "255", to = "tcp://[fd00::7]", offset = -8 },
   { units = "250", port = "bus", unit = 247 },
 ]
 
@@ -256,13 +256,13 @@ def test_routing_over_several_lines() -> None:
         share=False,
         merge=16,
         cache=1.0,
-        units=(UnitSettings(frozenset({255}), Timeout(5.0), None, 0),),
+        units=(UnitSettings(frozenset({247}), Timeout(5.0), None, 0),),
     )
     routes = (
         Route(frozenset(range(1, 32)), "meters"),
         Route(frozenset({*range(32, 64), 200}), "bus", offset=-31),
-        Route(frozenset({100, 101}), ServerSettings(Endpoint("192.0.2.10", 1502), asked, 1.5), unit=255),
-        Route(frozenset({255}), ServerSettings(Endpoint("fd00::7", 502), asked, 1.5), offset=-1),
+        Route(frozenset({100, 101}), ServerSettings(Endpoint("192.0.2.10", 1502), asked, 1.5), unit=247),
+        Route(frozenset({255}), ServerSettings(Endpoint("fd00::7", 502), asked, 1.5), offset=-8),
         Route(frozenset({250}), "bus", unit=247),
     )
     assert parse(EVERYTHING, "x").routers == (

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from nportpy.config import modbus_values, values
 from nportpy.config.modbus_tables import (
-    LAST_AT_SERVER,
     LAST_UNIT,
+    LAST_WRITTEN,
     AtServers,
     AtServersOfMaster,
     ModbusService,
@@ -126,17 +126,15 @@ class _Route:
     keys: dict[str, Any]
     units: frozenset[int]
     offset: int
-    unit: int | None
     to: Endpoint | None
 
 
 def _routes_of(path: Path, keys: dict[str, Any]) -> Iterator[_Route]:
     for item, route in _tables(keys, ("routes",)):
-        units = _read(route, "units", modbus_values.units, 1, LAST_AT_SERVER)
-        offset = _read(route, "offset", values.integer, -LAST_AT_SERVER, LAST_AT_SERVER)
-        unit = _read(route, "unit", values.integer, 1, LAST_AT_SERVER)
+        units = _read(route, "units", modbus_values.units, 1, LAST_WRITTEN)
+        offset = _read(route, "offset", values.integer, -LAST_WRITTEN, LAST_WRITTEN)
         to = _read(route, "to", modbus_values.server)
-        yield _Route((*path, *item), route, units or frozenset(), offset or 0, unit, to)
+        yield _Route((*path, *item), route, units or frozenset(), offset or 0, to)
 
 
 def _routes(path: Path, keys: dict[str, Any], data: dict[str, object], lines: Lines) -> Iterator[Fault]:
@@ -178,26 +176,23 @@ def _unit_there(route: _Route, lines: Lines) -> Iterator[Fault]:
         path, reason = (*route.path, "unit"), "is one way to another unit id, and offset is another"
         yield _fault(path, route.keys["unit"], reason, "one of the two", lines)
         return
-    last, where = (LAST_AT_SERVER, "at a server") if "to" in route.keys else (LAST_UNIT, "on a line")
-    allowed = f"1 to {last} {where}"
-    if route.unit is not None:
-        if route.unit > last:
-            yield _fault((*route.path, "unit"), route.unit, "is out of range", allowed, lines)
+    if "unit" in route.keys:
         return
-    beyond = [unit for unit in sorted(route.units) if not 1 <= unit + route.offset <= last]
+    beyond = [unit for unit in sorted(route.units) if not 1 <= unit + route.offset <= LAST_UNIT]
     if beyond and route.offset:
         reason = f"unit {beyond[0]} would be {beyond[0] + route.offset} there"
-        yield _fault((*route.path, "offset"), route.offset, reason, allowed, lines)
+        yield _fault((*route.path, "offset"), route.offset, reason, f"1 to {LAST_UNIT}", lines)
     elif beyond:
-        reason = f"there is no unit {beyond[0]} {where}"
-        yield _fault((*route.path, "units"), route.keys["units"], reason, f"1 to {last}, or a unit beside it", lines)
+        reason = f"no bus has a unit {beyond[0]}"
+        allowed = f"1 to {LAST_UNIT}, or the unit or offset that is meant beside it"
+        yield _fault((*route.path, "units"), route.keys["units"], reason, allowed, lines)
 
 
 def _twice(path: Path, keys: dict[str, Any], key: str, lines: Lines) -> Iterator[Fault]:
     """A unit is in one item of a list."""
     before: list[tuple[Path, frozenset[int]]] = []
     for item, route in _tables(keys, (key,)):
-        units = _read(route, "units", modbus_values.units, 1, LAST_AT_SERVER)
+        units = _read(route, "units", modbus_values.units, 1, LAST_WRITTEN)
         if not units:
             continue
         here = (*path, *item)

@@ -28,6 +28,7 @@ from nportpy.config.tables import (
 from nportpy.config.values import ValueFault
 from nportpy.line.turns import Priority
 from nportpy.modbus.settings import (
+    UNITS,
     Action,
     BusSettings,
     Framing,
@@ -46,10 +47,10 @@ from nportpy.network import Endpoint, Network
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.functions import Span
 
-LAST_UNIT = 247
-"""The last unit id on a line: those above are reserved (MODBUS over Serial Line V1.02, 2.2)."""
-LAST_AT_SERVER = 255
-"""The last unit id in TCP frames, where 255 is the server itself (MODBUS Messaging on TCP/IP V1.0b, 4.4.1.2)."""
+LAST_UNIT = UNITS[-1]
+"""The last unit id where requests go: those above are reserved (MODBUS over Serial Line V1.02, 2.2)."""
+LAST_WRITTEN = 255
+"""The last unit id that clients can write; routes may name all, since some gateways have units from 248 on."""
 
 _BUS = BusSettings()
 _ROUTING = RoutingSettings(())
@@ -118,7 +119,7 @@ class Match(Table):
     """The requests that something is about; a key that is missing is about all of them."""
 
     clients: _CLIENTS = Field(default_factory=list)
-    units: Annotated[frozenset[int], _units(0, LAST_AT_SERVER)] = frozenset()
+    units: Annotated[frozenset[int], _units(0, LAST_WRITTEN)] = frozenset()
     functions: _FUNCTIONS = Field(default_factory=list)
     registers: Annotated[Span | None, Leaf(modbus_values.registers, TEXT)] = None
 
@@ -142,18 +143,18 @@ class PriorityTable(Match):
 class RouteTable(Table):
     """An item of `routes`."""
 
-    # 0 is for all units, and no route's. 248 to 255 are units of some gateways and servers.
-    units: Annotated[frozenset[int], _units(1, LAST_AT_SERVER)]
+    # 0 is for all units, and no route's.
+    units: Annotated[frozenset[int], _units(1, LAST_WRITTEN)]
     port: Annotated[str | None, Leaf(modbus_values.port, TEXT)] = None
     to: Annotated[Endpoint | None, Leaf(modbus_values.server, {"type": "string", "pattern": "^tcp://"})] = None
-    offset: Annotated[int, integer(-LAST_AT_SERVER, LAST_AT_SERVER)] = _ROUTE.offset
-    unit: Annotated[int | None, integer(1, LAST_AT_SERVER)] = _ROUTE.unit
+    offset: Annotated[int, integer(-LAST_WRITTEN, LAST_WRITTEN)] = _ROUTE.offset
+    unit: Annotated[int | None, integer(1, LAST_UNIT)] = _ROUTE.unit
 
 
 class Different(Table):
     """An item of `units` of servers: what is different for some."""
 
-    units: Annotated[frozenset[int], _units(1, LAST_AT_SERVER)]
+    units: Annotated[frozenset[int], _units(1, LAST_UNIT)]
     timeout: Annotated[float | str | None, _TIMEOUT] = None
     retries: Annotated[int | None, _RETRIES] = None
 
@@ -161,7 +162,6 @@ class Different(Table):
 class DifferentOnLine(Different):
     """An item of `units` of a line."""
 
-    units: Annotated[frozenset[int], _units(1, LAST_UNIT)]
     silence: Annotated[float | None, _SILENCE] = None
 
 
