@@ -12,12 +12,14 @@ from nportpy.line.loopback import Cable, opener_of
 from nportpy.line.port import Opener, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import LineSettings
+from nportpy.modbus.settings import BusSettings
+from nportpy.modes.modbus_base import MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network import Endpoint
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Option
-from nportpy.status import LineStatus, ServiceStatus
+from nportpy.status import BusStatus, LineStatus, ServiceStatus
 
 ANY_PORT = (Endpoint("127.0.0.1", 0),)
 IAC_SB, IAC_SE = b"\xff\xfa\x2c", b"\xff\xf0"
@@ -42,9 +44,10 @@ def com(**changes: Any) -> Rfc2217Settings:
 
 def plan(
     name: str = "cable",
-    *services: RawSettings | Rfc2217Settings,
+    *services: RawSettings | Rfc2217Settings | ModbusSettings | MasterSettings,
     line: LineSettings | None = None,
     stream: StreamSettings | None = None,
+    bus: BusSettings | None = None,
     device: str = "",
     **port: Any,
 ) -> PortPlan:
@@ -55,6 +58,9 @@ def plan(
         stream=stream or StreamSettings(),
         raw=tuple(service for service in services if isinstance(service, RawSettings)),
         rfc2217=tuple(service for service in services if isinstance(service, Rfc2217Settings)),
+        bus=bus,
+        modbus=tuple(service for service in services if isinstance(service, ModbusSettings)),
+        master=next((service for service in services if isinstance(service, MasterSettings)), None),
     )
 
 
@@ -75,6 +81,9 @@ class Served:
     def service(self, service: str = "raw", port: str = "cable") -> ServiceStatus:
         services = self.gateway.status().services
         return next(status for status in services if (status.port, status.service) == (port, service))
+
+    def bus(self, name: str = "cable") -> BusStatus:
+        return next(bus for bus in self.gateway.status().buses if bus.name == name)
 
     def results(self, service: str = "raw", port: str = "cable") -> dict[str, int]:
         return dict(self.service(service, port).results)

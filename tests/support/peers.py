@@ -1,0 +1,93 @@
+"""Programs that nobody here wrote, run beside a test: socat as a null-modem cable, pymodbus's servers as devices."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import PIPE
+
+from tests.support.serving import until
+
+_PYMODBUS = """
+import asyncio, sys
+from pymodbus import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+kind, framer, where, *numbers = sys.argv[1:]
+
+def device(unit):
+    words = [(256 * unit + address) % 65536 for address in range(200)]
+    meter = [0x4640, 0xE6B9] + [0] * 20
+    tables = [SimData(0, values=words, datatype=DataType.REGISTERS),
+              SimData(1000, values=meter, datatype=DataType.REGISTERS)]
+    bits = [SimData(0, values=[(unit + address) % 3 == 0 for address in range(160)], datatype=DataType.BITS)]
+    return SimDevice(unit, simdata=(bits, bits, tables, tables))
+
+async def main():
+    devices = [device(int(number)) for number in numbers]
+    if kind == "serial":
+        server = ModbusSerialServer(
+            devices, framer=FramerType(framer), port=where, baudrate=115200,
+            ignore_missing_devices=True, broadcast_enable=True,
+        )
+    else:
+        server = ModbusTcpServer(devices, framer=FramerType(framer), address=("127.0.0.1", int(where)))
+    await server.serve_forever(background=True)
+    print(server.transport.sockets[0].getsockname()[1] if kind == "tcp" else 0, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def program(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program, killed in the end."""
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=PIPE, stderr=PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def output_of(*arguments: str) -> tuple[int | None, str]:
+    """What a program says, in both ways, and how it ends."""
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=PIPE, stderr=asyncio.subprocess.STDOUT)
+    try:
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    return process.returncode, output.decode()
+
+
+@asynccontextmanager
+async def null_modem(folder: Path, name: str = "line") -> AsyncIterator[tuple[str, str]]:
+    """Two pseudo-terminals that socat joins, as their paths."""
+    ends = str(folder / f"{name}-a"), str(folder / f"{name}-b")
+    async with program("socat", *(f"PTY,link={end},raw,echo=0" for end in ends)):
+        await until(lambda: all(os.path.exists(end) for end in ends))
+        yield ends
+
+
+@asynccontextmanager
+async def pymodbus_server(framer: str, *units: int, device: str = "", port: int = 0) -> AsyncIterator[int]:
+    """A server of pymodbus, on a serial device or on a TCP port, as that port.
+
+    Register A of unit U holds 256 U + A, 0 to 199; the float at 1000 is 12345.681. Bit A is set where U + A is a
+    multiple of 3.
+    """
+    kind, where = ("serial", device) if device else ("tcp", str(port))
+    async with program(sys.executable, "-c", _PYMODBUS, kind, framer, where, *map(str, units)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = await process.stdout.readline()
+        assert line, (await process.stderr.read()).decode()
+        yield int(line)
