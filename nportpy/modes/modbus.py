@@ -62,18 +62,28 @@ def busy(pdu: bytes) -> bytes:
 
 
 def complain(throttle: Throttle, name: str, client: Endpoint, address: Address, data: bytes, reason: str) -> None:
-    """Log what is no Modbus frame; one line for each address and minute."""
+    """Log what is no Modbus frame, or none of the expected kind; one line for each address and minute."""
     more = throttle.allow(("malformed", address), asyncio.get_running_loop().time())
-    if more is None:
-        return
+    if more is not None:
+        kind = kind_of(data)
+        extra = {"port": name, "client": str(client), "reason": f"{reason}: {data[:16].hex(' ')}"}
+        extra |= {"looks_like": kind} if kind else {}
+        log.warning("not the Modbus that is spoken here", extra=extra | ({"more": more} if more else {}))
+
+
+def kind_of(data: bytes) -> str:
+    """What a segment is if it is one frame of some kind: most that is sent in vain is sent to the wrong service."""
     try:
         rtu.Frame.parse(data)
     except ProtocolError:
         pass
     else:
-        reason = "RTU frames, where Modbus TCP is spoken: see the setting `protocol`"
-    extra = {"port": name, "client": str(client), "reason": reason}
-    log.warning("not Modbus", extra=extra | ({"more": more} if more else {}))
+        return "RTU"
+    try:
+        mbap.parse_datagram(data)
+    except ProtocolError:
+        return "ASCII" if data.startswith(b":") and data.endswith(b"\r\n") else ""
+    return "Modbus TCP"
 
 
 class ModbusSession(Connection):
@@ -93,7 +103,7 @@ class ModbusSession(Connection):
         """`connection_made` brings the rest."""
         super().__init__(router.name, settings, sock, peer, address)
         self._throttle = throttle
-        self._refused = router.refused
+        self._router = router
         self._visitor = router.visitor(self, address)
         self._under_way = 0
         self._input = bytearray()  # of a flood: what has not had its turn yet
@@ -133,13 +143,13 @@ class ModbusSession(Connection):
     def _ask(self, question: Asked) -> None:
         self._under_way += 1
         if self._under_way > self.settings.outstanding:
-            self._refused["queue_full"] += 1
+            self._router.refused["queue_full"] += 1
             self._answered(question, busy(question.pdu))
         else:
             self._visitor.ask(question)
 
     def _malformed(self, data: bytes, reason: str, count: int = 1) -> None:
-        self._refused["malformed"] += count
+        self._router.refused["malformed"] += count
         complain(self._throttle, self.name, self.peer, self.address, data, reason)
 
     def eof_received(self) -> bool:
@@ -200,7 +210,7 @@ class TcpSession(ModbusSession):
             self._ask(Asked(self, unit, pdu, self._answered, transaction=transaction, written=unit))
         if self._reader.discarded != self._discarded:
             discarded, self._discarded = self._reader.discarded - self._discarded, self._reader.discarded
-            self._malformed(data, f"frames of another protocol: {data[:16].hex(' ')}", discarded)
+            self._malformed(data, "another protocol", discarded)
 
     def _answered(self, question: Question, pdu: bytes) -> None:
         assert isinstance(question, Asked)
@@ -235,8 +245,7 @@ class SerialSession(ModbusSession):
             self._finder = ascii.RequestFinder(PAUSE)
         else:
             self._finder = rtu_request.RequestFinder(QUIET)
-        # No unit answers a broadcast, and the gateway does not in their place; if 0 is taken for a unit it is none.
-        self._broadcast = rtu.BROADCAST if self.settings.routing.unit0 is None else None
+        self._junk = 0
         self._queue: deque[Asked] = deque()
         self._moved_at = 0.0  # when a request came or an answer left
         self._timer: asyncio.TimerHandle | None = None
@@ -245,6 +254,9 @@ class SerialSession(ModbusSession):
         now = self._loop.time()
         if frames := self._finder.feed(data, now):
             self._ask_all(frames, now)
+        elif self._finder.counts.junk != self._junk:
+            self._junk = self._finder.counts.junk
+            self._malformed(data, "no frame")
         if self._timer is None:
             self._wait_for_silence()
 
@@ -267,8 +279,8 @@ class SerialSession(ModbusSession):
                 return
             self._moved_at = now
             question = Asked(self, frame.unit, frame.pdu, self._answered, written=frame.unit)
-            if frame.unit != self._broadcast:
-                self._queue.append(question)
+            if frame.unit != rtu.BROADCAST or self._router.plan.settings.unit0 is not None:
+                self._queue.append(question)  # else nobody answers, and the gateway does not in their place
             self._ask(question)
 
     def _answered(self, question: Question, pdu: bytes) -> None:

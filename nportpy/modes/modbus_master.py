@@ -62,8 +62,7 @@ class ModbusMaster:
             self._finder = ascii.RequestFinder(echo=settings.echo)
         else:
             self._finder = rtu_request.RequestFinder(self._silence, settings.echo)
-        self._broadcast = rtu.BROADCAST if settings.routing.unit0 is None else None
-        self._broadcasts = 0  # under way
+        self._broadcasts: set[Question] = set()  # under way
         self._under_way = 0
         self._newest: Asked | None = None  # what the master waits for
         self._asked_at = 0.0  # when that had come
@@ -100,8 +99,8 @@ class ModbusMaster:
         self._stopping.set()
 
     def accepted(self) -> int:
-        """Requests under way."""
-        return self._under_way
+        """Requests under way, and the answer that waits for silence."""
+        return self._under_way + (self._newest is not None and self._newest.answer is not None)
 
     def status(self) -> ServiceStatus:
         """A snapshot."""
@@ -168,8 +167,8 @@ class ModbusMaster:
             if self._hushed or not self._visitor.routed(frame.unit):
                 continue
             question = Asked(self, frame.unit, frame.pdu, self._answered, written=frame.unit)
-            if frame.unit == self._broadcast:
-                self._broadcasts += 1
+            if frame.unit == rtu.BROADCAST and self._router.plan.settings.unit0 is None:
+                self._broadcasts.add(question)
             else:
                 self._newest = question
                 self._asked_at = self._heard_at
@@ -194,8 +193,8 @@ class ModbusMaster:
         assert isinstance(question, Asked)
         self._under_way -= 1
         try:
-            if question.written == self._broadcast:
-                self._broadcasts -= 1
+            if question in self._broadcasts:
+                self._broadcasts.remove(question)
             elif question is not self._newest:
                 self.late += bool(pdu)
             elif not pdu or (_is_own(pdu) and not self.settings.exceptions):

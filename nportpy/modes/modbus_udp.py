@@ -179,9 +179,9 @@ class ModbusUdp:
             return
         try:
             transaction, unit, pdu = mbap.parse_datagram(data)
-        except ProtocolError as error:
+        except ProtocolError:
             self._router.refused["malformed"] += 1
-            complain(self._throttle, self.backend.name, _endpoint(name), address_of(name[0]), data, str(error))
+            complain(self._throttle, self.backend.name, _endpoint(name), address_of(name[0]), data, "no frame")
             return
         if client is None:
             client = self._welcome(name)

@@ -22,6 +22,7 @@ from tests.support.clock import VirtualLoop
 from tests.support.routers import READ, WHOLE, Scripted, Wire, asking, echoed, later, settings
 from tests.support.serving import settle, until
 
+COMPLAINT = "not the Modbus that is spoken here"
 VENDOR = b"\x64\x01\x02"  # a function whose length nobody knows
 
 
@@ -104,7 +105,7 @@ async def test_a_length_that_cannot_be_ends_the_connection(length: int, caplog: 
             client = await served.client()
             client.send(b"\xff" * 100)
             await until(lambda client=client: client.lost)  # type: ignore[misc]  # a default makes it this client
-        assert [record.message for record in caplog.records].count("not Modbus") == 1
+        assert [record.message for record in caplog.records].count(COMPLAINT) == 1
 
 
 async def test_frames_of_another_protocol_are_passed_over() -> None:
@@ -116,14 +117,31 @@ async def test_frames_of_another_protocol_are_passed_over() -> None:
         assert served.listener.status().refused == {"malformed": 1}
 
 
-async def test_rtu_frames_where_modbus_tcp_is_spoken(caplog: pytest.LogCaptureFixture) -> None:
-    async with asking() as served:
+@pytest.mark.parametrize(
+    ("spoken", "sent", "kind"),
+    [
+        (Access.TCP, rtu.encode(1, b"\x03\x03\xe8\x00\x02"), "RTU"),
+        (Access.TCP, ascii.encode(1, READ), "ASCII"),
+        (Access.RTU, 30 * tcp(1), None),
+        (Access.RTU, 30 * ascii.encode(1, READ), "ASCII"),
+        (Access.ASCII, tcp(1), "Modbus TCP"),
+        (Access.ASCII, rtu.encode(1, READ), "RTU"),
+        (Access.TCP, b"GET / HTTP/1.1\r\n\r\n", None),
+    ],
+)
+async def test_who_came_to_the_wrong_service_is_seen_in_the_log(
+    spoken: Access, sent: bytes, kind: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asking(spoken) as served:
         client = await served.client()
-        client.send(rtu.encode(1, b"\x03\x03\xe8\x00\x02"))
-        await until(lambda: served.listener.status().refused)
+        for _ in range(3):
+            client.send(sent)
+            await settle(1.0)
+        assert served.listener.status().refused["malformed"]
+        assert not served.router.asked
         assert not client.heard
-        (record,) = [record for record in caplog.records if record.message == "not Modbus"]
-        assert "RTU frames" in record.__dict__["reason"]
+        (record,) = [record for record in caplog.records if record.message == COMPLAINT]
+        assert getattr(record, "looks_like", None) == kind
 
 
 async def test_an_empty_answer_is_none() -> None:

@@ -355,14 +355,14 @@ async def test_a_bug_in_one_session_ends_that_session_only(
         def broken(*_arguments: object) -> None:
             raise ZeroDivisionError("a bug")
 
-        session = next(iter(served.gateway._ports.values())).services[1].listener.sessions[0]
+        session = next(iter(served.gateway._ports.values())).services.running[1].runs.sessions[0]
         monkeypatch.setattr(session, "_codec", None)
         with caplog.at_level("CRITICAL"):
             cable.far.write(b"\xffhello")
             await until(lambda: client.lost)
         await neighbour.hears(b"\xffhello")
         await other.hears(b"\xffhello")
-        session = next(iter(served.gateway._ports.values())).services[1].listener.sessions[0]
+        session = next(iter(served.gateway._ports.values())).services.running[1].runs.sessions[0]
         monkeypatch.setattr(session, "_obey", broken)
         with caplog.at_level("CRITICAL"):
             other.request(SetBaudrate(1200))

@@ -67,8 +67,8 @@ class Scripted(Router):
         units: which have a route.
     """
 
-    def __init__(self, answer: Answer = echoed) -> None:
-        super().__init__("plant", WHOLE, lambda _: None)
+    def __init__(self, answer: Answer = echoed, routing: RoutingSettings = WHOLE) -> None:
+        super().__init__("plant", routing, lambda _: None)
         self.answer = answer
         self.asked: list[Question] = []
         self.written: list[tuple[int, bytes]] = []
@@ -114,7 +114,8 @@ class Asking:
 @asynccontextmanager
 async def asking(protocol: Access = Access.TCP, answer: Answer = echoed, **changes: Any) -> AsyncIterator[Asking]:
     """Run a service; at the end stop it, and it must leave nothing behind."""
-    router, throttle, wanted = Scripted(answer), Throttle(), settings(protocol, **changes)
+    throttle, wanted = Throttle(), settings(protocol, **changes)
+    router = Scripted(answer, wanted.routing)
     sock = listen(wanted.listen[0])
     door = Door(DoorSettings())
     make = partial(SESSIONS[protocol], router, wanted, throttle)
