@@ -190,18 +190,17 @@ def _unit_there(route: _Route, lines: Lines) -> Iterator[Fault]:
 
 def _twice(path: Path, keys: dict[str, Any], key: str, lines: Lines) -> Iterator[Fault]:
     """A unit is in one item of a list."""
-    before: list[tuple[Path, frozenset[int]]] = []
+    first: dict[int, Path] = {}  # each unit's
     for item, route in _tables(keys, (key,)):
-        units = _read(route, "units", modbus_values.units, 1, LAST_WRITTEN)
-        if not units:
-            continue
         here = (*path, *item)
-        for other, taken in before:
-            if both := units & taken:
-                which = f"unit {min(both)} is" if len(both) == 1 else f"units {units_text(both)} are"
-                reason = f"{which} in {_place(other, lines)}, already"
-                yield _fault((*here, "units"), route["units"], reason, "each unit once", lines)
-        before.append((here, units))
+        taken: dict[Path, list[int]] = {}
+        for unit in _read(route, "units", modbus_values.units, 1, LAST_WRITTEN) or ():
+            if (other := first.setdefault(unit, here)) != here:
+                taken.setdefault(other, []).append(unit)
+        for other, units in taken.items():
+            which = f"unit {units[0]} is" if len(units) == 1 else f"units {units_text(units)} are"
+            reason = f"{which} in {_place(other, lines)}, already"
+            yield _fault((*here, "units"), route["units"], reason, "each unit once", lines)
 
 
 # How units are asked.
