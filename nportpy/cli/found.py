@@ -15,6 +15,7 @@ from nportpy.protocols.modbus.values import show
 
 COLUMNS: Final = ("unit", "line", "answer", "vendor", "product", "version", "besides")
 _BASIC = 3  # objects with a column
+_MANY = 10  # units that are hardly all there
 _FEW = 4  # speeds and formats that a sentence can name
 
 
@@ -69,7 +70,7 @@ def remarks(search: Search, scan: Scan, cut_short: str) -> Iterator[str]:
         yield "late or wrong: they were heard, but too late or not with what was asked for; try a longer --timeout"
     if scan.late:
         yield f"answers that came too late to tell whose they are: {scan.late}; try a longer --timeout"
-    if not search.target.rtu and len(scan.found) == scan.done > 1:
+    if not search.target.rtu and len(scan.found) == scan.done >= _MANY:
         yield "all units that were asked are there: one device, probably, that does not look at the unit id"
     yield from _absence(search, scan)
     if cut_short:

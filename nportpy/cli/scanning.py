@@ -169,7 +169,8 @@ class Scan:
         """Ask them one after another; who was not there, and why."""
         absent: dict[int, Absence] = {}
         for unit in units:
-            self._progress(f"{line} " * self._search.target.sets_line + f"unit {unit}", self.done, self.total)
+            at = f"{line}, " if self._search.target.sets_line else ""
+            self._progress(f"found {len(self.found)}, {at}unit {unit}", self.done, self.total)
             try:
                 why = await self._ask(line, unit)
                 self._closed = 0

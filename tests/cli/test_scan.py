@@ -164,8 +164,8 @@ def test_some_have_no_route() -> None:
 
 def test_a_device_that_does_not_look_at_the_unit() -> None:
     with server(lambda unit, pdu: b"\3\2\0\1" if pdu[0] == 3 else bytes((pdu[0] | 0x80, 1))) as where:
-        done = run(where, "--units", "1-9")
-    assert len(table(done)) == 10
+        done = run(where, "--units", "1-10")
+    assert len(table(done)) == 11
     assert "one device, probably, that does not look at the unit id" in done.stderr
 
 
@@ -392,7 +392,7 @@ def test_a_terminal_gets_a_bar() -> None:
                     assert asked.wait(60)
                     shown = b""
                     deadline = time.monotonic() + 30
-                    while b"9600 8N1 unit 9" not in shown:
+                    while b"found 1, 9600 8N1, unit 9" not in shown:
                         assert time.monotonic() < deadline, shown
                         assert select.select([ours], [], [], 30)[0], shown
                         shown += os.read(ours, 4096)
