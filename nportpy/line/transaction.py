@@ -30,21 +30,17 @@ from collections.abc import Callable, Hashable
 from enum import Enum, auto
 from typing import Final
 
+from nportpy.line.quiet import Doubts, Quiet
 from nportpy.line.stream import Stream
 from nportpy.line.timer import Timer, open_timer
 from nportpy.line.transaction_base import TransactionSettings, TransactionStatus, Wire
 from nportpy.line.turns import Outcome, Request, Turns
-from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Counts, Exchange
-from nportpy.protocols.modbus.rtu import silent_interval
 
 __all__ = ["ECHO_TIME", "TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
 
 ECHO_TIME: Final = 0.05
 """Seconds in which an echo arrives: a USB adapter may hold it for 16 ms."""
-
-_GAP_CHARACTERS: Final = 5
-"""A conversation goes on over a gap of this many characters, however slow the line."""
 
 
 class _Awaiting(Enum):
@@ -64,27 +60,20 @@ class Transactions:
         self._stream = stream
         self._exchange = exchange
         self._settings = settings
+        self._quiet = Quiet(wire, settings, serial=exchange.serial)
         self._turns = Turns(settings.queue, settings.writes_first)
         self._request: Request | None = None  # on the line
         self._awaiting = _Awaiting.ANSWER
         self._began = 0.0  # when it was sent
         self._due = 0.0  # when it has waited long enough
         self._again: Request | None = None  # goes before all others: it was on the line already
-        self._doubts: dict[tuple[int, int], float] = {}  # unit and function: until when an answer may be a late one
+        self._doubts = Doubts()
         self._way_wanted = False  # for a stream's client that waits for the request to end
-        self._doubted_until = math.inf  # none of them ends before this time
         self._kept = bytearray()  # what streams wrote while a request was on the line
-        self._last = 0.0  # when the last byte was heard, or will have left
-        self._rested = 0.0  # when the device has had its rest
-        self._talk = 0.0  # when the streams' conversation is over
-        self._tail = 0.0  # when streams may write after a request
         self._blocked = math.inf  # since when the next request waits for the line to be quiet
         self._clock: Callable[[], float] = time.monotonic
         self._timer: Timer | None = None
         self._armed = math.inf
-        self._measured: LineSettings | None = None  # the settings that these follow from
-        self._character = 0.0
-        self._silence = 0.0
         self._requests = self._withdrawn = self._retries = self._probes = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._waited = self._busy = 0.0
@@ -169,23 +158,20 @@ class Transactions:
         """Bytes from the line."""
         now = self._clock()
         if self._request is None and self._stream.clients:
-            self._last = max(self._last, now)
-            self._talk = self._last + self._idle_gap()
+            self._quiet.heard(now)
+            self._quiet.talked()
             self._stream.deliver(data)
             return
         answer = self._exchange.feed(data, now)
         if self._exchange.broken:
             self._give_line_up(answer, now)
         elif answer is not None and self._request is not None and self._awaiting is _Awaiting.ANSWER:
-            self._last = now
+            self._quiet.last = now
             self._finish(Outcome.ANSWERED, answer, now)
         else:
-            self._last = max(self._last, now)
-            if (
-                self._request is not None
-                and self._awaiting is _Awaiting.ECHO
-                and self._exchange.echo.present is not None
-            ):
+            self._quiet.heard(now)
+            probing = self._request is not None and self._awaiting is _Awaiting.ECHO
+            if probing and self._exchange.echo.present is not None:
                 self._end_probe(now)
             else:
                 self._listen()
@@ -195,8 +181,7 @@ class Transactions:
         if self._timer is None:
             self._timer = open_timer(self._woken)
             self._clock = self._timer.clock
-            self._last = self._clock()  # nobody knows what was said before
-            self._rested = self._last + self._settings.rest
+            self._quiet.opened(self._clock())
             self._exchange.restart()
 
     def wire_down(self) -> None:
@@ -215,7 +200,7 @@ class Transactions:
         self._request = self._again = None
         ended += self._turns.clear()
         self._blocked = math.inf
-        self._last = self._talk = self._tail = now
+        self._quiet.closed(now)
         self._release(now)
         for request in ended:
             self._end(request, Outcome.LINE_DOWN, now)
@@ -228,13 +213,13 @@ class Transactions:
             self._wire.put(data)
             return
         now = self._clock()
-        if self._request is None and not self._kept and now >= self._tail:
+        if self._request is None and not self._kept and now >= self._quiet.tail:
             self._talk_on(data, now)
             return
         self._kept += data
         self._stream.wait_for_turn()
         if self._request is None:
-            self._wake_at(self._tail)
+            self._wake_at(self._quiet.tail)
 
     def make_way(self) -> None:
         """A stream's client waits for the line: after the request on it the next one waits for that client."""
@@ -249,9 +234,7 @@ class Transactions:
         if not self._wire.up:
             return
         now = self._clock()
-        self._measure()
-        self._last = max(self._last, now)
-        self._talk = math.inf if breaking else self._last + self._idle_gap()
+        self._quiet.changed(now, breaking=breaking)
         if self._request is None:
             self._next(now)
         elif self._awaiting is _Awaiting.ECHO:
@@ -271,9 +254,9 @@ class Transactions:
         return size
 
     def _talk_on(self, data: bytes, now: float) -> None:
-        self._measure()
-        self._last = max(self._last, now) + len(data) * self._character
-        self._talk = self._last + self._idle_gap()
+        self._quiet.measure()
+        self._quiet.sent(now, len(data))
+        self._quiet.talked()
         self._wire.put(data)
 
     def _release(self, now: float) -> None:
@@ -281,9 +264,6 @@ class Transactions:
             kept, self._kept = bytes(self._kept), bytearray()
             self._talk_on(kept, now)
         self._stream.turn_came()
-
-    def _idle_gap(self) -> float:
-        return max(self._settings.idle_gap, _GAP_CHARACTERS * self._character)
 
     # One request after another.
 
@@ -293,22 +273,9 @@ class Transactions:
             and self._again is None
             and not self._turns
             and not self._kept
-            and not self._doubts
-            and self._ready_at(request) <= now
+            and not self._doubts.until
+            and self._quiet.ready_at(request.pause) <= now
         )
-
-    def _ready_at(self, request: Request) -> float:
-        """When the line has been quiet for long enough, if it stays so."""
-        if self._wire.settings is not self._measured:
-            self._measure()
-        return max(self._last + max(request.pause, self._silence), self._talk, self._rested)
-
-    def _measure(self) -> None:
-        settings = self._measured = self._wire.settings
-        serial, fixed = self._exchange.serial, self._settings.silence
-        self._character = settings.character_time if serial else 0.0
-        needed = silent_interval(settings) if serial else 0.0
-        self._silence = needed if fixed is None else fixed
 
     def _next(self, now: float) -> None:
         """Send whose turn it is, or see to it that this is called again."""
@@ -318,18 +285,18 @@ class Transactions:
         if self._request is not None or not self._wire.up:
             return
         if self._kept:
-            if now < self._tail:
-                self._wake_at(self._tail)
+            if now < self._quiet.tail:
+                self._wake_at(self._quiet.tail)
                 return
             self._release(now)
         request = self._again or self._first(now)
         if request is None:
             self._blocked = math.inf
             return
-        ready = self._ready_at(request)
+        ready = self._quiet.ready_at(request.pause)
         if ready > now:
-            self._blocked = min(self._blocked, max(now, self._rested))
-            limit = self._blocked + self._settings.patience + max(request.pause, self._silence)
+            self._blocked = min(self._blocked, max(now, self._quiet.rested))
+            limit = self._blocked + self._settings.patience + max(request.pause, self._quiet.silence)
             if now < limit:
                 self._wake_at(min(ready, limit))
                 return
@@ -341,14 +308,13 @@ class Transactions:
 
     def _first(self, now: float) -> Request | None:
         """Whose turn it is, those apart whose answer could be taken for a late one."""
-        if not self._doubts:
+        doubts = self._doubts
+        if not doubts.until:
             return self._turns.first()
-        if self._doubted_until <= now:
-            self._doubts = {key: until for key, until in self._doubts.items() if until > now}
-            self._doubted_until = min(self._doubts.values(), default=math.inf)
-        request = self._turns.first(self._doubts)
-        if request is None and self._turns and self._doubts:
-            self._wake_at(self._doubted_until)
+        doubts.look(now)
+        request = self._turns.first(doubts.until)
+        if request is None and self._turns:
+            self._wake_at(doubts.clears)
         return request
 
     def _send(self, request: Request, now: float) -> None:
@@ -369,16 +335,15 @@ class Transactions:
         self._request = request
         self._blocked = math.inf
         self._began = now
-        # Bytes of a stream may still be on their way, if patience ended.
-        self._last = max(self._last, now) + len(wire) * self._character
-        self._due = self._last + wait
+        self._quiet.sent(now, len(wire))
+        self._due = self._quiet.last + wait
         self._wake_at(self._due)
         self._wire.put(wire)
 
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
         """The request on the line has ended."""
         request = self._off_the_line(now)
-        if self._doubts and answer and (request.unit, request.pdu[0]) in self._doubts:
+        if answer and (request.unit, request.pdu[0]) in self._doubts.until:
             self._doubt(request)  # it was asked twice
         self._end(request, outcome, now, answer)
         if self._turns or self._kept or self._again is not None:
@@ -389,10 +354,10 @@ class Transactions:
         assert request is not None  # the callers' condition
         self._request = None
         self._busy += now - self._began
-        self._tail = max(self._last, now) + self._silence
+        self._quiet.request_over(now)
         if self._way_wanted:
             self._way_wanted = False
-            self._talk = max(self._talk, self._tail + self._idle_gap())
+            self._quiet.give_way()
         return request
 
     def _end(self, request: Request, outcome: Outcome, now: float, answer: bytes = b"") -> None:
@@ -418,8 +383,7 @@ class Transactions:
     def _doubt(self, request: Request) -> None:
         """The answer to what was sent last may come until it has been waited for twice as long."""
         if request.awaited and self._exchange.serial:
-            until = self._doubts[request.unit, request.pdu[0]] = self._due + request.timeout
-            self._doubted_until = min(self._doubted_until, until)
+            self._doubts.add(request.unit, request.pdu[0], self._due + request.timeout)
 
     def _give_up(self, now: float) -> None:
         """The time of the request on the line is over."""

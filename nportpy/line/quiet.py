@@ -1,0 +1,130 @@
+"""How quiet a line is, for the next request and for the streams beside it, and which answers may still come late.
+
+The discipline that asks is transaction.py, whose top says what the rules are.
+"""
+
+import math
+from typing import Final
+
+from nportpy.line.transaction_base import TransactionSettings, Wire
+from nportpy.linesettings import LineSettings
+from nportpy.protocols.modbus.rtu import silent_interval
+
+_GAP_CHARACTERS: Final = 5
+"""A conversation goes on over a gap of this many characters, however slow the line."""
+
+
+class Quiet:
+    """When a line was used last, and when it may be used again. Times are those of the discipline's clock.
+
+    Attributes:
+        silence: seconds that must be before a frame at the line's settings.
+        last: when the last byte was heard, or will have left.
+        talk: when the streams' conversation is over.
+        tail: when streams may write after a request.
+        rested: when the device has had its rest.
+    """
+
+    __slots__ = (
+        "_character",
+        "_measured",
+        "_serial",
+        "_settings",
+        "_wire",
+        "last",
+        "rested",
+        "silence",
+        "tail",
+        "talk",
+    )
+
+    def __init__(self, wire: Wire, settings: TransactionSettings, *, serial: bool) -> None:
+        """Nothing was heard yet; `serial`: bytes take their time on this wire, and silence means something."""
+        self.silence = self.last = self.talk = self.tail = self.rested = 0.0
+        self._wire = wire
+        self._settings = settings
+        self._serial = serial
+        self._measured: LineSettings | None = None  # the settings that these follow from
+        self._character = 0.0
+
+    def measure(self) -> None:
+        """Go by the line's settings as they are now."""
+        settings = self._measured = self._wire.settings
+        fixed = self._settings.silence
+        self._character = settings.character_time if self._serial else 0.0
+        needed = silent_interval(settings) if self._serial else 0.0
+        self.silence = needed if fixed is None else fixed
+
+    def ready_at(self, pause: float) -> float:
+        """When a request that needs so much silence may be sent, if the line stays quiet."""
+        if self._wire.settings is not self._measured:
+            self.measure()
+        ready = self.last + max(pause, self.silence)
+        return max(ready, self.talk, self.rested)
+
+    def opened(self, now: float) -> None:
+        """The device is there. Nobody knows what was said before."""
+        self.last = now
+        self.rested = now + self._settings.rest
+
+    def closed(self, now: float) -> None:
+        """It has gone."""
+        self.last = self.talk = self.tail = now
+
+    def heard(self, now: float) -> None:
+        """A byte came. What was sent may still be on its way, if patience ended."""
+        self.last = max(self.last, now)
+
+    def sent(self, now: float, size: int) -> None:
+        """So many bytes leave from now on, or when those before them have."""
+        self.last = max(self.last, now) + size * self._character
+
+    def talked(self) -> None:
+        """What was just heard or sent belongs to a stream's conversation."""
+        self.talk = self.last + self._gap()
+
+    def request_over(self, now: float) -> None:
+        """Streams have their turn after the silence."""
+        self.tail = max(self.last, now) + self.silence
+
+    def give_way(self) -> None:
+        """The next request waits for the streams as for a conversation."""
+        self.talk = max(self.talk, self.tail + self._gap())
+
+    def changed(self, now: float, *, breaking: bool) -> None:
+        """The line has other settings, or a break has begun (`breaking`) or ended."""
+        self.measure()
+        self.heard(now)
+        self.talked()
+        if breaking:
+            self.talk = math.inf
+
+    def _gap(self) -> float:
+        return max(self._settings.idle_gap, _GAP_CHARACTERS * self._character)
+
+
+class Doubts:
+    """Units and functions of which an answer may still come that nobody waits for any more.
+
+    Attributes:
+        until: when that is over, by unit and function.
+        clears: none of them is over before this time.
+    """
+
+    __slots__ = ("clears", "until")
+
+    def __init__(self) -> None:
+        """There are none."""
+        self.until: dict[tuple[int, int], float] = {}
+        self.clears = math.inf
+
+    def add(self, unit: int, function: int, until: float) -> None:
+        """An answer may come until then."""
+        self.until[unit, function] = until
+        self.clears = min(self.clears, until)
+
+    def look(self, now: float) -> None:
+        """Forget those that are over."""
+        if self.clears <= now:
+            self.until = {kind: until for kind, until in self.until.items() if until > now}
+            self.clears = min(self.until.values(), default=math.inf)
