@@ -4,57 +4,168 @@ import os
 import signal
 import stat
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType
 
 import click
 
+from nportpy.errors import ConfigError
 from nportpy.linesettings import LineSettings
+from nportpy.modbus.settings import Framing
+from nportpy.simulator.bus import Bus
+from nportpy.simulator.delivery import LatencyTimer
 from nportpy.simulator.device import Device
 from nportpy.simulator.echo import Echo
-from nportpy.simulator.meter import Meter
+from nportpy.simulator.lines import BusOptions, LineCounts, duration, ranges, to_json
+from nportpy.simulator.meter import Measurements, Meter
+from nportpy.simulator.store import Store
 from nportpy.simulator.terminal import TerminalLine, run_lines, run_unpaced_lines
+from nportpy.simulator.unit import Contents
 from nportpy.simulator.unpaced import UnpacedWire
 from nportpy.simulator.wire import PacedWire, Wire
 
+_DEFAULTS = BusOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the command line asks for."""
+
+    settings: LineSettings
+    unpaced: bool
+    delay: float
+    bus: BusOptions
+
+    def wire(self, kind: str) -> Wire:
+        """A wire with a device of that kind on it."""
+        device, options = self._device(kind), self.bus if kind == "bus" else BusOptions()
+        if self.unpaced:
+            return UnpacedWire(device, local_echo=options.local_echo)
+        return PacedWire(
+            device,
+            self.settings,
+            shared_pair=kind != "echo",
+            delivery=LatencyTimer(options.latency) if options.latency else None,
+            local_echo=options.local_echo,
+            watched=kind != "echo" and options.framing is Framing.RTU,
+        )
+
+    def _device(self, kind: str) -> Device:
+        if kind == "echo":
+            return Echo()
+        if kind == "meter":
+            return Meter(started=time.monotonic(), delay=self.delay, eager=self.unpaced)
+        bus = Bus(self._contents(), framing=self.bus.framing, delay=self.delay, eager=self.unpaced)
+        return _spoilt(bus, self.bus.script) if self.bus.script else bus
+
+    def _contents(self) -> dict[int, Contents]:
+        contents: dict[int, Contents] = {number: Store(number) for number in _units(self.bus.units)}
+        return contents | {number: Measurements(time.monotonic()) for number in _units(self.bus.meters)}
+
+
+def _spoilt(bus: Bus, script: str) -> Device:
+    # Few lines have a script, and these imports would take a tenth of every start.
+    from nportpy.simulator.faults import Faulty
+    from nportpy.simulator.script import load
+
+    return Faulty(bus, load(script))
+
+
+def _units(text: str) -> list[int]:
+    return [number for part in ranges(text, 1, 247) for number in part] if text else []
+
+
+def _duration(context: click.Context, parameter: click.Parameter, value: str) -> float:  # noqa: ARG001 - click's
+    try:
+        return duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not {error}") from error
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--bus", "buses", metavar="LINK", multiple=True, help="A line with Modbus units.")
 @click.option("--meter", "meters", metavar="LINK", multiple=True, help="A line with a Modbus RTU meter, unit 1.")
 @click.option("--echo", "echoes", metavar="LINK", multiple=True, help="A line that sends everything back.")
 @click.option("--baudrate", metavar="N", default=9600, show_default=True, help="Speed of every line.")
 @click.option("--format", "format_", metavar="F", default="8E1", show_default=True, help="Format of every line.")
 @click.option("--unpaced", is_flag=True, help="Characters take no time.")
-@click.option("--delay", metavar="SECONDS", default=0.0, show_default=True, help="What a meter takes for an answer.")
+@click.option("--delay", metavar="SECONDS", default=0.0, show_default=True, help="What a unit takes for an answer.")
+@click.option("--units", metavar="IDS", default=_DEFAULTS.units, show_default=True, help="Units of every bus.")
+@click.option("--meter-units", metavar="IDS", default=_DEFAULTS.meters, help="Units of every bus that are meters.")
+@click.option(
+    "--framing", type=click.Choice([framing.value for framing in Framing]), default="rtu", help="Of every bus."
+)
+@click.option("--script", metavar="FILE", default="", help="What goes wrong on a bus: nportpy/simulator/script.py.")
+@click.option(
+    "--latency",
+    metavar="TIME",
+    default="0ms",
+    callback=_duration,
+    help="A bus is behind a USB adapter that hands over what has come every so often, as in 16ms.",
+)
+@click.option("--local-echo", is_flag=True, help="On a bus the gateway hears what it sends.")
+@click.option("--report", metavar="FILE", default="", help="Where reports go; standard output if not given.")
 def main(
-    meters: tuple[str, ...], echoes: tuple[str, ...], baudrate: int, format_: str, unpaced: bool, delay: float
+    buses: tuple[str, ...],
+    meters: tuple[str, ...],
+    echoes: tuple[str, ...],
+    baudrate: int,
+    format_: str,
+    unpaced: bool,
+    delay: float,
+    units: str,
+    meter_units: str,
+    framing: str,
+    script: str,
+    latency: float,
+    local_echo: bool,
+    report: str,
 ) -> None:
     """Simulated serial lines with true wire time.
 
     Each is a pseudo-terminal; LINK becomes a symbolic link to it. When all are there, a line on standard output
     tells each one's kind, link and device. They end with SIGTERM, or when standard input, if it is a pipe, ends.
+
+    At the end and with each SIGUSR1 a line of JSON reports what each has counted: requests and answers, frames and
+    violations of the silence before them, collisions.
     """
+    if latency and unpaced:
+        raise click.UsageError("--latency needs characters that take time: not with --unpaced")
+    options = BusOptions(units, meter_units, Framing(framing), script, latency, local_echo)
     try:
-        settings = LineSettings.parse(baudrate, format_)
-    except ValueError as error:
+        plan = _Plan(LineSettings.parse(baudrate, format_), unpaced, delay, options)
+        wires = [(kind, link, plan.wire(kind)) for kind, link in _wanted(buses, meters, echoes)]
+    except ConfigError as error:
+        reasons = (f"{fault.key} {fault.value} {fault.reason}; {fault.allowed}" for fault in error.faults)
+        raise click.UsageError("\n".join((str(error), *reasons))) from error
+    except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    _run(wires, unpaced, report)
 
-    def wire(device: Device, *, shared_pair: bool) -> Wire:
-        return UnpacedWire(device) if unpaced else PacedWire(device, settings, shared_pair=shared_pair)
 
-    def meter() -> Wire:
-        return wire(Meter(started=time.monotonic(), delay=delay, eager=unpaced), shared_pair=True)
+def _wanted(buses: tuple[str, ...], meters: tuple[str, ...], echoes: tuple[str, ...]) -> list[tuple[str, str]]:
+    kinds = (("bus", buses), ("meter", meters), ("echo", echoes))
+    return [(kind, link) for kind, links in kinds for link in links]
 
-    def echo() -> Wire:
-        return wire(Echo(), shared_pair=False)
 
-    wanted = [("meter", link, meter) for link in meters] + [("echo", link, echo) for link in echoes]
+def _run(wires: list[tuple[str, str, Wire]], unpaced: bool, report: str) -> None:
     lines: list[TerminalLine] = []
+
+    def tell(*_: object) -> None:
+        counted = [LineCounts(kind, link, wire.counts()) for kind, link, wire in wires]
+        _write(report, to_json(counted) + "\n")
+
     try:
-        for _, link, device in wanted:
-            lines.append(TerminalLine(device(), link))
-        signal.signal(signal.SIGTERM, _end)
-        for kind, link, _ in wanted:
-            click.echo(f"{kind} {link} {os.readlink(link)}")
-        (run_unpaced_lines if unpaced else run_lines)(lines, _owner())
+        for _, link, wire in wires:
+            lines.append(TerminalLine(wire, link))
+        with suppress(KeyboardInterrupt):
+            signal.signal(signal.SIGTERM, _end)
+            signal.signal(signal.SIGUSR1, tell)
+            for kind, link, _ in wires:
+                click.echo(f"{kind} {link} {os.readlink(link)}")
+            (run_unpaced_lines if unpaced else run_lines)(lines, _owner())
+        tell()
     except KeyboardInterrupt:
         pass
     except OSError as error:
@@ -62,6 +173,16 @@ def main(
     finally:
         for line in lines:
             line.close()
+
+
+def _write(path: str, text: str) -> None:
+    """Add a line to the file, or to standard output, which nobody may be reading any more."""
+    if path:
+        with open(path, "a") as file:
+            file.write(text)
+    else:
+        with suppress(BrokenPipeError):
+            os.write(1, text.encode())
 
 
 def _owner() -> int:

@@ -55,7 +55,6 @@ class PacedWire:
     Attributes:
         collisions: how often two talked at once on one pair. Each character that met another arrives as its
             complement, so that no collision goes unnoticed.
-        watch: whether the gateway keeps the silence between frames.
     """
 
     def __init__(
@@ -66,6 +65,7 @@ class PacedWire:
         shared_pair: bool = True,
         delivery: Delivery | None = None,
         local_echo: bool = False,
+        watched: bool = True,
     ) -> None:
         """A wire with a device on it.
 
@@ -75,9 +75,10 @@ class PacedWire:
             shared_pair: both directions share one pair of wires, as RS-485 mostly does; else each has its own.
             delivery: how the gateway's receiver hands over what arrives; a UART's FIFO if not given.
             local_echo: the gateway hears what it sends, as adapters do whose receiver is always on.
+            watched: the gateway speaks Modbus RTU, so the silence before its frames is looked at.
         """
         self.collisions = 0
-        self.watch = SilenceWatch(settings)
+        self._watch = SilenceWatch(settings) if watched else None
         self._device = device
         self._shared = shared_pair
         self._local_echo = local_echo
@@ -110,7 +111,8 @@ class PacedWire:
         self._full = self._out_end - now > self._capacity / 2 * self._character
         if not data:
             return
-        self.watch.sent(data, start, self._out_end, self._heard_until(start))
+        if self._watch:
+            self._watch.sent(data, start, self._out_end, self._heard_until(start))
         burst = Burst(start, bytearray(data), self._character)
         self._out.append(burst)
         if self._shared:
@@ -136,7 +138,8 @@ class PacedWire:
 
     def counts(self) -> Mapping[str, float | None]:
         """The device's figures, the watch's and collisions."""
-        return {**self._device.counts(), **self.watch.counts(), "collisions": self.collisions}
+        watched = self._watch.counts() if self._watch else {}
+        return {**self._device.counts(), **watched, "collisions": self.collisions}
 
     def _run(self, now: float) -> None:
         """Let everything happen that is due, in order."""

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ import pytest
 
 from nportpy.errors import LineError
 from nportpy.linesettings import LineSettings
-from nportpy.protocols.modbus.rtu import Frame
+from nportpy.modbus.settings import Framing
+from nportpy.protocols.modbus import ascii  # noqa: A004 - the standard's word
+from nportpy.protocols.modbus.rtu import Frame, silent_interval
+from nportpy.simulator.lines import BusOptions, from_json
 from nportpy.simulator.process import simulated_lines
 
 READ_10 = Frame(1, bytes.fromhex("03 03E8 000A")).encode()
@@ -81,9 +85,9 @@ def test_a_stale_link_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
+def start(*arguments: str, stderr: int | None = None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "nportpy.simulator", *arguments]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -96,6 +100,92 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
         process.send_signal(number)
         assert process.wait(30) == 0
     assert not link.is_symlink()
+
+
+READ_STORE = bytes.fromhex("03 0000 0001")
+SCRIPT = """
+[[fault]]
+kind = "junk"
+units = "2"
+place = "after"
+data = "00"
+"""
+
+
+@pytest.mark.parametrize("unpaced", [False, True])
+def test_a_bus_by_script_and_its_report(tmp_path: Path, unpaced: bool) -> None:
+    link, script = str(tmp_path / "bus"), tmp_path / "script.toml"
+    script.write_text(SCRIPT)
+    options = BusOptions(units="1-2", meters="9", script=str(script))
+    with simulated_lines(FAST, buses=[link], bus=options, unpaced=unpaced) as lines, opened(link) as line:
+        os.write(line, Frame(1, READ_STORE).encode())
+        assert read(line, 7) == Frame(1, bytes.fromhex("03 02 0100")).encode()
+        time.sleep(0.01)  # at least the silence before a frame
+        os.write(line, Frame(2, READ_STORE).encode())
+        assert read(line, 8) == Frame(2, bytes.fromhex("03 02 0200")).encode() + b"\0"
+        time.sleep(0.01)
+        os.write(line, Frame(9, READ_10[1:-2]).encode())
+        assert len(Frame.parse(read(line, 25)).pdu) == 22
+        (report,) = lines.report()
+        assert (report.kind, report.link) == ("bus", link)
+        figures = {"requests": 3, "answers": 3, "broadcasts": 0, "spoilt": 0, "struck": 1}
+        if not unpaced:
+            silence = report.counts["shortest_silence"]
+            assert silence is not None
+            assert silence > silent_interval(FAST)
+            figures |= {"frames": 3, "violations": 0, "collisions": 0}
+        assert {**report.counts, **figures} == report.counts
+
+
+def test_ascii_behind_a_usb_adapter_that_echoes(tmp_path: Path) -> None:
+    link = str(tmp_path / "bus")
+    options = BusOptions(framing=Framing.ASCII, latency=0.016, local_echo=True)
+    with simulated_lines(FAST, buses=[link], bus=options) as lines, opened(link) as line:
+        os.write(line, ascii.encode(1, READ_STORE))
+        assert read(line, 17 + 15) == ascii.encode(1, READ_STORE) + ascii.encode(1, bytes.fromhex("03 02 0100"))
+        (report,) = lines.report()
+        assert report.counts == {"requests": 1, "broadcasts": 0, "answers": 1, "spoilt": 0, "collisions": 0}
+
+
+def test_a_unit_that_thinks_on_a_line_without_wire_time(tmp_path: Path) -> None:
+    link = str(tmp_path / "bus")
+    with simulated_lines(FAST, buses=[link], delay=0.02, unpaced=True), opened(link) as line:
+        start = time.monotonic()
+        os.write(line, Frame(1, READ_STORE).encode())
+        assert len(read(line, 7)) == 7
+        assert time.monotonic() - start >= 0.02
+
+
+def test_reports_in_a_file_and_at_the_end(tmp_path: Path) -> None:
+    link, report = tmp_path / "bus", tmp_path / "report"
+    with start("--bus", str(link), "--report", str(report)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.stdout.read() == ""
+        assert process.wait(30) == 0
+    (line,) = from_json(report.read_text())
+    assert (line.kind, line.counts["requests"], line.counts["shortest_silence"]) == ("bus", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--units", "0"], "1 to 247"),
+        (["--latency", "16"], "20ms"),
+        (["--latency", "16ms", "--unpaced"], "--unpaced"),
+        (["--script", "/nowhere"], "/nowhere"),
+        (["--script", "{wrong}"], "fault[0].kind"),
+    ],
+)
+def test_what_a_bus_cannot_be_is_a_usage_error(tmp_path: Path, options: list[str], words: str) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[[fault]]")
+    arguments = ["--bus", str(tmp_path / "bus"), *(option.format(wrong=wrong) for option in options)]
+    with start(*arguments, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert words in process.stderr.read()
+        assert process.wait(30) == 2
 
 
 def test_a_format_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
