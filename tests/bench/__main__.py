@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
-from tests.bench.gateways import SUBJECTS, Running, Subject
+from tests.bench.gateways import SUBJECTS, ModbusPeer, Running, Subject
 from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
+from tests.bench.modbus import MODBUS
+from tests.bench.modbus_paced import MODBUS_19200, MODBUS_115200, MODBUS_DEAD
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
@@ -19,7 +21,7 @@ from tests.bench.startup import STARTUP
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
 # One file for each group of rows; a new group is added here.
-BENCHES = (LATENCY, FROM_LINE, BOTH_WAYS, SATURATED, IDLE, STARTUP)
+BENCHES = (LATENCY, FROM_LINE, BOTH_WAYS, SATURATED, IDLE, STARTUP, MODBUS, MODBUS_19200, MODBUS_115200, MODBUS_DEAD)
 
 
 class Turn:
@@ -60,7 +62,8 @@ class Turn:
     def _begin(self) -> Running:
         ends = self._stack.enter_context(far_ends(self._bench.far_ends(self._scale)))
         started = time.monotonic()
-        gateway = self._stack.enter_context(self._subject.running([end.device for end in ends]))
+        devices = [end.device for end in ends]
+        gateway = self._stack.enter_context(self._subject.running(devices, self._bench.setup))
         self._gateway = gateway
         self._rounds = self._bench.measure(gateway, ends, self._scale, started)
         return gateway
@@ -81,7 +84,9 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
         turns = [
             Turn(bench, subject, scale, results)
             for subject in subjects
-            if results.versions[subject.name] and (subject.process_rows or not bench.process_rows)
+            if results.versions[subject.name]
+            and bench.setup.service in subject.services
+            and (subject.process_rows or not bench.process_rows)
         ]
         try:
             for _ in range(max(1, round(rounds * bench.weight))):
@@ -93,6 +98,13 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
     return results
 
 
+def _peer(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[ModbusPeer, ...]:
+    try:
+        return tuple(ModbusPeer(*value.split("=", 1)) if "=" in value else ModbusPeer(value, "") for value in values)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command(help=__doc__)
 @click.option("--quick", is_flag=True, help="A taste: fewer bytes and seconds, two rounds.")
 @click.option(
@@ -102,6 +114,14 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
 )
 @click.option("--only", type=click.Choice([b.name for b in BENCHES]), multiple=True, help="Only these measurements.")
 @click.option("--subject", type=click.Choice([s.name for s in SUBJECTS]), multiple=True, help="Only these programs.")
+@click.option(
+    "--modbus-peer",
+    "peers",
+    metavar="NAME=COMMAND",
+    multiple=True,
+    callback=_peer,
+    help="Another Modbus gateway; in its command {device}, {port}, {baudrate} and {format} are replaced.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every sample here.")
 @click.option("--write-readme", is_flag=True, help="Put the table between the bench marks of README.md.")
 def main(
@@ -110,11 +130,13 @@ def main(
     rounds: int | None,
     only: tuple[str, ...],
     subject: tuple[str, ...],
+    peers: tuple[ModbusPeer, ...],
     json_file: Path | None,
     write_readme: bool,
 ) -> None:
-    benches = tuple(bench for bench in BENCHES if not only or bench.name in only)
-    subjects = tuple(each for each in SUBJECTS if not subject or each.name in subject)
+    wanted = (bench for bench in BENCHES if (bench.name in only if only else not bench.on_demand))
+    benches = tuple(bench.beside(peer.name for peer in peers) for bench in wanted)
+    subjects = (*(each for each in SUBJECTS if not subject or each.name in subject), *peers)
     gc.disable()  # a collection here would look like a slow gateway
     results = run(benches, subjects, QUICK if quick else Scale(), rounds or (2 if quick else 5))
     text = table(results, benches)

@@ -3,6 +3,7 @@
 import os
 import re
 import select
+import shlex
 import shutil
 import socket
 import struct
@@ -10,8 +11,9 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,28 +28,48 @@ _LIVES = 0.05
 _BUSY, _SETTLING = 0.001, 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a measurement has the lines set to, and what is offered on them.
+
+    Attributes:
+        service: what its clients use, raw or modbus; programs without it take no part.
+        baudrate: of every line; always the same for raw, where a pseudo-terminal does not care.
+        format: of every line; likewise.
+        modbus: what else our table of the Modbus service has, in TOML.
+    """
+
+    service: str = "raw"
+    baudrate: int = 115200
+    format: str = "8N1"
+    modbus: str = ""
+
+
+RAW = Setup()
+
+
 class Running:
     """A gateway that runs: its processes, and connections to its lines."""
 
     def __init__(
-        self,
-        stack: ExitStack,
-        processes: Sequence[subprocess.Popen[str]],
-        raw: Sequence[int],
-        rfc2217: Sequence[int] = (),
+        self, stack: ExitStack, processes: Sequence[subprocess.Popen[str]], ports: Mapping[str, Sequence[int]]
     ) -> None:
+        """`ports` has for each service the ports of the lines, in order."""
         self._stack = stack
         self._processes = processes
-        self._ports = {"raw": raw, "rfc2217": rfc2217}
+        self._ports = ports
         self.connected_at = 0.0
         self.directory: Path | None = None
 
     def serves(self, service: str) -> bool:
         """Whether there is such a service here."""
-        return bool(self._ports[service])
+        return bool(self._ports.get(service))
 
     def connect(self, line: int = 0, service: str = "raw") -> int:
-        """A descriptor of a new connection to a line, closed with the gateway; waits until the gateway accepts."""
+        """A descriptor of a new connection to a line, closed with the gateway; waits until the gateway accepts.
+
+        A Modbus service accepts and answers whether its line is open or not.
+        """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
@@ -57,7 +79,7 @@ class Running:
                 time.sleep(0.001)
                 continue
             self.connected_at = time.monotonic()
-            if not _thrown_out(link):
+            if service == "modbus" or not _thrown_out(link):
                 self._stack.callback(link.close)
                 link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 link.setblocking(True)
@@ -95,7 +117,7 @@ class _Opened(Running):
     """No gateway at all: the pseudo-terminals opened here."""
 
     def __init__(self, stack: ExitStack, devices: Sequence[str]) -> None:
-        super().__init__(stack, (), ())
+        super().__init__(stack, (), {})
         self._devices = devices
 
     def connect(self, line: int = 0, service: str = "raw") -> int:
@@ -108,6 +130,7 @@ class Subject(ABC):
     """A program to measure."""
 
     name: str
+    services = frozenset(("raw",))
     process_rows = True  # whether rows about a process (memory, start, ...) have a figure for it
 
     @abstractmethod
@@ -115,16 +138,16 @@ class Subject(ABC):
         """Its version; None: it is not installed here."""
 
     @contextmanager
-    def running(self, devices: Sequence[str]) -> Iterator[Running]:
+    def running(self, devices: Sequence[str], setup: Setup = RAW) -> Iterator[Running]:
         """Start it on these devices; it ends with the block."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-            gateway = self.start(stack, directory, devices)
+            gateway = self.start(stack, directory, devices, setup)
             gateway.directory = directory
             yield gateway
 
     @abstractmethod
-    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
         """Start its processes in this stack; configuration and *.log files go into the directory."""
 
 
@@ -137,7 +160,7 @@ class Direct(Subject):
     def version(self) -> str | None:
         return "no gateway"
 
-    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
         return _Opened(stack, devices)
 
 
@@ -149,14 +172,13 @@ class Socat(Subject):
     def version(self) -> str | None:
         return _version("socat", "-V", r"socat version (\S+)")
 
-    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
         ports = _free_ports(len(devices))
         commands = (
             ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay", f"FILE:{device},raw,echo=0,b115200"]
             for port, device in zip(ports, devices, strict=True)
         )
-        processes = [stack.enter_context(program(c, directory / f"{i}.log")) for i, c in enumerate(commands)]
-        return Running(stack, processes, ports)
+        return Running(stack, _programs(stack, directory, commands), {"raw": ports})
 
 
 class Ser2net(Subject):
@@ -168,7 +190,7 @@ class Ser2net(Subject):
     def version(self) -> str | None:
         return _version("ser2net", "-v", r"version (\S+)")
 
-    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
         ports = _free_ports(2 * len(devices))
         raw, telnet = ports[::2], ports[1::2]
         text = "%YAML 1.1\n---\n"
@@ -185,7 +207,7 @@ class Ser2net(Subject):
         file = directory / "ser2net.yaml"
         file.write_text(text)
         process = stack.enter_context(program(["ser2net", "-n", "-u", "-c", str(file)], directory / "ser2net.log"))
-        return Running(stack, [process], raw, telnet)
+        return Running(stack, [process], {"raw": raw, "rfc2217": telnet})
 
 
 class Ser2netTuned(Ser2net):
@@ -197,32 +219,73 @@ class Ser2netTuned(Ser2net):
 
 
 class Nportpy(Subject):
-    """nportpy as its user starts it: raw and RFC 2217 on every line, HTTP and metrics, uvloop."""
+    """nportpy as its user starts it: raw and RFC 2217 on every line, or Modbus; HTTP and metrics, uvloop."""
 
     name = "nportpy"
+    services = frozenset(("raw", "modbus"))
 
     def version(self) -> str | None:
         return metadata.version("nportpy")
 
-    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str]) -> Running:
-        http, *ports = _free_ports(1 + 2 * len(devices))
-        raw, telnet = ports[::2], ports[1::2]
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
+        offered = ("modbus",) if setup.service == "modbus" else ("raw", "rfc2217")
+        http, *free = _free_ports(1 + len(offered) * len(devices))
+        ports = {service: free[number :: len(offered)] for number, service in enumerate(offered)}
+        more = {"modbus": setup.modbus}
         text = f'[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = "127.0.0.1:{http}"\n'
         for number, device in enumerate(devices):
             text += (
-                f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = 115200\nformat = "8N1"\n'
-                f"[port.line{number}.raw]\nlisten = {raw[number]}\n"
-                f"[port.line{number}.rfc2217]\nlisten = {telnet[number]}\n"
+                f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = {setup.baudrate}\nformat = "{setup.format}"\n'
             )
+            for service in offered:
+                text += f"[port.line{number}.{service}]\nlisten = {ports[service][number]}\n{more.get(service, '')}\n"
         file = directory / "nportpy.toml"
         file.write_text(text)
         command = [sys.executable, "-m", "nportpy", "serve", "-c", str(file)]
         process = stack.enter_context(program(command, directory / "nportpy.log"))
-        return Running(stack, [process], raw, telnet)
+        return Running(stack, [process], ports)
+
+
+class ModbusPeer(Subject):
+    """Another Modbus gateway, by the command that starts it for one line."""
+
+    services = frozenset(("modbus",))
+
+    def __init__(self, name: str, command: str) -> None:
+        """A program called `name`; in its command {device}, {port}, {baudrate} and {format} are replaced.
+
+        Raises:
+            ValueError: there is no command, its quotes do not match, or it wants something else replaced.
+        """
+        self.name = name
+        self._words = shlex.split(command)
+        if not self._words:
+            raise ValueError(f"{name}: no command")
+        try:
+            self._command("", 0, RAW)
+        except (LookupError, ValueError) as error:
+            raise ValueError(f"{name}: {error} cannot be replaced") from error
+
+    def version(self) -> str | None:
+        return "as given" if shutil.which(self._words[0]) else None
+
+    def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
+        ports = _free_ports(len(devices))
+        commands = (self._command(device, port, setup) for device, port in zip(devices, ports, strict=True))
+        return Running(stack, _programs(stack, directory, commands), {"modbus": ports})
+
+    def _command(self, device: str, port: int, setup: Setup) -> list[str]:
+        words = {"device": device, "port": port, "baudrate": setup.baudrate, "format": setup.format}
+        return [word.format_map(words) for word in self._words]
 
 
 # In the order in which every round goes through them.
 SUBJECTS: tuple[Subject, ...] = (Nportpy(), Socat(), Ser2net(), Ser2netTuned(), Direct())
+
+
+def _programs(stack: ExitStack, directory: Path, commands: Iterable[Sequence[str]]) -> list[subprocess.Popen[str]]:
+    """A process for each line."""
+    return [stack.enter_context(program(c, directory / f"{i}.log")) for i, c in enumerate(commands)]
 
 
 def _thrown_out(link: socket.socket) -> bool:

@@ -1,16 +1,19 @@
 """Processes under measurement: starting them, ending them, and what /proc says of them."""
 
 import ctypes
+import json
 import os
 import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -63,11 +66,13 @@ def program(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]
 
 
 class FarEnd:
-    """One far end (farend.py) and its line's path."""
+    """One far end and its line's path."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *command: str) -> None:
+        """Start it: what the first line that it prints ends with is the path."""
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _FAR_END, *map(str, arguments)],
+            command,
+            env=_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -77,7 +82,7 @@ class FarEnd:
 
     def ready(self) -> None:
         """Wait for the pseudo-terminal."""
-        self.device = self._line()
+        self.device = self._line().split()[-1]
 
     def go(self) -> None:
         """Let a source or a paced end begin."""
@@ -102,10 +107,37 @@ class FarEnd:
         return line
 
 
+class SimulatedBus(FarEnd):
+    """Modbus units on a simulated line (nportpy.simulator); register A of unit U holds 256 U + A."""
+
+    def __init__(self, *options: str) -> None:
+        """Start it."""
+        self._directory = TemporaryDirectory(prefix="bench-")
+        link = f"{self._directory.name}/bus"
+        super().__init__(sys.executable, "-m", "nportpy.simulator", f"--bus={link}", *options)
+
+    def counts(self) -> Mapping[str, float]:
+        """What it has counted so far: requests, violations of the silence before them, and more."""
+        self._process.send_signal(signal.SIGUSR1)
+        (line,) = json.loads(self._line())["lines"]
+        return {name: count for name, count in line.items() if isinstance(count, int | float)}
+
+    def end(self) -> None:
+        super().end()
+        self._directory.cleanup()
+
+
+def _far_end(kind: str, *arguments: object) -> FarEnd:
+    words = map(str, arguments)
+    if kind == "simulated":
+        return SimulatedBus(*words)
+    return FarEnd(sys.executable, "-I", "-S", _FAR_END, kind, *words)
+
+
 @contextmanager
-def far_ends(commands: Sequence[Sequence[object]]) -> Iterator[list[FarEnd]]:
-    """One far end per command, started side by side."""
-    ends = [FarEnd(*command) for command in commands]
+def far_ends(commands: Sequence[Sequence[Any]]) -> Iterator[list[FarEnd]]:
+    """One far end per command, started side by side: those of farend.py, or `simulated` and options of a bus."""
+    ends = [_far_end(*command) for command in commands]
     try:
         for end in ends:
             end.ready()

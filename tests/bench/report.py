@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.bench.gateways import Running
+from tests.bench.gateways import RAW, Running, Setup
 from tests.bench.processes import FarEnd
 from tests.bench.stats import Spread
 
@@ -34,6 +34,7 @@ class Goal:
         least: whether the limit is a lower one.
         times: the figure that it is a multiple of; empty: none.
         of: whose figure that is.
+        always: it holds only if it holds in every round; else the median counts.
     """
 
     figure: str
@@ -41,9 +42,12 @@ class Goal:
     least: bool = False
     times: str = ""
     of: str = OURS
+    always: bool = False
 
-    def met(self, value: float) -> bool:
-        """Whether this value is good enough."""
+    def met(self, spread: Spread) -> bool:
+        """Whether these values are good enough."""
+        worst = spread.low if self.least else spread.high
+        value = worst if self.always else spread.middle
         return value >= self.limit if self.least else value <= self.limit
 
 
@@ -57,9 +61,21 @@ class Scale:
     lines: int = 16
     paced_seconds: float = 10.0
     idle_seconds: float = 20.0
+    dead_seconds: float = 30.0
+    soak_seconds: float = 60.0
+    late_trials: int = 100_000
 
 
-QUICK = Scale(exchanges=500, bulk=8_000_000, echoed=4_000_000, paced_seconds=3.0, idle_seconds=5.0)
+QUICK = Scale(
+    exchanges=500,
+    bulk=8_000_000,
+    echoed=4_000_000,
+    paced_seconds=3.0,
+    idle_seconds=5.0,
+    dead_seconds=4.0,
+    soak_seconds=5.0,
+    late_trials=5_000,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,9 @@ class Bench:
         process_rows: whether its rows are about a process, of which the bare pseudo-terminal has none.
         fresh: whether each round needs a gateway of its own. Otherwise all stay and take turns.
         weight: its share of the rounds: more for figures that vary much, less for those that take long.
+        setup: of the lines, and what is offered on them.
+        rivalry: what ours should be beside each other program that was given; `of` is filled in.
+        on_demand: it runs only where --only names it.
     """
 
     name: str
@@ -85,6 +104,14 @@ class Bench:
     process_rows: bool = False
     fresh: bool = False
     weight: float = 1.0
+    setup: Setup = RAW
+    rivalry: tuple[Goal, ...] = ()
+    on_demand: bool = False
+
+    def beside(self, rivals: Iterable[str]) -> "Bench":
+        """The same with goals for each of these programs."""
+        goals = tuple(replace(goal, of=rival) for rival in rivals for goal in self.rivalry)
+        return replace(self, goals=self.goals + goals)
 
 
 @dataclass(slots=True)
@@ -159,7 +186,7 @@ def _judged(results: Results, goal: Goal, figures: Mapping[str, Figure]) -> list
     value = results.judge(goal)
     if value is None:
         return [wish, "-", "?"]
-    return [wish, value.text(2), "met" if goal.met(value.middle) else "**missed**"]
+    return [wish, value.text(2), "met" if goal.met(value) else "**missed**"]
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -1,21 +1,32 @@
 """The harness measures what it says: its statistics, its judgement, its table, and a taste of real runs."""
 
 import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
 from tests.bench.__main__ import run
 from tests.bench.clients import _plain
-from tests.bench.gateways import Direct, Nportpy, Socat
+from tests.bench.farend import reading
+from tests.bench.gateways import Direct, ModbusPeer, Nportpy, Setup, Socat
 from tests.bench.latency import LATENCY
-from tests.bench.processes import cpu_seconds, megabytes, program, tree, wakeups
+from tests.bench.modbus import MODBUS
+from tests.bench.modbus_paced import MODBUS_19200, MODBUS_DEAD, cycle_time
+from tests.bench.modbusclients import Client, ask_ahead, exchange, reads
+from tests.bench.modbusclients import run as ask_together
+from tests.bench.processes import BrokenError, cpu_seconds, megabytes, program, tree, wakeups
 from tests.bench.report import Bench, Figure, Goal, Results, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
 from tests.bench.stats import Spread, percentile
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
-TINY = Scale(exchanges=50, bulk=300_000, echoed=200_000, lines=2, paced_seconds=0.2, idle_seconds=0.1)
+TINY = Scale(exchanges=50, bulk=300_000, echoed=200_000, lines=2, paced_seconds=0.2, idle_seconds=0.1, dead_seconds=0.2)
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 50), (0.99, 99), (1.0, 100)])
@@ -101,7 +112,9 @@ def test_a_taste_of_each_measurement_without_a_gateway(bench: Bench) -> None:
     assert results.samples["pty alone"][bench.figures[0].key][0] > 0
 
 
-@pytest.mark.parametrize("bench", [LATENCY, BOTH_WAYS, SATURATED], ids=lambda bench: bench.name)
+@pytest.mark.parametrize(
+    "bench", [LATENCY, BOTH_WAYS, SATURATED, MODBUS, MODBUS_19200, MODBUS_DEAD], ids=lambda bench: bench.name
+)
 def test_a_taste_of_each_measurement_on_nportpy_loses_no_byte(bench: Bench) -> None:
     results = run((bench,), (Nportpy(),), TINY, 1)
     assert not results.failures
@@ -115,3 +128,92 @@ def test_a_taste_of_each_measurement_on_socat(bench: Bench) -> None:
     results = run((bench,), (Socat(),), TINY, 1)
     assert not results.failures
     assert results.samples["socat"][bench.figures[0].key][0] > 0
+
+
+def server(link: socket.socket, wrong: int = 0) -> None:
+    """A Modbus TCP server that answers in two pieces; request number `wrong` gets the answer to the one before."""
+    heard, last = b"", b""
+    with link, suppress(ConnectionError):
+        while data := link.recv(4096):
+            heard += data
+            while len(heard) >= 12:
+                request, heard = heard[:12], heard[12:]
+                pdu = reading(request[6], int.from_bytes(request[8:10]), int.from_bytes(request[10:]))
+                wrong -= 1
+                pdu, last = (pdu if wrong else last), pdu
+                answer = request[:4] + (len(pdu) + 1).to_bytes(2) + request[6:7] + pdu
+                link.sendall(answer[:3])
+                link.sendall(answer[3:])
+
+
+@pytest.fixture(params=[0, 3], ids=["right", "one-wrong"])
+def answering(request: pytest.FixtureRequest) -> Iterator[tuple[int, bool]]:
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=server, args=(theirs, request.param))
+    thread.start()
+    with ours:
+        yield ours.fileno(), not request.param
+    thread.join()
+
+
+@pytest.mark.parametrize("way", ["one by one", "ahead", "together"])
+def test_modbus_clients_compare_every_answer(answering: tuple[int, bool], way: str) -> None:
+    descriptor, right = answering
+    pairs = reads(1, range(0, 100, 10))
+    client = Client(descriptor, cycle(pairs))
+    with nullcontext() if right else pytest.raises(BrokenError, match="got"):
+        match way:
+            case "one by one":
+                assert len(exchange(descriptor, pairs, 20)) == 20
+            case "ahead":
+                assert ask_ahead(descriptor, pairs, 4, 20) > 0
+            case "together":
+                ask_together([client], 0.05)
+                assert len(client.took) == len(client.at) > 0
+
+
+def test_a_resting_client_asks_again_after_its_rest() -> None:
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=server, args=(theirs,))
+    thread.start()
+    with ours:
+        client = Client(ours.fileno(), cycle(reads(1, [0])), pause=0.005)
+        ask_together([client], 0.05)
+    thread.join()
+    assert 1 <= len(client.took) <= 11
+
+
+def test_a_peers_command_is_filled_in_and_its_goals_are_beside_ours() -> None:
+    peer = ModbusPeer("mbusd", "mbusd -p {device} -s {baudrate} -m {format} -P {port} -n 'a b'")
+    setup = Setup("modbus", 19200, "8E1")
+    assert peer._command("/dev/x", 502, setup)[1:9] == ["-p", "/dev/x", "-s", "19200", "-m", "8E1", "-P", "502"]
+    assert peer._command("/dev/x", 502, setup)[-1] == "a b"
+    goals = MODBUS.beside(["mbusd"]).goals
+    assert goals[: len(MODBUS.goals)] == MODBUS.goals
+    assert goals[len(MODBUS.goals) :] == tuple(replace(goal, of="mbusd") for goal in MODBUS.rivalry)
+    assert ModbusPeer("none", "/no/such/program {port}").version() is None
+
+
+@pytest.mark.parametrize("command", ["", "mbusd {speed}", "mbusd {}", "mbusd '"])
+def test_a_peers_command_that_cannot_be_filled_in_is_refused(command: str) -> None:
+    with pytest.raises(ValueError, match=r"mbusd: |closing quotation"):
+        ModbusPeer("mbusd", command)
+
+
+def test_a_program_without_the_service_takes_no_part() -> None:
+    results = run((MODBUS,), (Direct(),), TINY, 1)
+    assert not results.samples
+    assert not results.failures
+
+
+@pytest.mark.parametrize(("baudrate", "milliseconds"), [(9600, 45.8), (19200, 22.9), (115200, 6.7)])
+def test_what_a_transaction_takes_at_least(baudrate: int, milliseconds: float) -> None:
+    assert round(cycle_time(baudrate) * 1000, 1) == milliseconds
+
+
+def test_some_goals_hold_only_if_every_round_meets_them() -> None:
+    often, always = Goal("violations", 0), Goal("violations", 0, always=True)
+    rounds = Spread.over([0, 0, 1])
+    assert often.met(rounds)
+    assert not always.met(rounds)
+    assert always.met(Spread.over([0, 0]))
