@@ -127,7 +127,7 @@ def _target(route: Route) -> str:
 
 
 def _there(route: Route) -> str:
-    there = {route.unit_there(unit) for unit in route.units}
+    there = {there for unit in route.units if (there := route.unit_there(unit)) is not None}
     return "" if there == route.units else f", there {_units(there)}"
 
 

@@ -176,15 +176,19 @@ def _unit_there(route: _Route, lines: Lines) -> Iterator[Fault]:
         path, reason = (*route.path, "unit"), "is one way to another unit id, and offset is another"
         yield _fault(path, route.keys["unit"], reason, "one of the two", lines)
         return
+    last = LAST_UNIT if "port" in route.keys else LAST_WRITTEN
     if "unit" in route.keys:
+        unit = _read(route.keys, "unit", values.integer, 1, LAST_WRITTEN)
+        if unit is not None and unit > last:
+            yield _fault((*route.path, "unit"), unit, f"no line has a unit {unit}", f"1 to {last}", lines)
         return
-    beyond = [unit for unit in sorted(route.units) if not 1 <= unit + route.offset <= LAST_UNIT]
+    beyond = [unit for unit in sorted(route.units) if not 1 <= unit + route.offset <= last]
     if beyond and route.offset:
         reason = f"unit {beyond[0]} would be {beyond[0] + route.offset} there"
-        yield _fault((*route.path, "offset"), route.offset, reason, f"1 to {LAST_UNIT}", lines)
+        yield _fault((*route.path, "offset"), route.offset, reason, f"1 to {last}", lines)
     elif beyond:
-        reason = f"no bus has a unit {beyond[0]}"
-        allowed = f"1 to {LAST_UNIT}, or the unit or offset that is meant beside it"
+        reason = f"no line has a unit {beyond[0]}"
+        allowed = f"1 to {last}, or the unit or offset that is meant beside it"
         yield _fault((*route.path, "units"), route.keys["units"], reason, allowed, lines)
 
 

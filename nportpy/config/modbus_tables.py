@@ -48,7 +48,7 @@ from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.functions import Span
 
 LAST_UNIT = UNITS[-1]
-"""The last unit id where requests go: those above are reserved (MODBUS over Serial Line V1.02, 2.2)."""
+"""The last unit id on a line: those above are reserved (MODBUS over Serial Line V1.02, 2.2)."""
 LAST_WRITTEN = 255
 """The last unit id that clients can write; routes may name all, since some gateways have units from 248 on."""
 
@@ -148,7 +148,7 @@ class RouteTable(Table):
     port: Annotated[str | None, Leaf(modbus_values.port, TEXT)] = None
     to: Annotated[Endpoint | None, Leaf(modbus_values.server, {"type": "string", "pattern": "^tcp://"})] = None
     offset: Annotated[int, integer(-LAST_WRITTEN, LAST_WRITTEN)] = _ROUTE.offset
-    unit: Annotated[int | None, integer(1, LAST_UNIT)] = _ROUTE.unit
+    unit: Annotated[int | None, integer(1, LAST_WRITTEN)] = _ROUTE.unit
 
 
 class Different(Table):

@@ -23,7 +23,7 @@ from nportpy.errors import ProtocolError
 from nportpy.line.turns import Priority
 from nportpy.modbus.question import Question
 from nportpy.modbus.rules import Refusal, concerning, judge, look_at, urgency
-from nportpy.modbus.settings import UNITS, PriorityRule, RoutingSettings, Rule, ServerSettings, Unrouted
+from nportpy.modbus.settings import PriorityRule, RoutingSettings, Rule, ServerSettings, Unrouted
 from nportpy.network import Address
 from nportpy.protocols.modbus.functions import check_request, may_broadcast
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
@@ -85,7 +85,7 @@ class Plan:
                 targets[target] = None
             for unit in route.units:
                 there = route.unit_there(unit)
-                if there not in UNITS:
+                if there is None:
                     continue
                 if target is None:
                     absent.add(unit)

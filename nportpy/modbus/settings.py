@@ -9,7 +9,10 @@ from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.functions import Span
 
 UNITS = range(1, 248)
-"""Unit ids of single units (MODBUS over Serial Line V1.02, 2.2)."""
+"""Unit ids of single units on a line (MODBUS over Serial Line V1.02, 2.2)."""
+
+UNITS_OF_SERVERS = range(1, 256)
+"""Unit ids at a Modbus TCP server: 255 is the server itself, and some have more of the reserved ones."""
 
 
 class Framing(StrEnum):
@@ -128,9 +131,10 @@ class Route:
     offset: int = 0
     unit: int | None = None
 
-    def unit_there(self, unit: int) -> int:
-        """What a unit id of the client's is there."""
-        return unit + self.offset if self.unit is None else self.unit
+    def unit_there(self, unit: int) -> int | None:
+        """What a unit id of the client's is there; None if there can be none."""
+        there = unit + self.offset if self.unit is None else self.unit
+        return there if there in (UNITS if isinstance(self.to, str) else UNITS_OF_SERVERS) else None
 
 
 class Unrouted(StrEnum):
@@ -157,7 +161,7 @@ class Matching:
         clients: who asks; empty: anyone.
         units: unit ids as clients write them; empty: any.
         functions: function codes; empty: any.
-        span: registers or bits of which the request touches at least one; None: any.
+        span: registers or bits that the request is about (rules.py says what that means); None: any.
     """
 
     clients: tuple[Network, ...] = ()

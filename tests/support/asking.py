@@ -53,7 +53,8 @@ class Client:
 @asynccontextmanager
 async def a_modbus(cable: Cable, line: LineSettings | None = None, **settings: Any) -> AsyncIterator[Bus]:
     """A bus whose line is up; without echo and silence unless `settings` say otherwise."""
-    made = BusSettings(**({"echo": Echo.NO, "silence": 0.0} | settings))
+    fields: dict[str, Any] = {"echo": Echo.NO, "silence": 0.0}
+    made = BusSettings(**(fields | settings))
     async with running(cable, line or LineSettings(115200)) as owner:
         bus = Bus(owner, made)
         await asyncio.sleep(0.01)
