@@ -72,8 +72,9 @@ def remarks(search: Search, scan: Scan, cut_short: str) -> Iterator[str]:
         yield f"answers that came too late to tell whose they are: {scan.late}; try a longer --timeout"
     if not search.target.rtu and len(scan.found) == scan.done >= _MANY:
         yield "all units that were asked are there: one device, probably, that does not look at the unit id"
-    yield from _absence(search, scan)
-    if cut_short:
+    if not cut_short:
+        yield from _absence(search, scan)
+    else:
         yield f"Error: cut short after {scan.done} of {scan.total} questions: {cut_short}"
 
 

@@ -57,8 +57,8 @@ class _Plan:
 @NUMBERING
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
-@click.option("--single", "way", flag_value="single", help="One register or coil a request: functions 6 and 5 only.")
-@click.option("--multiple", "way", flag_value="multiple", help="Functions 16 and 15 even for one register or coil.")
+@click.option("--single", is_flag=True, help="One register or coil a request: functions 6 and 5 only.")
+@click.option("--multiple", is_flag=True, help="Functions 16 and 15 even for one register or coil.")
 @click.option(
     "--timeout", metavar="TIME", callback=parsed(patience), default="1s", show_default=True,
     help="How long an answer may take.",
@@ -67,7 +67,7 @@ class _Plan:
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of a serial device.")
 def write(
     target: Target, assignments: tuple[str, ...], unit: int, kind: ValueType | None, order: str, numbering: str,
-    yes: bool, no_verify: bool, way: str | None, timeout: float, baudrate: int, line_format: str,
+    yes: bool, no_verify: bool, single: bool, multiple: bool, timeout: float, baudrate: int, line_format: str,
 ) -> None:  # fmt: skip
     """Write values into a Modbus device.
 
@@ -85,6 +85,8 @@ def write(
     """  # noqa: D301 - click wants the character
     if unit == 0 and target.rtu:
         raise click.BadParameter("unit 0 is all units at once, and none of them answers", param_hint="--unit")
+    if single and multiple:
+        raise click.UsageError("--single and --multiple exclude each other")
     try:
         line = LineSettings.parse(baudrate, line_format)
         changes = _changes(assignments, Numbering(numbering), kind, Order(order))
@@ -93,9 +95,9 @@ def write(
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("nobody is there to ask: standard input is no terminal; --yes writes without asking")
     writes = join(Write(change.wanted.span, change.data) for change in changes)
-    if way == "single":
+    if single:
         writes = [one for several in writes for one in split(several)]
-    plan = _Plan(target, line, timeout, unit, Order(order), changes, writes, way == "multiple")
+    plan = _Plan(target, line, timeout, unit, Order(order), changes, writes, multiple)
     sys.exit(0 if _run(plan, ask=not yes, verify=not no_verify) else 1)
 
 
@@ -154,7 +156,10 @@ def _run(plan: _Plan, *, ask: bool, verify: bool) -> bool:
             _show(plan, before)
             if ask and not click.confirm(f"Write this to unit {plan.unit} of {plan.target}?", err=True):
                 raise click.ClickException("nothing was written")
-            runner.run(_write(plan, client))
+            try:
+                runner.run(_write(plan, client))
+            except KeyboardInterrupt:
+                raise click.ClickException("interrupted; what was written is not known") from None
             if not verify:
                 click.echo("written")
                 return True

@@ -17,8 +17,12 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from nportpy.cli import scanning
 from nportpy.cli.found import ranges
 from nportpy.cli.scan import scan
+from nportpy.cli.target import Client, Target, connect
+from nportpy.errors import LineUnsupported
+from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.modbus_server import bus, server
@@ -292,6 +296,33 @@ def test_the_device_is_lost_under_way() -> None:
         assert [row[0] for row in table(done)[1:]] == ["1", "2", "3"]
         assert done.stderr.startswith(f"Error: cut short after 3 of 9 questions: {device}")
         assert done.exit_code == 1
+
+
+def test_lost_before_anybody_was_found() -> None:
+    def answer(speed: int, frame: Frame) -> bytes:
+        if frame.unit == 2:
+            raise ConnectionAbortedError
+        return b""
+
+    with bus(answer) as device:
+        done = run(device, *AT_9600, "--units", "1-9", *QUICK)
+        assert done.stderr.startswith("Error: cut short after 1 of 9 questions: ")
+        assert done.stderr.count("\n") == 1
+        assert (done.exit_code, done.stdout) == (1, "")
+
+
+def test_a_speed_that_the_driver_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def picky(target: Target, line: LineSettings, patience: float) -> Client:
+        if line.baudrate != 9600:
+            raise LineUnsupported(f"{target}: the driver refused {line}")
+        return await connect(target, line, patience)
+
+    monkeypatch.setattr(scanning, "connect", picky)
+    with bus(on_wire(Units())) as device:
+        done = run(device, "--units", "1", "--baudrates", "250000,9600", "--formats", "8N1", *QUICK)
+        assert table(done)[1][:2] == ["1", "9600 8N1"]
+        assert done.stderr == f"left out: {device}: the driver refused 250000 8N1\n"
+        assert run(device, "--units", "1", "--baudrates", "250000").exit_code == 1
 
 
 def test_a_server_that_hangs_up_on_whom_it_does_not_know() -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click.testing
 import pytest
@@ -208,6 +208,7 @@ def test_junk_before_answers_leaves_open_whether_there_is_an_echo() -> None:
         (["127.0.0.1:502", "41001=1", "41002=1", *FLOAT], "41001=1 and 41002=1 both write holding:1001"),
         (["127.0.0.1:502", "41001=", "--type", "string:250"], "takes 125 registers, a request carries 123"),
         (["127.0.0.1:502", "41001=5", "--timeout", "5"], "has no unit"),
+        (["127.0.0.1:502", "41001=5", "--single", "--multiple"], "exclude each other"),
         (["/dev/ttyS0", "41001=5", "--unit", "0"], "none of them answers"),
         (["/dev/ttyS0", "41001=5", "--format", "9X9"], "'9X9' is not a format"),
         (["127.0.0.1:502", "41001=5"], "nobody is there to ask"),
@@ -256,13 +257,36 @@ def test_it_asks(answer: bytes, code: int, value: int) -> None:
 def test_ctrl_c_at_the_question() -> None:
     with stored() as (where, store):
         with asked(where, "41001=50") as (process, _):
-            deadline = time.monotonic() + 30
-            while process.poll() is None:  # a signal just before it waits for a line is heard with the next one
-                assert time.monotonic() < deadline
+            for _ in range(5):  # a signal just before it waits for a line is heard with the next one
                 process.send_signal(signal.SIGINT)
-                time.sleep(0.1)
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=5)
+                    break
         assert process.returncode == 1
         assert store.writes == []
+
+
+def test_ctrl_c_while_it_writes() -> None:
+    writing = threading.Event()
+
+    def mute(unit: int, pdu: bytes) -> bytes:
+        if pdu[0] == 6:
+            writing.set()
+            return b""
+        return store(unit, pdu)
+
+    store = Store()
+    with server(mute) as where:
+        command = [sys.executable, "-m", "nportpy", "write", where, "41001=50", "--yes", "--timeout", "60s"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                assert writing.wait(60)
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=60)
+            finally:
+                process.kill()
+    assert process.returncode == 1
+    assert errors == b"Error: interrupted; what was written is not known\n"
 
 
 def test_the_connection_that_ends_while_the_user_thinks() -> None:
