@@ -44,7 +44,7 @@ TYPE: Final = click.option(
     metavar="TYPE",
     callback=parsed(ValueType.parse),
     help="int16 uint16 int32 uint32 int64 uint64 float32 float64 string:N bit; N is a number of characters.  "
-    "[default: uint16, or bit for coils]",
+    "[default: uint16, or bit for coils and discrete inputs]",
 )
 ORDER: Final = click.option(
     "--order", type=click.Choice([order.value for order in Order], case_sensitive=False), default="ABCD",

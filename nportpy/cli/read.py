@@ -2,36 +2,22 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
 
+from nportpy.cli.options import NUMBERING, ORDER, TYPE, parsed, patience
 from nportpy.cli.readings import Reading, Wanted, take, wanted_values
 from nportpy.cli.shown import Printer, Shape, printer
 from nportpy.cli.target import Client, Target, connect
-from nportpy.config.values import ValueFault, duration
+from nportpy.config.values import duration
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.addresses import Numbering, parse_range
 from nportpy.protocols.modbus.functions import Table
 from nportpy.protocols.modbus.reads import longest_read
 from nportpy.protocols.modbus.values import Order, ValueType
-
-
-def _parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
-    """A callback that has `parse` read the parameter; what it raises is a ValueError."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
-        try:
-            return None if value is None else parse(value)
-        except ValueFault as error:
-            raise click.BadParameter(f"{value!r} {error.reason}; allowed: {error.allowed}", ctx, param) from None
-        except ValueError as error:
-            raise click.BadParameter(str(error), ctx, param) from None
-
-    return callback
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +34,12 @@ class _Plan:
 
 
 @click.command()
-@click.argument("target", callback=_parsed(Target.parse))
+@click.argument("target", callback=parsed(Target.parse))
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit id.")
-@click.option(
-    "--type",
-    "kind",
-    metavar="TYPE",
-    callback=_parsed(ValueType.parse),
-    help="int16 uint16 int32 uint32 int64 uint64 float32 float64 string:N bit; N is a number of characters.  "
-    "[default: uint16, or bit for coils and discrete inputs]",
-)
-@click.option(
-    "--order", type=click.Choice([order.value for order in Order], case_sensitive=False), default="ABCD",
-    metavar="|".join(Order), show_default=True,
-    help="Order of a value's bytes; CDAB: the low register first.",
-)  # fmt: skip
-@click.option(
-    "--numbering", type=click.Choice([numbering.value for numbering in Numbering]), default="modicon",
-    show_default=True,
-    help="What numbers without a table mean: 41001 as in manuals, or holding registers from 0 (pdu) or from 1.",
-)  # fmt: skip
+@TYPE
+@ORDER
+@NUMBERING
 @click.option(
     "--gap", type=click.IntRange(0, longest_read(Table.HOLDING_REGISTERS)), default=0, show_default=True,
     help="Read over so many unwanted registers to save a request.",
@@ -77,11 +48,11 @@ class _Plan:
 @click.option("--json", "shape", flag_value=Shape.JSON, type=Shape, help="A list of objects; with --every, one a line.")
 @click.option("--csv", "shape", flag_value=Shape.CSV, type=Shape, help="Comma-separated values, with a head line.")
 @click.option(
-    "--every", metavar="TIME", callback=_parsed(lambda text: duration(text, "10ms", "7d")),
+    "--every", metavar="TIME", callback=parsed(lambda text: duration(text, "10ms", "7d")),
     help='Read again and again, as in "2s", until Ctrl-C.',
 )  # fmt: skip
 @click.option(
-    "--timeout", metavar="TIME", callback=_parsed(lambda text: duration(text, "1ms", "10min")), default="1s",
+    "--timeout", metavar="TIME", callback=parsed(patience), default="1s",
     show_default=True, help="How long an answer may take.",
 )  # fmt: skip
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of a serial device.")

@@ -341,10 +341,11 @@ def test_through_a_gateway() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         try:
             line = ""
-            while not (found := re.match(r"  meter .* raw TCP (\d+) +RFC 2217 (\d+)", line)):
+            while not (found := re.match(r" +Modbus TCP (\d+) +raw TCP (\d+) +RFC 2217 (\d+)", line)):
                 line = line_of(demo)
                 assert line
-            for target in (f"rtu+tcp://127.0.0.1:{found[1]}", f"rfc2217://127.0.0.1:{found[2]}"):
+            places = "127.0.0.1:{}", "rtu+tcp://127.0.0.1:{}", "rfc2217://127.0.0.1:{}"
+            for target in (place.format(port) for place, port in zip(places, found.groups(), strict=True)):
                 command = [*COMMAND, target, "41001", *FLOAT, "--format", "8E1", "--timeout", "20s"]
                 done = subprocess.run(command, capture_output=True, text=True, timeout=60)
                 assert done.stderr == ""
