@@ -80,10 +80,10 @@ def reply_from(ancillary: Ancillary) -> Ancillary:
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):  # struct in_pktinfo: interface, our address, header's
             return [(level, kind, bytes(4) + data[4:8] + bytes(4))]
-        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):  # struct in6_pktinfo: our address, interface
-            address = IPv6Address(data[:16])
-            if not address.is_multicast:
-                return [(level, kind, data if address.is_link_local else data[:16] + bytes(4))]
+        # struct in6_pktinfo: our address, interface. ff00::/8 is multicast, fe80::/10 link-local (RFC 4291, 2.4).
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and data[0] != 0xFF:
+            link_local = data[0] == 0xFE and data[1] >> 6 == 0b10
+            return [(level, kind, data if link_local else data[:16] + bytes(4))]
     return []
 
 

@@ -126,12 +126,14 @@ class ModbusSession(Connection):
     @contained
     def _take_turn(self) -> None:
         self._turn = None
-        portion = bytes(self._input[:PORTION])
-        del self._input[:PORTION]
-        self._take(portion)
+        if not self._held:
+            portion = bytes(self._input[:PORTION])
+            del self._input[:PORTION]
+            self._take(portion)
         if self._input:
             self.stop(Stop.BUSY)
-            self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+            if not self._held:  # else `resume_writing` goes on
+                self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
         else:
             self.go(Stop.BUSY)
             self._perhaps_over()
@@ -176,6 +178,8 @@ class ModbusSession(Connection):
     def resume_writing(self) -> None:
         self._held = False
         self.go(Stop.UNREAD)
+        if self._input and self._turn is None:
+            self._take_turn()
 
     def _weigh(self) -> None:
         if (waiting := self.waiting()) > self.settings.allowance:

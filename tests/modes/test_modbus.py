@@ -70,6 +70,7 @@ async def test_a_request_that_comes_byte_by_byte() -> None:
         await client.hears(tcp(7))
 
 
+@pytest.mark.real
 async def test_nineteen_requests_in_one_segment_are_answered_as_the_answers_come() -> None:
     async with asking(answer=later) as served:
         client = await served.client()
@@ -90,6 +91,7 @@ async def test_a_client_that_never_changes_its_transaction_id() -> None:
         await client.hears(tcp(0, 1, read(1)) + tcp(0, 1, read(2)))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("length", [0, 1, 255, 65535])
 async def test_a_length_that_cannot_be_ends_the_connection(length: int, caplog: pytest.LogCaptureFixture) -> None:
     async with asking() as served:
@@ -171,6 +173,7 @@ async def test_what_one_client_has_under_way_does_not_count_for_another() -> Non
         assert not served.listener.status().refused
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_answers_for_a_client_that_has_gone_are_dropped(how: str) -> None:
     async with asking(answer=later) as served:
@@ -185,13 +188,14 @@ async def test_answers_for_a_client_that_has_gone_are_dropped(how: str) -> None:
         assert served.router.guests[0].left
 
 
+@pytest.mark.real
 async def test_a_half_closed_client_gets_what_is_outstanding() -> None:
     async with asking(answer=later) as served:
         client = await served.client()
         client.send(frames(2))
         client.half_close()
         await served.asks(2)
-        await settle(0.5)
+        await settle(0.1)
         assert served.listener.status().clients[0].state == "half-closed"
         first, second = served.router.asked
         first.done(first, READ)
@@ -203,6 +207,7 @@ async def test_a_half_closed_client_gets_what_is_outstanding() -> None:
         await until(lambda: served.results().get("closed") == 1)
 
 
+@pytest.mark.real
 async def test_a_half_closed_client_that_waits_for_nothing_is_closed() -> None:
     async with asking() as served:
         client = await served.client()
@@ -255,6 +260,19 @@ async def test_a_client_that_does_not_fetch_its_answers_is_not_read() -> None:
 
 
 @pytest.mark.real
+async def test_a_flood_whose_answers_are_fetched_slowly_is_no_reason_to_drop_the_client() -> None:
+    async with asking(answer=lambda _: bytes(250)) as served:
+        client = await served.client(reading=False)
+        client.send(frames(50_000))
+        await until(lambda: served.listener.sessions[0]._held)
+        await settle(0.05)
+        assert len(served.router.asked) < 50_000
+        client.read_on()
+        await until(lambda: len(client.heard) == 50_000 * 257, within=60)
+        assert not client.lost
+
+
+@pytest.mark.real
 async def test_a_client_for_which_too_much_waits_is_dropped() -> None:
     async with asking(answer=lambda _: bytes(250), allowance=70_000) as served:
         client = await served.client(reading=False)
@@ -278,6 +296,7 @@ async def test_an_inactive_client_is_one_that_asks_nothing() -> None:
         assert served.results()["inactive"] == 1
 
 
+@pytest.mark.real
 async def test_a_flood_is_worked_off_in_portions() -> None:
     async with asking(outstanding=10_000) as served:
         flooding = await served.client()
@@ -299,6 +318,7 @@ async def test_a_flood_is_worked_off_in_portions() -> None:
         await flooding.hears(frames(count))
 
 
+@pytest.mark.real
 async def test_a_flood_whose_sender_half_closes_is_answered_whole() -> None:
     async with asking() as served:
         client = await served.client()
@@ -308,6 +328,7 @@ async def test_a_flood_whose_sender_half_closes_is_answered_whole() -> None:
         assert bytes(client.heard) == frames(5000)
 
 
+@pytest.mark.real
 async def test_a_bug_ends_one_connection_only() -> None:
     def answer(question: Question) -> bytes:
         if question.pdu == read(666):
@@ -323,6 +344,7 @@ async def test_a_bug_ends_one_connection_only() -> None:
         await neighbour.hears(tcp(2))
 
 
+@pytest.mark.real
 async def test_a_service_that_is_hushed_answers_what_it_was_asked() -> None:
     async with asking(answer=later) as served:
         client = await served.client()
@@ -374,6 +396,7 @@ async def test_serial_requests_cut_anywhere(access: Access) -> None:
             await client.close()
 
 
+@pytest.mark.real
 @serial
 async def test_nineteen_serial_requests_are_answered_in_their_order(access: Access) -> None:
     encode = ENCODE[access]
@@ -463,6 +486,7 @@ async def test_a_vendors_function_is_known_by_the_silence_after_it() -> None:
         await client.hears(2 * rtu.encode(1, VENDOR))
 
 
+@pytest.mark.real
 async def test_a_vendors_function_and_no_more_by_the_end() -> None:
     async with asking(Access.RTU, answer=later) as served:
         client = await served.client()

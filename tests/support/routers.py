@@ -95,10 +95,12 @@ class Asking:
     def __init__(self, listener: Listener, router: Scripted) -> None:
         self.listener = listener
         self.router = router
+        self.clients: list[Client] = []
 
     async def client(self, **kind: Any) -> Client:
         before = self.listener.results["accepted"]
         client = await connect(Client, self.listener.endpoints[0].port, **kind)
+        self.clients.append(client)
         await until(lambda: self.listener.results["accepted"] > before)
         return client
 
@@ -123,10 +125,13 @@ async def asking(protocol: Access = Access.TCP, answer: Answer = echoed, **chang
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
+            served = Asking(listener, router)
             try:
-                yield Asking(listener, router)
+                yield served
             finally:
                 listener.stop()
+                for client in served.clients:
+                    client.transport.abort()
     finally:
         sock.close()
     assert not listener.sessions
