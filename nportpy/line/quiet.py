@@ -49,7 +49,10 @@ class Quiet:
 
     def measure(self) -> None:
         """Go by the line's settings as they are now."""
-        settings = self._measured = self._wire.settings
+        settings = self._wire.settings
+        if settings is self._measured:
+            return
+        self._measured = settings
         fixed = self._settings.silence
         self._character = settings.character_time if self._serial else 0.0
         needed = silent_interval(settings) if self._serial else 0.0
@@ -57,10 +60,8 @@ class Quiet:
 
     def ready_at(self, pause: float) -> float:
         """When a request that needs so much silence may be sent, if the line stays quiet."""
-        if self._wire.settings is not self._measured:
-            self.measure()
-        ready = self.last + max(pause, self.silence)
-        return max(ready, self.talk, self.rested)
+        self.measure()
+        return max(self.last + max(pause, self.silence), self.talk, self.rested)
 
     def opened(self, now: float) -> None:
         """The device is there. Nobody knows what was said before."""
@@ -81,6 +82,7 @@ class Quiet:
 
     def talked(self) -> None:
         """What was just heard or sent belongs to a stream's conversation."""
+        self.measure()
         self.talk = self.last + self._gap()
 
     def request_over(self, now: float) -> None:
@@ -93,7 +95,6 @@ class Quiet:
 
     def changed(self, now: float, *, breaking: bool) -> None:
         """The line has other settings, or a break has begun (`breaking`) or ended."""
-        self.measure()
         self.heard(now)
         self.talked()
         if breaking:

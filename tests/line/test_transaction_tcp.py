@@ -1,13 +1,16 @@
 """Requests to a Modbus TCP server, as if it were a line."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
+from nportpy.line.loopback import Cable, LoopbackPort
 from nportpy.line.opening import open_port
 from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
@@ -16,7 +19,8 @@ from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.mbap import encode
 from nportpy.protocols.modbus.mbap_reply import ReplyFinder
-from tests.support.bus import READ, WRITE, Asker, Units, a_bus, mbap_reply
+from tests.support.bus import READ, WRITE, Asker, Units, a_bus, mbap_reply, read, registers
+from tests.support.clock import VirtualLoop
 from tests.support.ports import until
 
 
@@ -158,6 +162,74 @@ async def test_half_an_answer_of_the_old_connection_is_forgotten() -> None:
         asker.ask()
         await asker.ended()
         assert asker.outcomes == [Outcome.LINE_DOWN, Outcome.ANSWERED]
+
+
+# Whatever the server does.
+
+
+class Connected(Units):
+    """Frames do not mix with each other, and what was to come on one connection does not come on the next."""
+
+    def data_received(self, data: bytes) -> None:
+        for delay, frame in self.answer(data):
+            asyncio.get_running_loop().call_later(delay, self._say_on, self.cable.near, frame)
+
+    def _say_on(self, connection: LoopbackPort | None, frame: bytes) -> None:
+        if connection is self.cable.near:
+            for at in range(0, len(frame), 4):
+                self.cable.far.write(frame[at : at + 4])
+
+
+ACTIONS = st.sampled_from(["answer", "late", "silent", "another id", "another unit", "twice", "garbage", "lost"])
+
+
+@given(st.lists(ACTIONS, min_size=1, max_size=12), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_every_request_ends_once_and_every_answer_belongs_to_its_request(actions: list[str], seed: int) -> None:
+    async def run() -> None:
+        cable, chance = Cable(), random.Random(seed)
+        script = iter(actions * 20)
+
+        def answer(data: bytes) -> list[tuple[float, bytes]]:
+            good = mbap_reply(data)
+            match next(script, "answer"):
+                case "late":
+                    return [(chance.uniform(0.1, 0.4), good)]
+                case "silent":
+                    return []
+                case "another id":
+                    return [(0.01, bytes((data[0] ^ 0x80,)) + good[1:])]
+                case "another unit":
+                    return [(0.01, good[:6] + bytes((good[6] + 1,)) + good[7:]), (0.02, good)]
+                case "twice":
+                    return [(0.01, good), (0.0105, good)]
+                case "garbage":
+                    return [(0.01, good[:4] + chance.randbytes(20))]
+                case "lost":
+                    if cable.near is not None:
+                        cable.near.lose()
+            return [(0.01, good)]
+
+        Connected(cable, answer)
+        async with a_bus(cable, exchange=ReplyFinder()) as (line, bus):
+            askers = [Asker(bus) for _ in range(3)]
+            for _ in actions:
+                for asker in askers:
+                    asker.ask(chance.randrange(1, 4), read(chance.randrange(65536)), timeout=0.1, retries=1)
+                await asyncio.sleep(chance.uniform(0, 0.2))
+            bus.leave(askers[0])
+            for asker in askers:
+                await asker.ended()
+                for request, result in asker.ends:
+                    if result.outcome is Outcome.ANSWERED:
+                        assert result.answer == registers(int.from_bytes(request.pdu[1:3]))
+            status = bus.status()
+            assert status.queued == 0
+            assert sum(status.outcomes.values()) == status.requests == 3 * len(actions)
+            await until(lambda: line.up)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run())
 
 
 # Over a real connection.

@@ -31,6 +31,24 @@ def registers(address: int) -> bytes:
     return b"\x03\x02" + address.to_bytes(2)
 
 
+class NoWire:
+    """A wire that leads nowhere: what is put on it is in `out`."""
+
+    up = True
+
+    def __init__(self, settings: LineSettings) -> None:
+        self.settings = settings
+        self.out: list[bytes] = []
+
+    def put(self, data: bytes) -> None:
+        self.out.append(data)
+
+    def take_back(self) -> int:
+        return 0
+
+    def give_up(self, reason: str) -> None: ...
+
+
 class Asker:
     """A client of the bus: `ends` has the results in the order in which they came."""
 
