@@ -23,6 +23,8 @@ class SilenceWatch:
     Attributes:
         frames: that the gateway sent.
         violations: frames with less than t3.5 of silence before them.
+        silent: seconds of silence before all frames but the first. What is more than t3.5 for each is what the gateway
+            and the way to it took.
         shortest: the shortest silence before a frame in seconds, 0 if it began while somebody else was sending; None
             before the second frame.
     """
@@ -31,6 +33,7 @@ class SilenceWatch:
         """Nothing has passed yet."""
         self.frames = 0
         self.violations = 0
+        self.silent = 0.0
         self.shortest: float | None = None
         self._silence = silent_interval(settings)
         self._gap = character_gap(settings)
@@ -54,11 +57,17 @@ class SilenceWatch:
             return
         self._begin(data)
         self.violations += silence < self._silence - ROUNDING
+        self.silent += silence
         self.shortest = silence if self.shortest is None else min(silence, self.shortest)
 
     def counts(self) -> Mapping[str, float | None]:
         """The figures."""
-        return {"frames": self.frames, "violations": self.violations, "shortest_silence": self.shortest}
+        return {
+            "frames": self.frames,
+            "violations": self.violations,
+            "silence": self.silent,
+            "shortest_silence": self.shortest,
+        }
 
     def _begin(self, data: bytes) -> None:
         self.frames += 1

@@ -77,6 +77,7 @@ def test_a_gateway_on_a_wire(settings: LineSettings, part: float, violations: in
     assert counts["frames"] == counts["requests"] == counts["answers"] == 10
     assert counts["violations"] == violations
     assert counts["shortest_silence"] == pytest.approx(part * silent_interval(settings))
+    assert counts["silence"] == pytest.approx(9 * part * silent_interval(settings))
     assert counts["collisions"] == 0
 
 
