@@ -3,9 +3,13 @@
 No standard has it, but clients do. There are no connections: an address and port that something came from is a
 client, for fair turns and limits, until it is the one that has been idle longest and another needs its place. What is
 lost is lost, as UDP has it: the client asks again.
+
+So what is set for connections, their inactivity or what happens when there are too many, has no meaning here, and the
+door does not count these clients.
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -105,21 +109,19 @@ class ModbusUdp:
 
     async def run(self) -> None:
         """Serve until `stop`."""
-        # Ours, as the last answers leave when the caller's are closed already.
-        sockets = [sock.dup() for sock in self._sockets]
-        try:
-            await first_opening(self.backend, self._stopping)
-            if not self._hushed:
-                self._reading = list(sockets)
-                for sock in sockets:
-                    asyncio.get_running_loop().add_reader(sock.fileno(), self._read, sock)
-            await self._stopping.wait()
-        finally:
-            self._read_no_more()
-            for name in tuple(self._clients):
-                self._forget(name, End.SHUTDOWN)
-            for sock in sockets:
-                sock.close()
+        with contextlib.ExitStack() as ours:
+            sockets = [_another(sock, ours) for sock in self._sockets]
+            try:
+                await first_opening(self.backend, self._stopping)
+                if not self._hushed:
+                    self._reading = sockets
+                    for sock in sockets:
+                        asyncio.get_running_loop().add_reader(sock.fileno(), self._read, sock)
+                await self._stopping.wait()
+            finally:
+                self._read_no_more()
+                for name in tuple(self._clients):
+                    self._forget(name, End.SHUTDOWN)
 
     def hush(self) -> None:
         """Take no more requests; what was asked is answered yet."""
@@ -255,6 +257,14 @@ class ModbusUdp:
 
     def _extra(self) -> dict[str, object]:
         return {"port": self.backend.name, "service": self.service}
+
+
+def _another(sock: socket.socket, ours: contextlib.ExitStack) -> socket.socket:
+    """Another descriptor of a socket, as the last answers leave when the caller's is closed already."""
+    try:
+        return ours.enter_context(sock.dup())
+    except OSError:  # out of descriptors: then these answers are lost
+        return sock
 
 
 def _endpoint(name: _Name) -> Endpoint:

@@ -228,6 +228,17 @@ async def test_hushed_it_answers_what_it_was_asked_though_its_sockets_are_closed
         assert served.service.accepted() == 0
 
 
+async def test_a_service_that_gets_no_descriptor_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_sock: socket.socket) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "dup", none_left)
+    async with asking() as served:
+        client = served.client()
+        client.send(adu(1))
+        await client.hears(adu(1))
+
+
 async def test_clients_wait_until_the_device_was_tried() -> None:
     tried = asyncio.Event()
     async with asking(backend=AlwaysUp("line", tried)) as served:
