@@ -257,6 +257,7 @@ class SerialSession(ModbusSession):
     def _take(self, data: bytes) -> None:
         now = self._loop.time()
         if frames := self._finder.feed(data, now):
+            self._junk = self._finder.counts.junk
             self._ask_all(frames, now)
         elif self._finder.counts.junk != self._junk:
             self._junk = self._finder.counts.junk
@@ -271,7 +272,8 @@ class SerialSession(ModbusSession):
     @contained
     def _silence(self) -> None:
         now = self._loop.time()
-        self._ask_all(self._finder.expire(now), now)
+        if frames := self._finder.expire(now):
+            self._ask_all(frames, now)
         if self._joined:
             self._wait_for_silence()
 
@@ -312,8 +314,8 @@ class SerialSession(ModbusSession):
             self._weigh()
 
     def eof_received(self) -> bool:
-        if (when := self._finder.deadline()) is not None and self._joined:
-            self._ask_all(self._finder.expire(when), self._loop.time())  # nothing will ever follow
+        if self._joined and (when := self._finder.deadline()) is not None and (frames := self._finder.expire(when)):
+            self._ask_all(frames, self._loop.time())  # nothing will ever follow
         return super().eof_received()
 
     def left(self) -> None:
