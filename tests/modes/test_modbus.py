@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nportpy.modbus.question import Question
 from nportpy.modbus.settings import RoutingSettings
+from nportpy.modes.listener import AlwaysUp
 from nportpy.modes.modbus import PORTION, SESSIONS, ModbusSession
 from nportpy.modes.modbus_base import Access
 from nportpy.network import Endpoint, address_of
@@ -361,6 +362,22 @@ async def test_a_service_that_is_hushed_answers_what_it_was_asked() -> None:
         await until(lambda: client.lost)
         assert bytes(client.heard) == frames(2)
         assert served.results()["shutdown"] == 1
+
+
+async def test_clients_wait_until_the_device_was_tried_but_not_for_ever() -> None:
+    opened = asyncio.Event()
+    for succeeds, limit in ((True, 1.0), (False, 3.0)):
+        opened.clear()
+        async with asking(backend=AlwaysUp("line", opened)) as served, asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(served.client())
+            await settle(0.4)
+            assert not served.listener.sessions
+            if succeeds:
+                opened.set()
+            async with asyncio.timeout(limit):
+                client = await waiting
+            client.send(tcp(1))
+            await client.hears(tcp(1))
 
 
 async def test_status() -> None:

@@ -114,14 +114,16 @@ class Asking:
 
 
 @asynccontextmanager
-async def asking(protocol: Access = Access.TCP, answer: Answer = echoed, **changes: Any) -> AsyncIterator[Asking]:
+async def asking(
+    protocol: Access = Access.TCP, answer: Answer = echoed, backend: AlwaysUp | None = None, **changes: Any
+) -> AsyncIterator[Asking]:
     """Run a service; at the end stop it, and it must leave nothing behind."""
     throttle, wanted = Throttle(), settings(protocol, **changes)
     router = Scripted(answer, wanted.routing)
     sock = listen(wanted.listen[0])
     door = Door(DoorSettings())
     make = partial(SESSIONS[protocol], router, wanted, throttle)
-    listener = Listener(AlwaysUp("plant"), "modbus", wanted, make, [sock], door, throttle, router.refused)
+    listener = Listener(backend or AlwaysUp("plant"), "modbus", wanted, make, [sock], door, throttle, router.refused)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
