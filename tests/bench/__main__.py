@@ -14,6 +14,7 @@ from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
 from tests.bench.modbus import MODBUS
 from tests.bench.modbus_paced import MODBUS_19200, MODBUS_115200, MODBUS_DEAD
+from tests.bench.modbus_soak import LATE, SOAK
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
@@ -21,7 +22,20 @@ from tests.bench.startup import STARTUP
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
 # One file for each group of rows; a new group is added here.
-BENCHES = (LATENCY, FROM_LINE, BOTH_WAYS, SATURATED, IDLE, STARTUP, MODBUS, MODBUS_19200, MODBUS_115200, MODBUS_DEAD)
+BENCHES = (
+    LATENCY,
+    FROM_LINE,
+    BOTH_WAYS,
+    SATURATED,
+    IDLE,
+    STARTUP,
+    MODBUS,
+    MODBUS_19200,
+    MODBUS_115200,
+    MODBUS_DEAD,
+    SOAK,
+    LATE,
+)
 
 
 class Turn:
@@ -86,6 +100,7 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
             for subject in subjects
             if results.versions[subject.name]
             and bench.setup.service in subject.services
+            and (subject.name == OURS or not bench.ours_only)
             and (subject.process_rows or not bench.process_rows)
         ]
         try:

@@ -94,6 +94,7 @@ class Bench:
         setup: of the lines, and what is offered on them.
         rivalry: what ours should be beside each other program that was given; `of` is filled in.
         on_demand: it runs only where --only names it.
+        ours_only: it is about our own code, without a gateway around it.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Bench:
     setup: Setup = RAW
     rivalry: tuple[Goal, ...] = ()
     on_demand: bool = False
+    ours_only: bool = False
 
     def beside(self, rivals: Iterable[str]) -> "Bench":
         """The same with goals for each of these programs."""

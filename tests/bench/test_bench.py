@@ -18,6 +18,7 @@ from tests.bench.gateways import Direct, ModbusPeer, Nportpy, Setup, Socat
 from tests.bench.latency import LATENCY
 from tests.bench.modbus import MODBUS
 from tests.bench.modbus_paced import MODBUS_19200, MODBUS_DEAD, cycle_time
+from tests.bench.modbus_soak import LATE, SOAK
 from tests.bench.modbusclients import Client, ask_ahead, exchange, reads
 from tests.bench.modbusclients import run as ask_together
 from tests.bench.processes import BrokenError, cpu_seconds, megabytes, program, tree, wakeups
@@ -26,7 +27,17 @@ from tests.bench.saturated import SATURATED
 from tests.bench.stats import Spread, percentile
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
-TINY = Scale(exchanges=50, bulk=300_000, echoed=200_000, lines=2, paced_seconds=0.2, idle_seconds=0.1, dead_seconds=0.2)
+TINY = Scale(
+    exchanges=50,
+    bulk=300_000,
+    echoed=200_000,
+    lines=2,
+    paced_seconds=0.2,
+    idle_seconds=0.1,
+    dead_seconds=0.2,
+    soak_seconds=0.3,
+    late_trials=200,
+)
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 50), (0.99, 99), (1.0, 100)])
@@ -113,7 +124,9 @@ def test_a_taste_of_each_measurement_without_a_gateway(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "bench", [LATENCY, BOTH_WAYS, SATURATED, MODBUS, MODBUS_19200, MODBUS_DEAD], ids=lambda bench: bench.name
+    "bench",
+    [LATENCY, BOTH_WAYS, SATURATED, MODBUS, MODBUS_19200, MODBUS_DEAD, SOAK, LATE],
+    ids=lambda bench: bench.name,
 )
 def test_a_taste_of_each_measurement_on_nportpy_loses_no_byte(bench: Bench) -> None:
     results = run((bench,), (Nportpy(),), TINY, 1)
@@ -198,6 +211,12 @@ def test_a_peers_command_is_filled_in_and_its_goals_are_beside_ours() -> None:
 def test_a_peers_command_that_cannot_be_filled_in_is_refused(command: str) -> None:
     with pytest.raises(ValueError, match=r"mbusd: |closing quotation"):
         ModbusPeer("mbusd", command)
+
+
+def test_what_is_about_our_own_code_measures_no_other_program() -> None:
+    results = run((LATE,), (ModbusPeer("peer", "true {port}"),), TINY, 1)
+    assert not results.samples
+    assert not results.failures
 
 
 def test_a_program_without_the_service_takes_no_part() -> None:
