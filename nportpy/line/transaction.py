@@ -51,6 +51,11 @@ class _Awaiting(Enum):
     TURNAROUND = auto()
 
 
+# Python 3.11 takes a quarter of a microsecond to find a member of an enum, and these are wanted for every request.
+_ANSWER, _ECHO, _TURNAROUND = _Awaiting
+_ANSWERED = Outcome.ANSWERED
+
+
 class Transactions:
     """The requests of one line."""
 
@@ -63,7 +68,7 @@ class Transactions:
         self._quiet = Quiet(wire, settings, serial=exchange.serial)
         self._turns = Turns(settings.queue, settings.writes_first)
         self._request: Request | None = None  # on the line
-        self._awaiting = _Awaiting.ANSWER
+        self._awaiting = _ANSWER
         self._began = 0.0  # when it was sent
         self._due = 0.0  # when it has waited long enough
         self._again: Request | None = None  # goes before all others: it was on the line already
@@ -165,12 +170,12 @@ class Transactions:
         answer = self._exchange.feed(data, now)
         if self._exchange.broken:
             self._give_line_up(answer, now)
-        elif answer is not None and self._request is not None and self._awaiting is _Awaiting.ANSWER:
+        elif answer is not None and self._request is not None and self._awaiting is _ANSWER:
             self._quiet.last = now
-            self._finish(Outcome.ANSWERED, answer, now)
+            self._finish(_ANSWERED, answer, now)
         else:
             self._quiet.heard(now)
-            probing = self._request is not None and self._awaiting is _Awaiting.ECHO
+            probing = self._request is not None and self._awaiting is _ECHO
             if probing and self._exchange.echo.present is not None:
                 self._end_probe(now)
             else:
@@ -237,7 +242,7 @@ class Transactions:
         self._quiet.changed(now, breaking=breaking)
         if self._request is None:
             self._next(now)
-        elif self._awaiting is _Awaiting.ECHO:
+        elif self._awaiting is _ECHO:
             self._end_probe(now)
         else:
             self._give_up(now)
@@ -321,14 +326,14 @@ class Transactions:
         exchange = self._exchange
         unit, pdu, wait = request.unit, request.pdu, request.timeout
         if not request.awaited:
-            self._awaiting, wait = _Awaiting.TURNAROUND, self._settings.turnaround
+            self._awaiting, wait = _TURNAROUND, self._settings.turnaround
         elif not request.probed and exchange.wants_probe(unit, pdu):
             request.probed = True
             self._probes += 1
-            self._awaiting, unit, pdu, wait = _Awaiting.ECHO, PROBE_UNIT, PROBE_PDU, ECHO_TIME
+            self._awaiting, unit, pdu, wait = _ECHO, PROBE_UNIT, PROBE_PDU, ECHO_TIME
         else:
-            self._awaiting = _Awaiting.ANSWER
-        if self._awaiting is not _Awaiting.ECHO and request.sent_at < 0:
+            self._awaiting = _ANSWER
+        if self._awaiting is not _ECHO and request.sent_at < 0:
             request.sent_at = now
             self._waited += now - request.queued_at
         wire = exchange.begin(unit, pdu)
@@ -391,7 +396,7 @@ class Transactions:
         assert request is not None  # the caller's condition
         if not self._wire.take_back():  # what has not left could not be heard back
             self._exchange.abandon(now + request.timeout)
-        if self._awaiting is _Awaiting.TURNAROUND:
+        if self._awaiting is _TURNAROUND:
             self._finish(Outcome.SENT, b"", now)
             return
         self._doubt(request)
@@ -405,11 +410,11 @@ class Transactions:
     def _give_line_up(self, answer: bytes | None, now: float) -> None:
         """Nothing more can be understood; the last thing that could be was `answer`."""
         answered = None
-        if answer is not None and self._request is not None and self._awaiting is _Awaiting.ANSWER:
+        if answer is not None and self._request is not None and self._awaiting is _ANSWER:
             answered = self._off_the_line(now)
         self._wire.give_up(f"cannot be understood any more: {self._exchange.broken}")
         if answered is not None and answer is not None:
-            self._end(answered, Outcome.ANSWERED, now, answer)
+            self._end(answered, _ANSWERED, now, answer)
 
     # Time.
 
@@ -430,10 +435,10 @@ class Transactions:
         deadline = self._exchange.deadline()
         answer = self._exchange.expire(now) if deadline is not None and deadline <= now else None
         if self._request is not None:
-            if answer is not None and self._awaiting is _Awaiting.ANSWER:
-                self._finish(Outcome.ANSWERED, answer, now)
+            if answer is not None and self._awaiting is _ANSWER:
+                self._finish(_ANSWERED, answer, now)
             elif now >= self._due:
-                if self._awaiting is _Awaiting.ECHO:
+                if self._awaiting is _ECHO:
                     self._end_probe(now)
                 else:
                     self._give_up(now)
