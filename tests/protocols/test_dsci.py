@@ -28,6 +28,7 @@ from nportpy.protocols.dsci import (
     parse_request,
     search,
 )
+from tests.support.dsci import Daemon
 
 DEVICE = DeviceId(0x80015100, 0x511A, bytes.fromhex("00 90 e8 01 02 03"))
 ID = "00 51 01 80 1a 51 00 90 e8 01 02 03"
@@ -273,3 +274,42 @@ def test_whatever_comes_is_a_reply_or_a_protocol_error(datagram: bytes) -> None:
         return
     with pytest.raises(ProtocolError):
         parse_request(datagram)
+
+
+# The Linux daemon, which closes what it is not told of (real-com.md, 4.3 and 6.2).
+
+LISTENING = [Entry(IPv4Address(0), 0, LOCALHOST, port, state=1, port=1) for port in (950, 966)]
+
+
+def watched(entries: list[Entry], seconds: float, *, silent: bool = False, port: int = 4800) -> Daemon:
+    """What the daemon makes of the answers; nothing is said on the line meanwhile."""
+    daemon = Daemon((950, 966), (33914, 33915), 1000.0)
+    now = 1000.0
+    while (due := daemon.deadline()) <= 1000.0 + seconds:
+        now = max(now, due)
+        daemon.expire(now)
+        for datagram in daemon.take_output():
+            reply = answer(parse_request(datagram), IDENTITY, NETWORK, entries)
+            if reply is not None and not silent:
+                daemon.datagram_received(reply, port, now + 0.001)
+    return daemon
+
+
+@pytest.mark.parametrize("entries", [[], ENTRIES, ENTRIES + LISTENING])
+def test_the_daemon_stays(entries: list[Entry]) -> None:
+    daemon = watched(entries, 3600)
+    assert not daemon.torn_down
+    assert not daemon.ignored
+
+
+@pytest.mark.parametrize("port", [0, 4800])
+def test_the_daemon_leaves_who_is_silent(port: int) -> None:
+    daemon = watched([], 3600, silent=port == 4800, port=port)
+    assert daemon.torn_down == [(1060.0, "silent")]
+
+
+@pytest.mark.parametrize("entries", [LISTENING, LISTENING + ENTRIES[:1]])
+def test_the_daemon_leaves_when_its_connections_are_not_listed(entries: list[Entry]) -> None:
+    ((at, why),) = watched(entries, 3600).torn_down
+    assert why == "not listed"
+    assert 1020 < at < 1021
