@@ -20,7 +20,7 @@ from nportpy.simulator.echo import Echo
 from nportpy.simulator.lines import BusOptions, LineCounts, duration, ranges, to_json
 from nportpy.simulator.meter import Measurements, Meter
 from nportpy.simulator.store import Store
-from nportpy.simulator.terminal import TerminalLine, run_lines, run_unpaced_lines
+from nportpy.simulator.terminal import TerminalLine, run_lines, run_unpaced_line
 from nportpy.simulator.unit import Contents
 from nportpy.simulator.unpaced import UnpacedWire
 from nportpy.simulator.wire import PacedWire, Wire
@@ -164,7 +164,11 @@ def _run(wires: list[tuple[str, str, Wire]], unpaced: bool, report: str) -> None
             signal.signal(signal.SIGUSR1, tell)
             for kind, link, _ in wires:
                 click.echo(f"{kind} {link} {os.readlink(link)}")
-            (run_unpaced_lines if unpaced else run_lines)(lines, _owner())
+            if unpaced and len(lines) == 1:
+                run_unpaced_line(lines[0], _owner())
+            else:
+                run_lines(lines, _owner())
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending already
         tell()
     except KeyboardInterrupt:
         pass

@@ -1,22 +1,26 @@
 """Simulated lines on pseudo-terminals, for programs that open a device.
 
 A pseudo-terminal has no wire time of its own; the wire brings it. select(2) waits with microseconds, where poll and
-epoll of Python round to milliseconds. Where characters take no time, that is enough, and poll costs less.
+epoll of Python round to milliseconds.
 """
 
-import math
 import os
 import select
+import signal
 import time
 import tty
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from nportpy.simulator.unpaced import UNPACED_CAPACITY
 from nportpy.simulator.wire import Wire
 
 LATENESS = 0.0001
 """What a process commonly wakes late, in seconds (timer slack and scheduling). The wait for a deadline ends so much
 earlier, and what is then left of it is spent looking at the clock."""
+
+LOOK = 0.1
+"""Seconds between two looks at whether a line without wire time shall end."""
 
 
 class TerminalLine:
@@ -85,6 +89,18 @@ class TerminalLine:
                 pass
             self._unsent = unsent
 
+    def exchange(self, data: bytes, now: float) -> bool:
+        """`run` with what was read, on a wire without time and with nothing unsent; whether nothing waits then."""
+        wire = self._wire
+        wire.send(data, now)
+        answer = wire.receive(now)
+        if answer:
+            sent = os.write(self.master, answer)
+            if sent < len(answer):
+                self._unsent = answer[sent:]
+                return False
+        return wire.deadline() is None
+
     def counts(self) -> Mapping[str, float | None]:
         """What the wire and its device have counted, by name."""
         return self._wire.counts()
@@ -111,36 +127,43 @@ def run_lines(lines: Sequence[TerminalLine], stop: int) -> None:
             pass
 
 
-def run_unpaced_lines(lines: Sequence[TerminalLine], stop: int) -> None:
-    """Run lines without wire time until the descriptor `stop` is readable or at its end.
+class _StoppedError(Exception):
+    """The descriptor that ends everything has been seen."""
 
-    Only a line on which something happened is looked at; deadlines are met to the millisecond.
+
+def run_unpaced_line(line: TerminalLine, stop: int) -> None:
+    """Run one line without wire time until the descriptor `stop` is readable or at its end, at the least cost.
+
+    It waits in the read itself. A timer's signal interrupts that now and then to look at `stop`, and to let the
+    handlers run of signals that came just before the wait began.
     """
-    by_descriptor = {line.master: line for line in lines}
-    poller = select.poll()
-    poller.register(stop, select.POLLIN)
-    waits = dict.fromkeys(by_descriptor, select.POLLIN)
-    for descriptor, events in waits.items():
-        poller.register(descriptor, events)
-    deadlines: dict[int, float] = {}
-    now = time.monotonic()
+
+    def look(*_: object) -> None:
+        if select.select([stop], [], [], 0)[0]:
+            raise _StoppedError
+
+    os.set_blocking(line.master, True)
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
+    read, master, monotonic, exchange = os.read, line.master, time.monotonic, line.exchange
+    try:
+        while True:
+            if not exchange(read(master, UNPACED_CAPACITY), monotonic()):
+                _settle(line)
+    except _StoppedError:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _settle(line: TerminalLine) -> None:
+    """Run a line until nothing waits on it but the next request."""
     while True:
-        timeout = max(0, math.ceil((min(deadlines.values()) - now) * 1000)) if deadlines else None
-        ready = poller.poll(timeout)
         now = time.monotonic()
-        if not ready:
-            ready = [(descriptor, 0) for descriptor, deadline in deadlines.items() if deadline <= now]
-        for descriptor, happened in ready:
-            if descriptor == stop:
-                return
-            line = by_descriptor[descriptor]
-            line.run(now, bool(happened & select.POLLIN))
-            reads, writes, deadline = line.wants(now)
-            events = (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0)
-            if events != waits[descriptor]:
-                waits[descriptor] = events
-                poller.modify(descriptor, events)
-            if deadline is None:
-                deadlines.pop(descriptor, None)
-            else:
-                deadlines[descriptor] = deadline
+        reads, writes, deadline = line.wants(now)
+        if reads and deadline is None:
+            return
+        timeout = None if deadline is None else max(0.0, deadline - now)
+        readable = select.select([line.master] * reads, [line.master] * writes, [], timeout)[0]
+        line.run(time.monotonic(), bool(readable))

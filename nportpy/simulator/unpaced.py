@@ -22,7 +22,7 @@ class UnpacedWire:
         """A wire with `device` on it; with `local_echo` the gateway hears what it sends."""
         self._device = device
         self._local_echo = local_echo
-        self._arrived: list[bytes] = []
+        self._arrived = b""
         self._delayed: list[tuple[float, bytes]] = []  # by time
         self._silent_at: float | None = None
 
@@ -33,10 +33,13 @@ class UnpacedWire:
     def send(self, data: bytes, now: float) -> None:
         """Let the device hear `data`."""
         if self._local_echo:
-            self._arrived.append(data)
+            self._arrived += data
         answers = self._device.feed(data, now)
-        self._silent_at = None if answers else now + UNPACED_SILENCE
-        self._answer(answers, now)
+        if answers:
+            self._silent_at = None
+            self._answer(answers, now)
+        else:
+            self._silent_at = now + UNPACED_SILENCE
 
     def receive(self, now: float) -> bytes:
         """What has arrived at the gateway since the last call."""
@@ -44,9 +47,8 @@ class UnpacedWire:
             silent_at, self._silent_at = self._silent_at, None
             self._answer(self._device.silence(silent_at), silent_at)
         while self._delayed and self._delayed[0][0] <= now:
-            self._arrived.append(self._delayed.pop(0)[1])
-        arrived = b"".join(self._arrived)  # of one it is that one
-        self._arrived.clear()
+            self._arrived += self._delayed.pop(0)[1]
+        arrived, self._arrived = self._arrived, b""
         return arrived
 
     def deadline(self) -> float | None:
@@ -70,4 +72,4 @@ class UnpacedWire:
                 self._delayed.append((when, answer.data))
                 self._delayed.sort(key=lambda delayed: delayed[0])  # stable: equal times stay in order
             else:
-                self._arrived.append(answer.data)
+                self._arrived += answer.data

@@ -90,10 +90,11 @@ def start(*arguments: str, stderr: int | None = None) -> "subprocess.Popen[str]"
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
+@pytest.mark.parametrize("options", [[], ["--unpaced"]])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals, options: list[str]) -> None:
     link = tmp_path / "meter"
-    with start("--meter", str(link)) as process:
+    with start("--meter", str(link), *options) as process:
         assert process.stdout is not None
         kind, path, device = process.stdout.readline().split()
         assert (kind, path, device) == ("meter", str(link), str(link.resolve()))
@@ -154,6 +155,26 @@ def test_a_unit_that_thinks_on_a_line_without_wire_time(tmp_path: Path) -> None:
         os.write(line, Frame(1, READ_STORE).encode())
         assert len(read(line, 7)) == 7
         assert time.monotonic() - start >= 0.02
+
+
+def test_half_a_frame_is_forgotten_on_a_line_without_wire_time(tmp_path: Path) -> None:
+    link = str(tmp_path / "bus")
+    with simulated_lines(FAST, buses=[link], unpaced=True) as lines, opened(link) as line:
+        for times in range(1, 4):
+            os.write(line, READ_STORE)
+            while lines.report()[0].counts["spoilt"] != times:  # the silence has not been noticed yet
+                time.sleep(0.001)
+            os.write(line, Frame(1, READ_STORE).encode())
+            assert len(read(line, 7)) == 7
+
+
+def test_two_lines_without_wire_time(tmp_path: Path) -> None:
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    with simulated_lines(FAST, buses=[one, two], unpaced=True) as lines, opened(one) as first, opened(two) as second:
+        for line in (first, second, first):
+            os.write(line, Frame(1, READ_STORE).encode())
+            assert len(read(line, 7)) == 7
+        assert [report.counts["answers"] for report in lines.report()] == [2, 1]
 
 
 def test_reports_in_a_file_and_at_the_end(tmp_path: Path) -> None:
