@@ -95,6 +95,11 @@ def reading(unit: int, address: int, quantity: int) -> bytes:
     return bytes((3, 2 * quantity)) + b"".join(register(unit, address + i) for i in range(quantity))
 
 
+def framed(unit: int, pdu: bytes) -> bytes:
+    """A whole RTU frame."""
+    return bytes((unit,)) + pdu + _crc(bytes((unit,)) + pdu)
+
+
 def _crc(data: bytes) -> bytes:
     """CRC-16 of Modbus, low byte first (MODBUS over Serial Line V1.02, 6.2.2)."""
     crc = 0xFFFF
@@ -119,8 +124,7 @@ def _modbus() -> None:
             if heard[1] != 3 or heard[6:] != _crc(heard[:6]):
                 sys.exit(f"heard no request to read: {heard.hex()}")
             pdu = reading(heard[0], *struct.unpack(">HH", heard[2:6]))
-            answer = heard[:1] + pdu
-            answer = answers[heard] = answer + _crc(answer)
+            answer = answers[heard] = framed(heard[0], pdu)
         heard = b""
         os.write(line, answer)
 

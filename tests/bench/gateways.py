@@ -155,6 +155,7 @@ class Direct(Subject):
     """The pseudo-terminal itself: what no gateway can beat."""
 
     name = "pty alone"
+    services = frozenset(("raw", "modbus"))
     process_rows = False
 
     def version(self) -> str | None:

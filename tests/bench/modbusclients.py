@@ -148,6 +148,7 @@ def run(clients: Sequence[Client], seconds: float) -> None:
     by_descriptor = {client.descriptor: client for client in clients}
     resting: list[tuple[float, Client]] = []
     poll, clock, patience = poller.poll, time.perf_counter, PATIENCE * 1000
+    backwards = False
     until = clock() + seconds
     for client in clients:
         client.ask()
@@ -156,7 +157,9 @@ def run(clients: Sequence[Client], seconds: float) -> None:
         events = poll(_milliseconds(resting) if resting else patience)
         if not events and not resting:
             raise BrokenError(f"no answer within {PATIENCE:.0f} s")
-        for descriptor, _ in events:
+        # The kernel tells them in the order of their descriptors: here none is always the first.
+        backwards = not backwards
+        for descriptor, _ in reversed(events) if backwards else events:
             client = by_descriptor[descriptor]
             if not client.answered():
                 continue

@@ -116,7 +116,7 @@ def test_what_the_kernel_knows_of_a_process(tmp_path: Path) -> None:
         assert megabytes(pids, "Rss") >= megabytes(pids, "Pss") > 0
 
 
-@pytest.mark.parametrize("bench", [LATENCY, FROM_LINE, BOTH_WAYS], ids=lambda bench: bench.name)
+@pytest.mark.parametrize("bench", [LATENCY, FROM_LINE, BOTH_WAYS, MODBUS_19200], ids=lambda bench: bench.name)
 def test_a_taste_of_each_measurement_without_a_gateway(bench: Bench) -> None:
     results = run((bench,), (Direct(),), TINY, 1)
     assert not results.failures
