@@ -378,6 +378,7 @@ class Session:
     def _act(self, command: _Change | m.StartBreak, now: float) -> bool:
         """Do what must not overtake bytes, if they have left, or will not leave for long."""
         may = self._late is None and (self._outflow.all_left() or self._outflow.stuck(now))
+        may = may or not self._settings.control  # as nothing will be done
         if not may and now < self._since + PATIENCE:
             self._look_at = min(now + self._line.time_to_send(), self._since + PATIENCE)
             return False

@@ -688,6 +688,7 @@ def test_no_polls() -> None:
 @pytest.mark.parametrize("wire", ["2c 08 0a 03 00 00 01 01 00 00", "10 02 0a 03", "11 04 01 01 00 00", "12 02 00 00"])
 def test_without_control_a_command_succeeds_and_does_nothing(wire: str) -> None:
     session, line = bare(config=SessionSettings(shared=True, control=False))
+    line.write(b"somebody else's")
     assert len(tell(session, wire)) >= 1
     assert tell(session, "17 04 00 00 00 00 18 02 01 02 21 00 22 00 34 00 33 00 14 01 02") == [
         f"{op} {OK}" for op in ("17", "18", "21", "22", "34", "33", "14")
