@@ -39,12 +39,12 @@ class RunningPort:
         self.line.set_trace(plan.trace)
         self._task = shared.tasks.create_task(self.line.run(), name=f"{plan.name} line")
 
-    def serve_requests(self) -> None:
-        """Let requests use the line from now on, if they do not yet."""
+    def serve_requests(self, settings: BusSettings | None) -> None:
+        """Let requests use the line from now on, if they do not yet; `settings` say how. The plan may be older."""
         if self.bus is None:
             from nportpy.modbus.bus import Bus
 
-            self.bus = Bus(self.line, self.plan.bus or BusSettings())
+            self.bus = Bus(self.line, settings or BusSettings())
             self.bus.trace = self.plan.trace
 
     def start_services(self) -> None:

@@ -123,7 +123,7 @@ class Gateway:
         wanted = buses(settings)
         await self._servers.change({to for to in wanted if isinstance(to, ServerSettings)}, self._tasks)
         ports = [self._start_port(plan) for plan in settings.ports]
-        self._serve_requests(wanted)
+        self._serve_requests(settings, wanted)
         for port in ports:
             port.start_services()
         for router in settings.routers:
@@ -158,7 +158,7 @@ class Gateway:
                 self._ports[plan.name] = running[plan.name]
             else:
                 new.append(self._start_port(plan))
-        self._serve_requests(wanted)
+        self._serve_requests(settings, wanted)
         for port in kept:
             await port.change(plans[port.plan.name])
         for port in new:
@@ -191,10 +191,10 @@ class Gateway:
         port = self._ports[plan.name] = RunningPort(plan, self._shared, self._opener)
         return port
 
-    def _serve_requests(self, wanted: set[str | ServerSettings]) -> None:
-        for name, port in self._ports.items():
-            if name in wanted:
-                port.serve_requests()
+    def _serve_requests(self, settings: GatewaySettings, wanted: set[str | ServerSettings]) -> None:
+        for plan in settings.ports:
+            if plan.name in wanted:
+                self._ports[plan.name].serve_requests(plan.bus)
 
     # Routers.
 

@@ -76,14 +76,16 @@ async def test_units_on_a_serial_line(tmp_path: Path, framing: Framing) -> None:
 
 @socat
 async def test_a_broadcast_reaches_all_of_them(tmp_path: Path) -> None:
-    async with null_modem(tmp_path) as (near, far), pymodbus_server("rtu", 1, 2, device=far):
-        async with serving(plan("cable", modbus(), device=near), opener=open_tty) as served:
-            client = await asker(served)
-            nobody_answers = client.ask(write(7, 4711), 0)
-            for unit in (1, 2):
-                assert await client.read(7, unit=unit) == [4711]
-            assert not nobody_answers.done()
-            nobody_answers.cancel()
+    async with (
+        null_modem(tmp_path) as (near, far),
+        pymodbus_server("rtu", 1, 2, device=far),
+        serving(plan("cable", modbus(), device=near), opener=open_tty) as served,
+    ):
+        client = await asker(served)
+        nobody_answers = client.ask(write(7, 4711), 0)
+        for unit in (1, 2):
+            assert await client.read(7, unit=unit) == [4711]
+        assert not nobody_answers.done()
 
 
 @socat

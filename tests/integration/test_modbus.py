@@ -1,0 +1,423 @@
+"""A whole gateway that speaks Modbus, in memory and on virtual time: reloads, losses, stopping, and fair turns."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from nportpy.line.loopback import Cable
+from nportpy.linesettings import LineSettings, Parity
+from nportpy.modbus.settings import (
+    Action,
+    BusSettings,
+    Framing,
+    Matching,
+    Route,
+    RoutingSettings,
+    Rule,
+    ServerSettings,
+    Timeout,
+    Unrouted,
+)
+from nportpy.modes.modbus_base import Access, MasterSettings
+from nportpy.network import Endpoint
+from nportpy.protocols.modbus.rtu import Frame
+from tests.support.bus import Units, mbap_reply
+from tests.support.modbus_serving import (
+    Asker,
+    asker,
+    attach,
+    holding,
+    modbus,
+    outcomes,
+    read,
+    registers,
+    route,
+    router,
+    units,
+    write,
+)
+from tests.support.serving import Client, Served, connect, plan, raw, serving, settings, until
+
+BUS = LineSettings(19200, parity=Parity.EVEN)
+PATH_UNAVAILABLE, NO_ANSWER, BUSY = 0x0A, 0x0B, 0x06
+
+
+async def reload(served: Served, *plans: Any, **changes: Any) -> None:
+    await served.gateway.reload(settings(*plans, **changes))
+
+
+def only_reading(unit: int) -> Rule:
+    return Rule(Matching(units=frozenset((unit,))), Action.READ_ONLY)
+
+
+async def all_of(answers: Iterable[asyncio.Future[bytes]]) -> list[bytes]:
+    async with asyncio.timeout(3600):
+        return await asyncio.gather(*answers)
+
+
+# What is seen from outside.
+
+
+async def test_status_tells_buses_units_and_what_was_refused() -> None:
+    cable = Cable()
+    attach(cable, units(1, 2))
+    rules = only_reading(1), Rule(Matching(units=frozenset((2,)), functions=frozenset((6,))), Action.IGNORE)
+    service = modbus(routing=RoutingSettings.whole("cable", rules=rules), outstanding=3)
+    bus = BusSettings(timeout=Timeout(0.2), retries=1, queue=2)
+    async with serving(plan("cable", service, bus=bus), cables=[cable]) as served:
+        client = await asker(served)
+        assert await client.read(0) == holding(1, 0)
+        assert await client.read(9999, 2) == 2
+        assert await client.ask(write(0, 1)) == b"\x86\x01"
+        ignored = client.ask(write(0, 1), 2)
+        assert await client.read(0, unit=250) == PATH_UNAVAILABLE
+        assert await client.read(0, unit=3) == NO_ANSWER
+        assert await client.read(0, unit=3) == NO_ANSWER
+        assert await client.ask(b"\x03\x00\x00\x00\x00") == b"\x83\x03"
+        answers = await all_of([client.ask(read(base)) for base in range(0, 100, 10)])
+        assert Counter(answer[0] for answer in answers) == {3: 3, 0x83: 7}
+        assert not ignored.done()
+        status = served.gateway.status()
+        assert [bus.name for bus in status.buses] == ["cable"]
+        assert status.buses[0].requests == {
+            ("1", "3", "answered"): 4,
+            ("1", "3", "exception"): 1,
+            ("3", "3", "no_answer"): 1,
+            ("3", "3", "unreachable"): 1,
+        }
+        assert [(unit.unit, unit.silent, unit.answered, unit.unanswered) for unit in status.buses[0].units] == [
+            (1, False, 5, 0),
+            (3, True, 0, 1),
+        ]
+        assert (status.buses[0].retries, status.buses[0].queued, status.buses[0].sent) == (1, 0, 6)
+        expected = {"forbidden": 1, "ignored": 1, "no_route": 1, "malformed": 1, "queue_full": 7}
+        assert served.service("modbus").refused == expected
+        assert [client.state for client in served.service("modbus").clients] == ["open"]
+
+
+async def test_services_of_every_protocol_share_one_bus() -> None:
+    cable = Cable()
+    attach(cable, units(1))
+    services = [modbus(protocol=protocol) for protocol in Access]
+    async with serving(plan("cable", *services, raw()), cables=[cable]) as served:
+        names = ["raw", "modbus", "modbus-2", "modbus-3", "modbus-4"]
+        assert [service.service for service in served.gateway.status().services] == names
+        number = dict(zip(Access, names[1:], strict=True))
+        client, serial = await asker(served, number[Access.TCP]), await served.raw(number[Access.RTU])
+        answer = client.ask(read(10, 2))
+        serial.send(Frame(1, read(20, 2)).encode())
+        assert registers(await answer) == holding(1, 10, 2)
+        await serial.hears(Frame(1, b"\x03\x04" + bytes((1, 20, 1, 21))).encode())
+        assert outcomes(served.bus()) == {"answered": 2}
+        assert len(served.gateway.status().buses) == 1
+
+
+async def test_a_port_without_modbus_has_no_bus() -> None:
+    cable, other = Cable(), Cable("other")
+    attach(other, units(1))
+    async with serving(plan("cable", raw()), plan("other", bus=BusSettings()), cables=[cable, other]) as served:
+        assert [bus.name for bus in served.gateway.status().buses] == ["other"]
+
+
+# Reloads.
+
+
+async def test_rules_and_routes_change_under_clients() -> None:
+    cable, other = Cable(), Cable("other")
+    attach(cable, units(1))
+    attach(other, units(1, 2))
+    ports = plan("cable", modbus()), plan("other")
+    plants = (router(route(1, "cable")),)
+    async with serving(*ports, cables=[cable, other], routers=plants) as served:
+        client, routed = await asker(served), await asker(served, "router", "plant")
+        assert await client.ask(write(0, 7)) == write(0, 7)
+        assert [await routed.read(0), await routed.read(0, unit=2)] == [[7], PATH_UNAVAILABLE]
+        strict = modbus(routing=RoutingSettings.whole("cable", rules=(only_reading(1),)))
+        plants = (router(route(1, "other", unit=2), route(2, "cable", offset=-1), unrouted=Unrouted.SILENCE),)
+        under_way = client.ask(read(5))
+        await reload(served, plan("cable", strict), plan("other"), routers=plants)
+        assert registers(await under_way) == holding(1, 5)
+        assert await client.ask(write(0, 8)) == b"\x86\x01"
+        assert [await routed.read(0), await routed.read(0, unit=2)] == [holding(2, 0), [7]]
+        silent = routed.ask(read(0), 3)
+        assert await routed.read(1) == holding(2, 1)
+        assert not silent.done()
+        await reload(served, *ports, routers=plants)
+        assert await client.ask(write(0, 9)) == write(0, 9)
+        assert (cable.opened, other.opened) == (1, 1)
+        assert served.results("modbus") == served.results("router", "plant") == {"accepted": 1}
+        assert not client.lost
+        assert not routed.lost
+
+
+async def test_a_line_that_begins_to_be_asked_keeps_its_streams() -> None:
+    """It had no Modbus service; a reload brings one."""
+    cable = Cable()
+    attach(cable, units(1))
+    async with serving(plan("cable", raw()), cables=[cable]) as served:
+        stream = await served.raw()
+        await reload(served, plan("cable", raw(), modbus()))
+        client = await asker(served)
+        assert await client.read(3) == holding(1, 3)
+        stream.send(Frame(1, read(4)).encode())
+        await stream.hears(Frame(1, b"\x03\x02\x01\x04").encode())
+        await reload(served, plan("cable", raw()))
+        await until(lambda: client.lost)
+        assert not stream.lost
+        assert cable.opened == 1
+
+
+async def test_a_line_that_begins_to_be_asked_is_asked_as_the_new_settings_say() -> None:
+    cable = Cable()
+    attach(cable, units(1, framing=Framing.ASCII))
+    async with serving(plan("cable", raw()), cables=[cable]) as served:
+        ascii_bus = BusSettings(framing=Framing.ASCII, timeout=Timeout(0.3))
+        await reload(served, plan("cable", raw(), modbus(), bus=ascii_bus))
+        client = await asker(served)
+        assert await client.read(3) == holding(1, 3)
+        assert served.bus().units[0].timeout == 0.3
+        assert cable.opened == 1
+
+
+async def test_a_replaced_line_costs_a_routers_clients_an_exception_at_most() -> None:
+    """Requests before, during and after: each is answered, and nothing but 0A comes beside the right answers."""
+    cable, other = Cable(), Cable("other")
+    attach(cable, units(1), BUS)
+    attach(other, units(2), BUS)
+    plants = (router(route(1, "cable"), route(2, "other")),)
+    async with serving(
+        plan("cable", line=BUS), plan("other", line=BUS), cables=[cable, other], routers=plants
+    ) as served:
+        client = await asker(served, "router", "plant")
+        results: list[list[int] | int] = []
+        done = asyncio.Event()
+
+        async def poll() -> None:
+            while not done.is_set():
+                results.append(await client.read(10, 2))
+                assert await client.read(10, 2, unit=2) == holding(2, 10, 2)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(poll())
+            await asyncio.sleep(1)
+            cable.plugged = False  # so that the new line cannot open at once
+            await reload(
+                served,
+                plan("cable", line=BUS, bus=BusSettings(retries=0)),
+                plan("other", line=BUS),
+                routers=plants,
+            )
+            await asyncio.sleep(1)
+            assert results[-1] == PATH_UNAVAILABLE
+            assert served.line().state == "lost"
+            cable.plug()
+            await until(lambda: served.line().state == "up")
+            await asyncio.sleep(1)
+            done.set()
+        assert not client.lost
+        good = [result == holding(1, 10, 2) for result in results]
+        assert {result for result, fine in zip(map(str, results), good, strict=True) if not fine} == {"10"}
+        assert good[0]
+        assert good[-1]
+        assert good == sorted(good[: good.index(False)]) + sorted(good[good.index(False) :])  # one gap
+        assert (cable.opened, other.opened) == (2, 1)
+
+
+async def test_a_server_elsewhere_comes_and_goes_with_its_routes() -> None:
+    where = ServerSettings(Endpoint("192.0.2.10", 502))
+    cable = Cable(where.name)
+    Units(cable, lambda frame: [(0.001, mbap_reply(frame))])
+    async with serving(routers=(router(),), cables=[cable]) as served:
+        client = await asker(served, "router", "plant")
+        assert await client.read(5) == PATH_UNAVAILABLE
+        await reload(served, routers=(router(route(1, where)),))
+        await until(lambda: served.bus(where.name).up)
+        assert await client.read(5, 2) == [5, 6]
+        await reload(served, routers=(router(route(1, where), route(2, where, unit=1)),))
+        assert await client.read(7, 2, unit=2) == [7, 8]
+        assert cable.opened == 1
+        answers = [client.ask(read(base)) for base in range(5)]
+        await reload(served, routers=(router(),))
+        assert {answer[0] for answer in await all_of(answers)} <= {3, 0x83}
+        assert await client.read(5) == PATH_UNAVAILABLE
+        assert served.gateway.status().buses == ()
+        assert cable.near is None
+
+
+async def test_a_masters_routes_change_while_it_asks() -> None:
+    plc, cable = Cable("plc"), Cable()
+    attach(cable, units(1, 2))
+
+    def ports(there: int) -> tuple[Any, ...]:
+        master = MasterSettings(routing=RoutingSettings((Route(frozenset((1,)), "cable", unit=there),)))
+        return plan("plc", master), plan("cable")
+
+    async with serving(*ports(1), cables=[plc, cable]) as served:
+        for there in (1, 2):
+            await reload(served, *ports(there))
+            before = len(plc.heard)
+            plc.far.write(Frame(1, read(3)).encode())
+            answer = Frame(1, b"\x03\x02" + bytes((there, 3))).encode()
+            await until(lambda before=before, answer=answer: plc.heard[before:] == answer)  # type: ignore[misc]
+        assert (plc.opened, cable.opened) == (1, 1)
+
+
+# Loss.
+
+
+async def test_a_lost_line_is_an_exception_at_once_and_the_listener_stays() -> None:
+    cable = Cable()
+    attach(cable, units(1), BUS)
+    loop = asyncio.get_running_loop()
+    async with serving(plan("cable", modbus(), line=BUS), cables=[cable]) as served:
+        client = await asker(served)
+        under_way = [client.ask(read(base, 100)) for base in range(0, 2000, 100)]
+        await under_way[0]
+        cable.unplug()
+        began = loop.time()
+        answers = await all_of(under_way[1:])
+        assert {bytes(answer) for answer in answers[1:]} == {bytes((0x83, PATH_UNAVAILABLE))}
+        late = await asker(served)
+        assert await late.read(0) == PATH_UNAVAILABLE
+        assert loop.time() - began < 0.1
+        cable.plug()
+        await until(lambda: served.line().state == "up")
+        attach(cable, units(1), BUS)
+        for each in (client, late):
+            assert await each.read(7, 3) == holding(1, 7, 3)
+        assert served.results("modbus") == {"accepted": 2}
+
+
+async def test_a_line_that_is_not_there_at_the_start() -> None:
+    cable = Cable()
+    attach(cable, units(1))
+    cable.plugged = False
+    async with serving(plan("cable", modbus()), cables=[cable], up=False) as served:
+        client = await connect(Asker, served.port("modbus"))
+        assert await client.read(0) == PATH_UNAVAILABLE
+        cable.plug()
+        await until(lambda: served.line().state == "up")
+        assert await client.read(0) == holding(1, 0)
+
+
+# Stopping.
+
+
+@pytest.mark.parametrize("routed", [False, True])
+async def test_stopping_answers_what_is_under_way(routed: bool) -> None:
+    cable = Cable()
+    attach(cable, units(1), BUS)
+    plants = (router(route(1, "cable")),) if routed else ()
+    port = plan("cable", line=BUS, bus=BusSettings()) if routed else plan("cable", modbus(), line=BUS)
+    async with serving(port, cables=[cable], routers=plants, drain=30.0) as served:
+        client = await (asker(served, "router", "plant") if routed else asker(served))
+        where = served.port("router", "plant") if routed else served.port("modbus")
+        under_way = [client.ask(read(base, 10)) for base in range(0, 300, 10)]
+        await under_way[2]
+        served.gateway.stop()
+        answers = [registers(answer) for answer in await all_of(under_way)]
+        assert answers == [holding(1, base, 10) for base in range(0, 300, 10)]
+        with pytest.raises(ConnectionRefusedError):
+            await connect(Client, where)
+        await until(lambda: client.lost)
+    assert cable.near is None
+
+
+@pytest.mark.parametrize("routed", [False, True])
+async def test_stopping_does_not_wait_longer_than_drain(routed: bool) -> None:
+    cable = Cable()  # nobody answers
+    plants = (router(route(1, "cable")),) if routed else ()
+    services = () if routed else (modbus(),)
+    port = plan("cable", *services, bus=BusSettings(timeout=Timeout(60.0)))
+    loop = asyncio.get_running_loop()
+    async with serving(port, cables=[cable], routers=plants, drain=1.0) as served:
+        client = await (asker(served, "router", "plant") if routed else asker(served))
+        answer = client.ask(read(0))
+        await until(lambda: cable.heard)
+        began = loop.time()
+        served.gateway.stop()
+        await until(lambda: client.lost)
+        assert 0.9 < loop.time() - began < 3
+        assert answer.cancelled() or answer.result() == bytes((0x83, PATH_UNAVAILABLE))
+
+
+# Turns.
+
+
+async def test_a_flood_does_not_keep_a_polite_client_waiting() -> None:
+    """Whoever asks for one thing at a time waits for one request of the other's, not for all of them."""
+    cable = Cable()
+    wire = attach(cable, units(1, eager=False), BUS)
+    loop = asyncio.get_running_loop()
+    async with serving(plan("cable", modbus(), line=BUS), cables=[cable]) as served:
+        flood, polite = await asker(served), await asker(served)
+        stop = asyncio.Event()
+        busy = answered = 0
+
+        async def send_all() -> None:
+            nonlocal busy, answered
+            while not stop.is_set():
+                for answer in await all_of([flood.ask(read(base, 10)) for base in range(0, 1000, 10)]):
+                    busy += answer == bytes((0x83, BUSY))
+                    answered += answer[0] == 3
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(send_all())
+            await until(lambda: busy)
+            longest, times, began = 0.0, 0, loop.time()
+            while loop.time() < began + 20:
+                asked = loop.time()
+                assert await polite.read(2000 + times % 100, 10) == holding(1, 2000 + times % 100, 10)
+                longest, times = max(longest, loop.time() - asked), times + 1
+            stop.set()
+        transaction = 0.0229  # FC3 x 10 at 19200 8E1
+        assert longest < 2.2 * transaction
+        assert times > 0.45 * 20 / transaction
+        assert answered
+        counts = wire.counts()
+        assert (counts["violations"], counts["collisions"]) == (0, 0)
+
+
+@pytest.mark.parametrize("share", [False, True])
+async def test_ten_clients_mixed_reads_and_writes(share: bool) -> None:
+    """For a minute, on three units: every answer belongs to its question, and turns are fair within 10 %."""
+    cable = Cable()
+    wire = attach(cable, units(1, 2, 3, eager=False), BUS)
+    loop = asyncio.get_running_loop()
+    turns: Counter[int] = Counter()
+    bus = BusSettings(share=share)
+    async with serving(plan("cable", modbus(), line=BUS, bus=bus), cables=[cable]) as served:
+        clients = [await asker(served) for _ in range(10)]
+        end = loop.time() + 60
+
+        async def work(number: int, client: Asker) -> None:
+            turn = 0
+            base, unit = 500 * number, 1 + number % 3
+            while loop.time() < end:
+                turn += 1
+                value = (number * 5000 + turn) % 65536
+                count = 1 + turn % 20
+                assert await client.ask(write(base, value), unit) == write(base, value)
+                asked = client.read(base, 2, unit), client.read(base + 5, count, unit), client.read(0, 9, 3)
+                own, other, common = await asyncio.gather(*asked)
+                assert own == [value, *holding(unit, base + 1)]
+                assert other == holding(unit, base + 5, count)
+                assert common == holding(3, 0, 9)
+                assert await client.read(9990, 11 + turn % 50, unit) == 2
+                turns[number] += 5
+
+        async with asyncio.TaskGroup() as tasks:
+            for number, client in enumerate(clients, 1):
+                tasks.create_task(work(number, client))
+        total = sum(turns.values())
+        assert max(turns.values()) - min(turns.values()) <= 0.1 * total / 10, turns
+        status = served.bus()
+        assert sum(outcomes(status).values()) == total
+        assert (status.coalesced > 0) == share
+        assert (status.retries, status.late, status.unfit, status.foreign, status.spoilt) == (0, 0, 0, 0, 0)
+        assert status.busy > 50
+        counts = wire.counts()
+        assert (counts["violations"], counts["collisions"]) == (0, 0)
