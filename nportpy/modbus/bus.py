@@ -126,7 +126,7 @@ class Bus:
         shares = reads and not unit.writes and not self._broadcasts
         if shares and (self._flights or self._kept is not None) and self._serve_from_others(question, now):
             return
-        if unit.silent and not unit.may_try(now):
+        if not unit.may_be_asked(pdu, now):
             self._answer(question, End.UNREACHABLE)
             return
         self._send([question], unit, reads, shares and self._settings.share)
@@ -169,7 +169,7 @@ class Bus:
         """Have the first of `asks` sent, for all of them: they ask the same."""
         first = asks[0]
         pdu = first.pdu
-        attempts = unit.tries if reads else 0
+        attempts = unit.tries(pdu) if reads else 0
         awaited = first.unit != _BROADCAST and not never_answered(pdu)
         flight = Flight(
             first.client,
@@ -260,7 +260,7 @@ class Bus:
     def _answered(self, flight: Flight, unit: Unit, result: Result) -> None:
         if unit.silent:
             log.info("unit answers again", extra={"port": self.name, "unit": unit.unit})
-        unit.heard()
+        unit.heard(flight.pdu)
         answer = result.answer
         if unit.learns and flight.retries == flight.attempts and not flight.probed:
             wire = (len(flight.pdu) + len(answer) + 2 * _OVERHEAD) * self._byte_time
@@ -283,13 +283,22 @@ class Bus:
         self._send_anew([ask for ask in flight.asks if ask.pdu != flight.pdu], unit, reads=True)
 
     def _unanswered(self, flight: Flight, unit: Unit, took: float) -> None:
-        became_silent = unit.unheard(self._clock(), took)
+        now = self._clock()
+        became_silent = unit.unheard(flight.pdu, now, took)
         for ask in flight.asks:
             self._answer(ask, End.NO_ANSWER)
         if became_silent:
-            log.warning("unit does not answer", extra={"port": self.name, "unit": unit.unit})
-            for request in self._transactions.withdraw(lambda request: request.unit == unit.unit):
-                self._withdrawn(request, unit)
+            more = self._throttle.allow(unit.unit, now)
+            if more is not None:
+                extra = {"port": self.name, "unit": unit.unit} | ({"more": more} if more else {})
+                log.warning("unit does not answer", extra=extra)
+        # Those that wait are not worth the line's time either.
+        for request in self._transactions.withdraw(lambda request: self._is_vain(request, unit, flight.pdu)):
+            self._withdrawn(request, unit)
+
+    @staticmethod
+    def _is_vain(request: Request, unit: Unit, pdu: bytes) -> bool:
+        return request.unit == unit.unit and (unit.silent or request.pdu == pdu)
 
     def _withdrawn(self, request: Request, unit: Unit) -> None:
         assert isinstance(request, Flight)  # nothing else is submitted here
