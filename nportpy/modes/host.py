@@ -1,0 +1,94 @@
+"""A host that we called, and what is kept for it until it answers: see tcp_client.py."""
+
+import socket
+from collections.abc import Callable
+
+from nportpy.line.arbiter import Line
+from nportpy.line.stream import Change, Stream
+from nportpy.linesettings import ModemLines, UartCounters
+from nportpy.modes.base import ServiceSettings
+from nportpy.modes.raw import RawSession
+from nportpy.network import Endpoint, address_of
+
+
+class Kept:
+    """What the line says while nobody is connected: a client of its stream that keeps what it hears.
+
+    Attributes:
+        data: all that was said since it began to listen, up to its limit.
+        listening: whether it does.
+        lost: bytes beyond the limit: hosts that were not connected yet never hear them.
+    """
+
+    def __init__(self, stream: Stream, limit: int, call: Callable[[], None]) -> None:
+        """Not listening. `call` is called whenever something came."""
+        self.data = bytearray()
+        self.listening = False
+        self.lost = 0
+        self._stream = stream
+        self._limit = limit
+        self._call = call
+
+    def listen(self) -> None:
+        """Begin, with nothing kept."""
+        if not self.listening:
+            self.listening = True
+            self._stream.join(self)
+
+    def end(self) -> None:
+        """Keep nothing any more."""
+        if self.listening:
+            self.listening = False
+            self.data.clear()
+            self._stream.leave(self)
+
+    def line_data(self, data: bytes) -> None:
+        room = self._limit - len(self.data)
+        self.data += data[:room]
+        if len(data) >= room:
+            self._stream.hold(self)
+            self.lost += len(data) - room
+        self._call()
+
+    def line_full(self) -> None:
+        """It writes nothing."""
+
+    def line_ready(self) -> None:
+        """So this means nothing."""
+
+    def line_up(self) -> None:
+        """What was kept stays."""
+
+    def line_down(self) -> None:
+        """Likewise."""
+
+    def line_changed(self, change: Change) -> None:
+        """Bytes are bytes."""
+
+    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
+        """Not asked for."""
+
+
+class HostSession(RawSession):
+    """A host that answered our call. `came` is called when it listens to the line, `went` when it no longer does."""
+
+    def __init__(
+        self,
+        line: Line,
+        settings: ServiceSettings,
+        sock: socket.socket,
+        came: Callable[["HostSession"], None],
+        went: Callable[["HostSession"], None],
+    ) -> None:
+        """`sock` is connected."""
+        host, port = sock.getpeername()[:2]
+        super().__init__(line, settings, sock, Endpoint(host, port), address_of(host))
+        self._came = came
+        self._went = went
+
+    def left(self) -> None:
+        self._went(self)
+
+    def _join(self) -> None:
+        super()._join()
+        self._came(self)
