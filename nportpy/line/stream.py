@@ -10,10 +10,18 @@ there is room again.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Protocol
 
 from nportpy.linesettings import ModemLines, UartCounters
+
+
+class IdleLevels(StrEnum):
+    """What DTR and RTS are while no client is there."""
+
+    KEEP = "keep"  # as they are
+    HIGH = "high"
+    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +33,16 @@ class StreamSettings:
             read while nobody listens, so that the first client gets what the kernel (4 KiB) could keep.
         linger: seconds that unsent bytes of clients that have gone may wait for a line that takes none of them
             (flow control) before they are purged. A line that is merely slow gets all of them.
+        buffer: bytes of the line that are kept in memory while no client listens, the newest, for the first that comes;
+            0: none. Then nothing is flushed, and the line is always read.
+        idle_levels: what DTR and RTS are while no client is there. Unless they are kept as they are, both go up with
+            the first one that comes; those that flow control moves are left to it.
     """
 
     flush_on_first: bool = True
     linger: float = 3.0
+    buffer: int = 0
+    idle_levels: IdleLevels = IdleLevels.KEEP
 
 
 class Change(Enum):

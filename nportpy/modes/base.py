@@ -1,9 +1,10 @@
 """What all listening modes share: addresses, who may come in, how long a connection lives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nportpy.network import Endpoint, Network
+from nportpy.protocols.packing import PackingSettings
 
 
 class WhenFull(StrEnum):
@@ -19,6 +20,22 @@ class WhenDown(StrEnum):
 
     CLOSE = "close"
     HOLD = "hold"
+
+
+class WhenJammed(StrEnum):
+    """What happens to a client for which more waits than its allowance, while others listen."""
+
+    DROP = "drop"  # it is sent away
+    SKIP = "skip"  # it misses what the line says until it has fetched what waits: an NPort's "ignore jammed IP"
+    WAIT = "wait"  # the line is not read, and everybody waits for it, as with that switched off
+
+
+class Direction(StrEnum):
+    """Which way bytes go through a service."""
+
+    BOTH = "both"
+    TO_NETWORK = "to_network"  # what clients send is thrown away
+    TO_LINE = "to_line"  # clients hear nothing of the line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +55,11 @@ class ServiceSettings:
         inactivity: a client is closed after so long without serial data in either direction.
         half_close: after a client's FIN it still hears the line until the line was silent for so long.
         when_down: what happens to clients while the device is away.
-        allowance: what may wait for a slow client while others listen; beyond it the client is dropped.
+        allowance: what may wait for a slow client while others listen.
+        when_jammed: what happens to it beyond that. With Modbus on the same line nobody can wait for it: then `wait`
+            means `drop`.
+        packing: which bytes of the line go to a client together. Of stream modes only, as is what follows.
+        direction: which way bytes go. RFC 2217 requests are obeyed and answered either way.
     """
 
     listen: tuple[Endpoint, ...]
@@ -52,6 +73,9 @@ class ServiceSettings:
     half_close: float = 2.0
     when_down: WhenDown = WhenDown.CLOSE
     allowance: int = 256 * 1024
+    when_jammed: WhenJammed = WhenJammed.DROP
+    packing: PackingSettings = field(default_factory=PackingSettings)
+    direction: Direction = Direction.BOTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,20 @@
 from dataclasses import dataclass
 
 from nportpy.modes.base import ServiceSettings
+from nportpy.modes.commands import CommandSettings
 from nportpy.modes.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawSettings(ServiceSettings):
-    """A raw TCP listener."""
+    """A raw TCP listener.
+
+    Attributes:
+        commands: its clients take turns: each gets the answers to its own requests. None: all hear all. With it
+            `packing` and `direction` have no part: an answer goes to its client as a whole.
+    """
+
+    commands: CommandSettings | None = None
 
 
 class RawSession(Session):
