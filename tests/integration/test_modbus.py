@@ -1,6 +1,7 @@
 """A whole gateway that speaks Modbus, in memory and on virtual time: reloads, losses, stopping, and fair turns."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -21,8 +22,9 @@ from nportpy.modbus.settings import (
     Timeout,
     Unrouted,
 )
-from nportpy.modes.modbus_base import Access, MasterSettings
+from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.network import Endpoint
+from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.bus import Units, mbap_reply
 from tests.support.modbus_serving import (
@@ -39,7 +41,7 @@ from tests.support.modbus_serving import (
     units,
     write,
 )
-from tests.support.serving import Client, Served, connect, plan, raw, serving, settings, until
+from tests.support.serving import Client, Served, connect, plan, raw, serving, settings, settle, until
 
 BUS = LineSettings(19200, parity=Parity.EVEN)
 PATH_UNAVAILABLE, NO_ANSWER, BUSY = 0x0A, 0x0B, 0x06
@@ -151,6 +153,28 @@ async def test_rules_and_routes_change_under_clients() -> None:
         assert served.results("modbus") == served.results("router", "plant") == {"accepted": 1}
         assert not client.lost
         assert not routed.lost
+
+
+async def test_what_unit_0_means_changes() -> None:
+    """A broadcast is not answered: over RTU a client would wait for ever for what is none any more."""
+    cable = Cable()
+    attach(cable, units(1, 2))
+
+    def service(unit0: int | None) -> ModbusSettings:
+        routing = RoutingSettings.whole("cable", unit0=unit0)
+        return modbus(protocol=Access.RTU, routing=routing)
+
+    async with serving(plan("cable", service(None)), cables=[cable]) as served:
+        client = await served.raw("modbus")
+        for unit0 in (1, None, 2):
+            await reload(served, plan("cable", service(unit0)))
+            await settle()
+            if client.lost:
+                client = await served.raw("modbus")
+            client.heard.clear()
+            client.send(Frame(0, read(3)).encode() + Frame(1, read(4)).encode())
+            zero = b"" if unit0 is None else Frame(0, b"\x03\x02" + bytes((unit0, 3))).encode()
+            await client.hears(zero + Frame(1, b"\x03\x02\x01\x04").encode())
 
 
 async def test_a_line_that_begins_to_be_asked_keeps_its_streams() -> None:
@@ -303,6 +327,53 @@ async def test_a_line_that_is_not_there_at_the_start() -> None:
         assert await client.read(0) == holding(1, 0)
 
 
+async def test_a_broadcast_through_a_router_reaches_every_line() -> None:
+    cable, other = Cable(), Cable("other")
+    attach(cable, units(1, 2))
+    attach(other, units(1))
+    plants = (router(route((1, 2), "cable"), route(11, "other", unit=1)),)
+    async with serving(plan("cable"), plan("other"), cables=[cable, other], routers=plants) as served:
+        client = await asker(served, "router", "plant")
+        nobody_answers = client.ask(write(3, 99), 0)
+        assert [await client.read(3, unit=unit) for unit in (1, 2, 11)] == [[99]] * 3
+        assert not nobody_answers.done()
+        assert [outcomes(bus)["sent"] for bus in served.gateway.status().buses] == [1, 1]
+
+
+async def test_what_a_client_asked_that_has_gone_is_not_sent() -> None:
+    cable = Cable()
+    attach(cable, units(1), BUS)
+    async with serving(plan("cable", modbus(), line=BUS), cables=[cable]) as served:
+        gone, stays = await asker(served), await asker(served)
+        first, *_ = [gone.ask(write(base, 1)) for base in range(30)]
+        await first
+        await gone.reset()
+        assert await stays.read(10, 3) == holding(1, 10, 3)
+        await until(lambda: not served.bus().queued)
+        results = outcomes(served.bus())
+        assert results["answered"] <= 4
+        assert results["answered"] + results["gone"] == 31
+
+
+async def test_a_request_that_waits_too_long_is_not_sent() -> None:
+    """0B at its deadline, not the answer to a question of long ago."""
+    line = LineSettings(9600)
+    cable = Cable()
+    attach(cable, units(1), line)
+    bus = BusSettings(deadline=1.0)
+    loop = asyncio.get_running_loop()
+    async with serving(plan("cable", modbus(), line=line, bus=bus), cables=[cable]) as served:
+        client = await asker(served)
+        began = loop.time()
+        answers = await all_of([client.ask(read(base, 125)) for base in range(0, 2500, 125)])
+        assert loop.time() - began < 1.4
+        good = [answer[0] == 3 for answer in answers]
+        assert good == sorted(good, reverse=True)
+        assert {bytes(answer) for answer in answers if answer[0] != 3} == {bytes((0x83, NO_ANSWER))}
+        assert outcomes(served.bus()) == {"answered": sum(good), "expired": 20 - sum(good)}
+        assert await client.read(9, 2) == holding(1, 9, 2)
+
+
 # Stopping.
 
 
@@ -379,6 +450,36 @@ async def test_a_flood_does_not_keep_a_polite_client_waiting() -> None:
         assert answered
         counts = wire.counts()
         assert (counts["violations"], counts["collisions"]) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_sent_to_any_service_the_neighbours_get_their_answers(seed: int) -> None:
+    cable = Cable()
+    attach(cable, units(1, 2))
+    services = [modbus(protocol=protocol) for protocol in (Access.TCP, Access.TCP, Access.RTU, Access.ASCII)]
+    chance = random.Random(seed)
+    good = [mbap.encode(1, 2, read(0, 3)), Frame(2, read(1)).encode(), b":0203000000017A\r\n", b"\0\1\0\0\xff\xff"]
+
+    def noise() -> bytes:
+        data = bytearray(b"".join(chance.choice([*good, chance.randbytes(chance.randrange(300))]) for _ in range(9)))
+        for _ in range(chance.randrange(4)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        return bytes(data)
+
+    bus = BusSettings(timeout=Timeout(0.05), retries=0)
+    async with serving(plan("cable", *services, bus=bus), cables=[cable]) as served:
+        polite = await asker(served)
+        for turn in range(150):
+            name = chance.choice(["modbus-2", "modbus-3", "modbus-4"])
+            client = await connect(Client, served.port(name))
+            client.send(noise())
+            if chance.random() < 0.5:
+                await asyncio.sleep(chance.random() / 10)
+            client.transport.abort()
+            assert await polite.read(turn, 10) == holding(1, turn, 10)
+        await until(lambda: [len(service.clients) for service in served.gateway.status().services] == [1, 0, 0, 0])
+        assert served.bus().queued == 0
+        assert not any(service.results.get("error", 0) for service in served.gateway.status().services[2:])
 
 
 @pytest.mark.parametrize("share", [False, True])

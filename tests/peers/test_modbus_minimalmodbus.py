@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import minimalmodbus
 import pytest
 import serial
 
@@ -18,8 +19,6 @@ from nportpy.modes.modbus_base import MasterSettings
 from tests.support.modbus_serving import Asker, asker, attach, holding, modbus, outcomes, route, units, write
 from tests.support.peers import null_modem
 from tests.support.serving import Served, com, plan, raw, serving, until
-
-minimalmodbus = pytest.importorskip("minimalmodbus", reason="no minimalmodbus here")
 
 pytestmark = [
     pytest.mark.peer,

@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from pymodbus import FramerType
+from pymodbus.client import AsyncModbusTcpClient, AsyncModbusUdpClient, ModbusTcpClient
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest as Request
 
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
@@ -14,21 +17,21 @@ from nportpy.modes.modbus_base import Access
 from tests.support.modbus_serving import attach, holding, modbus, outcomes, units
 from tests.support.serving import Served, plan, serving, until
 
-pymodbus = pytest.importorskip("pymodbus", reason="no pymodbus here")
-client_module = pytest.importorskip("pymodbus.client")
-Request = pytest.importorskip("pymodbus.pdu.register_message").ReadHoldingRegistersRequest
-
 pytestmark = [pytest.mark.peer, pytest.mark.real]
 
-FRAMERS = {Access.TCP: "socket", Access.UDP: "socket", Access.RTU: "rtu", Access.ASCII: "ascii"}
+FRAMERS = {
+    Access.TCP: FramerType.SOCKET,
+    Access.UDP: FramerType.SOCKET,
+    Access.RTU: FramerType.RTU,
+    Access.ASCII: FramerType.ASCII,
+}
 
 
 @asynccontextmanager
 async def client(served: Served, access: Access, **changes: Any) -> AsyncIterator[Any]:
     """A connected client that neither asks again nor comes back by itself."""
-    make = client_module.AsyncModbusUdpClient if access is Access.UDP else client_module.AsyncModbusTcpClient
+    make: Any = AsyncModbusUdpClient if access is Access.UDP else AsyncModbusTcpClient
     fields: dict[str, Any] = {"timeout": 5, "retries": 0, "reconnect_delay": 0, "framer": FRAMERS[access]}
-    fields["framer"] = pymodbus.FramerType(fields["framer"])
     made = make("127.0.0.1", port=served.port("modbus"), **(fields | changes))
     try:
         assert await made.connect()
@@ -133,7 +136,7 @@ async def test_many_requests_in_one_segment(queue: int, outstanding: int, answer
     attach(cable, units(1), LineSettings(115200))
     bus, service = BusSettings(queue=queue, share=False), modbus(outstanding=outstanding)
     async with serving(plan("cable", service, bus=bus), cables=[cable]) as served:
-        framer = client_module.ModbusTcpClient("127.0.0.1").framer
+        framer = ModbusTcpClient("127.0.0.1").framer
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port("modbus"))
         try:
             requests = [Request(address=number, count=2, dev_id=1, transaction_id=number) for number in range(1, 21)]
@@ -144,6 +147,7 @@ async def test_many_requests_in_one_segment(queue: int, outstanding: int, answer
                     heard += await reader.read(4096)
                     while (frame := framer.handleFrame(heard, 1, int.from_bytes(heard[:2])))[0]:
                         size, answer = frame
+                        assert answer is not None
                         heard = heard[size:]
                         answers[answer.transaction_id] = answer
         finally:

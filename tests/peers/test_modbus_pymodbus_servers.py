@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from pymodbus import FramerType
+from pymodbus.client import AsyncModbusSerialClient
 
 from nportpy.line.opening import open_port
 from nportpy.line.tty import open_tty
@@ -26,8 +28,6 @@ from tests.support.modbus_serving import (
 )
 from tests.support.peers import null_modem, pymodbus_server
 from tests.support.serving import plan, serving, until
-
-pytest.importorskip("pymodbus", reason="no pymodbus here")
 
 pytestmark = [pytest.mark.peer, pytest.mark.real]
 socat = pytest.mark.skipif(not shutil.which("socat"), reason="no socat here")
@@ -165,8 +165,6 @@ async def test_many_requests_under_way_at_a_server() -> None:
 @pytest.mark.parametrize("framing", Framing)
 async def test_a_serial_master_whose_units_are_servers(tmp_path: Path, framing: Framing) -> None:
     """pymodbus's serial client on the line, pymodbus's TCP servers behind it."""
-    client_module = pytest.importorskip("pymodbus.client")
-    pymodbus = pytest.importorskip("pymodbus")
     async with (
         null_modem(tmp_path) as (near, far),
         pymodbus_server("socket", 1) as first,
@@ -176,8 +174,8 @@ async def test_a_serial_master_whose_units_are_servers(tmp_path: Path, framing: 
         master = MasterSettings(framing=framing, routing=routing)
         async with serving(plan("plc", master, device=near), opener=open_port) as served:
             await until(lambda: all(bus.up for bus in served.gateway.status().buses))
-            client = client_module.AsyncModbusSerialClient(
-                far, framer=pymodbus.FramerType(str(framing)), baudrate=115200, timeout=5, retries=0, reconnect_delay=0
+            client = AsyncModbusSerialClient(
+                far, framer=FramerType(str(framing)), baudrate=115200, timeout=5, retries=0, reconnect_delay=0
             )
             try:
                 assert await client.connect()

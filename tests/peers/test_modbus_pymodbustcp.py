@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from pyModbusTCP import utils as words
+from pyModbusTCP.client import ModbusClient
 
 from nportpy.line.loopback import Cable
 from nportpy.line.tty import open_tty
@@ -17,9 +19,6 @@ from nportpy.simulator.meter import CURRENTS, ENERGY, Meter
 from tests.support.modbus_serving import attach, holding, modbus, on_terminal, outcomes, units
 from tests.support.serving import Served, plan, serving, settings, until
 
-library = pytest.importorskip("pyModbusTCP.client", reason="no pyModbusTCP here")
-words = pytest.importorskip("pyModbusTCP.utils")
-
 pytestmark = [pytest.mark.peer, pytest.mark.real]
 
 
@@ -29,7 +28,7 @@ async def blocking(call: Callable[..., Any], *arguments: Any) -> Any:
 
 @asynccontextmanager
 async def client(served: Served, **changes: Any) -> AsyncIterator[Any]:
-    made = library.ModbusClient(**({"host": "127.0.0.1", "port": served.port("modbus"), "timeout": 10.0} | changes))
+    made = ModbusClient(**({"host": "127.0.0.1", "port": served.port("modbus"), "timeout": 10.0} | changes))
     try:
         yield made
     finally:
