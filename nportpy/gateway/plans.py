@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from nportpy.gateway.sockets import Place
 from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
-from nportpy.modes.base import DoorSettings, ServiceSettings
+from nportpy.modes.base import DoorSettings
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
@@ -24,6 +25,16 @@ class Kind(StrEnum):
     MODBUS = "modbus"
     MASTER = "master"
     ROUTER = "router"
+    TCP_CLIENT = "tcp_client"
+    UDP = "udp"
+    PAIR = "pair"
+    REVERSE_TELNET = "reverse_telnet"
+    MODEM = "modem"
+    REALCOM = "realcom"
+
+
+Service = tuple[Kind, Any]
+"""A service: its kind, and the settings of that kind's own class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,7 @@ class PortPlan:
         bus: how the Modbus units of the line are asked; None: nothing is said of it.
         modbus: the services that take Modbus requests for this line.
         master: what a Modbus master on the line is offered; None: there is none.
+        modes: its services of all other kinds.
     """
 
     name: str
@@ -51,6 +63,7 @@ class PortPlan:
     bus: BusSettings | None = None
     modbus: tuple[ModbusSettings, ...] = ()
     master: MasterSettings | None = None
+    modes: tuple[Service, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +102,13 @@ class GatewaySettings:
     log: LogSettings = field(default_factory=LogSettings)
 
 
-Service = tuple[Kind, ServiceSettings | MasterSettings]
-
-
 def services_of(plan: PortPlan) -> list[Service]:
     """The services of a port, each with its kind."""
     found: list[Service] = [(Kind.RAW, settings) for settings in plan.raw]
     found += [(Kind.RFC2217, settings) for settings in plan.rfc2217]
     found += [(Kind.MODBUS, settings) for settings in plan.modbus]
-    return found if plan.master is None else [*found, (Kind.MASTER, plan.master)]
+    found += [(Kind.MASTER, plan.master)] if plan.master is not None else []
+    return [*found, *plan.modes]
 
 
 def routings(settings: GatewaySettings) -> Iterator[RoutingSettings]:
@@ -117,19 +128,19 @@ def buses(settings: GatewaySettings) -> set[str | ServerSettings]:
 
 def listening(settings: GatewaySettings) -> list[Place]:
     """Every place that is listened at; http's excepted: that service binds its own."""
-    services = [service for plan in settings.ports for _, service in services_of(plan)]
-    services += [router.service for router in settings.routers]
-    return [
-        Place(endpoint, is_udp(service))
-        for service in services
-        if isinstance(service, ServiceSettings)
-        for endpoint in service.listen
-    ]
+    services = [service for plan in settings.ports for service in services_of(plan)]
+    services += [(Kind.ROUTER, router.service) for router in settings.routers]
+    return [place for service in services for place in places(*service)]
 
 
-def is_udp(service: ServiceSettings) -> bool:
-    """Whether a service listens for datagrams."""
-    return isinstance(service, ModbusSettings) and service.protocol is Access.UDP
+def places(kind: Kind, settings: Any) -> list[Place]:
+    """Where a service listens."""
+    if kind in (Kind.MASTER, Kind.TCP_CLIENT, Kind.PAIR):
+        return []
+    if kind is Kind.REALCOM:
+        return [Place(endpoint) for endpoint in (*settings.data, *settings.command)]
+    udp = kind is Kind.UDP or (isinstance(settings, ModbusSettings) and settings.protocol is Access.UDP)
+    return [Place(endpoint, udp) for endpoint in settings.listen]
 
 
 def same_line(running: PortPlan, wanted: PortPlan | None, has_bus: bool) -> bool:
@@ -148,6 +159,7 @@ def same_line(running: PortPlan, wanted: PortPlan | None, has_bus: bool) -> bool
         rfc2217=running.rfc2217,
         modbus=running.modbus,
         master=running.master,
+        modes=running.modes,
         bus=running.bus,
         trace=running.trace,
     )

@@ -1,12 +1,13 @@
 """The services of one port, or of one router: started, changed and stopped while the gateway runs."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nportpy.gateway.plans import Kind, Service, is_udp
+from nportpy.gateway.plans import Kind, Service, places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.line.arbiter import Line
 from nportpy.modes.base import ServiceSettings
@@ -22,7 +23,10 @@ from nportpy.throttle import Throttle
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.routing import Find, Router
 
-_SESSIONS = {Kind.RAW: RawSession, Kind.RFC2217: Rfc2217Session}
+
+def _session(kind: Kind) -> Any:
+    """The class of a listener's sessions."""
+    return {Kind.RAW: RawSession, Kind.RFC2217: Rfc2217Session}[kind]
 
 
 class Runs(Protocol):
@@ -72,7 +76,7 @@ class Running:
     """A service with its task; `router` of those that hand requests on."""
 
     kind: Kind
-    settings: ServiceSettings | MasterSettings
+    settings: Any
     runs: Runs
     task: asyncio.Task[None]
     router: "Router | None"
@@ -92,7 +96,7 @@ class Services:
         self._shared = shared
         self._line = line
 
-    def start(self, kind: Kind, settings: ServiceSettings | MasterSettings) -> None:
+    def start(self, kind: Kind, settings: Any) -> None:
         """Start one more."""
         taken = {service.runs.service for service in self.running}
         label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}-{n}") not in taken)
@@ -145,28 +149,40 @@ class Services:
 
     def chosen_by_kernel(self) -> list[Place]:
         """Where those listen that asked for port 0."""
-        return [
-            Place(endpoint, is_udp(service.settings))
-            for service in self.running
-            if isinstance(service.settings, ServiceSettings) and any(not e.port for e in service.settings.listen)
-            for endpoint in service.runs.endpoints
-        ]
+        found: list[Place] = []
+        for service in self.running:
+            wanted = places(service.kind, service.settings)
+            if any(not place.endpoint.port for place in wanted):
+                found += [Place(endpoint, wanted[0].udp) for endpoint in service.runs.endpoints]
+        return found
 
     def status(self) -> tuple[ServiceStatus, ...]:
         """A snapshot of each."""
         return tuple(service.runs.status() for service in self.running)
 
-    def _make(self, kind: Kind, label: str, settings: ServiceSettings | MasterSettings) -> tuple[Runs, "Router | None"]:
-        if isinstance(settings, MasterSettings):
+    def _make(self, kind: Kind, label: str, settings: Any) -> tuple[Runs, "Router | None"]:
+        if kind is Kind.MASTER:
             return self._master(settings)
-        if isinstance(settings, ModbusSettings):
+        if kind in (Kind.MODBUS, Kind.ROUTER):
             return self._modbus(label, settings)
-        assert self._line is not None  # streams are a port's
-        session: Any = _SESSIONS[kind]
-        return self._listener(self._line, label, settings, partial(session, self._line, settings)), None
+        assert self._line is not None  # all others are a port's
+        return self._stream(kind, label, settings, self._line), None
+
+    def _stream(self, kind: Kind, label: str, settings: Any, line: Line) -> Runs:
+        throttle = self._shared.throttle
+        match kind:
+            case Kind.TCP_CLIENT:
+                from nportpy.modes.tcp_client import TcpClient
+
+                return TcpClient(line, label, settings, throttle)
+            case _:
+                return self._listener(line, label, settings, partial(_session(kind), line, settings))
+
+    def _sockets(self, kind: Kind, settings: Any) -> list[socket.socket]:
+        return [self._shared.sockets.take(place) for place in places(kind, settings)]
 
     def _listener(self, backend: Backend, label: str, settings: ServiceSettings, make: Any, **more: Any) -> Listener:
-        sockets = [self._shared.sockets.take(Place(endpoint)) for endpoint in settings.listen]
+        sockets = self._sockets(Kind.RAW, settings)
         return Listener(backend, label, settings, make, sockets, self._shared.door, self._shared.throttle, **more)
 
     def _modbus(self, label: str, settings: ModbusSettings) -> tuple[Runs, "Router"]:
@@ -197,10 +213,10 @@ class Services:
         return router
 
 
-def _alike(running: ServiceSettings | MasterSettings, wanted: ServiceSettings | MasterSettings) -> bool:
+def _alike(running: Any, wanted: Any) -> bool:
     """Whether a service can go over from one to the other without losing anybody: all but routes and rules agree."""
     if isinstance(running, ModbusSettings) and isinstance(wanted, ModbusSettings):
         return replace(wanted, routing=running.routing) == running
     if isinstance(running, MasterSettings) and isinstance(wanted, MasterSettings):
         return replace(wanted, routing=running.routing) == running
-    return running == wanted
+    return bool(running == wanted)
