@@ -1,19 +1,23 @@
 """pymodbus's clients: Modbus TCP, RTU and ASCII over TCP, and UDP."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient, AsyncModbusUdpClient, ModbusTcpClient
+from pymodbus.exceptions import ModbusIOException
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest as Request
 
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Action, BusSettings, Matching, RoutingSettings, Rule, Timeout
 from nportpy.modes.modbus_base import Access
+from nportpy.simulator.bus import Bus
+from nportpy.simulator.device import Answer
 from tests.support.modbus_serving import attach, holding, modbus, outcomes, units
 from tests.support.serving import Served, plan, serving, until
 
@@ -170,6 +174,46 @@ async def test_one_client_for_many_tasks(access: Access) -> None:
         asked = [to.read_holding_registers(at, count=3, device_id=1 + at % 2) for at in range(60)]
         for at, answer in enumerate(await asyncio.gather(*asked)):
             assert answer.registers == holding(1 + at % 2, at, 3)
+
+
+class Moody:
+    """Units that take their time for each third answer."""
+
+    def __init__(self, bus: Bus, delay: float) -> None:
+        self.bus = bus
+        self.delay = delay
+        self.asked = 0
+
+    def feed(self, data: bytes, now: float) -> Sequence[Answer]:
+        self.asked += 1
+        slow = self.delay * (self.asked % 3 == 0)
+        return [replace(answer, delay=slow) for answer in self.bus.feed(data, now)]
+
+    def silence(self, now: float) -> Sequence[Answer]:
+        return self.bus.silence(now)
+
+    def counts(self) -> Mapping[str, int]:
+        return self.bus.counts()
+
+
+@pytest.mark.parametrize("access", Access)
+async def test_a_client_that_waits_for_less_than_units_take(access: Access) -> None:
+    """It asks for something else meanwhile, with the same length. No answer is given to another question."""
+    cable = Cable()
+    attach(cable, Moody(units(1), 0.22))
+    async with serving(plan("cable", modbus(protocol=access)), cables=[cable]) as served:
+        async with client(served, access, timeout=0.15) as to:
+            late = 0
+            for address in range(15):
+                try:
+                    answer = await to.read_holding_registers(address, count=2)
+                except ModbusIOException:
+                    late += 1
+                    if not to.connected:  # it gives a connection up after some
+                        assert await to.connect()
+                else:
+                    assert answer.registers == holding(1, address, 2)
+        assert 0 < late < 15
 
 
 @pytest.mark.parametrize("access", [Access.TCP, Access.RTU])

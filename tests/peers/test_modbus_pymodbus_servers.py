@@ -121,6 +121,41 @@ async def test_a_router_over_two_lines_and_a_server_elsewhere(tmp_path: Path) ->
                 assert names == {"meters": 22, "plc": 22, f"tcp://127.0.0.1:{port}": 22}
 
 
+@socat
+async def test_an_adapter_that_is_pulled_and_put_back(tmp_path: Path) -> None:
+    """The device vanishes with a request under way, and comes back under the same name. A unit has a minute."""
+    bus = BusSettings(timeout=Timeout(60.0))
+    async with serving(
+        plan("cable", modbus(), bus=bus, device=str(tmp_path / "line-a")), opener=open_tty, up=False
+    ) as served:
+        client = await asker(served)
+        assert await client.read(0) == 0x0A
+        for _ in range(2):
+            async with null_modem(tmp_path) as (_near, far):
+                async with pymodbus_server("rtu", 1, device=far):
+                    await until(lambda: served.line().state == "up")
+                    assert await client.read(3, 4) == holding(1, 3, 4)
+                before = served.line().sent
+                unanswered = client.ask(read(5))
+                await until(lambda before=before: served.line().sent > before)  # type: ignore[misc]
+            assert await unanswered == b"\x83\x0a"
+            assert await client.read(3, 4) == 0x0A
+
+
+@pytest.mark.parametrize("framing", Framing)
+async def test_a_serial_line_behind_another_device_server(framing: Framing) -> None:
+    """The port's device is a connection that carries RTU or ASCII frames."""
+    async with pymodbus_server(str(framing), 1, 2) as port:
+        line = plan("cable", modbus(), device=f"socket://127.0.0.1:{port}", bus=BusSettings(framing=framing))
+        async with serving(line, opener=open_port) as served:
+            client = await asker(served)
+            asked = [client.read(base, 7, unit) for base in range(0, 150, 10) for unit in (1, 2)]
+            assert await asyncio.gather(*asked) == [
+                holding(unit, base, 7) for base in range(0, 150, 10) for unit in (1, 2)
+            ]
+            assert await client.read(500) == 2
+
+
 async def test_a_server_that_is_started_again() -> None:
     """0A while it is away, at once; served again when it is back. The client's connection is none of that."""
     port = free_port()
