@@ -1,0 +1,24 @@
+"""Announcement of services by multicast DNS (RFC 6762, RFC 6763), so that they are found by name; off by default."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MdnsSettings:
+    """What is announced, and where.
+
+    Attributes:
+        interfaces: addresses of the network interfaces to announce on; none: all of them.
+        raw: announce raw TCP services (`_raw-serial._tcp`).
+        rfc2217: announce RFC 2217 services (`_rfc2217._tcp`).
+        realcom: announce Real COM services, by their data port (`_realcom._tcp`).
+        modbus: announce Modbus TCP services (`_mbap._tcp`).
+        http: announce the HTTP service (`_http._tcp`), if it listens beyond this machine.
+    """
+
+    interfaces: tuple[str, ...] = ()
+    raw: bool = True
+    rfc2217: bool = True
+    realcom: bool = True
+    modbus: bool = True
+    http: bool = True
