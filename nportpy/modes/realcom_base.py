@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from nportpy.modes.base import ServiceSettings, WhenDown
-from nportpy.modes.tcp_client import IdleLevels
 from nportpy.network import Endpoint
 
 MOST_NUMBERED: Final = 32
@@ -17,11 +16,13 @@ class RealComSettings(ServiceSettings):
 
     A client is a pair of connections, and either one's end is the end of the other, so `half_close` has no meaning
     here: what a client has sent before it closed goes to the line, as long as that makes progress. A driver opens its
-    port again at once when it is closed, so by default clients are held while the device is away.
+    port again at once when it is closed, so by default clients are held while the device is away. What DTR and RTS are
+    when nobody is there is the port's matter (line/stream.py, `idle_levels`).
 
     Attributes:
-        listen: where data connections come in.
-        commands: where command connections come in.
+        data: where data connections come in.
+        command: where command connections come in.
+        listen: has no meaning; `data` and `command` have.
         number: of the serial port, from 1, as discovery tells it; 0: none.
         max_clients: pairs of connections at once. With more than one the configuration's settings rule, clients'
             commands succeed and do nothing, and nobody waits for bytes to leave; see `allow_driver_control`.
@@ -30,10 +31,11 @@ class RealComSettings(ServiceSettings):
         grace: how long the data connection has to be quiet before a wait for its bytes to leave may be over: more on
             slow networks.
         poll: a client that was silent for so long is asked for a sign of life; 0: never. It has 15 s to give one.
-        idle_levels: what DTR and RTS are when the last client has gone and its bytes have left.
     """
 
-    commands: tuple[Endpoint, ...]
+    data: tuple[Endpoint, ...]
+    command: tuple[Endpoint, ...]
+    listen: tuple[Endpoint, ...] = ()
     number: int = 0
     max_clients: int = 1
     half_close: float = 0.0
@@ -41,7 +43,6 @@ class RealComSettings(ServiceSettings):
     allow_driver_control: bool = False
     grace: float = 0.01
     poll: float = 40.0
-    idle_levels: IdleLevels = IdleLevels.HIGH
 
 
 def default_ports(number: int) -> tuple[int, int]:
