@@ -1,12 +1,34 @@
 """UDP: the line's bytes in datagrams to many, and datagrams of many to the line, as an NPort's mode of that name.
 
-There are no connections: what is lost is lost.
+There are no connections: what is lost is lost. An address and port that something came from is a client, until it is
+the one that has been silent longest and another needs its place. While the line takes no more, nothing is read: then
+the kernel keeps what fits into the socket's buffer, and counts what it drops.
 """
 
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from nportpy.network import Address, Endpoint, Network
+from nportpy.line.arbiter import Line
+from nportpy.line.stream import Change
+from nportpy.line.timer import Timer, open_timer
+from nportpy.linesettings import ModemLines, UartCounters
+from nportpy.modes.datagrams import Name, Sender, dropped, endpoint_of, is_from, name_on
+from nportpy.modes.listener import first_opening
+from nportpy.modes.multicast import Group, Leaving, Multicast, versions
+from nportpy.network import Address, Ancillary, Endpoint, Network, address_of, allowed, local_endpoint, reply_from
+from nportpy.status import End, ServiceStatus
+from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:  # who sends what comes as it comes need not import what packing takes
+    from nportpy.protocols.packing import Packer
+
+__all__ = ["Accept", "Group", "Range", "UdpMode", "UdpSettings"]
 
 MOST_DESTINATIONS = 4
 """Ranges that an NPort sends to at most."""
@@ -16,6 +38,13 @@ WIDEST_RANGE = 64
 
 LARGEST_PAYLOAD = 65507
 """Bytes in a datagram at most: 65535 less the headers of IPv4 (RFC 791) and UDP (RFC 768)."""
+
+
+_REMEMBERED = 32  # senders
+_DATAGRAMS_PER_WAKE_UP = 64
+_CONTROL = 256  # bytes for what comes beside a datagram
+
+log = logging.getLogger(__name__)
 
 
 class Accept(StrEnum):
@@ -55,21 +84,8 @@ class Range:
 
     def addresses(self) -> tuple[Address, ...]:
         """All of them."""
-        return tuple(self.first + number for number in range(int(self.last) - int(self.first) + 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A multicast group to hear. Then `listen` must name no address, or the group's own: nothing else hears it.
-
-    Attributes:
-        address: the group's.
-        interface: where: a network interface's name (eth0); empty: the kernel chooses by its routes. One that is not
-            there yet is waited for.
-    """
-
-    address: Address
-    interface: str = ""
+        others = range(1, int(self.last) - int(self.first) + 1)
+        return (self.first, *(self.first + number for number in others))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,3 +118,315 @@ class UdpSettings:
     max_datagram: int = 1472
     reply_to_last: bool = False
     reply_time: float = 60.0
+
+
+class UdpMode:
+    """Datagrams for one service, until it is told to stop. The gateway treats it as a `Listener`.
+
+    Attributes:
+        line: where they go, and what is sent in them.
+        service: its name in metrics and logs.
+        endpoints: where it listens.
+        results: datagrams from the network that were refused, those for it that it did not take (unsent), and
+            senders: `kicked` are those that were forgotten for others.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        service: str,
+        settings: UdpSettings,
+        sockets: Sequence[socket.socket],
+        throttle: Throttle,
+        packer: "Packer | None" = None,
+    ) -> None:
+        """Nothing is read before `run`; the sockets, from `listen_datagrams`, stay the caller's.
+
+        Without a `packer` each read of the line is sent as it is.
+        """
+        self.line = line
+        self.service = service
+        self.settings = settings
+        self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
+        self.results: Counter[str] = Counter()
+        self._sockets = sockets
+        self._throttle = throttle
+        self._packer = packer
+        self._timer: Timer | None = None
+        self._open: list[socket.socket] = []
+        self._reading: list[socket.socket] = []
+        self._multicast: Multicast | None = None
+        self._targets: list[tuple[Callable[[bytes, Name], int], Name]] = []
+        self._peers = frozenset(address for each in settings.destinations for address in each.addresses())
+        self._senders: dict[Name, Sender] = {}  # the one that has been silent longest comes first
+        self._last: Sender | None = None
+        self._overrun = 0
+        self._listening = False
+        self._full = False
+        self._hushed = False
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        # Ours, as the line's last bytes leave when the caller's are closed already.
+        self._open = [sock.dup() for sock in self._sockets]
+        self._overrun = -sum(map(dropped, self._open))  # those of others who had the sockets before
+        try:
+            await first_opening(self.line, self._stopping)
+            if not self._hushed:
+                self._begin()
+            await self._stopping.wait()
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        settings = self.settings
+        for sock in self._open:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        leaving = Leaving(settings.multicast_interface, settings.multicast_ttl, settings.multicast_loop)
+        self._multicast = Multicast(self._open, settings.groups, leaving, self._throttle, **self._extra())
+        self._targets = [
+            (sock.sendto, name_on(sock, address, each.port))
+            for each in settings.destinations
+            for address in each.addresses()
+            for sock in self._sockets_for(address)
+        ]
+        if self._packer is not None:
+            self._packer.set_character_time(self.line.settings.character_time)
+            self._timer = open_timer(self._expire)
+        self._listening = True
+        self.line.stream.join(self)
+        self._read_on()
+
+    def _sockets_for(self, address: Address) -> list[socket.socket]:
+        """The one to send from; none if all are of another kind."""
+        found = [sock for sock in self._open if address.version in versions(sock)][:1]
+        if not found:
+            log.error("no address to send from", extra=self._extra() | {"destination": str(address)})
+        return found
+
+    def _end(self) -> None:
+        self.hush()
+        if self._listening:
+            self._listening = False
+            self._flush()
+            self.line.stream.leave(self)
+        if self._timer is not None:
+            self._timer.close()
+        if self._multicast is not None:
+            self._multicast.close()
+        while self._senders:
+            self._forget(End.SHUTDOWN)
+        self._overrun = self.overrun
+        for sock in self._open:
+            sock.close()
+        self._open = []
+
+    def hush(self) -> None:
+        """Take nothing more for the line; what the line says is sent."""
+        self._hushed = True
+        self._read_no_more()
+
+    def accepted(self) -> int:
+        """Datagrams are on their way to the line at once."""
+        return 0
+
+    def stop(self) -> None:
+        """Neither take nor send anything from now on; `run` returns."""
+        self._stopping.set()
+
+    @property
+    def sessions(self) -> list[Sender]:
+        """Who sent datagrams lately; the one that has been silent longest comes first."""
+        return list(self._senders.values())
+
+    @property
+    def overrun(self) -> int:
+        """Datagrams that the kernel dropped, as the line took no more."""
+        return self._overrun + sum(map(dropped, self._open))
+
+    def status(self) -> ServiceStatus:
+        """A snapshot."""
+        return ServiceStatus(
+            port=self.line.name,
+            service=self.service,
+            listen=tuple(str(endpoint) for endpoint in self.endpoints),
+            clients=tuple(sender.status() for sender in self._senders.values()),
+            results=dict(self.results + Counter(refused_full=self.overrun)),
+            dropped=0,
+        )
+
+    # To the network. The line's stream calls these.
+
+    def line_data(self, data: bytes) -> None:
+        try:
+            if self._packer is None:
+                self._send(data)
+            else:
+                assert self._timer is not None  # there is one with a packer
+                for segment in self._packer.feed(data, self._timer.clock()):
+                    self._send(segment)
+                self._wait_for_silence()
+        except Exception as error:
+            self._fail("sending failed", error)
+
+    def line_full(self) -> None:
+        self._full = True
+        self._read_no_more()
+
+    def line_ready(self) -> None:
+        self._full = False
+        self._read_on()
+
+    def line_up(self) -> None:
+        """Whether it is there is looked at for each datagram."""
+
+    def line_down(self) -> None:
+        """What it said last is not held back."""
+        self._flush()
+
+    def line_changed(self, change: Change) -> None:
+        if change is Change.SETTINGS and self._packer is not None:
+            self._packer.set_character_time(self.line.settings.character_time)
+            self._wait_for_silence()
+
+    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
+        """Datagrams have no way to tell it."""
+
+    def _wait_for_silence(self) -> None:
+        assert self._packer is not None
+        assert self._timer is not None
+        if (when := self._packer.deadline()) is not None:
+            self._timer.arm(when)
+
+    def _expire(self) -> None:
+        assert self._packer is not None
+        assert self._timer is not None
+        try:
+            now, when = self._timer.clock(), self._packer.deadline()
+            if when is not None and when <= now:
+                for segment in self._packer.expire(now):
+                    self._send(segment)
+            self._wait_for_silence()
+        except Exception as error:
+            self._fail("sending failed", error)
+
+    def _flush(self) -> None:
+        try:
+            for segment in self._packer.finish() if self._packer is not None else ():
+                self._send(segment)
+        except Exception as error:
+            self._fail("sending failed", error)
+
+    def _send(self, data: bytes) -> None:
+        most = self.settings.max_datagram
+        if len(data) <= most:
+            self._send_whole(data)
+        else:
+            for start in range(0, len(data), most):
+                self._send_whole(data[start : start + most])
+
+    def _send_whole(self, data: bytes) -> None:
+        if not self._targets:
+            self._send_back(data)
+        for send, name in self._targets:
+            try:
+                send(data, name)
+            except OSError as error:
+                self._unsent(name, error)
+
+    def _send_back(self, data: bytes) -> None:
+        """To whoever spoke last, from the address that it spoke to."""
+        last = self._last
+        if last is None or not self.settings.reply_to_last:
+            return
+        if asyncio.get_running_loop().time() - last.heard > self.settings.reply_time:
+            self._last = None
+            return
+        try:
+            last.sock.sendmsg((data,), reply_from(last.ancillary), 0, last.name)
+            last.sent += len(data)
+        except OSError as error:
+            self._unsent(last.name, error)
+
+    def _unsent(self, name: Name, error: OSError) -> None:
+        self.results["unsent"] += 1
+        self._say("datagram not sent", ("send", name, error.errno), {"client": str(endpoint_of(name))}, error)
+
+    # From the network.
+
+    def _read_on(self) -> None:
+        if not (self._reading or self._full or self._hushed):
+            self._reading = list(self._open)
+            for sock in self._reading:
+                asyncio.get_running_loop().add_reader(sock.fileno(), self._read, sock)
+
+    def _read_no_more(self) -> None:
+        for sock in self._reading:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+        self._reading = []
+
+    def _read(self, sock: socket.socket) -> None:
+        for _ in range(_DATAGRAMS_PER_WAKE_UP):
+            if not self._reading:  # the line is full, or we are to take no more
+                return
+            try:
+                data, ancillary, _, name = sock.recvmsg(LARGEST_PAYLOAD, _CONTROL)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._say("cannot receive", ("receive", error.errno), {}, error)
+                return
+            try:
+                self._take(sock, data, ancillary, name)
+            except Exception as error:
+                self._fail("a datagram failed", error)
+
+    def _take(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: Name) -> None:
+        sender = self._senders.pop(name, None) or self._welcome(sock, name)
+        if sender is None:
+            return
+        self._senders[name] = self._last = sender
+        sender.sock, sender.ancillary = sock, ancillary
+        sender.heard = asyncio.get_running_loop().time()
+        if not self.line.up:
+            self.results["refused_down"] += 1
+        elif data:
+            sender.received += len(data)
+            self.line.stream.write(self, data)
+
+    def _welcome(self, sock: socket.socket, name: Name) -> Sender | None:
+        """Somebody who was not heard lately; None if it must not be heard."""
+        address = address_of(name[0])
+        if any(is_from(own, name) for own in self._open):  # our own broadcast comes back to us
+            return None
+        mine = self.settings.accept is Accept.ANYONE or address in self._peers
+        if not mine or not allowed(address, self.settings.allow):
+            self.results["refused_allow"] += 1
+            extra: dict[str, object] = {"client": str(address), "result": "refused_allow"}
+            self._say("client refused", address, extra)
+            return None
+        while len(self._senders) >= _REMEMBERED:
+            self._forget(End.KICKED)
+        self.results["accepted"] += 1
+        return Sender(endpoint_of(name), name, sock)
+
+    def _forget(self, end: End) -> None:
+        """Forget the one that has been silent longest."""
+        del self._senders[next(iter(self._senders))]
+        self.results[end] += 1
+
+    # Words.
+
+    def _say(self, what: str, key: object, extra: dict[str, object], error: OSError | None = None) -> None:
+        more = self._throttle.allow((self.line.name, self.service, key), asyncio.get_running_loop().time())
+        if more is not None:
+            facts = self._extra() | extra | ({"more": more} if more else {})
+            log.warning(what, extra=facts if error is None else facts | {"reason": error.strerror})
+
+    def _fail(self, what: str, error: Exception) -> None:
+        """A bug was met: it costs one datagram."""
+        log.error(what, exc_info=error, extra=self._extra())
+
+    def _extra(self) -> dict[str, object]:
+        return {"port": self.line.name, "service": self.service}
