@@ -11,18 +11,19 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nportpy.line.arbiter import Line
 from nportpy.line.watch import INTERVAL
 from nportpy.linesettings import ModemLines
-from nportpy.modes.base import ServiceSettings, WhenDown
+from nportpy.modes.base import Direction, ServiceSettings, WhenDown, WhenJammed
 from nportpy.modes.calling import call, outcome, reason
 from nportpy.modes.connection import Stop
 from nportpy.modes.host import HostSession, Kept
 from nportpy.modes.listener import first_opening
 from nportpy.network import Endpoint
+from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
@@ -52,14 +53,6 @@ class DisconnectOn(StrEnum):
     INACTIVITY = "inactivity"
     DSR = "dsr"  # when DSR drops
     DCD = "dcd"  # when DCD drops
-
-
-class IdleLevels(StrEnum):
-    """What DTR and RTS are while nobody is connected."""
-
-    KEEP = "keep"  # as they are
-    HIGH = "high"
-    LOW = "low"
 
 
 COMBINATIONS = frozenset(
@@ -113,11 +106,12 @@ class TcpClientSettings:
             is the end.
         when_down: what happens to connections while the device is away. Closed ones are made again when it is back;
             nobody is called before.
-        allowance: what may wait for a slow host while others listen; beyond it the host is dropped, and called again.
+        allowance: what may wait for a slow host while others listen.
+        when_jammed: what happens to it beyond that; one that is dropped is called again.
+        packing: which bytes of the line go to a host together.
+        direction: which way bytes go.
         keep: with `connect = any_character`: how much of what the line says before anybody is connected is kept for
             those who answer the call. Then the line is not read, if nobody else listens; else what is beyond is lost.
-        idle_levels: what DTR and RTS are while nobody is connected. Unless they are kept as they are, both are high
-            while somebody is.
     """
 
     destinations: tuple[Destination, ...]
@@ -130,8 +124,10 @@ class TcpClientSettings:
     half_close: float = 0.0
     when_down: WhenDown = WhenDown.CLOSE
     allowance: int = 256 * 1024
+    when_jammed: WhenJammed = WhenJammed.DROP
+    packing: PackingSettings = field(default_factory=PackingSettings)
+    direction: Direction = Direction.BOTH
     keep: int = 4096
-    idle_levels: IdleLevels = IdleLevels.KEEP
 
 
 @dataclass(slots=True, eq=False)
@@ -193,11 +189,9 @@ class TcpClient:
                     modem.cancel()
                 for session in tuple(self.sessions):
                     session.finish(End.SHUTDOWN)
-        self._show(connected=True)
 
     def _begin(self, tasks: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         """Begin to call; the task that watches modem lines, if they matter."""
-        self._show(connected=False)
         for host in self._hosts:
             host.task = tasks.create_task(self._keep_calling(host), name=f"{self.service} {host.destination}")
         match self.settings.connect:
@@ -359,8 +353,6 @@ class TcpClient:
 
     def _came(self, host: _Host, session: HostSession) -> None:
         host.calling = False
-        if not self._listening:
-            self._show(connected=True)
         self._listening[session] = None
         if host in self._owed and self._kept.data:
             session.line_data(bytes(self._kept.data))
@@ -375,23 +367,14 @@ class TcpClient:
 
     def _went(self, session: HostSession) -> None:
         del self._listening[session]
-        if not self._listening and not self._hushed:
-            self._show(connected=False)
-            if self.settings.connect is ConnectOn.ANY_CHARACTER:
-                self._wanted.clear()
-                self._kept.end()
-                self._keep()
+        if not self._listening and not self._hushed and self.settings.connect is ConnectOn.ANY_CHARACTER:
+            self._wanted.clear()
+            self._kept.end()
+            self._keep()
 
     def _keep(self) -> None:
         self._owed = set(self._hosts)
         self._kept.listen()
-
-    def _show(self, *, connected: bool) -> None:
-        """Set DTR and RTS as the settings want them."""
-        levels = self.settings.idle_levels
-        if levels is not IdleLevels.KEEP:
-            level = connected or levels is IdleLevels.HIGH
-            self.line.set_modem_lines(dtr=level, rts=level)
 
     def _extra(self, host: _Host) -> dict[str, object]:
         return {"port": self.line.name, "service": self.service, "destination": str(host.destination)}
@@ -406,4 +389,7 @@ def _of_sessions(settings: TcpClientSettings) -> ServiceSettings:
         half_close=settings.half_close,
         when_down=settings.when_down,
         allowance=settings.allowance,
+        when_jammed=settings.when_jammed,
+        packing=settings.packing,
+        direction=settings.direction,
     )

@@ -10,7 +10,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,12 @@ from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
 from nportpy.line.timer import Timer, open_timer
 from nportpy.linesettings import ModemLines, UartCounters
+from nportpy.modes.base import Direction
 from nportpy.modes.datagrams import Name, Sender, dropped, endpoint_of, is_from, name_on
 from nportpy.modes.listener import first_opening
 from nportpy.modes.multicast import Group, Leaving, Multicast, versions
 from nportpy.network import Address, Ancillary, Endpoint, Network, address_of, allowed, local_endpoint, reply_from
+from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
@@ -105,6 +107,8 @@ class UdpSettings:
         max_datagram: what a datagram carries at most. 1472 fits an Ethernet frame over IPv4; over IPv6 that is 1452.
         reply_to_last: with no destination: what the line says goes to whoever spoke last.
         reply_time: for so long after it last spoke.
+        packing: which bytes of the line make a datagram; by default what is read at once.
+        direction: which way bytes go.
     """
 
     listen: tuple[Endpoint, ...]
@@ -118,6 +122,8 @@ class UdpSettings:
     max_datagram: int = 1472
     reply_to_last: bool = False
     reply_time: float = 60.0
+    packing: PackingSettings = field(default_factory=PackingSettings)
+    direction: Direction = Direction.BOTH
 
 
 class UdpMode:

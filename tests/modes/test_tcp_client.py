@@ -18,7 +18,7 @@ from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.modes import tcp_client
 from nportpy.modes.base import WhenDown
 from nportpy.modes.calling import call
-from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn, IdleLevels, TcpClient, TcpClientSettings
+from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn, TcpClient, TcpClientSettings
 from nportpy.throttle import Throttle
 from tests.support.lines import Client as Listening
 from tests.support.lines import running
@@ -560,39 +560,6 @@ async def test_dsr_that_drops_while_a_host_is_called() -> None:
             cable.far.set_modem_lines(dtr=False)
             await settle(30)
             assert calls.results == {"timeout": 1}
-
-
-# DTR and RTS.
-
-
-@pytest.mark.parametrize("levels", list(IdleLevels))
-async def test_dtr_and_rts_show_whether_somebody_is_connected(levels: IdleLevels) -> None:
-    cable = Cable()
-    both = ModemLines.DTR | ModemLines.RTS
-
-    def shown() -> bool:
-        assert cable.near is not None
-        assert cable.near.levels in (both, ModemLines(0))
-        return cable.near.levels == both
-
-    idle = levels is not IdleLevels.LOW
-    async with (
-        hosts() as (host,),
-        calling(host.destination, cable=cable, connect=ConnectOn.ANY_CHARACTER, idle_levels=levels) as calls,
-    ):
-        await settle()
-        assert shown() == idle
-        cable.far.write(b"x")
-        client = await host.called()
-        assert shown()
-        await client.close()
-        await until(lambda: not calls.client.sessions)
-        assert shown() == idle
-        if levels is IdleLevels.KEEP:
-            assert not cable.moved
-        await settle(1)
-        calls.client.stop()
-        await until(shown)
 
 
 # The device comes and goes.
