@@ -162,7 +162,7 @@ class Transactions:
     def hear(self, data: bytes) -> None:
         """Bytes from the line."""
         now = self._clock()
-        if self._request is None and self._stream.clients:
+        if self._request is None and self._stream.hearers:
             self._quiet.heard(now)
             self._quiet.talked()
             self._stream.deliver(data)
@@ -229,6 +229,16 @@ class Transactions:
     def make_way(self) -> None:
         """A stream's client waits for the line: after the request on it the next one waits for that client."""
         self._way_wanted = self._request is not None
+
+    def converse(self, until: float) -> None:
+        """A stream's client awaits an answer: until then, on `clock`, its conversation is under way, and no longer.
+
+        A request waits for that as for any other, for `patience` at most.
+        """
+        now = self._clock()
+        self._quiet.talk = until
+        if until <= now and self._request is None and self._wire.up:
+            self._next(now)
 
     def line_changed(self, breaking: bool) -> None:
         """Speed or format are others now, or a break has begun or ended; `breaking`: one is on.

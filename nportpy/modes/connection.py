@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         end: how it ended, once that is known.
         received: bytes from this client that were for whoever it came for.
         sent: bytes for this client that came from there.
-        dropped: bytes that waited for it when it was dropped as too slow.
+        dropped: bytes that waited for it when it was dropped as too slow, and those it missed.
         half_closed: it has said that it will send no more.
     """
 
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
     def drop(self, waiting: int) -> None:
         """It does not keep up: `waiting` bytes are more than its allowance."""
         if self.end is None:
-            self.dropped = waiting
+            self.dropped += waiting
             self.finish(End.SLOW, at_once=True)
 
     # The end.

@@ -24,12 +24,12 @@ class RawSession(Session):
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
-        self.stream.write(self, data)
+        self.to_line(self, data)
 
     def line_data(self, data: bytes) -> None:
         try:
             self.sent += len(data)
-            self.transport.write(data)
+            self.to_client(data)
             if self._held:
                 self.weigh(self.waiting())
         except Exception as error:

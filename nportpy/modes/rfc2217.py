@@ -86,7 +86,7 @@ class Rfc2217Session(Session):
     def data_received(self, data: bytes) -> None:
         if self._codec.plain and not self._working and _IAC not in data:
             self.received += len(data)
-            self.stream.write(self, data)
+            self.to_line(self, data)
             return
         self._input += data
         if not self._working:
@@ -145,7 +145,7 @@ class Rfc2217Session(Session):
         match event:
             case telnet.Data(data):
                 self.received += len(data)
-                self.stream.write(self, data)
+                self.to_line(self, data)
             case telnet.Subnegotiation(Option.COM_PORT_OPTION, payload):
                 return self._request(payload)
             case telnet.Break():
@@ -176,6 +176,8 @@ class Rfc2217Session(Session):
                 self._resume()
             case rfc2217.PurgeData(value) if value in (rfc2217.PurgeValue.RECEIVE, rfc2217.PurgeValue.BOTH):
                 self._forget_kept()
+                if self.may_control:
+                    self.line.stream.forget()
             case _:
                 pass
         for answer in com_port.answer(message):
@@ -310,7 +312,7 @@ class Rfc2217Session(Session):
             if self._suspended:
                 self._keep(data)
                 return
-            self.transport.write(data)
+            self.to_client(data)
             if self._held:
                 self.weigh(self.waiting())
         except Exception as error:
