@@ -1,10 +1,9 @@
-"""A whole gateway that speaks Modbus, in memory and on virtual time: reloads, losses, stopping, and fair turns."""
+"""A whole gateway that speaks Modbus, in memory and on virtual time: what is refused, losses, stopping, fair turns."""
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 
@@ -13,20 +12,14 @@ from nportpy.linesettings import LineSettings, Parity
 from nportpy.modbus.settings import (
     Action,
     BusSettings,
-    Framing,
     Matching,
-    Route,
     RoutingSettings,
     Rule,
-    ServerSettings,
     Timeout,
-    Unrouted,
 )
-from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
-from nportpy.network import Endpoint
+from nportpy.modes.modbus_base import Access
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
-from tests.support.bus import Units, mbap_reply
 from tests.support.modbus_serving import (
     Asker,
     asker,
@@ -41,14 +34,10 @@ from tests.support.modbus_serving import (
     units,
     write,
 )
-from tests.support.serving import Client, Served, connect, plan, raw, serving, settings, settle, until
+from tests.support.serving import Client, connect, plan, raw, serving, until
 
 BUS = LineSettings(19200, parity=Parity.EVEN)
 PATH_UNAVAILABLE, NO_ANSWER, BUSY = 0x0A, 0x0B, 0x06
-
-
-async def reload(served: Served, *plans: Any, **changes: Any) -> None:
-    await served.gateway.reload(settings(*plans, **changes))
 
 
 def only_reading(unit: int) -> Rule:
@@ -122,171 +111,6 @@ async def test_a_port_without_modbus_has_no_bus() -> None:
     attach(other, units(1))
     async with serving(plan("cable", raw()), plan("other", bus=BusSettings()), cables=[cable, other]) as served:
         assert [bus.name for bus in served.gateway.status().buses] == ["other"]
-
-
-# Reloads.
-
-
-async def test_rules_and_routes_change_under_clients() -> None:
-    cable, other = Cable(), Cable("other")
-    attach(cable, units(1))
-    attach(other, units(1, 2))
-    ports = plan("cable", modbus()), plan("other")
-    plants = (router(route(1, "cable")),)
-    async with serving(*ports, cables=[cable, other], routers=plants) as served:
-        client, routed = await asker(served), await asker(served, "router", "plant")
-        assert await client.ask(write(0, 7)) == write(0, 7)
-        assert [await routed.read(0), await routed.read(0, unit=2)] == [[7], PATH_UNAVAILABLE]
-        strict = modbus(routing=RoutingSettings.whole("cable", rules=(only_reading(1),)))
-        plants = (router(route(1, "other", unit=2), route(2, "cable", offset=-1), unrouted=Unrouted.SILENCE),)
-        under_way = client.ask(read(5))
-        await reload(served, plan("cable", strict), plan("other"), routers=plants)
-        assert registers(await under_way) == holding(1, 5)
-        assert await client.ask(write(0, 8)) == b"\x86\x01"
-        assert [await routed.read(0), await routed.read(0, unit=2)] == [holding(2, 0), [7]]
-        silent = routed.ask(read(0), 3)
-        assert await routed.read(1) == holding(2, 1)
-        assert not silent.done()
-        await reload(served, *ports, routers=plants)
-        assert await client.ask(write(0, 9)) == write(0, 9)
-        assert (cable.opened, other.opened) == (1, 1)
-        assert served.results("modbus") == served.results("router", "plant") == {"accepted": 1}
-        assert not client.lost
-        assert not routed.lost
-
-
-async def test_what_unit_0_means_changes() -> None:
-    """A broadcast is not answered: over RTU a client would wait for ever for what is none any more."""
-    cable = Cable()
-    attach(cable, units(1, 2))
-
-    def service(unit0: int | None) -> ModbusSettings:
-        routing = RoutingSettings.whole("cable", unit0=unit0)
-        return modbus(protocol=Access.RTU, routing=routing)
-
-    async with serving(plan("cable", service(None)), cables=[cable]) as served:
-        client = await served.raw("modbus")
-        for unit0 in (1, None, 2):
-            await reload(served, plan("cable", service(unit0)))
-            await settle()
-            if client.lost:
-                client = await served.raw("modbus")
-            client.heard.clear()
-            client.send(Frame(0, read(3)).encode() + Frame(1, read(4)).encode())
-            zero = b"" if unit0 is None else Frame(0, b"\x03\x02" + bytes((unit0, 3))).encode()
-            await client.hears(zero + Frame(1, b"\x03\x02\x01\x04").encode())
-
-
-async def test_a_line_that_begins_to_be_asked_keeps_its_streams() -> None:
-    """It had no Modbus service; a reload brings one."""
-    cable = Cable()
-    attach(cable, units(1))
-    async with serving(plan("cable", raw()), cables=[cable]) as served:
-        stream = await served.raw()
-        await reload(served, plan("cable", raw(), modbus()))
-        client = await asker(served)
-        assert await client.read(3) == holding(1, 3)
-        stream.send(Frame(1, read(4)).encode())
-        await stream.hears(Frame(1, b"\x03\x02\x01\x04").encode())
-        await reload(served, plan("cable", raw()))
-        await until(lambda: client.lost)
-        assert not stream.lost
-        assert cable.opened == 1
-
-
-async def test_a_line_that_begins_to_be_asked_is_asked_as_the_new_settings_say() -> None:
-    cable = Cable()
-    attach(cable, units(1, framing=Framing.ASCII))
-    async with serving(plan("cable", raw()), cables=[cable]) as served:
-        ascii_bus = BusSettings(framing=Framing.ASCII, timeout=Timeout(0.3))
-        await reload(served, plan("cable", raw(), modbus(), bus=ascii_bus))
-        client = await asker(served)
-        assert await client.read(3) == holding(1, 3)
-        assert served.bus().units[0].timeout == 0.3
-        assert cable.opened == 1
-
-
-async def test_a_replaced_line_costs_a_routers_clients_an_exception_at_most() -> None:
-    """Requests before, during and after: each is answered, and nothing but 0A comes beside the right answers."""
-    cable, other = Cable(), Cable("other")
-    attach(cable, units(1), BUS)
-    attach(other, units(2), BUS)
-    plants = (router(route(1, "cable"), route(2, "other")),)
-    async with serving(
-        plan("cable", line=BUS), plan("other", line=BUS), cables=[cable, other], routers=plants
-    ) as served:
-        client = await asker(served, "router", "plant")
-        results: list[list[int] | int] = []
-        done = asyncio.Event()
-
-        async def poll() -> None:
-            while not done.is_set():
-                results.append(await client.read(10, 2))
-                assert await client.read(10, 2, unit=2) == holding(2, 10, 2)
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(poll())
-            await asyncio.sleep(1)
-            cable.plugged = False  # so that the new line cannot open at once
-            await reload(
-                served,
-                plan("cable", line=BUS, bus=BusSettings(retries=0)),
-                plan("other", line=BUS),
-                routers=plants,
-            )
-            await asyncio.sleep(1)
-            assert results[-1] == PATH_UNAVAILABLE
-            assert served.line().state == "lost"
-            cable.plug()
-            await until(lambda: served.line().state == "up")
-            await asyncio.sleep(1)
-            done.set()
-        assert not client.lost
-        good = [result == holding(1, 10, 2) for result in results]
-        assert {result for result, fine in zip(map(str, results), good, strict=True) if not fine} == {"10"}
-        assert good[0]
-        assert good[-1]
-        assert good == sorted(good[: good.index(False)]) + sorted(good[good.index(False) :])  # one gap
-        assert (cable.opened, other.opened) == (2, 1)
-
-
-async def test_a_server_elsewhere_comes_and_goes_with_its_routes() -> None:
-    where = ServerSettings(Endpoint("192.0.2.10", 502))
-    cable = Cable(where.name)
-    Units(cable, lambda frame: [(0.001, mbap_reply(frame))])
-    async with serving(routers=(router(),), cables=[cable]) as served:
-        client = await asker(served, "router", "plant")
-        assert await client.read(5) == PATH_UNAVAILABLE
-        await reload(served, routers=(router(route(1, where)),))
-        await until(lambda: served.bus(where.name).up)
-        assert await client.read(5, 2) == [5, 6]
-        await reload(served, routers=(router(route(1, where), route(2, where, unit=1)),))
-        assert await client.read(7, 2, unit=2) == [7, 8]
-        assert cable.opened == 1
-        answers = [client.ask(read(base)) for base in range(5)]
-        await reload(served, routers=(router(),))
-        assert {answer[0] for answer in await all_of(answers)} <= {3, 0x83}
-        assert await client.read(5) == PATH_UNAVAILABLE
-        assert served.gateway.status().buses == ()
-        assert cable.near is None
-
-
-async def test_a_masters_routes_change_while_it_asks() -> None:
-    plc, cable = Cable("plc"), Cable()
-    attach(cable, units(1, 2))
-
-    def ports(there: int) -> tuple[Any, ...]:
-        master = MasterSettings(routing=RoutingSettings((Route(frozenset((1,)), "cable", unit=there),)))
-        return plan("plc", master), plan("cable")
-
-    async with serving(*ports(1), cables=[plc, cable]) as served:
-        for there in (1, 2):
-            await reload(served, *ports(there))
-            before = len(plc.heard)
-            plc.far.write(Frame(1, read(3)).encode())
-            answer = Frame(1, b"\x03\x02" + bytes((there, 3))).encode()
-            await until(lambda before=before, answer=answer: plc.heard[before:] == answer)  # type: ignore[misc]
-        assert (plc.opened, cable.opened) == (1, 1)
 
 
 # Loss.
