@@ -4,47 +4,67 @@ import socket
 from collections.abc import Callable
 
 from nportpy.line.arbiter import Line
+from nportpy.line.packed import packs
 from nportpy.line.stream import Change, Stream
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import ServiceSettings
 from nportpy.modes.raw import RawSession
 from nportpy.network import Endpoint, address_of
+from nportpy.protocols.packing import PackingSettings
 
 
 class Kept:
     """What the line says while nobody is connected: a client of its stream that keeps what it hears.
 
     Attributes:
-        data: all that was said since it began to listen, up to its limit.
         listening: whether it does.
         lost: bytes beyond the limit: hosts that were not connected yet never hear them.
     """
 
-    def __init__(self, stream: Stream, limit: int, call: Callable[[], None]) -> None:
-        """Not listening. `call` is called whenever something came."""
-        self.data = bytearray()
+    def __init__(
+        self, stream: Stream, limit: int, call: Callable[[], None], packing: PackingSettings | None = None
+    ) -> None:
+        """Not listening. `call` is called whenever something came, in segments if it is to be packed."""
         self.listening = False
         self.lost = 0
         self._stream = stream
         self._limit = limit
         self._call = call
+        self._packing = packing or PackingSettings()
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    @property
+    def data(self) -> bytes:
+        """All that was said since it began to listen, up to its limit."""
+        return b"".join(self._pieces)
+
+    @property
+    def segments(self) -> list[bytes]:
+        """The same, in the pieces in which it is to be sent."""
+        return list(self._pieces) if packs(self._packing) or not self._pieces else [self.data]
 
     def listen(self) -> None:
         """Begin, with nothing kept."""
         if not self.listening:
             self.listening = True
-            self._stream.join(self)
+            self._stream.join(self, packing=self._packing)
 
     def end(self) -> None:
         """Keep nothing any more."""
         if self.listening:
             self.listening = False
-            self.data.clear()
             self._stream.leave(self)
+            self._pieces = []
+            self._size = 0
 
     def line_data(self, data: bytes) -> None:
-        room = self._limit - len(self.data)
-        self.data += data[:room]
+        if not self.listening:  # the beginning of a segment: those who are connected get it when it is whole
+            return
+        room = self._limit - self._size
+        if room > 0:
+            self._pieces.append(data[:room])
+        self._size += min(len(data), room)
         if len(data) >= room:
             self._stream.hold(self)
             self.lost += len(data) - room

@@ -180,7 +180,7 @@ class TcpClient:
         self._hosts = tuple(_Host(destination) for destination in settings.destinations)
         self._listening: dict[HostSession, None] = {}  # to the line
         self._wanted = asyncio.Event()  # connections are
-        self._kept = Kept(line.stream, settings.keep, self._wanted.set)
+        self._kept = Kept(line.stream, settings.keep, self._wanted.set, settings.packing)
         self._owed: set[_Host] = set()  # those who are told what is kept, once they answer
         self._hushed = False
         self._stopping = asyncio.Event()
@@ -366,8 +366,9 @@ class TcpClient:
     def _came(self, host: _Host, session: HostSession) -> None:
         host.calling = False
         self._listening[session] = None
-        if host in self._owed and self._kept.data:
-            session.line_data(bytes(self._kept.data))
+        if host in self._owed and self.settings.direction is not Direction.TO_LINE:
+            for segment in self._kept.segments:
+                session.line_data(segment)
         self._owed = {other for other in self._owed if other.calling}
         self._settle(host)
 

@@ -12,11 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
-from nportpy.line.timer import Timer, open_timer
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import Direction
 from nportpy.modes.datagrams import Name, Sender, dropped, endpoint_of, is_from, name_on
@@ -26,9 +24,6 @@ from nportpy.network import Address, Ancillary, Endpoint, Network, address_of, a
 from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
-
-if TYPE_CHECKING:  # who sends what comes as it comes need not import what packing takes
-    from nportpy.protocols.packing import Packer
 
 __all__ = ["Accept", "Group", "Range", "UdpMode", "UdpSettings"]
 
@@ -144,12 +139,8 @@ class UdpMode:
         settings: UdpSettings,
         sockets: Sequence[socket.socket],
         throttle: Throttle,
-        packer: "Packer | None" = None,
     ) -> None:
-        """Nothing is read before `run`; the sockets, from `listen_datagrams`, stay the caller's.
-
-        Without a `packer` each read of the line is sent as it is.
-        """
+        """Nothing is read before `run`; the sockets, from `listen_datagrams`, stay the caller's."""
         self.line = line
         self.service = service
         self.settings = settings
@@ -157,8 +148,6 @@ class UdpMode:
         self.results: Counter[str] = Counter()
         self._sockets = sockets
         self._throttle = throttle
-        self._packer = packer
-        self._timer: Timer | None = None
         self._open: list[socket.socket] = []
         self._reading: list[socket.socket] = []
         self._multicast: Multicast | None = None
@@ -197,11 +186,8 @@ class UdpMode:
             for address in each.addresses()
             for sock in self._sockets_for(address)
         ]
-        if self._packer is not None:
-            self._packer.set_character_time(self.line.settings.character_time)
-            self._timer = open_timer(self._expire)
         self._listening = True
-        self.line.stream.join(self)
+        self.line.stream.join(self, packing=settings.packing, hears=settings.direction is not Direction.TO_LINE)
         self._read_on()
 
     def _sockets_for(self, address: Address) -> list[socket.socket]:
@@ -215,10 +201,7 @@ class UdpMode:
         self.hush()
         if self._listening:
             self._listening = False
-            self._flush()
             self.line.stream.leave(self)
-        if self._timer is not None:
-            self._timer.close()
         if self._multicast is not None:
             self._multicast.close()
         while self._senders:
@@ -266,13 +249,7 @@ class UdpMode:
 
     def line_data(self, data: bytes) -> None:
         try:
-            if self._packer is None:
-                self._send(data)
-            else:
-                assert self._timer is not None  # there is one with a packer
-                for segment in self._packer.feed(data, self._timer.clock()):
-                    self._send(segment)
-                self._wait_for_silence()
+            self._send(data)
         except Exception as error:
             self._fail("sending failed", error)
 
@@ -288,41 +265,13 @@ class UdpMode:
         """Whether it is there is looked at for each datagram."""
 
     def line_down(self) -> None:
-        """What it said last is not held back."""
-        self._flush()
+        """Likewise."""
 
     def line_changed(self, change: Change) -> None:
-        if change is Change.SETTINGS and self._packer is not None:
-            self._packer.set_character_time(self.line.settings.character_time)
-            self._wait_for_silence()
-
-    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
         """Datagrams have no way to tell it."""
 
-    def _wait_for_silence(self) -> None:
-        assert self._packer is not None
-        assert self._timer is not None
-        if (when := self._packer.deadline()) is not None:
-            self._timer.arm(when)
-
-    def _expire(self) -> None:
-        assert self._packer is not None
-        assert self._timer is not None
-        try:
-            now, when = self._timer.clock(), self._packer.deadline()
-            if when is not None and when <= now:
-                for segment in self._packer.expire(now):
-                    self._send(segment)
-            self._wait_for_silence()
-        except Exception as error:
-            self._fail("sending failed", error)
-
-    def _flush(self) -> None:
-        try:
-            for segment in self._packer.finish() if self._packer is not None else ():
-                self._send(segment)
-        except Exception as error:
-            self._fail("sending failed", error)
+    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
+        """Nor this."""
 
     def _send(self, data: bytes) -> None:
         most = self.settings.max_datagram
@@ -397,7 +346,7 @@ class UdpMode:
         sender.heard = asyncio.get_running_loop().time()
         if not self.line.up:
             self.results["refused_down"] += 1
-        elif data:
+        elif data and self.settings.direction is not Direction.TO_NETWORK:
             sender.received += len(data)
             self.line.stream.write(self, data)
 

@@ -14,9 +14,10 @@ from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.modes import tcp_client
-from nportpy.modes.base import WhenDown
+from nportpy.modes.base import Direction, WhenDown
 from nportpy.modes.calling import call
 from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn, TcpClient, TcpClientSettings
+from nportpy.protocols.packing import PackingSettings
 from nportpy.throttle import Throttle
 from tests.support.calls import Host, calling, closed_port, deaf, hosts
 from tests.support.lines import Client as Listening
@@ -335,7 +336,7 @@ async def test_nothing_is_kept_for_who_had_its_chance() -> None:
             await (await host.called()).hears(b"one ")
             calls.cable.far.write(b"two")
             await host.client.hears(b"one two")
-            assert bytes(calls.client._kept.data) == b"one two"
+            assert calls.client._kept.data == b"one two"
             assert len(calls.line.stream.clients) == 2  # the host, and who keeps for the other one
             await until(lambda: calls.results.get("timeout"))
             assert len(calls.line.stream.clients) == 1  # it has had its chance
@@ -355,6 +356,41 @@ async def test_a_host_hears_nothing_twice() -> None:
             await until(lambda: not calls.client.sessions)
             calls.cable.far.write(b"two")
             await (await host.called(2)).hears(b"two")
+
+
+async def test_what_is_packed_is_kept_in_segments_and_no_segment_is_cut() -> None:
+    packing = PackingSettings(delimiters=b"\r")
+    async with (
+        hosts() as (host,),
+        calling(host.destination, connect=ConnectOn.ANY_CHARACTER, packing=packing) as calls,
+    ):
+        calls.cable.far.write(b"begun")
+        await settle(10)
+        assert not host.calls  # there is nothing to send yet
+        calls.cable.far.write(b"\rone\rtwo")
+        client = await host.called()
+        await client.hears(b"begun\rone\r")
+        await until(lambda: len(calls.line.stream.clients) == 1)
+        await settle()
+        calls.cable.far.write(b" and three\r")
+        await client.hears(b"begun\rone\rtwo and three\r")
+
+
+async def test_one_way_hosts() -> None:
+    async with hosts() as (host,):
+        async with calling(host.destination, connect=ConnectOn.ANY_CHARACTER, direction=Direction.TO_LINE) as calls:
+            calls.cable.far.write(b"calls them, and is not told")
+            client = await host.called()
+            calls.cable.far.write(b"nor this")
+            client.send(b"x")
+            await until(lambda: calls.cable.heard == b"x")
+            assert not client.heard
+        async with calling(host.destination, direction=Direction.TO_NETWORK) as calls:
+            client = await host.called(2)
+            client.send(b"x")
+            calls.cable.far.write(b"y")
+            await client.hears(b"y")
+            assert not calls.cable.heard
 
 
 async def test_a_host_that_hangs_up_is_called_at_the_next_character() -> None:

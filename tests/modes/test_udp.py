@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.modes import multicast
+from nportpy.modes.base import Direction
 from nportpy.modes.datagrams import is_from
 from nportpy.modes.udp import Accept, Group, Range, UdpMode, UdpSettings
 from nportpy.network import Endpoint, listen_datagrams, local_endpoint
 from nportpy.protocols.packing import Packing, PackingSettings
-from nportpy.protocols.packing import packer as make_packer
 from nportpy.throttle import Throttle
 from tests.support.datagrams import Peer, peers, sending
 from tests.support.lines import Client as Listening
@@ -446,8 +446,8 @@ async def test_a_neighbour_on_the_line_is_not_disturbed() -> None:
 async def test_packing_puts_together_what_comes_without_a_gap() -> None:
     cable = Cable(paced=True)
     line = LineSettings(1200)
-    packer = make_packer(PackingSettings(Packing.GAP), line.character_time)
-    async with peers() as (peer,), sending(peer.range, cable=cable, line_settings=line, packer=packer) as udp:
+    packing = PackingSettings(Packing.GAP)
+    async with peers() as (peer,), sending(peer.range, cable=cable, line_settings=line, packing=packing) as udp:
         for word in (b"first frame", b"second"):
             cable.far.write(word)
             await peer.hears(word)
@@ -464,9 +464,8 @@ async def test_packing_puts_together_what_comes_without_a_gap() -> None:
 
 
 async def test_what_is_packed_is_cut_and_the_rest_leaves_in_the_end() -> None:
-    packer = make_packer(PackingSettings(length=10), LineSettings().character_time)
     async with peers() as (peer,):
-        async with sending(peer.range, packer=packer, max_datagram=8) as udp:
+        async with sending(peer.range, packing=PackingSettings(length=10), max_datagram=8) as udp:
             udp.cable.far.write(b"0123456789abc")
             await peer.hears(b"01234567", b"89")
             udp.line.configure(LineSettings(19200))
@@ -474,10 +473,9 @@ async def test_what_is_packed_is_cut_and_the_rest_leaves_in_the_end() -> None:
         await peer.hears(b"abc")
 
 
-async def test_a_timer_that_is_not_wanted_any_more_sends_nothing() -> None:
-    settings = PackingSettings(delimiters=b"\n", force_transmit=1.0)
-    packer = make_packer(settings, LineSettings().character_time)
-    async with peers() as (peer,), sending(peer.range, packer=packer) as udp:
+async def test_force_transmit_sends_what_no_delimiter_ends() -> None:
+    packing = PackingSettings(delimiters=b"\n", force_transmit=1.0)
+    async with peers() as (peer,), sending(peer.range, packing=packing) as udp:
         udp.cable.far.write(b"a")
         await settle(0.9)
         udp.cable.far.write(b"b\n")
@@ -486,6 +484,28 @@ async def test_a_timer_that_is_not_wanted_any_more_sends_nothing() -> None:
         await settle(0.5)
         assert not peer.look()
         await peer.hears(b"c")
+
+
+# One way.
+
+
+async def test_to_the_line_only() -> None:
+    async with peers() as (peer,), sending(peer.range, direction=Direction.TO_LINE) as udp:
+        udp.cable.far.write(b"unheard")
+        peer.send(b"x", udp.here)
+        await udp.line_hears(b"x")
+        await settle()
+        assert not peer.look()
+
+
+async def test_to_the_network_only() -> None:
+    """Who speaks is learned all the same."""
+    async with peers() as (peer,), sending(reply_to_last=True, direction=Direction.TO_NETWORK) as udp:
+        peer.send(b"hello", udp.here)
+        await until(lambda: udp.mode.sessions)
+        udp.cable.far.write(b"data")
+        await peer.hears(b"data")
+        assert not udp.cable.heard
 
 
 # Multicast.

@@ -12,7 +12,6 @@ from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modes.udp import Range, UdpMode, UdpSettings
 from nportpy.network import Endpoint, listen_datagrams
-from nportpy.protocols.packing import Packer
 from nportpy.throttle import Throttle
 from tests.support.lines import running
 from tests.support.serving import until
@@ -89,7 +88,6 @@ async def sending(
     cable: Cable | None = None,
     line_settings: LineSettings | None = None,
     listen: tuple[Endpoint, ...] = (Endpoint("127.0.0.1", 0),),
-    packer: Packer | None = None,
     **changes: Any,
 ) -> AsyncIterator[Sending]:
     cable = cable or Cable()
@@ -97,7 +95,7 @@ async def sending(
     try:
         async with running(cable, line_settings) as line:
             settings = UdpSettings(listen=listen, destinations=destinations, **changes)
-            mode = UdpMode(line, "udp", settings, sockets, Throttle(), packer)
+            mode = UdpMode(line, "udp", settings, sockets, Throttle())
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(mode.run())
                 await until(lambda: line.stream.clients or mode._hushed)
