@@ -26,6 +26,7 @@ from nportpy.modbus.settings import (
 )
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.network import Endpoint
+from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.bus import Units, mbap_reply
 from tests.support.modbus_serving import (
@@ -44,6 +45,7 @@ from tests.support.modbus_serving import (
 from tests.support.serving import Served, connect, plan, raw, serving, settings, settle, until
 
 BUS = LineSettings(19200, parity=Parity.EVEN)
+HOST = f"127.77.{os.getpid() % 250 + 1}.1"  # nobody else's, and the ports are not those that clients get
 PATH_UNAVAILABLE = 0x0A
 
 
@@ -108,6 +110,43 @@ async def test_what_unit_0_means_changes() -> None:
             client.send(Frame(0, read(3)).encode() + Frame(1, read(4)).encode())
             zero = b"" if unit0 is None else Frame(0, b"\x03\x02" + bytes((unit0, 3))).encode()
             await client.hears(zero + Frame(1, b"\x03\x02\x01\x04").encode())
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """A client over UDP that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.heard.append(data)
+
+
+async def test_tcp_and_udp_on_one_port_number() -> None:
+    """Each comes, stays and goes for itself."""
+    cable = Cable()
+    attach(cable, units(1))
+    both = {
+        protocol: modbus(protocol=protocol, listen=(Endpoint(HOST, 15105),)) for protocol in (Access.TCP, Access.UDP)
+    }
+    async with serving(plan("cable", *both.values()), cables=[cable]) as served:
+        loop = asyncio.get_running_loop()
+        transport, client = await loop.create_datagram_endpoint(Datagrams, remote_addr=(HOST, 15105))
+        stream = await connect(Asker, 15105, HOST)
+        for number, services in enumerate(([*both.values()], [both[Access.UDP]], [*both.values()]), 1):
+            await reload(served, plan("cable", *services))
+            if len(services) == 2 and stream.lost:
+                stream = await connect(Asker, 15105, HOST)
+            if len(services) == 2:
+                assert await stream.read(4) == holding(1, 4)
+            else:
+                await settle()
+                assert stream.lost
+            transport.sendto(mbap.encode(number, 1, read(3)))
+            await until(lambda number=number: len(client.heard) == number)  # type: ignore[misc]
+            assert client.heard[-1] == mbap.encode(number, 1, b"\x03\x02\x01\x03")
+        assert served.service("modbus").results == {"accepted": 1}
+        transport.close()
 
 
 async def test_a_line_that_begins_to_be_asked_keeps_its_streams() -> None:
@@ -225,7 +264,6 @@ async def test_a_masters_routes_change_while_it_asks() -> None:
 # Any settings after any others.
 
 SERVER = ServerSettings(Endpoint("192.0.2.10", 502))
-HOST = f"127.77.{os.getpid() % 250 + 1}.1"  # nobody else's, and the ports are not those that clients get
 PORTS = {("one", "modbus"): 15101, ("two", "modbus"): 15102, ("plant", "router"): 15103, ("site", "router"): 15104}
 WHERE = {1: ("one", 1), 2: ("one", 2), 11: ("two", 1), 21: (SERVER, 1)}
 

@@ -85,8 +85,9 @@ async def share(served: Served, url: str, mode: str, turns: int) -> list[int]:
     return [task.result() for task in polling]
 
 
-@pytest.mark.parametrize("framing", Framing)
-@pytest.mark.parametrize("service", ["raw", "rfc2217"])
+@pytest.mark.parametrize(
+    ("service", "framing"), [("raw", Framing.RTU), ("raw", Framing.ASCII), ("rfc2217", Framing.RTU)]
+)
 async def test_a_line_shared_with_modbus_tcp_clients(service: str, framing: Framing) -> None:
     """It purges before each request and waits for nobody; the others keep polling. Nothing of either goes astray."""
     cable = Cable()
