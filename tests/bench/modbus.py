@@ -1,11 +1,12 @@
 """Modbus TCP to a line that takes no time: what the gateway itself costs."""
 
+import time
 from collections.abc import Sequence
 from itertools import cycle
 
 from tests.bench.farend import REGISTERS
 from tests.bench.gateways import Running, Setup
-from tests.bench.modbusclients import QUANTITY, Client, ask_ahead, await_line, exchange, reads, run
+from tests.bench.modbusclients import QUANTITY, Client, Pair, ask_ahead, await_line, exchange, reads, run
 from tests.bench.processes import FarEnd, cpu_seconds
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
@@ -15,7 +16,17 @@ _WARM_UP = 500
 _CLIENTS, _AHEAD = 32, 4
 # Nobody asks what another asks, so that no answer can serve two.
 _OWN = QUANTITY * 16
+_REFUSED_SECONDS = 1.0
 _MANY_SECONDS = 0.25  # for each thousand exchanges of a round
+
+
+def _refused(descriptor: int, pairs: Sequence[Pair], count: int) -> list[float]:
+    """As `exchange`, but not for long: gateways are known that take half a second for an exception."""
+    took: list[float] = []
+    until = time.monotonic() + _REFUSED_SECONDS
+    while not took or (len(took) < count and time.monotonic() < until):
+        took += exchange(descriptor, pairs, 1)
+    return took
 
 
 def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Rounds:
@@ -32,7 +43,7 @@ def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: fl
         cpu = cpu_seconds(pids)
         took = exchange(one, pairs, count)
         cpu = cpu_seconds(pids) - cpu
-        refused = exchange(one, beyond, count // 2)
+        refused = _refused(one, beyond, count // 2)
         ahead = ask_ahead(one, pairs, _AHEAD, count)
         clients = [Client(d, cycle(p)) for d, p in zip(descriptors, own, strict=True)]
         run(clients, _MANY_SECONDS * count / 1000)
@@ -74,7 +85,7 @@ MODBUS = Bench(
     ),
     rivalry=(
         Goal("modbus_rate", 20, least=True, times="modbus_rate"),
-        Goal("modbus_cpu", 1 / 3, times="modbus_cpu"),
+        Goal("modbus_cpu", 0.33, times="modbus_cpu"),
     ),
     far_ends=lambda _: [["modbus"]],
     measure=_measure,

@@ -72,7 +72,7 @@ QUICK = Scale(
     echoed=4_000_000,
     paced_seconds=3.0,
     idle_seconds=5.0,
-    dead_seconds=4.0,
+    dead_seconds=6.0,
     soak_seconds=5.0,
     late_trials=5_000,
 )
