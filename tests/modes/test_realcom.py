@@ -1,0 +1,537 @@
+"""Real COM over sockets: the strict client, pairs of connections and their end, and who else is there."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
+
+import pytest
+
+from nportpy.line.loopback import Cable
+from nportpy.line.stream import StreamSettings
+from nportpy.linesettings import LineSettings, ModemLines
+from nportpy.modes.base import WhenDown, WhenFull
+from nportpy.modes.realcom_base import default_ports
+from nportpy.modes.realcom_pair import DataConnection
+from tests.support.lines import Client as Listening
+from tests.support.realcom import Driver
+from tests.support.realcom_serving import Commands, Data, Host, serving
+from tests.support.serving import connect, settle, until
+
+RAW_9600 = bytes.fromhex("06 03 01 01 00 00 00 00")
+RAW_115200 = bytes.fromhex("0a 03 01 01 00 00 00 00")
+INIT = b"\x2c\x08" + RAW_9600
+STATUS = b"\x2c\x03\x01\x01\x01"
+SOME = bytes(range(256)) * 16
+OTHER = "127.0.0.2"  # another client's address
+
+
+def test_default_ports_are_those_of_the_drivers() -> None:
+    assert [default_ports(number) for number in (1, 16, 17, 32)] == [(950, 966), (965, 981), (982, 998), (997, 1013)]
+
+
+# The strict client.
+
+
+async def a_day_of_the_strict_client(*, ipv6: bool, late: float = 0.0) -> None:
+    async with serving(where="::" if ipv6 else "127.0.0.1") as served:
+        cable, host = served.cable, await served.host(ipv6=ipv6, late=late)
+        driver = host.driver
+        host.write(b"request")
+        await until(lambda: cable.heard == b"request")
+        cable.far.write(b"answer")
+        await until(lambda: driver.received == b"answer")
+        assert await host.call(driver.tcdrain()) == ""
+        assert await host.call(driver.tcsetattr(bytes.fromhex("0a 0e 01 01 00 00 00 00"), drain=True)) == ""
+        assert str(served.line.settings) == "115200 7E2"
+        assert await host.call(driver.tcsetattr(bytes.fromhex("ff 03 01 01 00 00 00 00"), 1800)) == ""
+        assert str(served.line.settings) == "1800 8N1"
+        assert await host.call(driver.tcsetattr(bytes.fromhex("0a 0e 01 01 01 01 00 00"))) == ""
+        assert str(served.line.settings) == "115200 7E2 rtscts"
+        assert await host.call(driver.tcsetattr(bytes.fromhex("0a 03 01 01 00 00 01 01"))) == ""
+        assert str(served.line.settings) == "115200 8N1 xonxoff"
+        assert await host.call(driver.tcsetattr(RAW_115200)) == ""
+        assert await host.call(driver.tiocmset(dtr=False, rts=True)) == ""
+        assert not served.line.modem_lines() & ModemLines.DTR
+        assert await host.call(driver.tcflow(on=False)) == ""
+        assert await host.call(driver.tcflow(on=True)) == ""
+        assert await host.call(driver.tcflush()) == ""
+        host.write(SOME)
+        await host.close()
+        await until(lambda: cable.heard == b"request" + SOME)
+        assert driver.faults == []
+        await until(lambda: not served.service.sessions)
+        assert served.results == {"accepted": 1, "closed": 1}
+
+
+@pytest.mark.parametrize("ipv6", [False, True], ids=["IPv4", "IPv6"])
+async def test_a_day_of_the_strict_client(ipv6: bool) -> None:
+    await a_day_of_the_strict_client(ipv6=ipv6)
+
+
+async def test_a_day_with_data_that_its_commands_overtake() -> None:
+    await a_day_of_the_strict_client(ipv6=False, late=0.005)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("ipv6", [False, True], ids=["IPv4", "IPv6"])
+async def test_a_real_day_of_the_strict_client(ipv6: bool) -> None:
+    await a_day_of_the_strict_client(ipv6=ipv6)
+
+
+async def test_ipv4_on_a_dual_stack_listener_has_no_hello() -> None:
+    async with serving(where="::") as served:
+        host = await served.host()
+        assert host.driver.answers[0] == STATUS
+
+
+async def test_nothing_is_lost_when_a_program_writes_and_closes_at_once() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(1200)) as served:
+        host = await served.host()
+        assert await host.call(host.driver.tcsetattr(bytes.fromhex("02 03 01 01 00 00 00 00"))) == ""
+        host.write(SOME)
+        await host.close()
+        assert len(served.cable.heard) < len(SOME)  # a close takes no longer than half a minute
+        await until(lambda: served.cable.heard == SOME)
+        assert host.driver.faults == []
+
+
+async def test_nothing_is_lost_of_what_waits_in_sockets_at_the_close() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(19200)) as served:
+        host = await served.host()
+        assert await host.call(host.driver.tcsetattr(bytes.fromhex("07 03 01 01 00 00 00 00"))) == ""
+        host.write(SOME * 20)
+        await settle()
+        host.write(SOME * 5)
+        await host.close()
+        (client,) = served.service.sessions
+        assert client.received == len(SOME) * 20
+        await until(lambda: len(served.cable.listener.heard) == len(SOME) * 25, 60)
+        assert served.cable.heard == SOME * 25
+        assert host.driver.faults == []
+
+
+async def test_a_program_that_does_not_wait_for_its_bytes_loses_none_that_came() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(9600)) as served:
+        _, data = await served.pair()
+        data.send(SOME)
+        await settle()
+        await data.close()
+        await until(lambda: served.cable.heard == SOME)
+
+
+async def test_a_change_of_speed_waits_for_the_bytes_before_it() -> None:
+    cable = Cable(paced=True)
+    async with serving(cable, line=LineSettings(9600)) as served:
+        host = await served.host()
+        host.write(b"x" * 96)
+        change = asyncio.get_running_loop().time()
+        assert await host.call(host.driver.tcsetattr(RAW_115200, drain=True)) == ""
+        assert asyncio.get_running_loop().time() - change > 0.09
+        assert cable.heard == b"x" * 96
+        assert served.line.settings.baudrate == 115200
+        assert host.driver.faults == []
+
+
+async def test_settings_come_back_when_the_client_has_gone_and_its_bytes_have_left() -> None:
+    cable = Cable(paced=True)
+    async with serving(cable, line=LineSettings(115200)) as served:
+        host = await served.host()
+        assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
+        host.write(b"x" * 960)
+        await settle()
+        host.hang_up()
+        await settle(0.5)
+        assert served.line.settings.baudrate == 9600
+        await until(lambda: served.line.settings.baudrate == 115200)
+        assert len(cable.heard) == 960
+
+
+async def test_a_break_ends_with_its_client() -> None:
+    async with serving() as served:
+        host = await served.host()
+        host.commands.send(b"\x21\x00")
+        await until(lambda: served.line.breaking)
+        host.hang_up()
+        await until(lambda: not served.line.breaking)
+
+
+async def test_modem_lines_are_told_at_most_every_100_ms() -> None:
+    async with serving() as served:
+        host = await served.host()
+        for level in (False, True) * 10:
+            served.cable.far.set_modem_lines(dtr=level)
+            await settle(0.06)
+        served.cable.far.set_modem_lines(dtr=False)
+        await until(lambda: not host.driver.modem & 0xA0)
+        assert host.driver.modem & 0x10
+        assert host.driver.faults == []
+
+
+async def test_line_errors_are_told() -> None:
+    async with serving() as served:
+        host = await served.host()
+        near = served.cable.near
+        assert near is not None
+        near.count(frame=1, parity=2, breaks=1)
+        await until(lambda: host.driver.errors[0x10] == 1)
+        assert host.driver.errors == {1: 1, 2: 1, 4: 0, 8: 0, 0x10: 1, 0x20: host.driver.errors[0x20]}
+        assert host.driver.faults == []
+
+
+async def test_xoff_of_the_client_holds_its_bytes_back() -> None:
+    async with serving() as served:
+        host = await served.host()
+        assert await host.call(host.driver.tcflow(on=False)) == ""
+        host.write(b"later")
+        await settle(1)
+        assert served.cable.heard == b""
+        assert await host.call(host.driver.tcflow(on=True)) == ""
+        await until(lambda: served.cable.heard == b"later")
+        assert host.driver.faults == []
+
+
+# Pairs of connections.
+
+
+@pytest.mark.parametrize("data_first", [False, True])
+async def test_the_connections_come_in_either_order(data_first: bool) -> None:
+    async with serving() as served:
+        host = Host()
+        await host.connect(served.ports, data_first=data_first)
+        await host.open()
+        assert host.driver.faults == []
+
+
+async def test_commands_wait_for_the_data_connection() -> None:
+    async with serving() as served:
+        commands = await connect(Commands, served.ports[1])
+        commands.send(INIT)
+        await settle(1)
+        assert not commands.heard
+        await connect(Data, served.ports[0])
+        await until(lambda: commands.heard.startswith(STATUS))
+
+
+async def test_connections_are_paired_by_address() -> None:
+    async with serving(max_clients=2) as served:
+        mine = await connect(Commands, served.ports[1])
+        other = await connect(Commands, served.ports[1], source=OTHER)
+        await connect(Data, served.ports[0], source=OTHER)
+        mine.send(INIT)
+        other.send(INIT)
+        await until(lambda: other.heard)
+        assert not mine.heard
+
+
+async def test_a_command_connection_that_stays_alone_is_closed() -> None:
+    async with serving() as served:
+        commands = await connect(Commands, served.ports[1])
+        await settle(9)
+        assert not commands.lost
+        await settle(2)
+        assert commands.lost
+
+
+async def test_a_data_connection_alone_is_a_raw_one() -> None:
+    async with serving() as served:
+        data = await connect(Data, served.ports[0])
+        data.send(b"raw")
+        await until(lambda: served.cable.heard == b"raw")
+        served.cable.far.write(b"answer")
+        await data.hears(b"answer")
+
+
+Ending = Callable[[Commands, Data], Awaitable[None]]
+
+
+async def _close_data(_commands: Commands, data: Data) -> None:
+    data.transport.close()
+
+
+async def _close_commands(commands: Commands, _data: Data) -> None:
+    commands.transport.close()
+
+
+async def _half_close_commands(commands: Commands, _data: Data) -> None:
+    commands.half_close()
+
+
+async def _reset_data(_commands: Commands, data: Data) -> None:
+    await data.reset()
+
+
+async def _reset_commands(commands: Commands, _data: Data) -> None:
+    await commands.reset()
+
+
+ENDINGS = [_close_data, _close_commands, _half_close_commands, _reset_data, _reset_commands]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+async def test_the_end_of_one_connection_is_the_end_of_the_other(end: Ending) -> None:
+    await either_ends(end)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("end", ENDINGS)
+async def test_the_end_of_one_connection_is_really_the_end_of_the_other(end: Ending) -> None:
+    await either_ends(end)
+
+
+async def either_ends(end: Ending) -> None:
+    async with serving() as served:
+        commands, data = await served.pair()
+        commands.send(INIT)
+        await until(lambda: commands.heard.startswith(STATUS))
+        await end(commands, data)
+        await until(lambda: commands.lost and data.lost, 2)
+        await until(lambda: not served.service.sessions)
+        assert served.line.settings.baudrate == 115200, "put back"
+
+
+async def test_what_was_sent_before_the_commands_ended_goes_to_the_line() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(57600)) as served:
+        commands, data = await served.pair()
+        sent = SOME * 25
+        data.send(sent[: len(SOME) * 20])  # the line is full then
+        await settle(0.01)
+        data.send(sent[len(SOME) * 20 :])
+        commands.transport.close()
+        await until(lambda: len(served.cable.listener.heard) == len(sent), 60)
+        assert served.cable.heard == sent
+        await until(lambda: data.lost)
+
+
+# Who else is there.
+
+
+async def test_a_further_client_is_accepted_and_closed_at_once() -> None:
+    async with serving() as served:
+        host = await served.host()
+        for source in ("", OTHER):
+            commands, data = await served.pair(source)
+            await until(lambda commands=commands, data=data: commands.lost and data.lost, 1)  # type: ignore[misc]
+        assert not host.lost
+        host.write(b"still there")
+        await until(lambda: served.cable.heard == b"still there")
+        assert served.results["refused_full"] == 2
+
+
+async def test_a_driver_whose_connections_were_lost_comes_back_at_once() -> None:
+    async with serving() as served:
+        host = await served.host()
+        assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
+        for _ in range(3):
+            host.data.transport.abort()
+            await until(lambda: host.lost)
+            host.driver.answers.clear()
+            await host.connect(served.ports, recover=True)
+            await until(lambda: not host.driver.recovering)
+            assert host.driver.answers[0] == STATUS
+            assert served.line.settings.baudrate == 9600
+            host.write(b"x")
+        await until(lambda: served.cable.heard == b"xxx")
+        assert host.driver.faults == []
+
+
+async def test_the_oldest_client_gives_way_if_so_set() -> None:
+    async with serving(when_full=WhenFull.KICK_OLDEST) as served:
+        host = await served.host()
+        other = await served.host(source=OTHER)
+        assert host.lost
+        other.write(b"mine")
+        await until(lambda: served.cable.heard == b"mine")
+
+
+async def test_several_clients_hear_the_line_and_control_nothing() -> None:
+    async with serving(max_clients=2) as served:
+        hosts = [await served.host(), await served.host(source=OTHER)]
+        for host in hosts:
+            assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
+            assert await host.call(host.driver.tiocmset(dtr=False, rts=False)) == ""
+            assert await host.call(host.driver.tcdrain()) == ""
+        assert served.line.settings.baudrate == 115200
+        assert served.line.modem_lines() & ModemLines.DTR
+        served.cable.far.write(b"all")
+        await until(lambda: all(host.driver.received == b"all" for host in hosts))
+        for host in hosts:
+            host.write(b"1")
+            await host.close()
+            assert host.driver.faults == []
+        await until(lambda: served.cable.heard == b"11")
+
+
+async def test_several_clients_control_the_line_if_so_set() -> None:
+    async with serving(max_clients=2, allow_driver_control=True) as served:
+        hosts = [await served.host(), await served.host(source=OTHER)]
+        assert await hosts[0].call(hosts[0].driver.tcsetattr(RAW_115200)) == ""
+        assert await hosts[1].call(hosts[1].driver.tcsetattr(RAW_9600)) == ""
+        assert served.line.settings.baudrate == 9600
+
+
+async def test_who_controls_the_line_already_goes_on_to() -> None:
+    async with serving() as served:
+        first = Listening()
+        served.line.enter_control(first)
+        host = await served.host()
+        assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
+        assert await host.call(host.driver.tcflush()) == ""
+        assert served.line.settings.baudrate == 115200
+        served.line.leave_control(first)
+        assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
+        assert served.line.settings.baudrate == 9600
+        assert host.driver.faults == []
+
+
+# The device, and the client's life.
+
+
+async def test_a_client_stays_while_the_device_is_away() -> None:
+    async with serving() as served:
+        host = await served.host()
+        served.cable.unplug()
+        await until(lambda: not host.driver.modem & 0xB0)
+        assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
+        host.write(b"kept")
+        assert await host.call(host.driver.tcdrain()) == ""
+        assert host.driver.wait_answers[-1] > 0
+        served.cable.plug()
+        await until(lambda: served.cable.heard == b"kept")
+        assert served.line.settings.baudrate == 9600
+        await until(lambda: host.driver.modem & 0xB0 == 0xB0)
+        assert host.driver.faults == []
+
+
+async def test_a_client_is_closed_when_the_device_goes_if_so_set() -> None:
+    async with serving(when_down=WhenDown.CLOSE) as served:
+        host = await served.host()
+        served.cable.unplug()
+        await until(lambda: host.lost)
+        commands, data = await served.pair()
+        await until(lambda: commands.lost and data.lost)
+        assert served.results == {"accepted": 1, "line_down": 1, "refused_down": 1}
+
+
+async def test_a_silent_client_is_polled_and_stays() -> None:
+    async with serving(poll=40.0) as served:
+        host = await served.host()
+        await settle(200)
+        assert host.driver.polls == [1, 2, 3, 4, 5]
+        assert host.driver.faults == []
+        assert not host.lost
+
+
+async def test_a_client_that_answers_no_poll_is_dead() -> None:
+    async with serving(poll=40.0) as served:
+        commands, data = await served.pair()
+        await until(lambda: commands.lost and data.lost, 60)
+        assert commands.heard == b"\x27\x01\x01" * 4
+        await until(lambda: served.results == {"accepted": 1, "dead": 1})
+
+
+async def test_a_client_that_does_not_fetch_its_answers_is_not_obeyed_further() -> None:
+    async with serving() as served:
+        commands, data = await served.pair()
+        (session,) = served.service.sessions
+        assert isinstance(session, DataConnection)
+        assert session.partner is not None
+        session.partner.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        commands.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        commands.transport.pause_reading()
+        commands.send(b"\x12\x02\x01\x01" * 20000)
+        await settle(5)
+        assert session.partner.status().state == "stalled"
+        data.send(b"still")
+        await until(lambda: served.cable.heard == b"still")
+        commands.read_on()
+        await until(lambda: len(commands.heard) == 3 * 20000)
+        assert commands.heard == b"\x12OK" * 20000
+
+
+async def test_each_answer_is_a_write_of_its_own_and_short() -> None:
+    async with serving() as served:
+        host = await served.host()
+        host.commands.pieces.clear()
+        host.commands.send(b"\x12\x02\x01\x01")
+        await until(lambda: host.commands.pieces)
+        assert host.commands.pieces == [b"\x12OK"]
+
+
+@pytest.mark.parametrize("step", [1, 3])
+async def test_half_commands_are_put_together(step: int) -> None:
+    async with serving() as served:
+        commands, _data = await served.pair()
+        for at in range(0, len(INIT), step):
+            commands.send(INIT[at : at + step])
+            await settle()
+        await until(lambda: commands.heard.startswith(STATUS))
+        commands.send(b"\x12")
+        await settle(5)
+        commands.send(b"\x02\x00\x01")
+        await until(lambda: commands.heard.endswith(b"\x12OK"))
+
+
+async def test_unknown_opcodes_are_acknowledged_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with serving() as served:
+        commands, _data = await served.pair()
+        commands.send(b"\x40\x02ab" * 3 + b"\x41\x00" + b"\x12\x05wrong" * 2)
+        await until(lambda: commands.heard == b"@OK@OK@OKAOK")
+    told = [record for record in caplog.records if "command" in record.message and record.name.endswith("pair")]
+    assert [vars(record).get("opcode") for record in told] == ["40", "41", None]
+
+
+async def test_garbage_ends_nobody_else() -> None:
+    async with serving(max_clients=3) as served:
+        host = await served.host()
+        for number in range(20):
+            commands, data = await served.pair(OTHER)
+            commands.send(bytes((number * 7 + at * 31) & 0xFF for at in range(3000)))
+            await settle(0.2)
+            await data.reset()
+            await until(lambda commands=commands: commands.lost)  # type: ignore[misc]
+        host.write(b"still there")
+        await until(lambda: served.cable.heard.endswith(b"still there"))
+        assert host.driver.faults == []
+
+
+async def test_stopping_ends_clients_and_leaves_what_they_sent() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(9600), stream=StreamSettings(linger=3.0)) as served:
+        host = await served.host()
+        host.write(b"x" * 500)
+        await settle(0.1)
+        served.service.hush()
+        host.write(b"not taken")
+        assert served.service.accepted() == 0
+        await served.line.drain()
+        served.service.stop()
+        await until(lambda: host.lost)
+        assert served.cable.heard == b"x" * 500
+
+
+async def test_status_and_the_list_for_discovery() -> None:
+    async with serving(number=3) as served:
+        assert list(served.service.connections()) == []
+        host = await served.host()
+        (client,) = served.service.status().clients
+        assert (client.address, client.controls) == ("127.0.0.1", True)
+        assert served.service.status().listen == tuple(f"127.0.0.1:{port}" for port in served.ports)
+        own = [each.transport.get_extra_info("sockname")[1] for each in (host.data, host.commands)]
+        listed = [(entry.remote_port, entry.local_port, entry.port) for entry in served.service.connections()]
+        assert listed == [(own[0], served.ports[0], 3), (own[1], served.ports[1], 3)]
+
+
+async def test_only_an_allowed_client_comes_in() -> None:
+    async with serving(allow=((ip_network("127.0.0.1/32"),),)) as served:
+        commands, data = await served.pair(OTHER)
+        await until(lambda: commands.lost and data.lost)
+        await served.host()
+        assert served.results["refused_allow"] == 1
+
+
+def test_the_driver_of_the_tests_is_strict() -> None:
+    driver = Driver()
+    driver.connected(0.0)
+    driver.command_received(b"\x2c\x03", 0.0)
+    assert driver.faults
