@@ -21,6 +21,7 @@ FLOORS = (
     {"modes", "services", "simulator"},
     {"gateway"},
     {"config"},
+    {"migration"},
     {"cli"},
     {"__main__"},
 )

@@ -4,13 +4,14 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration. Messages go to stderr, r
 """
 
 import importlib
+import keyword
 from typing import cast
 
 import click
 
 from nportpy import __version__
 
-COMMANDS = ("serve", "check", "ports", "demo", "read", "write", "scan")
+COMMANDS = ("serve", "check", "ports", "demo", "read", "write", "scan", "import")
 
 
 class _Lazy(click.Group):
@@ -22,8 +23,9 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"nportpy.cli.{cmd_name}")
-        return cast(click.Command, getattr(module, cmd_name))
+        name = cmd_name + "_" * keyword.iskeyword(cmd_name)
+        module = importlib.import_module(f"nportpy.cli.{name}")
+        return cast(click.Command, getattr(module, name))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,54 @@
+"""A foreign configuration as ours: read, understood, written, and checked as any configuration is."""
+
+import re
+
+from nportpy.config import parse
+from nportpy.errors import ConfigError, Fault
+from nportpy.migration import ser2net_conf, ser2net_yaml
+from nportpy.migration.meaning import understand
+from nportpy.migration.source import Notes
+from nportpy.migration.writing import Written, write
+
+_SECTION = re.compile(r"\s*\[[^\[\]{}:,&*]+\]\s*")
+
+
+def convert(text: str, source: str) -> Written:
+    """Our configuration for what a ser2net.yaml or ser2net.conf says; `source` names it in messages.
+
+    The result is a configuration that `nportpy check` accepts.
+
+    Raises:
+        ConfigError: everything in `text` that cannot be read or converted, with its line.
+    """
+    _refuse_sections(text, source)
+    notes = Notes()
+    reader = ser2net_conf if ser2net_conf.looks_like(text) else ser2net_yaml
+    connections = reader.read(text, notes)
+    lines = [understand(connection, notes) for connection in connections]
+    if notes.faults:
+        raise ConfigError(source, tuple(sorted(notes.faults, key=lambda fault: fault.line)))
+    written = write(lines, notes, source, reader.FORM)
+    if not written.ports:
+        left_out = [Fault("", remark.text, line=remark.line) for remark in notes.remarks]
+        raise ConfigError(source, (*left_out, Fault("", "has no connection that could be converted")))
+    try:
+        parse(written.text, source)
+    except ConfigError as error:
+        raise ConfigError(source, tuple(written.at_source(fault) for fault in error.faults)) from error
+    return written
+
+
+def _refuse_sections(text: str, source: str) -> None:
+    """Say it clearly where somebody tries an NPort's export: it begins with a [section].
+
+    Raises:
+        ConfigError: it does.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if _SECTION.fullmatch(line):
+            reason = "is in [sections], as what an NPort exports: that form is not documented publicly, and not read"
+            allowed = "a ser2net.yaml or ser2net.conf; docs/replacing-an-nport.md has an NPort's settings one by one"
+            raise ConfigError(source, (Fault("", reason, allowed=allowed, line=number),))
+        return

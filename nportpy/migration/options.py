@@ -1,0 +1,129 @@
+"""ser2net's own options of a connection (ser2net.yaml(5)): the keys that they are here, or a remark."""
+
+import re
+from ipaddress import ip_address
+
+from nportpy.config.toml import toml_text
+from nportpy.migration.source import Connection, Notes, Option, Remark, switch
+
+_LONGEST_SIGNATURE = 255
+_MOST_CLIENTS = 1000
+
+# Why there is nothing of the kind. Switched off, it is as it is here, and nothing is said.
+_WITHOUT_EQUAL = {
+    "banner": "clients get the line's bytes and nothing else",
+    "openstr": "nothing is sent to the device when a client comes",
+    "closestr": "nothing is sent to the device when the last client goes",
+    "closeon": "nothing that the device says closes a connection",
+    "sendon": "what the line says goes out at once",
+    "chardelay-scale": "what the line says goes out at once",
+    "chardelay-min": "what the line says goes out at once",
+    "chardelay-max": "what the line says goes out at once",
+    "led-tx": "no LEDs are driven; what goes over a line is counted in /metrics",
+    "led-rx": "no LEDs are driven; what goes over a line is counted in /metrics",
+    "net-to-dev-bufsize": "buffers have sizes of their own; see `allowance`",
+    "dev-to-net-bufsize": "buffers have sizes of their own; see `allowance`",
+    "no-con-to-acc": "bytes go both ways",
+    "no-acc-to-con": "bytes go both ways",
+    "connback": "the gateway does not call hosts for this port",
+    "authdir": "there are no logins; see `allow`",
+    "pamauth": "there are no logins; see `allow`",
+    "allowed-users": "there are no logins; see `allow`",
+    "telnet-brk-on-sync": "a telnet BREAK makes a break, a telnet sync does not",
+}
+# Without telnet they do nothing in ser2net either.
+_OF_TELNET = frozenset(("telnet-brk-on-sync", "signature"))
+# Done here in any case, or said by another option.
+_NOTHING_TO_SAY = frozenset(
+    ("chardelay", "accepter-retry-time", "connector-retry-time", "timeout-on-os-queue", "connback-timeout")
+)  # fmt: skip
+
+
+class Options:
+    """The options of one connection."""
+
+    def __init__(self, connection: Connection, keys: dict[str, object], remarks: list[Remark], notes: Notes) -> None:
+        """`keys` of the service and `remarks` of the connection are filled in."""
+        self._connection = connection
+        self._keys = keys
+        self._remarks = remarks
+        self._notes = notes
+
+    def read(self, kind: str) -> None:
+        """Go through them; `kind` is the service's."""
+        given = {option.name: option for option in self._connection.options}
+        for name in ("max-connections", "kickolduser", "chardelay", "telnet-brk-on-sync", "remaddr"):
+            default = self._connection.default("ser2net", name)
+            if default is not None and name not in given:
+                given[name] = Option(name, default, self._connection.line)
+        self._max_connections(given.pop("max-connections", None))
+        self._kick(given.pop("kickolduser", None))
+        self._remote_addresses(given.pop("remaddr", None))
+        for option in given.values():
+            if kind == "rfc2217" or option.name not in _OF_TELNET:
+                self._option(option)
+
+    def _max_connections(self, option: Option | None) -> None:
+        if option is not None and not re.fullmatch(r"[1-9]\d{0,8}", option.value.strip()):
+            self._fault(option, "is no number of clients", f"1 to {_MOST_CLIENTS}")
+            return
+        wanted = 1 if option is None else int(option.value)  # 1 is ser2net's default
+        if option is not None and wanted > _MOST_CLIENTS:
+            self._remark(option, f"the most is {_MOST_CLIENTS}")
+        self._keys["max_clients"] = min(wanted, _MOST_CLIENTS)
+
+    def _kick(self, option: Option | None) -> None:
+        if option is None or not self._switched(option):
+            return
+        self._keys["when_full"] = "kick_oldest"
+        clients = self._keys.get("max_clients")
+        if clients != 1:
+            self._remark(option, "one client makes room, not all")
+
+    def _remote_addresses(self, last: Option | None) -> None:
+        """Who may come: it may be given several times, and must not become anyone."""
+        if last is None:
+            return
+        allowed: list[object] = []
+        given = [option for option in self._connection.options if option.name == "remaddr"] or [last]
+        for option in given:
+            for text in filter(None, (part.strip() for part in option.value.split(";"))):
+                if text.startswith("!"):
+                    self._remark(option, f"{text}: {_WITHOUT_EQUAL['connback']}")
+                    continue
+                host, _, port = text.removeprefix("tcp,").rpartition(",")
+                try:
+                    allowed.append(str(ip_address(host.removeprefix("ipv4,").removeprefix("ipv6,"))))
+                except ValueError:
+                    self._fault(option, f"{text} is no address and port", '"192.168.0.7,0"')
+                    continue
+                if port != "0":
+                    self._remark(option, f"{text}: the address may connect from any port of its own")
+        if allowed:
+            self._keys["allow"] = allowed
+
+    def _option(self, option: Option) -> None:
+        if option.name in _NOTHING_TO_SAY or not option.value or switch(option.value) is False:
+            return
+        if option.name == "signature" and re.fullmatch(rf"[ -\[\]-~]{{1,{_LONGEST_SIGNATURE}}}", option.value):
+            self._keys["signature"] = option.value
+        elif option.name.startswith("trace-"):
+            self._remark(option, "nothing is written to files; `trace = true` of the port logs its bytes")
+        elif option.name.startswith("mdns"):
+            self._remark(option, "this port is not announced")
+        else:
+            self._remark(option, _WITHOUT_EQUAL.get(option.name, "no equal"))
+
+    def _switched(self, option: Option) -> bool:
+        on = switch(option.value)
+        if on is None:
+            self._fault(option, "is neither true nor false")
+        return bool(on)
+
+    def _remark(self, option: Option, reason: str) -> None:
+        shown = f"{option.name} = {toml_text(option.value)}" if option.value else option.name
+        self._remarks.append(Remark(option.line, f"{shown}: {reason}"))
+
+    def _fault(self, option: Option, reason: str, allowed: str = "") -> None:
+        key = f"{self._connection.name}.{option.name} = {toml_text(option.value)}"
+        self._notes.fault(option.line, key, reason, allowed)

@@ -1,0 +1,166 @@
+"""Our configuration file, with a comment for each thing that had no equal, and the line of the source that it is on."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from nportpy import __version__
+from nportpy.config.toml import toml_text
+from nportpy.config.values import device_identity
+from nportpy.errors import Fault
+from nportpy.migration.meaning import Line, Service
+from nportpy.migration.source import Notes, Remark
+
+_LONGEST_NAME = 128
+_LONGEST_VALUE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A configuration.
+
+    Attributes:
+        text: of the file.
+        ports: how many lines it has.
+        services: how many TCP listeners.
+        remarks: how many comments about things without an equal.
+        origins: for each line of `text` the line of the source that it is about; 0 for none.
+    """
+
+    text: str
+    ports: int
+    services: int
+    remarks: int
+    origins: tuple[int, ...]
+
+    def at_source(self, fault: Fault) -> Fault:
+        """A fault in `text` as one of the source."""
+        inside = 0 < fault.line <= len(self.origins)
+        return replace(fault, line=self.origins[fault.line - 1] if inside else 0)
+
+
+@dataclass(slots=True)
+class _Port:
+    """A device and the connections that share it."""
+
+    name: str
+    first: Line
+    lines: list[Line] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+
+def write(lines: Iterable[Line], notes: Notes, source: str, form: str) -> Written:
+    """The file for some connections; those that cannot be had here go to the remarks of `notes`."""
+    ports = _ports(lines, notes)
+    page = _Page()
+    page.add(f"# Made of {_printable(source)}, a {form}, by nportpy {__version__}.")
+    page.add('# "line 12" is a line of that file: what stands there has no equal here, or not quite.')
+    if notes.remarks:
+        page.add("")
+    page.remarks(sorted(notes.remarks, key=lambda remark: remark.line))
+    for port in ports:
+        page.port(port)
+    services = sum(len(port.lines) for port in ports)
+    return Written(page.text(), len(ports), services, page.remarked, tuple(page.origins))
+
+
+def _ports(lines: Iterable[Line], notes: Notes) -> list[_Port]:
+    """Connections by their device: one device is one line, with one speed."""
+    found: dict[str, _Port] = {}
+    names: set[str] = set()
+    for line in lines:
+        if line.left_out or line.service is None or not line.device:
+            notes.remark(line.line, f"{line.name} is left out: {line.left_out}")
+            continue
+        identity = device_identity(line.device) or f"loop {len(found)}"
+        port = found.get(identity)
+        if port is None:
+            port = found[identity] = _Port(_name(line.name, names), line)
+        elif port.first.keys != line.keys:
+            mine, others = (_short(one.keys) for one in (line, port.first))
+            text = f"{line.name} is left out: it wants {mine}, and line {port.first.line} has {others} for this device"
+            port.remarks.append(Remark(line.line, f"{text}; a line has one setting here"))
+            continue
+        else:
+            text = f"shares the device with line {port.first.line}, at the same time; ser2net lets one in at a time"
+            line.remarks.append(Remark(line.line, text))
+        port.lines.append(line)
+    return list(found.values())
+
+
+def _short(keys: dict[str, object]) -> str:
+    known = [str(keys[key]) for key in ("baudrate", "format", "flow") if key in keys]
+    others = [f"{key} = {toml_text(value)}" for key, value in keys.items() if key not in ("baudrate", "format", "flow")]
+    return " ".join(known + others)
+
+
+def _name(wanted: str, taken: set[str]) -> str:
+    """A port's name that nobody has."""
+    clean = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted).strip("-_")[: _LONGEST_NAME - 5] or "port"
+    name, number = clean, 1
+    while name in taken:
+        number += 1
+        name = f"{clean}-{number}"
+    taken.add(name)
+    return name
+
+
+def _printable(text: str) -> str:
+    return toml_text(text)[1:-1]
+
+
+class _Page:
+    """The lines of a file, and where each comes from."""
+
+    def __init__(self) -> None:
+        self.origins: list[int] = []
+        self.remarked = 0
+        self._lines: list[str] = []
+
+    def text(self) -> str:
+        return "\n".join(self._lines) + "\n"
+
+    def add(self, line: str, origin: int = 0) -> None:
+        self._lines.append(line)
+        self.origins.append(origin)
+
+    def remarks(self, remarks: Iterable[Remark]) -> None:
+        for remark in remarks:
+            self.add(f"# line {remark.line}: {_shown(remark.text)}", remark.line)
+            self.remarked += 1
+
+    def port(self, port: _Port) -> None:
+        first = port.first
+        self.add("")
+        self.add(f"[port.{port.name}]", first.line)
+        self.remarks(port.remarks)
+        self._keys({"device": first.device, **first.keys}, first.line)
+        kinds = [line.service.kind for line in port.lines if line.service]
+        for line in port.lines:
+            assert line.service is not None
+            self.add("")
+            many = kinds.count(line.service.kind) > 1
+            header = f"port.{port.name}.{line.service.kind}"
+            self.add(f"[[{header}]]" if many else f"[{header}]", line.line)
+            self.remarks(sorted(line.remarks, key=lambda remark: remark.line))
+            self._service(line.service, line.line)
+
+    def _service(self, service: Service, line: int) -> None:
+        listen = service.listen[0] if len(service.listen) == 1 else service.listen
+        self._keys({"listen": listen, **service.keys}, line)
+
+    def _keys(self, keys: dict[str, object], line: int) -> None:
+        for key, value in keys.items():
+            self.add(f"{key} = {_value(value)}", line)
+
+
+def _value(value: object) -> str:
+    """A value in TOML. `toml_text` is for messages: it cuts what is long."""
+    if isinstance(value, list):
+        return f"[{', '.join(toml_text(item, _LONGEST_VALUE) for item in value)}]"
+    return toml_text(value, _LONGEST_VALUE)
+
+
+def _shown(text: str) -> str:
+    """A remark on one line of printable characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
