@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from nportpy.config import fault_lines, load, modbus_tables, parse, schema
+from nportpy.config import fault_lines, load, modbus_tables, parse, schema, stream_tables
 from nportpy.config.devices import for_devices
 from nportpy.config.editors import json_schema
 from nportpy.errors import ConfigError
@@ -296,8 +297,20 @@ def test_the_shipped_file_shows_every_key() -> None:
             shown.setdefault(table, set()).add(key[1])
             if "{" in line:
                 shown.setdefault(key[1], set()).update(re.findall(r"(\w+) = ", line.partition("=")[2]))
-    tables = {"raw", "rfc2217", "modbus", "modbus_master"}  # tables with headers of their own
+    modes: dict[str, type[BaseModel]] = {
+        "tcp_client": stream_tables.TcpClient,
+        "udp": stream_tables.Udp,
+        "pair": stream_tables.Pair,
+        "reverse_telnet": stream_tables.ReverseTelnet,
+        "modem": stream_tables.Modem,
+        "realcom": stream_tables.RealCom,
+    }
+    tables = {"raw", "rfc2217", "modbus", "modbus_master", *modes}  # tables with headers of their own
     assert shown.pop("port.plc") == {"device"}
+    assert shown.pop("numbers") == set()  # its keys are numbers
+    for line in SHIPPED.read_text().splitlines():
+        if line.startswith("# e.g. packing = {"):  # several, as its keys exclude each other
+            shown["packing"].update(re.findall(r"(\w+) = ", line.partition("=")[2]))
     assert shown == {
         "gateway": set(schema.Gateway.model_fields),
         "http": set(schema.Http.model_fields),
@@ -314,6 +327,12 @@ def test_the_shipped_file_shows_every_key() -> None:
         "units": set(modbus_tables.DifferentOnLine.model_fields),
         "routes": set(modbus_tables.RouteTable.model_fields) - {"offset"},
         "merge": set(modbus_tables.Merge.model_fields),
+        **{f"port.plc.{name}": set(table.model_fields) for name, table in modes.items()},
+        "packing": set(stream_tables.PackingTable.model_fields),
+        "commands": set(stream_tables.CommandTable.model_fields),
+        "to": set(stream_tables.HostTable.model_fields),
+        "discovery": set(schema.Discovery.model_fields),
+        "mdns": set(schema.Mdns.model_fields),
     }
 
 
@@ -418,9 +437,10 @@ def test_values_of_any_kind_are_faults_at_worst(value: object) -> None:
 
 def test_the_schema_for_editors_knows_every_table() -> None:
     made = json_schema()
-    assert set(made["properties"]) == {"gateway", "http", "log", "port", "modbus"}
-    tables = {"Gateway", "Http", "Log", "Port", "Raw", "Rfc2217", "Rs485"}
-    assert set(made["$defs"]) == tables | {model.__name__ for _, model in modbus_tables.TABLES.values()}
+    assert set(made["properties"]) == {"gateway", "http", "log", "discovery", "mdns", "port", "modbus"}
+    tables = {"Gateway", "Http", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
+    others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values())
+    assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}
     assert made["$defs"]["Port"]["required"] == ["device"]
     assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}
 

@@ -17,14 +17,16 @@ from nportpy.cli.check_modbus import (
     service_picture,
     unit_warnings,
 )
+from nportpy.cli.check_modes import discovery_picture, mdns_picture, modes_picture, port_picture, stream_picture
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
+from nportpy.gateway.plans import places
 from nportpy.line.port import PortSettings
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
-from nportpy.modes.base import ServiceSettings, WhenFull
+from nportpy.modes.base import ServiceSettings, WhenFull, WhenJammed
 from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network import Endpoint, Network
@@ -81,6 +83,8 @@ def _picture(settings: GatewaySettings) -> Picture:
         yield f"modbus {router.name}", _listing(router.service.listen)
         yield from _service_picture(router.service)
         yield from routes_picture(router.service.routing)
+    yield from discovery_picture(settings.discovery)
+    yield from mdns_picture(settings.mdns)
 
 
 def _port_picture(port: PortPlan) -> Picture:
@@ -93,6 +97,7 @@ def _port_picture(port: PortPlan) -> Picture:
     flush = "thrown away" if port.stream.flush_on_first else "kept"
     yield "  first client", f"bytes from before {flush}"
     yield "  last client", f"unsent bytes wait {duration_text(port.stream.linger)} for the line"
+    yield from port_picture(port)
     if port.trace:
         yield "  trace", "all bytes are logged"
     if port.bus is not None:
@@ -102,7 +107,8 @@ def _port_picture(port: PortPlan) -> Picture:
     for name, service in _services(port):
         yield f"  {name}", _listing(service.listen)
         yield from _service_picture(service)
-    if not any(_services(port)) and port.master is None:
+    yield from modes_picture(port)
+    if not any(_services(port)) and port.master is None and not port.modes:
         yield "  no service", ""
 
 
@@ -149,7 +155,16 @@ def _service_picture(service: ServiceSettings) -> Picture:
     yield "    half close", f"until the line is silent for {duration_text(service.half_close)}"
     if not isinstance(service, ModbusSettings):
         yield "    device away", f"{service.when_down} clients"
-    yield "    allowance", f"{size_text(service.allowance)} for a slow client"
+    if isinstance(service, ModbusSettings):
+        yield "    allowance", f"{size_text(service.allowance)} for a slow client"
+        return
+    beyond = {
+        WhenJammed.DROP: "",
+        WhenJammed.SKIP: "; beyond that it misses what comes",
+        WhenJammed.WAIT: "; beyond that everybody waits for it",
+    }[service.when_jammed]
+    yield "    allowance", f"{size_text(service.allowance)} for a slow client{beyond}"
+    yield from stream_picture(service)
 
 
 def _limit(seconds: float) -> str:
@@ -172,12 +187,20 @@ def warnings(settings: GatewaySettings) -> list[str]:
     found = [warning for port in settings.ports for warning in _port_warnings(port, routed=port.name in routed)]
     services = [(f"port.{port.name}.{name}", service) for port in settings.ports for name, service in _services(port)]
     services += [(f"modbus.{router.name}", router.service) for router in settings.routers]
+    open_services = [
+        f"port.{port.name}.{kind}"
+        for port in settings.ports
+        for kind, mode in port.modes
+        if places(kind, mode) and not mode.allow and not _local(tuple(place.endpoint for place in places(kind, mode)))
+    ]
     for key, service in services:
         for endpoint in service.listen:
             found += _listener_warnings(key, endpoint, service.allow)
         if isinstance(service, ModbusSettings):
             found += unit_warnings(key, service.routing)
-    open_services = [key for key, service in services if not service.allow and not _local(service.listen)]
+    open_services = [
+        key for key, service in services if not service.allow and not _local(service.listen)
+    ] + open_services
     if open_services:
         found.append(f"no allow list: anyone who reaches this machine can use {', '.join(open_services)}")
     if settings.http:
@@ -192,7 +215,7 @@ def _port_warnings(port: PortPlan, *, routed: bool) -> Iterator[str]:
         yield f"{key}: {device} is not here now"
     if port.port.rs485.mode is Rs485Mode.ON and port.port.line.flow is Flow.RTSCTS:
         yield f"{key}: RS-485 direction control and RTS/CTS flow control both want RTS"
-    if not any(_services(port)) and port.master is None and not routed:
+    if not any(_services(port)) and port.master is None and not port.modes and not routed:
         yield f"{key}: no service, so nobody can reach it"
 
 

@@ -14,8 +14,11 @@ from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
 from nportpy.modes.modbus_base import Access
+from nportpy.modes.realcom_base import MOST_NUMBERED, default_ports
 from nportpy.network import Endpoint
 from nportpy.services.http import HttpSettings
+
+_LISTENING = ("raw", "rfc2217", "modbus", "udp", "reverse_telnet", "modem", "realcom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,27 @@ def _claims(data: dict[str, object]) -> Iterator[_Claim]:
         if isinstance(value, str):
             yield from _claim(path, value, "")
     everywhere = table(data, "gateway").get("listen", "::")
-    for pattern in (*(("port", "*", service) for service in ("raw", "rfc2217", "modbus")), ("modbus", "*")):
+    for pattern in (*(("port", "*", service) for service in _LISTENING), ("modbus", "*")):
         for service, keys in leaves(data, (), pattern):
-            udp = isinstance(keys, dict) and keys.get("protocol") == Access.UDP
-            for path, value in leaves(keys, service, ("listen",)):
-                yield from _claim(path, value, everywhere, udp=udp)
+            udp = pattern[-1] == "udp" or (isinstance(keys, dict) and keys.get("protocol") == Access.UDP)
+            for key in ("data", "command") if pattern[-1] == "realcom" else ("listen",):
+                for path, value in leaves(keys, service, (key,)):
+                    yield from _claim(path, value, everywhere, udp=udp)
+    for path, value in leaves(data, (), ("discovery", "listen")):
+        if isinstance(value, str):
+            yield from _claim(path, value, "", udp=True)
+    yield from _numbered(data, everywhere)
+
+
+def _numbered(data: dict[str, object], everywhere: object) -> Iterator[_Claim]:
+    """Where Real COM is that says nothing of its ports: there the drivers look for the port's number."""
+    for place, name in enumerate(table(data, "port"), 1):
+        for service, keys in leaves(data, (), ("port", name, "realcom")):
+            number = keys.get("number", place) if isinstance(keys, dict) else 0
+            if isinstance(keys, dict) and type(number) is int and 1 <= number <= MOST_NUMBERED:
+                for key, port in zip(("data", "command"), default_ports(number), strict=True):
+                    if key not in keys:
+                        yield from _claim((*service, "number"), port, everywhere)
 
 
 def _claim(path: Path, value: object, everywhere: object, *, udp: bool = False) -> Iterator[_Claim]:

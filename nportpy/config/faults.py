@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _EXAMPLES = {
     "device": 'a line such as device = "/dev/ttyAMA0"',
     "listen": "a line such as listen = 4001",
+    "to": 'a line such as to = "192.0.2.10:4001"',
+    "host": 'a host with its port, as in host = "192.0.2.10:4001"',
     "routes": 'a line such as routes = [{ units = "1-31", port = "meters" }]',
     "units": 'unit ids, as in units = "1-31"',
     "action": 'an action, as in action = "read-only"',
@@ -44,6 +46,7 @@ _MEANT = {
     "host": "to",
     "server": "to",
 }
+_MOST_TABLES = 4  # named in a message
 # tomllib's own messages end in a place.
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _TABLE = re.compile(r"Cannot (?:declare|mutate immutable namespace) (\(.*\))")
@@ -93,7 +96,8 @@ def _unknown(path: Path) -> tuple[str, str]:
     known = list(model.model_fields)
     elsewhere = tables_with(key)
     if elsewhere:
-        return f"does not belong into {name}", f"{key} in {', '.join(elsewhere)}"
+        others = " and others" if len(elsewhere) > _MOST_TABLES else ""
+        return f"does not belong into {name}", f"{key} in {', '.join(elsewhere[:_MOST_TABLES])}{others}"
     meant = _MEANT.get(key.lower())
     near = [meant] if meant in known else difflib.get_close_matches(key.lower(), known, n=1)
     if near:

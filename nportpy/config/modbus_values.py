@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
 
 from nportpy.config import values
 from nportpy.config.values import ValueFault
@@ -14,7 +13,6 @@ from nportpy.protocols.modbus.functions import Span
 AUTO = "auto"
 _MODBUS_PORT = 502
 _UNITS = re.compile(r"([0-9]{1,3})(?:\s*-\s*([0-9]{1,3}))?")
-_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")  # RFC 1123, 2.1
 _URL = re.compile(r"tcp://(\[[^\]]*\]|[^:/\[\]]*)(?::([0-9]{1,5}))?/?", re.IGNORECASE)
 _A_SERVER = '"tcp://host:port", as in "tcp://192.0.2.10:502" or "tcp://[fd00::7]:502"'
 
@@ -100,22 +98,7 @@ def server(value: object) -> Endpoint:
     port = int(match[2] or _MODBUS_PORT)
     if not 1 <= port <= 65535:
         raise ValueFault("the port is out of range", "1 to 65535")
-    return Endpoint(_host(match[1]), port)
-
-
-def _host(text: str) -> str:
-    bracketed = text.startswith("[")
-    try:
-        address = ip_address(text.strip("[]"))
-    except ValueError as error:
-        name = text.lower().removesuffix(".")
-        # A name whose last part is a number would be an address with a mistake (RFC 1123, 2.1).
-        if len(name) > 253 or not _HOST.fullmatch(name) or re.search(r"(?:^|\.)[0-9]+$", name):
-            raise ValueFault("is neither an address nor a host's name", _A_SERVER) from error
-        return name
-    if address.is_unspecified or bracketed is not (address.version == 6):
-        raise ValueFault("is no address of a host", _A_SERVER)
-    return str(address)
+    return Endpoint(values.host(match[1], _A_SERVER), port)
 
 
 def port(value: object) -> str:

@@ -6,15 +6,15 @@ from typing import Annotated
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from nportpy.config import modbus_tables, values
+from nportpy.config import modbus_tables, stream_tables, stream_values, values
 from nportpy.config.modbus_tables import LineModbus, Master, Routed
+from nportpy.config.stream_tables import COMMANDS, Modem, Pair, RealCom, ReverseTelnet, StreamService, TcpClient, Udp
 from nportpy.config.tables import (
     BOOLEAN,
     TEXT,
     Allow,
     JsonSchema,
     Leaf,
-    LineService,
     Many,
     Table,
     duration,
@@ -24,12 +24,14 @@ from nportpy.config.tables import (
 from nportpy.config.values import ValueFault
 from nportpy.gateway import GatewaySettings
 from nportpy.line.port import OnClose, OnOpen, PortSettings
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Rs485Mode, Rs485Settings
+from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
 from nportpy.network import Endpoint
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
+from nportpy.services.mdns import MdnsSettings
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -41,6 +43,12 @@ _RFC2217 = Rfc2217Settings(listen=())
 _STREAM = StreamSettings()
 
 _DELAY = Leaf(values.rs485_delay, {"type": "string", "pattern": "^[0-9]+(ms|s)$"})
+_BUFFER = Leaf(
+    lambda value: 0 if value == "off" else values.size(value, "1KiB", "64MiB"),
+    {"type": "string", "pattern": "^[0-9.]+[kKM]?i?B$|^off$"},
+)
+_IDENTITY = DiscoverySettings()
+_MDNS = MdnsSettings()
 _HttpListen = Annotated[
     list[Annotated[Endpoint, Leaf(values.endpoint, TEXT)]],
     Many("false switches http off", single=True, off=True, example='"127.0.0.1:9550" or false'),
@@ -67,6 +75,35 @@ class Http(Table):
     allow: Allow = Field(default_factory=list)
 
 
+class Discovery(Table):
+    """[discovery]: what programs that search for NPorts are told."""
+
+    listen: Annotated[
+        list[Annotated[Endpoint, Leaf(values.endpoint, TEXT)]],
+        Many("false switches discovery off", single=True, off=True, example='"0.0.0.0:4800" or false'),
+    ] = Field(default_factory=lambda: list(_IDENTITY.listen))
+    allow: Allow = Field(default_factory=list)
+    name: Annotated[str | None, Leaf(lambda value: values.label(value, 39, ascii_only=True), TEXT)] = None
+    ap_id: Annotated[int, integer(1, 0xFFFFFFFF)] = _IDENTITY.ap_id
+    hardware_id: Annotated[int, integer(0, 0xFFFF)] = _IDENTITY.hardware_id
+    mac: Annotated[bytes, Leaf(stream_values.mac, TEXT)] = _IDENTITY.mac
+    serial: Annotated[int, integer(0, 65535)] = _IDENTITY.serial
+
+
+class Mdns(Table):
+    """[mdns]: services announced by multicast DNS."""
+
+    interfaces: Annotated[
+        list[Annotated[str, Leaf(values.address, TEXT)]],
+        Many("nothing would be announced", single=True, example='"192.168.0.7", or no such line for all'),
+    ] = Field(default_factory=list)
+    raw: Annotated[bool, BOOLEAN] = _MDNS.raw
+    rfc2217: Annotated[bool, BOOLEAN] = _MDNS.rfc2217
+    realcom: Annotated[bool, BOOLEAN] = _MDNS.realcom
+    modbus: Annotated[bool, BOOLEAN] = _MDNS.modbus
+    http: Annotated[bool, BOOLEAN] = _MDNS.http
+
+
 class Log(Table):
     """[log]: what is logged, and how."""
 
@@ -74,11 +111,13 @@ class Log(Table):
     format: Annotated[LogFormat, words(LogFormat)] = _LOG.format
 
 
-class Raw(LineService):
+class Raw(StreamService):
     """[port.NAME.raw]: a raw TCP listener."""
 
+    commands: COMMANDS = None
 
-class Rfc2217(LineService):
+
+class Rfc2217(StreamService):
     """[port.NAME.rfc2217]: an RFC 2217 listener."""
 
     control: Annotated[WhoControls, words(WhoControls)] = _RFC2217.control
@@ -132,12 +171,20 @@ class Port(Table):
     low_latency: Annotated[bool, BOOLEAN] = _PORT.low_latency
     flush_on_first_client: Annotated[bool, BOOLEAN] = _STREAM.flush_on_first
     linger: Annotated[float, duration("0s", "1h")] = _STREAM.linger
+    buffer: Annotated[int, _BUFFER] = _STREAM.buffer
+    idle_levels: Annotated[IdleLevels, words(IdleLevels)] = _STREAM.idle_levels
     trace: Annotated[bool, BOOLEAN] = False
     allow: Allow = Field(default_factory=list)
     raw: Annotated[list[Raw], _SERVICES] = Field(default_factory=list)
     rfc2217: Annotated[list[Rfc2217], _SERVICES] = Field(default_factory=list)
     modbus: Annotated[list[LineModbus], _MODBUS] = Field(default_factory=list)
     modbus_master: Master | None = None
+    tcp_client: Annotated[list[TcpClient], _SERVICES] = Field(default_factory=list)
+    udp: Annotated[list[Udp], _SERVICES] = Field(default_factory=list)
+    pair: Annotated[list[Pair], _SERVICES] = Field(default_factory=list)
+    reverse_telnet: Annotated[list[ReverseTelnet], _SERVICES] = Field(default_factory=list)
+    modem: Annotated[list[Modem], _SERVICES] = Field(default_factory=list)
+    realcom: Annotated[list[RealCom], _SERVICES] = Field(default_factory=list)
 
     def settings(self) -> PortSettings:
         """How to open the device."""
@@ -164,6 +211,8 @@ class File(Table):
     gateway: Gateway = Field(default_factory=Gateway)
     http: Http = Field(default_factory=Http)
     log: Log = Field(default_factory=Log)
+    discovery: Discovery | None = None
+    mdns: Mdns | None = None
     port: dict[_PortName, Port] = Field(default_factory=dict)
     modbus: dict[_RouterName, Routed] = Field(default_factory=dict)
 
@@ -188,9 +237,12 @@ _TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     "gateway": ("[gateway]", Gateway),
     "http": ("[http]", Http),
     "log": ("[log]", Log),
+    "discovery": ("[discovery]", Discovery),
+    "mdns": ("[mdns]", Mdns),
     "port.NAME": ("[port.NAME]", Port),
     "port.NAME.rs485": ("rs485", Rs485),
     "port.NAME.raw": ("[port.NAME.raw]", Raw),
     "port.NAME.rfc2217": ("[port.NAME.rfc2217]", Rfc2217),
     **modbus_tables.TABLES,
+    **stream_tables.TABLES,
 }

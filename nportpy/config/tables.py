@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from nportpy.config import values
 from nportpy.config.values import ValueFault
-from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull
+from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull, WhenJammed
 from nportpy.network import Endpoint, Network
 
 JsonSchema = dict[str, Any]
@@ -93,6 +93,11 @@ def duration(low: str, high: str, *, off: bool = False) -> Leaf:
     return Leaf(lambda value: values.duration(value, low, high, off=off), {"type": "string", "pattern": pattern})
 
 
+def size(low: str, high: str) -> Leaf:
+    """Bytes."""
+    return Leaf(lambda value: values.size(value, low, high), {"type": "string", "pattern": "^[0-9.]+[kKM]?i?B$"})
+
+
 BOOLEAN = Leaf(values.boolean, {"type": "boolean"})
 
 Allow = Annotated[
@@ -105,16 +110,24 @@ Listen = Annotated[
 ]
 
 
+Rings = tuple[tuple[Network, ...], ...]
+"""Who is allowed: networks within networks."""
+
+
+def endpoints(where: list[int | Endpoint], host: str) -> tuple[Endpoint, ...]:
+    """Where to listen; a port alone is at `host`."""
+    return tuple(place if isinstance(place, Endpoint) else Endpoint(host, place) for place in where)
+
+
 class Table(BaseModel):
     """A table whose keys are all known."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Service(Table):
-    """What services have in common."""
+class ServiceKeys(Table):
+    """What services have in common beside where they listen."""
 
-    listen: Listen
     allow: Allow = Field(default_factory=list)
     max_clients: Annotated[int, integer(1, 1000)] = _SERVICE.max_clients
     when_full: Annotated[WhenFull, words(WhenFull)] = _SERVICE.when_full
@@ -123,14 +136,18 @@ class Service(Table):
     # Linux keeps TCP_KEEPIDLE up to 32767 seconds, nine hours and a bit.
     alive_check: Annotated[float, duration("1s", "9h", off=True)] = _SERVICE.alive_check
     inactivity: Annotated[float, duration("10ms", "7d", off=True)] = _SERVICE.inactivity
+    allowance: Annotated[int, size("4KiB", "64MiB")] = _SERVICE.allowance
+
+
+class Service(ServiceKeys):
+    """What services have in common that listen in one place."""
+
+    listen: Listen
     half_close: Annotated[float, duration("10ms", "1h")] = _SERVICE.half_close
-    allowance: Annotated[
-        int,
-        Leaf(lambda value: values.size(value, "4KiB", "64MiB"), {"type": "string", "pattern": "^[0-9.]+[kKM]?i?B$"}),
-    ] = _SERVICE.allowance
 
 
 class LineService(Service):
     """What the services have in common whose clients have the line itself."""
 
     when_down: Annotated[WhenDown, words(WhenDown)] = _SERVICE.when_down
+    when_jammed: Annotated[WhenJammed, words(WhenJammed)] = _SERVICE.when_jammed

@@ -24,6 +24,7 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "a table"),
     ((datetime, date, time), "a date or a time"),
 )
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")  # RFC 1123, 2.1
 # From the largest down; of two that are close, the one to suggest comes last.
 _SECONDS = {"d": Decimal(86400), "h": Decimal(3600), "min": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
 _BYTES = {"MB": Decimal(10**6), "MiB": Decimal(1 << 20), "kB": Decimal(1000), "KiB": Decimal(1024), "B": Decimal(1)}
@@ -268,6 +269,22 @@ def listener(value: object) -> int | Endpoint:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueFault(f"must be a port or an address with a port, not {kind(value)}", f"4001 or {_AN_ENDPOINT}")
     return tcp_port(value)
+
+
+def host(text: str, allowed: str) -> str:
+    """A host's name or address, IPv6 in brackets, in its usual spelling."""
+    bracketed = text.startswith("[")
+    try:
+        found = ip_address(text.strip("[]"))
+    except ValueError as error:
+        name = text.lower().removesuffix(".")
+        # A name whose last part is a number would be an address with a mistake (RFC 1123, 2.1).
+        if len(name) > 253 or not _HOST.fullmatch(name) or re.search(r"(?:^|\.)[0-9]+$", name):
+            raise ValueFault("is neither an address nor a host's name", allowed) from error
+        return name
+    if found.is_unspecified or bracketed is not (found.version == 6):
+        raise ValueFault("is no address of a host", allowed)
+    return str(found)
 
 
 def network(value: object) -> Network:

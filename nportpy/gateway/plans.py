@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nportpy.gateway.sockets import Place
 from nportpy.line.port import PortSettings
@@ -15,6 +15,10 @@ from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
+
+if TYPE_CHECKING:  # a gateway without them need not import what they take
+    from nportpy.modes.discovery import DiscoverySettings
+    from nportpy.services.mdns import MdnsSettings
 
 
 class Kind(StrEnum):
@@ -91,6 +95,8 @@ class GatewaySettings:
         drain: seconds that stopping may take to write out what clients have sent.
         http: the HTTP service; None: off.
         log: logging.
+        discovery: what programs that search for NPorts are told; None: nothing.
+        mdns: what is announced by multicast DNS; None: nothing.
     """
 
     name: str
@@ -100,6 +106,8 @@ class GatewaySettings:
     drain: float = 5.0
     http: HttpSettings | None = field(default_factory=HttpSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    discovery: "DiscoverySettings | None" = None
+    mdns: "MdnsSettings | None" = None
 
 
 def services_of(plan: PortPlan) -> list[Service]:

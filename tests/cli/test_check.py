@@ -293,7 +293,15 @@ def test_without_a_file_the_usual_one_is_meant(monkeypatch: pytest.MonkeyPatch) 
 def test_the_schema_for_editors() -> None:
     result = check("--schema")
     assert result.exit_code == 0
-    assert set(json.loads(result.stdout)["properties"]) == {"gateway", "http", "log", "port", "modbus"}
+    assert set(json.loads(result.stdout)["properties"]) == {
+        "gateway",
+        "http",
+        "log",
+        "discovery",
+        "mdns",
+        "port",
+        "modbus",
+    }
 
 
 OPEN = "no allow list: anyone who reaches this machine can use "

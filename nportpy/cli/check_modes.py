@@ -1,0 +1,113 @@
+"""What `nportpy check` says of the modes in which a line is a stream, raw TCP and RFC 2217 apart."""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from enum import Enum
+from typing import Any
+
+from nportpy.config.values import duration_text, size_text
+from nportpy.gateway import PortPlan
+from nportpy.gateway.plans import Kind, places
+from nportpy.line.stream import IdleLevels
+from nportpy.modes.base import ServiceSettings
+from nportpy.modes.commands import CommandSettings
+from nportpy.modes.discovery import DiscoverySettings
+from nportpy.modes.modem import Number
+from nportpy.modes.udp import Range
+from nportpy.protocols.packing import PackingSettings
+from nportpy.services.mdns import MdnsSettings
+
+Picture = Iterator[tuple[str, str]]
+
+# What the line of the service itself says.
+_SAID = {"listen", "data", "command", "destinations", "to"}
+
+
+def modes_picture(port: PortPlan) -> Picture:
+    """Where each mode listens or whom it calls, and what is not as it is by default."""
+    for kind, settings in port.modes:
+        yield f"  {kind}", "; ".join(_where(kind, settings))
+        yield from _different(settings, "    ")
+
+
+def stream_picture(service: ServiceSettings) -> Picture:
+    """How a listener of a line goes about its bytes, where that is not as it is by default."""
+    shown = {"packing", "direction", "commands"}
+    for name, text in _different(service, ""):
+        if name in shown:
+            yield f"    {name}", text
+
+
+def port_picture(port: PortPlan) -> Picture:
+    """What happens to the line while nobody is there, where that is not as it is by default."""
+    if port.stream.buffer:
+        yield "  no client", f"the newest {size_text(port.stream.buffer)} of the line are kept for the first"
+    if port.stream.idle_levels is not IdleLevels.KEEP:
+        yield "  DTR and RTS", f"{port.stream.idle_levels} while no client is there"
+
+
+def discovery_picture(settings: DiscoverySettings | None) -> Picture:
+    """What searching programs are told."""
+    if settings is not None:
+        yield "discovery", ", ".join(map(str, settings.listen))
+        yield from _different(settings, "  ")
+
+
+def mdns_picture(settings: MdnsSettings | None) -> Picture:
+    """What is announced."""
+    if settings is not None:
+        kinds = [field.name for field in fields(settings) if getattr(settings, field.name) is True]
+        yield "mdns", f"{', '.join(kinds) or 'nothing'} on {', '.join(settings.interfaces) or 'all interfaces'}"
+
+
+def _where(kind: Kind, settings: Any) -> Iterator[str]:
+    found = places(kind, settings)
+    if kind is Kind.REALCOM:
+        yield f"data on {', '.join(map(str, settings.data))}"
+        yield f"commands on {', '.join(map(str, settings.command))}"
+    elif found:
+        yield ", ".join(str(place.endpoint) for place in found)
+    if kind is Kind.TCP_CLIENT:
+        yield f"calls {', '.join(map(str, settings.destinations))}"
+    elif kind is Kind.PAIR:
+        yield f"with {settings.to}"
+    elif kind is Kind.UDP and settings.destinations:
+        yield f"to {', '.join(map(_range_text, settings.destinations))}"
+    elif kind is Kind.MODEM and not found:
+        yield "only dials"
+
+
+def _range_text(destination: Range) -> str:
+    ends = dict.fromkeys((destination.first, destination.last))
+    text = "-".join(f"[{address}]" if address.version == 6 else str(address) for address in ends)
+    return f"{text}:{destination.port}"
+
+
+def _different(settings: Any, indent: str) -> Picture:
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if field.name not in _SAID and value != default:
+            yield f"{indent}{field.name.replace('_', ' ')}", _text(value)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case Enum() | str() | int():
+            return str(value)
+        case float():
+            return duration_text(value) if value else "off"
+        case bytes():
+            return value.hex(" ").upper()
+        case PackingSettings():
+            return ", ".join(f"{label.strip()} {text}" for label, text in _different(value, "")) or "immediate"
+        case CommandSettings():
+            return ", ".join(f"{label.strip()} {text}" for label, text in _different(value, "")) or "command by command"
+        case Number():
+            return f"{value.dialled} is {value.to}"
+        case tuple():
+            return ", ".join(map(_text, value))
+        case _:
+            return str(value)
