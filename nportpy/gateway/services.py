@@ -175,6 +175,14 @@ class Services:
                 from nportpy.modes.tcp_client import TcpClient
 
                 return TcpClient(line, label, settings, throttle)
+            case Kind.UDP:
+                from nportpy.modes.udp import UdpMode
+
+                return UdpMode(line, label, settings, self._sockets(kind, settings), throttle)
+            case Kind.PAIR:
+                from nportpy.modes.pair import Pair
+
+                return Pair(line, label, settings, throttle)
             case _:
                 return self._listener(line, label, settings, partial(_session(kind), line, settings))
 
