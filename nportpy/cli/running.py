@@ -12,6 +12,7 @@ import uvloop
 from nportpy import config
 from nportpy.errors import ConfigError, ListenError
 from nportpy.gateway import Gateway, GatewaySettings
+from nportpy.gateway.plans import all_services, places
 from nportpy.services import logs
 from nportpy.services.notify import Supervisor
 
@@ -68,7 +69,7 @@ async def run(settings: GatewaySettings, path: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    open_to_all = sum(not service.allow for plan in settings.ports for service in (*plan.raw, *plan.rfc2217))
+    open_to_all = sum(bool(places(*service)) and not service[1].allow for service in all_services(settings))
     if open_to_all:
         log.warning("anyone who reaches this machine may connect: no allow list", extra={"services": open_to_all})
 

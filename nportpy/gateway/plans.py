@@ -119,6 +119,12 @@ def services_of(plan: PortPlan) -> list[Service]:
     return [*found, *plan.modes]
 
 
+def all_services(settings: GatewaySettings) -> list[Service]:
+    """Those of all ports, and the routers."""
+    services = [service for plan in settings.ports for service in services_of(plan)]
+    return services + [(Kind.ROUTER, router.service) for router in settings.routers]
+
+
 def routings(settings: GatewaySettings) -> Iterator[RoutingSettings]:
     """Everything that says where Modbus units are."""
     for plan in settings.ports:
@@ -136,9 +142,7 @@ def buses(settings: GatewaySettings) -> set[str | ServerSettings]:
 
 def listening(settings: GatewaySettings) -> list[Place]:
     """Every place that is listened at; http's excepted: that service binds its own."""
-    services = [service for plan in settings.ports for service in services_of(plan)]
-    services += [(Kind.ROUTER, router.service) for router in settings.routers]
-    return [place for service in services for place in places(*service)]
+    return [place for service in all_services(settings) for place in places(*service)]
 
 
 def places(kind: Kind, settings: Any) -> list[Place]:
