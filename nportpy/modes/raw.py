@@ -1,10 +1,14 @@
 """Raw TCP server: the line's bytes and nothing else, no banner and no word when something fails."""
 
+import socket
 from dataclasses import dataclass
+from functools import partial
 
+from nportpy.line.arbiter import Line
 from nportpy.modes.base import ServiceSettings
-from nportpy.modes.commands import CommandSettings
+from nportpy.modes.commands import Commands, CommandSettings
 from nportpy.modes.session import Session
+from nportpy.network import Address, Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +17,7 @@ class RawSettings(ServiceSettings):
 
     Attributes:
         commands: its clients take turns: each gets the answers to its own requests. None: all hear all. With it
-            `packing` and `direction` have no part: an answer goes to its client as a whole.
+            `packing` and `direction` are to be left alone: an answer goes to its client as a whole.
     """
 
     commands: CommandSettings | None = None
@@ -21,6 +25,22 @@ class RawSettings(ServiceSettings):
 
 class RawSession(Session):
     """A raw TCP client."""
+
+    def __init__(
+        self,
+        line: Line,
+        settings: ServiceSettings,
+        sock: socket.socket,
+        peer: Endpoint,
+        address: Address,
+        commands: Commands | None = None,
+    ) -> None:
+        """`commands`: who takes turns for it, if it is to have any."""
+        super().__init__(line, settings, sock, peer, address, commands)
+        self._commands = commands
+
+    def accepted(self) -> int:
+        return self._commands.under_way(self) if self._commands is not None else 0
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
@@ -34,3 +54,9 @@ class RawSession(Session):
                 self.weigh(self.waiting())
         except Exception as error:
             self.fail(error)
+
+
+def sessions(line: Line, settings: RawSettings) -> "partial[RawSession]":
+    """What makes the sessions of one listener, of socket, peer and address. They share who takes turns for them."""
+    commands = Commands(line, settings.commands) if settings.commands is not None else None
+    return partial(RawSession, line, settings, commands=commands)

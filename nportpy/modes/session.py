@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from nportpy.line.arbiter import Line
-from nportpy.line.packed import Hearer, packs
+from nportpy.line.packed import Hearer
 from nportpy.line.stream import Change, StreamClient
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import Direction, ServiceSettings, WhenDown, WhenJammed
@@ -66,7 +66,7 @@ class Session(Connection):
         ignored: of those, bytes that were thrown away, as they may not go there.
         sent: bytes of the line to this client.
         to_line: sends bytes there; called with this session and them.
-        to_client: sends bytes of the line to the network.
+        to_client: sends bytes of the line to the network, a segment of its own each.
     """
 
     to_client: Callable[[bytes], None]
@@ -139,21 +139,6 @@ class Session(Connection):
     def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
         """Nor this."""
 
-    def _send_segment(self, data: bytes) -> None:
-        """Send a segment by itself: uvloop puts together what is written before its next turn."""
-        transport = self.transport
-        if transport.is_closing():
-            return
-        if not transport.get_write_buffer_size():
-            try:
-                taken = self.socket.send(data, socket.MSG_DONTWAIT)
-            except OSError:  # full, or gone: the transport finds out
-                taken = 0
-            if taken == len(data):
-                return
-            data = data[taken:]
-        transport.write(data)
-
     # Back-pressure.
 
     def weigh(self, waiting: int) -> None:
@@ -175,7 +160,7 @@ class Session(Connection):
 
     def _join(self) -> None:
         super()._join()
-        self.to_client = self._send_segment if packs(self.settings.packing) else self.transport.write
+        self.to_client = self.transport.write
         self.stream.join(
             self,
             packing=self.settings.packing,
