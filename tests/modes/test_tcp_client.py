@@ -1,6 +1,7 @@
 """TCP client: when hosts are called, what they hear, and how connections end."""
 
 import asyncio
+import gc
 import random
 import socket
 from itertools import pairwise
@@ -19,9 +20,10 @@ from nportpy.modes.calling import call
 from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn, TcpClient, TcpClientSettings
 from nportpy.protocols.packing import PackingSettings
 from nportpy.throttle import Throttle
-from tests.support.calls import Host, calling, closed_port, deaf, hosts
+from tests.support.calls import Calling, Host, calling, closed_port, deaf, hosts
 from tests.support.lines import Client as Listening
 from tests.support.lines import running
+from tests.support.ports import descriptors
 from tests.support.serving import settle, until
 
 # Both ways.
@@ -676,6 +678,56 @@ async def test_a_cancelled_service_leaves_nothing_behind() -> None:
             task.cancel()
         assert not line.stream.clients
         await until(lambda: host.client.lost)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("connect", [ConnectOn.STARTUP, ConnectOn.ANY_CHARACTER, ConnectOn.DSR])
+async def test_whatever_hosts_and_device_do_nothing_is_left_behind(connect: ConnectOn) -> None:
+    chance = random.Random(str(connect))
+    left: list[int] = []  # a loop opens some descriptors when it first needs them, and keeps them
+    disconnect = DisconnectOn.DSR if connect is ConnectOn.DSR else DisconnectOn.NEVER
+    for _ in range(3):
+        async with (
+            hosts(3) as three,
+            calling(
+                *(host.destination for host in three), connect=connect, disconnect=disconnect, retry_at_most=0.02
+            ) as calls,
+        ):
+            for _ in range(60):
+                await misbehave(chance, three, calls)
+                await asyncio.sleep(chance.choice((0, 0, 0.001, 0.01)))
+            if chance.random() < 0.5:
+                calls.client.hush()
+                await asyncio.sleep(0.01)
+        assert not calls.line.stream.clients
+        gc.collect()
+        left.append(descriptors())
+    assert left[2] <= left[0]
+
+
+async def misbehave(chance: random.Random, several: list[Host], calls: Calling) -> None:
+    host, cable = chance.choice(several), calls.cable
+    connected = [client for client in host.calls if hasattr(client, "transport") and not client.lost]
+    match chance.randrange(8):
+        case 0:
+            cable.far.write(b"x")
+        case 1 if connected:
+            connected[-1].transport.close()
+        case 2 if connected:
+            connected[-1].transport.abort()
+        case 3 if connected:
+            connected[-1].send(bytes(1000))
+        case 4:
+            host.shut()
+        case 5:
+            host.shut()
+            await host.open()
+        case 6:
+            (cable.unplug if cable.plugged else cable.plug)()
+        case 7:
+            cable.far.set_modem_lines(dtr=chance.random() < 0.5)
+        case _:
+            pass
 
 
 async def test_a_bug_costs_one_connection(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
