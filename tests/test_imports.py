@@ -18,7 +18,7 @@ FLOORS = (
     {"protocols"},
     {"line"},
     {"modbus"},
-    {"modes", "services", "simulator"},
+    {"modes", "services", "simulator", "attach"},
     {"gateway"},
     {"config"},
     {"migration"},

@@ -1,0 +1,170 @@
+"""`nportpy attach`: a virtual COM port on this machine for a port of a gateway elsewhere."""
+
+import asyncio
+import grp
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import click
+
+from nportpy.attach.attachment import Attachment
+from nportpy.attach.settings import AttachSettings, Connect, WhileAway
+from nportpy.attach.target import Target
+from nportpy.attach.wish import Wish
+from nportpy.cli.options import parsed
+from nportpy.config.values import duration
+from nportpy.errors import LineError
+from nportpy.linesettings import LineSettings
+from nportpy.services import logs
+from nportpy.services.notify import Supervisor
+
+log = logging.getLogger("nportpy.attach")
+
+_ON_OFF = click.Choice(["on", "off"])
+_WHEN = click.Choice([each.value for each in Connect])
+_WHILE_AWAY = click.Choice([each.value for each in WhileAway])
+_LOOP = click.Choice(["uvloop", "asyncio"])
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o666 or mode & 0o111:
+        raise ValueError(f"{text!r} is no access mode of a device, such as 0660")
+    return mode
+
+
+def _group(text: str) -> int:
+    try:
+        return grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise ValueError(f"there is no group {text!r}") from None
+
+
+def _drain(text: str) -> float:
+    return duration(text, "0s", "10min")
+
+
+@click.command()
+@click.argument("target", callback=parsed(Target.parse))
+@click.argument("link", type=click.Path())
+@click.option("--baudrate", type=click.IntRange(1, (1 << 31) - 1), help="Speed until a program sets one.")
+@click.option("--format", "line_format", metavar="8E1", help="Format, whatever programs set.")
+@click.option("--modem", type=_ON_OFF, default="on", show_default=True, help="DTR and RTS are up while LINK is open.")
+@click.option("--connect", "when", type=_WHEN, default="always", show_default=True, help="Or while LINK is open.")
+@click.option(
+    "--while-away",
+    type=_WHILE_AWAY,
+    default="hold",
+    show_default=True,
+    help="What becomes of what programs write while there is no connection.",
+)
+@click.option("--mode", default="0660", show_default=True, callback=parsed(_mode), help="Access mode of the device.")
+@click.option("--group", metavar="NAME", callback=parsed(_group), help="Group of the device, such as dialout.")
+@click.option(
+    "--drain",
+    default="5s",
+    show_default=True,
+    callback=parsed(_drain),
+    help="Time without progress that is given to unsent bytes at the end.",
+)
+@click.option("--loop", type=_LOOP, default="uvloop", show_default=True, help="Event loop.")
+def attach(
+    target: Target,
+    link: str,
+    *,
+    baudrate: int | None,
+    line_format: str | None,
+    modem: str,
+    when: str,
+    while_away: str,
+    mode: int,
+    group: int | None,
+    drain: float,
+    loop: str,
+) -> None:
+    """Make LINK a serial device whose line is elsewhere.
+
+    TARGET is HOST:PORT or rfc2217://HOST:PORT, a server that speaks RFC 2217, such as nportpy, ser2net or an NPort in
+    that mode; or raw://HOST:PORT, plain TCP. LINK, such as /dev/ttyV0, becomes a link to a pseudo-terminal. Programs
+    open it like any serial port; speed, stop bits and flow control that they set reach the line. Linux keeps data bits
+    and parity of a pseudo-terminal to itself: name them with --format.
+
+    SIGUSR1 sends a break. SIGTERM and SIGINT let what was written arrive, and end; a second one ends at once.
+    """
+    logs.configure(logs.LogSettings())
+    settings = AttachSettings(
+        target,
+        os.path.abspath(link),
+        mode=mode,
+        group=-1 if group is None else group,
+        wish=_wish(baudrate, line_format),
+        fixed=line_format is not None,
+        modem=modem == "on",
+        connect=Connect(when),
+        while_away=WhileAway(while_away),
+        drain=drain,
+    )
+    try:
+        with asyncio.Runner(loop_factory=_loop(loop)) as runner:
+            runner.run(_run(settings))
+    except asyncio.CancelledError:
+        sys.exit(1)
+    except LineError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{link}: {error.strerror or error}") from None
+
+
+def _wish(baudrate: int | None, line_format: str | None) -> Wish | None:
+    if line_format is None:
+        return None if baudrate is None else Wish(baudrate)
+    try:
+        line = LineSettings.parse(baudrate or 9600, line_format)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--format") from None
+    return Wish(baudrate, line.data_bits, line.parity, line.stop_bits)
+
+
+def _loop(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "asyncio":
+        return asyncio.SelectorEventLoop
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def _run(settings: AttachSettings) -> None:
+    """Run under signals and a supervisor."""
+    loop = asyncio.get_running_loop()
+    supervisor = Supervisor()
+    attachment = Attachment(settings, on_state=supervisor.status)
+    attachment.open()
+    this = asyncio.current_task()
+    assert this is not None
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        supervisor.stopping()
+        if stopping:
+            log.warning("told to stop a second time: at once, then")
+            this.cancel()
+        stopping = True
+        attachment.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGUSR1, attachment.send_break)
+    supervisor.ready(attachment.state)
+    log.info("attached", extra={"link": settings.link, "target": str(settings.target)})
+    async with asyncio.TaskGroup() as tasks:
+        watchdog = tasks.create_task(supervisor.watch(), name="watchdog")
+        await attachment.run()
+        watchdog.cancel()
+    log.info("stopped", extra={"link": settings.link})
