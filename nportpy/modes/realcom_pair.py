@@ -123,6 +123,7 @@ class CommandConnection(Connection):
         super().__init__(line.name, settings, sock, peer, address)
         self.line = line
         self.data: DataConnection | None = None
+        self._now = asyncio.get_running_loop().time
         self._pairing = pairing
         self._alone: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -141,9 +142,6 @@ class CommandConnection(Connection):
         )
         hello = self.address.version == 6
         self._session = Session(ClientsLine(self), settings, self._now(), hello=hello, ready=False)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     # The other half.
 
