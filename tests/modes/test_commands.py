@@ -127,7 +127,7 @@ async def test_turns_are_fair_whatever_one_sends() -> None:
         three.ask(b"three\r")
         await asyncio.sleep(0.4)
         assert heard(device)[:4] == [b"f0\r", b"two\r", b"three\r", b"f1\r"]
-        assert commands.under_way(flood) == 18
+        assert commands.under_way(flood) == 17
         assert commands.under_way(two) == 0
 
 

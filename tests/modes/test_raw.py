@@ -6,9 +6,9 @@ import random
 import pytest
 
 from nportpy.line.loopback import Cable
-from nportpy.line.stream import StreamSettings
-from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.base import WhenDown
+from nportpy.line.stream import IdleLevels, StreamSettings
+from nportpy.linesettings import Flow, LineSettings, ModemLines
+from nportpy.modes.base import Direction, WhenDown, WhenJammed
 from nportpy.network import Endpoint
 from tests.support.serving import Client, connect, plan, raw, serving, settle, until
 
@@ -261,6 +261,55 @@ async def test_beside_a_fast_neighbour_a_slow_client_is_dropped_at_its_allowance
         await until(lambda: cable.heard == b"still here")
 
 
+@pytest.mark.real
+async def test_beside_a_fast_neighbour_a_slow_client_may_miss_bytes_and_stay() -> None:
+    """What an NPort does with "ignore jammed IP"."""
+    cable = Cable()
+    settings = raw(allowance=100_000, when_jammed=WhenJammed.SKIP)
+    async with serving(plan("cable", settings), cables=[cable]) as served:
+        slow = await served.raw(reading=False)
+        fast = await served.raw()
+        sent = random.Random(4).randbytes(6_000_000)
+        for start in range(0, len(sent), 10_000):
+            cable.far.write(sent[start : start + 10_000])
+            await asyncio.sleep(0)
+        await until(lambda: len(fast.heard) == len(sent), within=60)
+        assert bytes(fast.heard) == sent
+        slow.read_on()
+        await until(lambda: served.service().clients[0].waiting == 0)
+        await settle(0.2)
+        before = len(slow.heard)
+        assert bytes(slow.heard) == sent[:before]  # what it has not missed came in order
+        cable.far.write(b"again")
+        await until(lambda: slow.heard.endswith(b"again"))
+        assert len(slow.heard) == before + 5
+        await slow.close()
+        await until(lambda: served.service().dropped)
+        assert served.service().dropped == len(sent) - before
+        assert served.results() == {"accepted": 2, "closed": 1}
+
+
+@pytest.mark.real
+async def test_all_may_wait_for_a_slow_client() -> None:
+    cable = Cable()
+    line = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)
+    settings = raw(allowance=100_000, when_jammed=WhenJammed.WAIT)
+    async with serving(plan("cable", settings, line=line), cables=[cable]) as served:
+        cable.far.settings = line
+        slow = await served.raw(reading=False)
+        fast = await served.raw()
+        sent = random.Random(4).randbytes(6_000_000)
+        for start in range(0, len(sent), 10_000):
+            cable.far.write(sent[start : start + 10_000])
+            await asyncio.sleep(0)
+        await settle(0.3)
+        assert cable.far.unsent() > 1_000_000  # flow control holds the device
+        slow.read_on()
+        await until(lambda: len(slow.heard) == len(fast.heard) == len(sent), within=60)
+        assert bytes(slow.heard) == bytes(fast.heard) == sent
+        assert served.results() == {"accepted": 2}
+
+
 async def test_a_client_that_writes_too_much_waits_and_loses_nothing() -> None:
     cable = Cable()
     line = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)
@@ -276,6 +325,76 @@ async def test_a_client_that_writes_too_much_waits_and_loses_nothing() -> None:
         cable.far.set_modem_lines(rts=True)
         await until(lambda: len(cable.heard) == len(sent) + 5, within=60)
         assert cable.heard.replace(b"short", b"", 1) == sent
+
+
+# One way, and nobody there.
+
+
+async def test_a_service_may_be_one_way() -> None:
+    cable = Cable()
+    ways = [raw(direction=direction) for direction in Direction]
+    async with serving(plan("cable", *ways), cables=[cable]) as served:
+        both, listening, speaking = [await served.raw(f"raw{number}") for number in ("", "-2", "-3")]
+        for client in (both, listening, speaking):
+            client.send(b"x" * 1000)
+        await until(lambda: len(cable.heard) == 2000)
+        cable.far.write(b"for whoever listens")
+        await both.hears(b"for whoever listens")
+        await listening.hears(b"for whoever listens")
+        await settle()
+        assert len(cable.heard) == 2000
+        assert not speaking.heard
+        sessions = served.gateway._ports["cable"].services.running[1].runs.sessions
+        assert [session.ignored for session in sessions] == [1000]
+
+
+async def test_what_came_while_nobody_was_there_is_given_to_the_first_client() -> None:
+    cable = Cable()
+    stream = StreamSettings(buffer=64 * 1024)
+    async with serving(plan("cable", raw(), stream=stream), cables=[cable]) as served:
+        said = random.Random(6).randbytes(100_000)
+        for start in range(0, len(said), 1000):
+            cable.far.write(said[start : start + 1000])
+            await settle()
+        assert served.line().unheard == len(said) - 64 * 1024
+        first = await served.raw()
+        await first.hears(said[-64 * 1024 :])
+        second = await served.raw()
+        cable.far.write(b"now")
+        await second.hears(b"now")
+        assert first.heard.endswith(b"now")
+
+
+async def test_levels_while_nobody_is_connected() -> None:
+    cable = Cable()
+    stream = StreamSettings(idle_levels=IdleLevels.LOW)
+
+    def levels() -> ModemLines:
+        lines = cable.far.modem_lines()
+        assert lines is not None
+        return lines & (ModemLines.DSR | ModemLines.CTS)
+
+    async with serving(plan("cable", raw(), stream=stream), cables=[cable]) as served:
+        assert not levels()
+        client = await served.raw()
+        await until(lambda: levels() == ModemLines.DSR | ModemLines.CTS)
+        await client.close()
+        await until(lambda: not levels())
+
+
+async def test_sixty_four_clients_from_one_address() -> None:
+    cable = Cable()
+    async with serving(plan("cable", raw(max_clients=64)), cables=[cable]) as served:
+        clients = [await served.raw() for _ in range(64)]
+        cable.far.write(b"for everybody")
+        for client in clients:
+            await client.hears(b"for everybody")
+        for number, client in enumerate(clients):
+            client.send(b"%02d" % number)
+            await settle(0.001)
+        assert cable.heard == b"".join(b"%02d" % number for number in range(64))
+        late = await connect(Client, served.port())
+        await until(lambda: late.lost)
 
 
 # The device comes and goes.

@@ -6,8 +6,10 @@ import pytest
 
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity
+from nportpy.modes.base import Direction
 from nportpy.modes.rfc2217 import WhoControls
 from nportpy.protocols import rfc2217
+from nportpy.protocols.packing import PackingSettings
 from nportpy.protocols.rfc2217 import (
     ModemState,
     NotifyModemstate,
@@ -370,6 +372,44 @@ async def test_a_bug_in_one_session_ends_that_session_only(
         assert served.results("rfc2217") == {"accepted": 2, "error": 2}
         neighbour.send(b"alive")
         await until(lambda: cable.heard == b"alive")
+
+
+async def test_one_way_is_of_data_only() -> None:
+    cable = Cable()
+    async with serving(plan("cable", com(direction=Direction.TO_NETWORK), line=LINE), cables=[cable]) as served:
+        client = await served.telnet()
+        client.send(b"plain")
+        client.send(b"\xff escaped")
+        assert await client.ask(SetBaudrate(4800)) == SetBaudrate(4800)
+        cable.far.write(b"heard")
+        await client.hears(b"heard")
+        assert cable.heard == b""
+        assert served.service("rfc2217").clients[0].received == 14
+    cable = Cable()
+    async with serving(plan("cable", com(direction=Direction.TO_LINE), line=LINE), cables=[cable]) as served:
+        client = await served.telnet()
+        cable.far.write(b"unheard")
+        assert await client.ask(SetBaudrate(4800)) == SetBaudrate(4800)
+        client.send(b"sent")
+        await until(lambda: cable.heard == b"sent")
+        assert not client.heard
+        assert served.line().unheard == 7
+
+
+async def test_a_purge_reaches_what_waits_to_be_a_segment() -> None:
+    cable = Cable()
+    packing = PackingSettings(length=4)
+    async with serving(plan("cable", com(packing=packing), line=LINE), cables=[cable]) as served:
+        client, second = await served.telnet(), await served.telnet()
+        for purged, value in ((False, rfc2217.PurgeValue.TRANSMIT), (True, rfc2217.PurgeValue.RECEIVE)):
+            cable.far.write(b"abc")
+            await settle()
+            await second.ask(PurgeData(rfc2217.PurgeValue.BOTH))  # it does not control the line
+            await client.ask(PurgeData(value))
+            cable.far.write(b"defg")
+            await client.hears(b"defg" if purged else b"abcd")
+            await client.ask(PurgeData(rfc2217.PurgeValue.BOTH))
+            client.heard.clear()
 
 
 @pytest.mark.real
