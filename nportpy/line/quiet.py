@@ -60,8 +60,17 @@ class Quiet:
 
     def ready_at(self, pause: float) -> float:
         """When a request that needs so much silence may be sent, if the line stays quiet."""
-        self.measure()
-        return max(self.last + max(pause, self.silence), self.talk, self.rested)
+        if self._wire.settings is not self._measured:
+            self.measure()
+        # Comparing takes a third of the time of max().
+        ready = self.last + self.silence
+        if pause > self.silence:
+            ready = self.last + pause
+        if ready < self.talk:
+            ready = self.talk
+        if ready < self.rested:
+            ready = self.rested
+        return ready
 
     def opened(self, now: float) -> None:
         """The device is there. Nobody knows what was said before."""
@@ -78,7 +87,9 @@ class Quiet:
 
     def sent(self, now: float, size: int) -> None:
         """So many bytes leave from now on, or when those before them have."""
-        self.last = max(self.last, now) + size * self._character
+        if self.last < now:
+            self.last = now
+        self.last += size * self._character
 
     def talked(self) -> None:
         """What was just heard or sent belongs to a stream's conversation."""

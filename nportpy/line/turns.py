@@ -99,9 +99,10 @@ class Request:
 
     def result(self, outcome: Outcome, answer: bytes, now: float) -> Result:
         """How it ended, just `now`."""
-        if self.waits:
+        sent_at = self.sent_at
+        if sent_at < 0:
             return Result(outcome, answer, now - self.queued_at, 0.0)
-        return Result(outcome, answer, self.sent_at - self.queued_at, now - self.sent_at)
+        return Result(outcome, answer, sent_at - self.queued_at, now - sent_at)
 
 
 class Turns:

@@ -170,7 +170,7 @@ class Bus:
         first = asks[0]
         pdu = first.pdu
         attempts = unit.tries(pdu) if reads else 0
-        awaited = first.unit != _BROADCAST and not never_answered(pdu)
+        awaited = first.unit != _BROADCAST and (reads or not never_answered(pdu))
         flight = Flight(
             first.client,
             first.unit,
@@ -183,9 +183,9 @@ class Bus:
             first.asked_at + self._settings.deadline,
             unit.pause,
             attempts,
+            asks,
+            attempts,
         )
-        flight.asks = asks
-        flight.attempts = attempts
         self._flights.add(flight)
         if not reads:
             self._write_begins(unit)

@@ -37,10 +37,10 @@ class Flight(Request):
     """
 
     asks: list[Question] = field(default_factory=list)
+    attempts: int = 0
     start: int = 0
     end: int = 0
     merged: bool = False
-    attempts: int = 0
 
     @property
     def waits(self) -> bool:

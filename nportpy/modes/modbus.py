@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nportpy.errors import ProtocolError
+from nportpy.line.turns import Priority
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router
 from nportpy.modes.connection import Connection, Stop, contained
@@ -37,6 +38,8 @@ PAUSE = 5.0
 
 GIVEN_UP = 0.1
 """Seconds without a byte either way after which a client that asks anew has given up what it asked before."""
+
+_NORMAL = Priority.NORMAL  # looking it up in the class takes 0.25 us, with Python 3.11
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +214,7 @@ class TcpSession(ModbusSession):
                 self.finish(End.ERROR)
                 return
             transaction, unit, pdu = adu
-            self._ask(Asked(self, unit, pdu, self._answered, transaction=transaction, written=unit))
+            self._ask(Asked(self, unit, pdu, self._answered, _NORMAL, transaction, unit))
         if self._reader.discarded != self._discarded:
             discarded, self._discarded = self._reader.discarded - self._discarded, self._reader.discarded
             self._malformed(data, "another protocol", discarded)

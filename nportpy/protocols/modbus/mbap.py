@@ -83,6 +83,12 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Adu | Malformed]:
         """The frames that `data` completes, in order; `Malformed` is the last thing that ever comes."""
+        size = len(data)
+        if size > HEADER_SIZE and not self._rest and not self._broken:
+            # One whole frame, as it mostly comes; what follows below finds the same.
+            transaction, protocol, length, unit = _HEADER.unpack_from(data)
+            if not protocol and length == size - _PREFIX_SIZE and length <= MAX_LENGTH:
+                return [Adu(transaction, unit, data[HEADER_SIZE:])]
         events: list[Adu | Malformed] = []
         if self._broken:
             return events

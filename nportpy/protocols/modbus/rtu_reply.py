@@ -21,6 +21,7 @@ most 256 bytes, also in C. `expire` goes over at most 256 bytes again. Of the fu
 places are tried for each request. Memory: `KEPT` bytes before the search and as many beside it.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from fastcrc import crc16
@@ -52,6 +53,21 @@ _REFUTED = -1
 _ECHO = -2
 
 
+# Pollers ask the same few questions for ever.
+@lru_cache(maxsize=1024)
+def _asked(unit: int, pdu: bytes) -> tuple[bytes, bytes, bytes, int, bool]:
+    """A request's frame, what its answer and an exception begin with, the answer's size, whether it may be a mirror."""
+    prefix, length = expected_answer(pdu)
+    return (
+        encode(unit, pdu),
+        bytes((unit,)) + prefix,
+        bytes((unit, pdu[0] | EXCEPTION_BIT)),
+        length + _OVERHEAD if length > 0 else length,
+        # The prefix alone tells that most requests are not mirrored.
+        pdu.startswith(prefix) and is_answer(pdu, pdu),
+    )
+
+
 class ReplyFinder(Exchange):
     """Finds RTU answers."""
 
@@ -80,15 +96,10 @@ class ReplyFinder(Exchange):
         """Wait for the answer of `unit`; see `Exchange.begin`."""
         if self._heard or self._aside:
             self.settle()
-        prefix, length = expected_answer(pdu)
-        self._head = bytes((unit,)) + prefix
-        self._refusal = bytes((unit, pdu[0] | EXCEPTION_BIT))
-        self._size = length + _OVERHEAD if length > 0 else length
+        wire, self._head, self._refusal, self._size, mirrored = _asked(unit, pdu)
         self._doubt = False
         self._scans = SCANS
-        wire = encode(unit, pdu)
-        # The prefix alone tells that most requests are not mirrored.
-        self._remember(unit, pdu, wire, pdu.startswith(prefix) and is_answer(pdu, pdu))
+        self._remember(unit, pdu, wire, mirrored)
         return wire
 
     def feed(self, data: bytes, now: float) -> bytes | None:
