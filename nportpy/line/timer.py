@@ -20,6 +20,9 @@ import uvloop
 
 log = logging.getLogger(__name__)
 
+LEAD: Final = 120e-6
+"""Seconds that a process takes to wake and to have its next frame ready: 30 to 100 us on PCs."""
+
 _EARLY: Final = 1e-6  # a timer that fires earlier by no more than this has fired on time
 
 
@@ -28,9 +31,12 @@ class Timer(Protocol):
 
     Attributes:
         clock: the time that `arm` is given, in seconds.
+        lead: seconds by which whoever must not be late asks to be called earlier, and looks at `clock` for what is
+            left; 0 where the clock stands still meanwhile.
     """
 
     clock: Callable[[], float]
+    lead: float
 
     def arm(self, when: float) -> None:
         """Call back at `when` instead of whatever was wanted before; at once if that has passed."""
@@ -57,6 +63,7 @@ class LoopTimer:
     def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None], clock: Callable[[], float]) -> None:
         """Not armed. `clock` may be finer than the loop's."""
         self.clock = clock
+        self.lead = 0.0
         self._loop = loop
         self._call = call
         self._when = 0.0
@@ -92,6 +99,7 @@ class DescriptorTimer:
             OSError: no descriptor is to be had.
         """
         self.clock = time.monotonic
+        self.lead = LEAD
         self._loop = loop
         self._call = call
         self._fd = _create()

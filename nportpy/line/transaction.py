@@ -308,18 +308,23 @@ class Transactions:
         if request is None:
             self._blocked = math.inf
             return
+        early = False
         ready = self._quiet.ready_at(request.pause)
         if ready > now:
             self._blocked = min(self._blocked, max(now, self._quiet.rested))
             limit = self._blocked + self._settings.patience + max(request.pause, self._quiet.silence)
-            if now < limit:
-                self._wake_at(min(ready, limit))
+            when = min(ready, limit)
+            lead = self._timer.lead if self._timer is not None else 0.0
+            if now < when - lead:
+                self._wake_at(when - lead)
                 return
+            early = now < when
+            now = max(now, when)
         if request is self._again:
             self._again = None
         else:
             self._turns.take(request)
-        self._send(request, now)
+        self._send(request, now, early)
 
     def _first(self, now: float) -> Request | None:
         """Whose turn it is, those apart whose answer could be taken for a late one."""
@@ -332,7 +337,7 @@ class Transactions:
             self._wake_at(doubts.clears)
         return request
 
-    def _send(self, request: Request, now: float) -> None:
+    def _send(self, request: Request, now: float, early: bool = False) -> None:
         exchange = self._exchange
         unit, pdu, wait = request.unit, request.pdu, request.timeout
         if not request.awaited:
@@ -352,8 +357,10 @@ class Transactions:
         self._began = now
         self._quiet.sent(now, len(wire))
         self._due = self._quiet.last + wait
-        self._wake_at(self._due)
+        while early and self._clock() < now:
+            pass  # everything is ready: only the rest of the silence is left, some 50 us
         self._wire.put(wire)
+        self._wake_at(self._due)
 
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
         """The request on the line has ended."""
