@@ -90,7 +90,12 @@ class Kept:
 
 
 class HostSession(RawSession):
-    """A host that answered our call. `came` is called when it listens to the line, `went` when it no longer does."""
+    """A host that answered our call. `came` is called when it listens to the line, `went` when it no longer does.
+
+    Attributes:
+        hung_up: it ended the connection in good order, and so has read what it was sent: else the kernel would have
+            reset the connection (RFC 2525, 2.17).
+    """
 
     def __init__(
         self,
@@ -103,8 +108,13 @@ class HostSession(RawSession):
         """`sock` is connected."""
         host, port = sock.getpeername()[:2]
         super().__init__(line, settings, sock, Endpoint(host, port), address_of(host))
+        self.hung_up = False
         self._came = came
         self._went = went
+
+    def eof_received(self) -> bool:
+        self.hung_up = True
+        return super().eof_received()
 
     def left(self) -> None:
         self._went(self)

@@ -287,7 +287,7 @@ class TcpClient:
         while not self._hushed:
             await self._until_wanted()
             sock = await self._call(host)
-            if sock is not None and await self._converse(host, sock) >= _STABLE:
+            if sock is not None and await self._converse(host, sock):
                 pause = _FIRST_PAUSE
             if not self._hushed:
                 await asyncio.sleep(pause)
@@ -312,8 +312,8 @@ class TcpClient:
         if host.failure != before and self._throttle.allow(key, asyncio.get_running_loop().time()) is not None:
             log.warning("host cannot be reached, trying on", extra=self._extra(host) | {"reason": host.failure})
 
-    async def _converse(self, host: _Host, sock: socket.socket) -> float:
-        """Serve a host until the connection has ended; the seconds that it lasted."""
+    async def _converse(self, host: _Host, sock: socket.socket) -> bool:
+        """Serve a host until the connection has ended; whether it was a good one."""
 
         def came(session: HostSession) -> None:
             self._came(host, session)
@@ -327,7 +327,7 @@ class TcpClient:
             sock.close()
             self._failed(host, error)
             host.answered = False
-            return 0.0
+            return False
         self.results["connected"] += 1
         host.failure = ""
         log.info("host connected", extra=self._extra(host) | {"client": str(session.peer)})
@@ -340,7 +340,8 @@ class TcpClient:
             self.sessions.remove(session)
             host.answered = False
             self._account(host, session)
-        return loop.time() - session.started
+        served = self.settings.connect is ConnectOn.ANY_CHARACTER and session.hung_up and session.sent > 0
+        return served or loop.time() - session.started >= _STABLE
 
     async def _attend(self, session: HostSession) -> None:
         """Much may have changed since it was called."""

@@ -406,6 +406,32 @@ async def test_a_host_that_hangs_up_is_called_at_the_next_character() -> None:
             assert len(host.calls) == times
 
 
+async def test_a_host_that_hangs_up_after_each_message_is_called_for_the_next_at_once() -> None:
+    async with hosts() as (host,), calling(host.destination, connect=ConnectOn.ANY_CHARACTER) as calls:
+        for times in range(1, 30):
+            before = asyncio.get_running_loop().time()
+            calls.cable.far.write(b"%d" % times)
+            client = await host.called(times)
+            await client.hears(b"%d" % times)
+            assert asyncio.get_running_loop().time() - before < 0.3
+            await client.close()
+            await settle(0.05)
+
+
+async def test_a_host_that_hangs_up_and_reads_nothing_is_called_less_and_less() -> None:
+    async with (
+        hosts(reading=False) as (host,),
+        calling(host.destination, connect=ConnectOn.ANY_CHARACTER) as calls,
+    ):
+        for _ in range(600):
+            calls.cable.far.write(b"x")
+            await settle(0.1)
+            for client in host.calls:
+                if hasattr(client, "transport"):
+                    client.transport.abort()
+        assert 10 < len(host.calls) < 20
+
+
 async def test_inactivity_ends_and_a_character_calls_again() -> None:
     async with hosts() as (host,):
         async with calling(
