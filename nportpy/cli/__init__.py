@@ -11,7 +11,7 @@ import click
 
 from nportpy import __version__
 
-COMMANDS = ("serve", "check", "ports", "demo", "read", "write", "scan", "attach", "import")
+COMMANDS = ("serve", "check", "ports", "demo", "read", "write", "scan", "discover", "attach", "import")
 
 
 class _Lazy(click.Group):
