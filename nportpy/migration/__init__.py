@@ -4,7 +4,8 @@
     ser2net_yaml.py  ser2net.yaml, version 1 and version 2 -> connections
     ser2net_conf.py  ser2net.conf, the form before version 4 -> connections
     gensio.py        the strings that say who may come in, and what is at the other end
-    meaning.py       a connection -> what it is here, and what has no equal; options.py: ser2net's own options
+    meaning.py       a connection -> what it is here, and what has no equal; options.py: ser2net's own options,
+                     packets.py: how bytes are put together
     writing.py       our file, with a comment for each thing without an equal
     converting.py    all of it
 

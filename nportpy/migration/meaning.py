@@ -15,6 +15,7 @@ from nportpy.migration.source import Connection, Notes, Remark, Text, switch
 _SPEED = re.compile(r"(?:speed=)?(\d+)(?:([NEOMSneoms])([5-8])?([12])?)?")
 _DEFAULT_SPEED = "9600n81"  # gensio(5)
 _LONGEST_RS485_DELAY = 100  # milliseconds; what the kernel takes
+_FOR_EVER = 86400.0  # seconds; the longest reply_time
 _NO_REMARK = frozenset(("readbuf", "reuseaddr", "nodelay", "custspeed", "nouucplock", "nobreak"))
 
 
@@ -36,6 +37,7 @@ class Line:
         line: where it stands.
         device: path or URL; empty if it cannot be had here.
         keys: of the port's table, the device aside.
+        character_time: seconds that a character takes on it.
         service: who may come in; None if that cannot be had here.
         remarks: what has no equal.
         left_out: why it is not served; empty if it is.
@@ -45,6 +47,7 @@ class Line:
     line: int
     device: str = ""
     keys: dict[str, object] = field(default_factory=dict)
+    character_time: float = LineSettings().character_time
     service: Service | None = None
     remarks: list[Remark] = field(default_factory=list)
     left_out: str = ""
@@ -60,7 +63,7 @@ def understand(connection: Connection, notes: Notes) -> Line:
     _Connector(connection, line, notes).read()
     _Accepter(connection, line, notes).read()
     if line.service is not None:
-        Options(connection, line.service.keys, line.remarks, notes).read(line.service.kind)
+        Options(connection, line.service.keys, line.remarks, notes).read(line.service.kind, line.character_time)
         _timeout(connection, line.service, notes)
     if not connection.enabled:
         line.left_out = line.left_out or "it is switched off"
@@ -73,6 +76,8 @@ def _timeout(connection: Connection, service: Service, notes: Notes) -> None:
         return
     if not re.fullmatch(r"\d{1,9}", timeout.text.strip()):
         notes.fault(timeout.line, f"{connection.name}.timeout", f"is no number of seconds: {timeout.text}")
+    elif service.kind == "udp":
+        service.keys["reply_time"] = duration_text(float(int(timeout.text) or _FOR_EVER))
     elif int(timeout.text):
         service.keys["inactivity"] = duration_text(float(int(timeout.text)))
 
@@ -118,6 +123,12 @@ class _Accepter(_Half):
         if stack is None:
             return
         strange = [layer.name for layer in stack.filters if layer.name != "telnet"]
+        if stack.terminal.name == "udp" and not stack.filters:
+            self._unused(text, stack.terminal, ())
+            keys: dict[str, object] = {"reply_to_last": True, "reply_time": duration_text(_FOR_EVER)}
+            self._line.service = Service("udp", self._listen(text, stack.arguments), keys)
+            self._line.remark(text.line, "udp: what the line says goes to whoever spoke last")
+            return
         if strange or stack.terminal.name != "tcp":
             names = ", ".join(
                 dict.fromkeys([*strange, *(["" if stack.terminal.name == "tcp" else stack.terminal.name])])
@@ -244,6 +255,7 @@ class _Connector(_Half):
             self._notes.fault(text.line, f"{self._connection.name}.connector", str(error), "9600n81")
             return
         keys |= {"baudrate": settings.baudrate, "format": settings.format}
+        self._line.character_time = settings.character_time
         flows = [name for name in ("rtscts", "xonxoff") if self._word(text, words, name)]
         if flows:
             keys["flow"] = flows[0]

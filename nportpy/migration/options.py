@@ -4,6 +4,7 @@ import re
 from ipaddress import ip_address
 
 from nportpy.config.toml import toml_text
+from nportpy.migration.packets import packing
 from nportpy.migration.source import Connection, Notes, Option, Remark, switch
 
 _LONGEST_SIGNATURE = 255
@@ -15,17 +16,11 @@ _WITHOUT_EQUAL = {
     "openstr": "nothing is sent to the device when a client comes",
     "closestr": "nothing is sent to the device when the last client goes",
     "closeon": "nothing that the device says closes a connection",
-    "sendon": "what the line says goes out at once",
-    "chardelay-scale": "what the line says goes out at once",
-    "chardelay-min": "what the line says goes out at once",
-    "chardelay-max": "what the line says goes out at once",
     "led-tx": "no LEDs are driven; what goes over a line is counted in /metrics",
     "led-rx": "no LEDs are driven; what goes over a line is counted in /metrics",
     "net-to-dev-bufsize": "buffers have sizes of their own; see `allowance`",
     "dev-to-net-bufsize": "buffers have sizes of their own; see `allowance`",
-    "no-con-to-acc": "bytes go both ways",
-    "no-acc-to-con": "bytes go both ways",
-    "connback": "the gateway does not call hosts for this port",
+    "connback": '[port.NAME.tcp_client] calls hosts, with connect = "any_character" when the line speaks',
     "authdir": "there are no logins; see `allow`",
     "pamauth": "there are no logins; see `allow`",
     "allowed-users": "there are no logins; see `allow`",
@@ -34,8 +29,10 @@ _WITHOUT_EQUAL = {
 # Without telnet they do nothing in ser2net either.
 _OF_TELNET = frozenset(("telnet-brk-on-sync", "signature"))
 # Done here in any case, or said by another option.
-_NOTHING_TO_SAY = frozenset(
-    ("chardelay", "accepter-retry-time", "connector-retry-time", "timeout-on-os-queue", "connback-timeout")
+_NOTHING_TO_SAY = frozenset(("accepter-retry-time", "connector-retry-time", "timeout-on-os-queue"))
+_DEFAULTS = (
+    "max-connections", "kickolduser", "chardelay", "chardelay-scale", "chardelay-min", "chardelay-max", "sendon",
+    "telnet-brk-on-sync", "remaddr",
 )  # fmt: skip
 
 
@@ -44,24 +41,49 @@ class Options:
 
     def __init__(self, connection: Connection, keys: dict[str, object], remarks: list[Remark], notes: Notes) -> None:
         """`keys` of the service and `remarks` of the connection are filled in."""
+        self._given = {option.name: option for option in connection.options}
+        for name in _DEFAULTS:
+            default = connection.default("ser2net", name)
+            if default is not None and name not in self._given:
+                self._given[name] = Option(name, default, connection.line)
         self._connection = connection
         self._keys = keys
         self._remarks = remarks
         self._notes = notes
 
-    def read(self, kind: str) -> None:
-        """Go through them; `kind` is the service's."""
-        given = {option.name: option for option in self._connection.options}
-        for name in ("max-connections", "kickolduser", "chardelay", "telnet-brk-on-sync", "remaddr"):
-            default = self._connection.default("ser2net", name)
-            if default is not None and name not in given:
-                given[name] = Option(name, default, self._connection.line)
-        self._max_connections(given.pop("max-connections", None))
-        self._kick(given.pop("kickolduser", None))
-        self._remote_addresses(given.pop("remaddr", None))
-        for option in given.values():
+    def read(self, kind: str, character_time: float) -> None:
+        """Go through them; `kind` is the service's, `character_time` the line's in seconds."""
+        most, kick = (self._given.pop(name, None) for name in ("max-connections", "kickolduser"))
+        if kind != "udp":  # nobody connects there
+            self._max_connections(most)
+            self._kick(kick)
+        self._remote_addresses(self._given.pop("remaddr", None))
+        self._direction()
+        self._packing(character_time)
+        for option in self._given.values():
             if kind == "rfc2217" or option.name not in _OF_TELNET:
                 self._option(option)
+
+    def _direction(self) -> None:
+        ways = {"no-con-to-acc": "to_line", "no-acc-to-con": "to_network"}
+        shut = [option for name in ways if (option := self._given.pop(name, None)) and self._switched(option)]
+        if shut:
+            self._keys["direction"] = ways[shut[0].name]
+        if len(shut) > 1:
+            self._remark(shut[1], "one way is open: no bytes at all would be of no use")
+
+    def _packing(self, character_time: float) -> None:
+        names = ("chardelay", "sendon", "chardelay-scale", "chardelay-min", "chardelay-max")
+        said = {name: option for name in names if (option := self._given.pop(name, None)) is not None and option.value}
+        if "chardelay" in said and switch(said["chardelay"].value) is not False:
+            del said["chardelay"]
+        try:
+            value = packing(said, character_time)
+        except ValueError as error:
+            self._remark(said.get("sendon") or next(iter(said.values())), str(error))
+            return
+        if value is not None:
+            self._keys["packing"] = value
 
     def _max_connections(self, option: Option | None) -> None:
         if option is not None and not re.fullmatch(r"[1-9]\d{0,8}", option.value.strip()):

@@ -13,6 +13,7 @@ from nportpy.migration import convert
 from nportpy.modes.base import WhenFull
 from nportpy.modes.rfc2217 import WhoControls
 from nportpy.network import Endpoint
+from nportpy.protocols.packing import Packing, PackingSettings
 
 V1 = "%YAML 1.1\n---\n"
 
@@ -329,6 +330,58 @@ def test_options_without_an_equal(option: str, said: str) -> None:
 )
 def test_options_that_are_nothing_new(option: str) -> None:
     assert remarks(options(option)) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "packing"),
+    [
+        (["chardelay-scale: 35"], PackingSettings(Packing.GAP, gap=3.5)),
+        (["chardelay-min: 10000"], PackingSettings(Packing.GAP, gap=9.6)),  # 10 ms at 9600
+        (["chardelay-scale: 900"], PackingSettings(Packing.GAP, gap=19.2)),  # chardelay-max ends it after 20 ms
+        (["chardelay-scale: 900", "chardelay-max: 1000000"], PackingSettings(Packing.GAP, gap=90.0)),
+        (["chardelay: true"], PackingSettings()),
+        (["chardelay: false", "chardelay-scale: 35"], PackingSettings()),
+        (["sendon: '\\r\\n'"], PackingSettings(delimiters=b"\r\n", force_transmit=0.002)),
+        (["sendon: '\\003'", "chardelay-min: 50000"], PackingSettings(delimiters=b"\3", force_transmit=0.02)),
+        (["sendon: 'x\\x7e'"], PackingSettings(delimiters=b"x~", force_transmit=0.002)),
+    ],
+)
+def test_how_bytes_are_put_together(given: list[str], packing: PackingSettings) -> None:
+    text = options(*given)
+    assert settings(text).ports[0].raw[0].packing == packing
+    assert remarks(text) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["sendon: 'end'"], 'sendon = "end": a delimiter has one byte or two'),
+        (["sendon: '\\d'"], 'sendon = "\\\\d": \\d has no fixed bytes'),
+        (["sendon: x", "chardelay: false"], 'sendon = "x": with chardelay off, ser2net did not wait for it either'),
+        (["chardelay-scale: much"], 'chardelay-scale = "much": is no number'),
+    ],
+)
+def test_what_is_no_packing(given: list[str], said: str) -> None:
+    assert remarks(options(*given)) == [f"5: {said}"]
+
+
+def test_one_way_only() -> None:
+    assert table(options("no-con-to-acc: true"))["port"]["a"]["raw"]["direction"] == "to_line"
+    assert table(options("no-acc-to-con: true"))["port"]["a"]["raw"]["direction"] == "to_network"
+    assert "direction" not in table(options("no-acc-to-con: false"))["port"]["a"]["raw"]
+    both = options("no-con-to-acc: true", "no-acc-to-con: true")
+    assert remarks(both)[0].startswith("6: no-acc-to-con")
+
+
+def test_udp() -> None:
+    text = one("udp,127.0.0.1,3001", "serialdev,/dev/x,local", "  timeout: 30", "  options:", "    max-connections: 3")
+    assert table(text)["port"]["a"]["udp"] == {
+        "listen": "127.0.0.1:3001",
+        "reply_to_last": True,
+        "reply_time": "30s",
+    }
+    assert remarks(text) == ["2: udp: what the line says goes to whoever spoke last"]
+    assert table(one("udp,3001"))["port"]["a"]["udp"]["reply_time"] == "1d"
 
 
 def test_a_remark_stays_on_its_line_and_harmless() -> None:
