@@ -318,6 +318,9 @@ class Transactions:
             if now < when - lead:
                 self._wake_at(when - lead)
                 return
+            if request is not self._again and self._quiet.last > request.deadline:
+                self._wake_at(request.deadline)  # what streams wrote before takes longer than it may wait
+                return
             early = now < when
             now = max(now, when)
         if request is self._again:

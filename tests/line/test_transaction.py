@@ -507,3 +507,22 @@ def test_every_request_ends_once_and_every_answer_belongs_to_its_request(actions
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(run())
+
+
+async def test_a_request_behind_more_than_its_deadline_allows_is_not_sent() -> None:
+    cable = Cable(paced=True)
+    units = Units(cable, lambda data: at_once(FRAME) if data.endswith(FRAME) else [])
+    async with a_bus(cable, TransactionSettings(patience=0.1), LineSettings(1200)) as (line, bus):
+        stream, asker = Client(), Asker(bus)
+        line.stream.join(stream)
+        line.stream.write(stream, bytes(1200))  # ten seconds
+        began = bus.clock()
+        asker.ask(deadline=began + 2.0)
+        asker.ask(deadline=began + 60.0)
+        await asker.ended(1)
+        assert asker.outcomes == [Outcome.EXPIRED]
+        assert bus.clock() - began == pytest.approx(2.0, abs=0.1)
+        await asker.ended(2)
+        assert asker.outcomes == [Outcome.EXPIRED, Outcome.ANSWERED]
+        assert bus.clock() - began >= 10.0
+        assert units.heard[-1][1].endswith(FRAME)
