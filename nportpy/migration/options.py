@@ -24,6 +24,7 @@ _WITHOUT_EQUAL = {
     "authdir": "there are no logins; see `allow`",
     "pamauth": "there are no logins; see `allow`",
     "allowed-users": "there are no logins; see `allow`",
+    "mdns": "[mdns] announces services, of all ports",
     "telnet-brk-on-sync": "a telnet BREAK makes a break, a telnet sync does not",
 }
 # Without telnet they do nothing in ser2net either.
@@ -41,11 +42,12 @@ class Options:
 
     def __init__(self, connection: Connection, keys: dict[str, object], remarks: list[Remark], notes: Notes) -> None:
         """`keys` of the service and `remarks` of the connection are filled in."""
-        self._given = {option.name: option for option in connection.options}
+        self._all = list(connection.options)
         for name in _DEFAULTS:
             default = connection.default("ser2net", name)
-            if default is not None and name not in self._given:
-                self._given[name] = Option(name, default, connection.line)
+            if default is not None and all(option.name != name for option in connection.options):
+                self._all.append(Option(name, default, connection.line))
+        self._given = {option.name: option for option in self._all}  # the last of a name counts
         self._connection = connection
         self._keys = keys
         self._remarks = remarks
@@ -60,8 +62,10 @@ class Options:
         self._remote_addresses(self._given.pop("remaddr", None))
         self._direction()
         self._packing(character_time)
-        for option in self._given.values():
-            if kind == "rfc2217" or option.name not in _OF_TELNET:
+        announced = "mdns" in self._given and switch(self._given["mdns"].value) is not False
+        for option in self._all:
+            of_telnet, of_mdns = option.name in _OF_TELNET, option.name.startswith("mdns")
+            if option.name in self._given and (kind == "rfc2217" or not of_telnet) and (announced or not of_mdns):
                 self._option(option)
 
     def _direction(self) -> None:
@@ -131,8 +135,6 @@ class Options:
             self._keys["signature"] = option.value
         elif option.name.startswith("trace-"):
             self._remark(option, "nothing is written to files; `trace = true` of the port logs its bytes")
-        elif option.name.startswith("mdns"):
-            self._remark(option, "this port is not announced")
         else:
             self._remark(option, _WITHOUT_EQUAL.get(option.name, "no equal"))
 

@@ -314,7 +314,7 @@ def test_what_is_left_out_says_why(text: str, reason: str) -> None:
     [
         ("openstr: 'ATZ\\r'", 'openstr = "ATZ\\\\r": nothing is sent to the device when a client comes'),
         ("trace-both: /var/log/t", 'trace-both = "/var/log/t": nothing is written to files; `trace = true` of the'),
-        ("mdns: true", 'mdns = "true": this port is not announced'),
+        ("mdns: true", 'mdns = "true": [mdns] announces services, of all ports'),
         ("net-to-dev-bufsize: 4096", 'net-to-dev-bufsize = "4096": buffers have sizes of their own; see `allowance`'),
         ("pamauth: login", 'pamauth = "login": there are no logins; see `allow`'),
         ("colour: blue", 'colour = "blue": no equal'),
@@ -326,7 +326,15 @@ def test_options_without_an_equal(option: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["chardelay: false", "mdns: false", "banner:", "telnet-brk-on-sync: true", "accepter-retry-time: 10", "sendon: ''"],
+    [
+        "chardelay: false",
+        "mdns: false",
+        "mdns-name: x",
+        "banner:",
+        "telnet-brk-on-sync: true",
+        "accepter-retry-time: 10",
+        "sendon: ''",
+    ],
 )
 def test_options_that_are_nothing_new(option: str) -> None:
     assert remarks(options(option)) == []
@@ -382,6 +390,11 @@ def test_udp() -> None:
     }
     assert remarks(text) == ["2: udp: what the line says goes to whoever spoke last"]
     assert table(one("udp,3001"))["port"]["a"]["udp"]["reply_time"] == "1d"
+
+
+def test_each_of_a_name_is_told() -> None:
+    text = options("mdns: true", "mdns-txt: a=1", "mdns-txt: b=2")
+    assert remarks(text)[1:] == ['6: mdns-txt = "a=1": no equal', '7: mdns-txt = "b=2": no equal']
 
 
 def test_a_remark_stays_on_its_line_and_harmless() -> None:
