@@ -31,7 +31,7 @@ class Packed:
 
     Attributes:
         settings: how these are made.
-        hearers: who hears them; the stream's to keep.
+        hearers: who hears them; the stream's to exchange, never to change.
     """
 
     def __init__(self, settings: PackingSettings, character_time: float) -> None:
@@ -76,7 +76,7 @@ class Packed:
 
     def _tell(self, segments: list[bytes]) -> None:
         for segment in segments:
-            for hearer in tuple(self.hearers):
+            for hearer in self.hearers:
                 hearer.line_data(segment)
 
     def _listen(self) -> None:

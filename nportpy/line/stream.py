@@ -246,7 +246,7 @@ class Stream:
         self._route()
 
     def _route(self) -> None:
-        """Find out where the line's bytes go."""
+        """Find out where the line's bytes go: a new list, as somebody may be going through the old one."""
         for packed in self._packed.values():
             packed.hearers = []
         hearers: list[Hearer] = []
@@ -267,7 +267,7 @@ class Stream:
         if len(hearers) == 1:
             hearers[0].line_data(data)
         elif hearers:
-            for hearer in tuple(hearers):
+            for hearer in hearers:
                 hearer.line_data(data)
         else:
             self._unheard += len(data)
