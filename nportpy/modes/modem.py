@@ -61,7 +61,9 @@ class Number:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModemSettings(ServiceSettings):
-    """A modem. There is one call at a time, whatever `max_clients` says. `packing` and `direction` mean nothing here.
+    """A modem. `max_clients`, `half_close`, `packing` and `direction` mean nothing here.
+
+    There is one call at a time, and it ends when the other side says that it will send no more.
 
     Attributes:
         listen: where calls come in; nowhere if empty: then it only dials.
@@ -73,7 +75,6 @@ class ModemSettings(ServiceSettings):
         answer_time: with S0=0: how long a call rings.
         ring_every: how long it is from one RING to the next.
         carrier: the output that plays DCD. A program that hangs up by DTR has it at our DSR input.
-        half_close: see `ServiceSettings`; by default the end of what the other side says is the end of the call.
     """
 
     default_port: int = 4001
@@ -82,7 +83,6 @@ class ModemSettings(ServiceSettings):
     answer_time: float = 2.5
     ring_every: float = 1.0
     carrier: Carrier = Carrier.DTR
-    half_close: float = 0.0
 
 
 class Modem:
@@ -110,7 +110,7 @@ class Modem:
         """
         self.line = line
         self.service = service
-        self.settings = replace(settings, max_clients=1)
+        self.settings = replace(settings, max_clients=1, half_close=0.0)
         self._at = AtModem(
             init=settings.init,
             answer_time=settings.answer_time,

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
+from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, ModemLines
@@ -19,7 +21,7 @@ from nportpy.network import listen
 from nportpy.throttle import Throttle
 from tests.support.lines import Client as Listening
 from tests.support.lines import running
-from tests.support.serving import ANY_PORT, Client, connect, settle, until
+from tests.support.serving import ANY_PORT, Client, connect, plan, serving, settle, until
 
 OK, RING, NO_CARRIER, CONNECT = (f"\r\n{text}\r\n".encode() for text in ("OK", "RING", "NO CARRIER", "CONNECT 9600"))
 
@@ -437,3 +439,17 @@ async def test_hushed_it_calls_and_takes_nobody() -> None:
         await until(lambda: calls[0].heard == b"still sent")
         assert modem.modem.accepted() == 0
         assert modem.cable.heard == b""
+
+
+async def test_a_whole_gateway_with_two_of_them() -> None:
+    one, other = Cable("one"), Cable("other")
+    settings = ModemSettings(listen=ANY_PORT, init="E0S0=1")
+    plans = [replace(plan(cable.name), modes=((Kind.MODEM, settings),)) for cable in (one, other)]
+    async with serving(*plans, cables=[one, other]) as served:
+        one.far.write(b"ATD127.0.0.1:%d\r" % served.port("modem", "other"))
+        await until(lambda: one.heard == b"\r\nCONNECT 115200\r\n")
+        one.far.write(b"hello")
+        await until(lambda: other.heard == b"\r\nRING\r\n\r\nCONNECT 115200\r\nhello")
+        other.far.write(b"the last words")  # which a stop does not cut off
+        await until(lambda: served.service("modem", "one").clients[0].received == 14)
+    assert one.heard.startswith(b"\r\nCONNECT 115200\r\nthe last words")

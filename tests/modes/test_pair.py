@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
 from nportpy.line.loopback import Cable
 from nportpy.line.stream import StreamSettings
@@ -20,7 +22,7 @@ from nportpy.protocols.telnet import Option
 from nportpy.throttle import Throttle
 from tests.support.lines import Client as Listening
 from tests.support.lines import running
-from tests.support.serving import Served, com, plan, serving, settle, until
+from tests.support.serving import Served, com, plan, serving, settings, settle, until
 
 EVERYTHING = bytes(range(256)) * 20 + b"\r\n\r\0\n\xff\xff\r"
 
@@ -446,3 +448,20 @@ async def test_a_stop_in_the_middle_of_everything_ends_it() -> None:
         pair.hush()
         assert pair.accepted() == 0
     assert pair.results["shutdown"] == 1
+
+
+async def test_a_whole_gateway_with_both_ends() -> None:
+    here, there = Cable("here"), Cable("there")
+    async with serving(plan("there", com()), plan("here"), cables=[here, there]) as served:
+        to = Destination("127.0.0.1", served.port("rfc2217", "there"))
+        joined_by = replace(plan("here"), modes=((Kind.PAIR, PairSettings(to=to)),))
+        await served.gateway.reload(settings(plan("there", com()), joined_by))
+        await until(lambda: served.results("pair", "here").get("connected"))
+        here.far.write(EVERYTHING[:1000])
+        await until(lambda: there.heard == EVERYTHING[:1000])
+        await until(lambda: inputs(here))
+        there.far.set_modem_lines(dtr=False, rts=False)
+        await until(lambda: not inputs(here))
+        await served.gateway.reload(settings(plan("there", com()), plan("here")))
+        await until(lambda: inputs(here))
+        await until(lambda: not served.service("rfc2217", "there").clients)

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, UartCounters
@@ -22,7 +24,7 @@ from nportpy.network import listen
 from nportpy.throttle import Throttle
 from tests.support.clock import VirtualLoop
 from tests.support.lines import running
-from tests.support.serving import ANY_PORT, Client, connect, settle, until
+from tests.support.serving import ANY_PORT, Client, connect, plan, serving, settle, until
 
 OFFERED = b"\xff\xfb\x01\xff\xfb\x03"  # WILL ECHO, WILL SUPPRESS-GO-AHEAD
 IAC_BRK, IAC_AYT = b"\xff\xf3", b"\xff\xf6"
@@ -225,6 +227,17 @@ async def test_garbage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         client.send((b"\xff\xfa" + bytes(2000) + b"\xff\xf0") * 3 + b"x")
         await served.hears(b"x")
         assert caplog.text.count("telnet garbage") == 1
+
+
+async def test_a_whole_gateway() -> None:
+    cable = Cable()
+    service = ReverseTelnetSettings(listen=ANY_PORT)
+    async with serving(replace(plan(), modes=((Kind.REVERSE_TELNET, service),)), cables=[cable]) as served:
+        client = await connect(Client, served.port("reverse_telnet"))
+        await client.hears(OFFERED)
+        client.send(b"\r\n")
+        await until(lambda: cable.heard == b"\r")
+        assert served.service("reverse_telnet").clients[0].received == 1
 
 
 _PIECES = st.one_of(
