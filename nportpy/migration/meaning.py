@@ -11,6 +11,7 @@ from nportpy.linesettings import LineSettings
 from nportpy.migration import gensio
 from nportpy.migration.options import Options
 from nportpy.migration.source import Connection, Notes, Remark, Text, switch
+from nportpy.modes.tcp_client import MOST_DESTINATIONS
 
 _SPEED = re.compile(r"(?:speed=)?(\d+)(?:([NEOMSneoms])([5-8])?([12])?)?")
 _DEFAULT_SPEED = "9600n81"  # gensio(5)
@@ -21,7 +22,7 @@ _NO_REMARK = frozenset(("readbuf", "reuseaddr", "nodelay", "custspeed", "nouucpl
 
 @dataclass(slots=True)
 class Service:
-    """A listener: its kind is its table's name."""
+    """A service: its kind is its table's name. It listens nowhere if it calls."""
 
     kind: str
     listen: list[int | str]
@@ -38,7 +39,7 @@ class Line:
         device: path or URL; empty if it cannot be had here.
         keys: of the port's table, the device aside.
         character_time: seconds that a character takes on it.
-        service: who may come in; None if that cannot be had here.
+        services: who may come in, and who is called; none if that cannot be had here.
         remarks: what has no equal.
         left_out: why it is not served; empty if it is.
     """
@@ -48,7 +49,7 @@ class Line:
     device: str = ""
     keys: dict[str, object] = field(default_factory=dict)
     character_time: float = LineSettings().character_time
-    service: Service | None = None
+    services: list[Service] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     left_out: str = ""
 
@@ -62,9 +63,10 @@ def understand(connection: Connection, notes: Notes) -> Line:
     line = Line(connection.name, connection.line)
     _Connector(connection, line, notes).read()
     _Accepter(connection, line, notes).read()
-    if line.service is not None:
-        Options(connection, line.service.keys, line.remarks, notes).read(line.service.kind, line.character_time)
-        _timeout(connection, line.service, notes)
+    for service in line.services:
+        Options(connection, service.keys, line.remarks, notes).read(service.kind, line.character_time)
+        _timeout(connection, service, notes)
+    _calls(connection, line, notes)
     if not connection.enabled:
         line.left_out = line.left_out or "it is switched off"
     return line
@@ -80,6 +82,37 @@ def _timeout(connection: Connection, service: Service, notes: Notes) -> None:
         service.keys["reply_time"] = duration_text(float(int(timeout.text) or _FOR_EVER))
     elif int(timeout.text):
         service.keys["inactivity"] = duration_text(float(int(timeout.text)))
+
+
+def _calls(connection: Connection, line: Line, notes: Notes) -> None:
+    """Hosts that ser2net connects to when the line says something; each has the place of a client."""
+    hosts: list[object] = []
+    for option in connection.options:
+        for text in filter(None, (part.strip() for part in option.value.split(";") if option.name == "connback")):
+            try:
+                stack = gensio.parse(text)
+            except ValueError as error:
+                notes.fault(option.line, f"{connection.name}.connback = {toml_text(text)}", str(error))
+                continue
+            if stack.filters or stack.terminal.name != "tcp" or len(stack.arguments) != 2:
+                line.remark(option.line, f"connback = {toml_text(text)}: TCP client calls hosts in plain TCP")
+            elif len(hosts) == MOST_DESTINATIONS:
+                line.remark(option.line, f"connback = {toml_text(text)}: the most is {MOST_DESTINATIONS}")
+            else:
+                hosts.append(f"{_bracketed(stack.arguments[0])}:{stack.arguments[1]}")
+    if not hosts or not line.services or line.services[0].kind == "udp":
+        return
+    listener = line.services[0]
+    keys: dict[str, object] = {"to": hosts, "connect": "any_character"}
+    if "inactivity" in listener.keys:
+        keys |= {"disconnect": "inactivity", "inactivity": listener.keys["inactivity"]}
+    keys |= {key: listener.keys[key] for key in ("packing", "direction") if key in listener.keys}
+    line.services.append(Service("tcp_client", [], keys))
+    places = listener.keys.get("max_clients", 1)
+    if isinstance(places, int):
+        listener.keys["max_clients"] = places - len(hosts)
+        if places <= len(hosts):
+            del line.services[0]  # nobody else has a place
 
 
 class _Half:
@@ -126,7 +159,7 @@ class _Accepter(_Half):
         if stack.terminal.name == "udp" and not stack.filters:
             self._unused(text, stack.terminal, ())
             keys: dict[str, object] = {"reply_to_last": True, "reply_time": duration_text(_FOR_EVER)}
-            self._line.service = Service("udp", self._listen(text, stack.arguments), keys)
+            self._line.services = [Service("udp", self._listen(text, stack.arguments), keys)]
             self._line.remark(text.line, "udp: what the line says goes to whoever spoke last")
             return
         if strange or stack.terminal.name != "tcp":
@@ -143,12 +176,13 @@ class _Accepter(_Half):
         if stack.terminal.option("nodelay") not in (None, "") and not switch(stack.terminal.option("nodelay") or ""):
             self._line.remark(text.line, "nodelay=false: small segments are never held back here")
         if telnet is None:
-            self._line.service = Service("raw", listen)
+            self._line.services = [Service("raw", listen)]
             return
         self._unused(text, telnet, ("rfc2217",))
-        self._line.service = Service("rfc2217", listen)
+        service = Service("rfc2217", listen)
+        self._line.services = [service]
         if not self._switched(text, telnet.option("rfc2217"), "telnet", "rfc2217"):
-            self._line.service.keys["control"] = "none"
+            service.keys["control"] = "none"
             self._line.remark(
                 text.line, "telnet without rfc2217: the same telnet; settings that a client asks for are not done"
             )

@@ -20,7 +20,6 @@ _WITHOUT_EQUAL = {
     "led-rx": "no LEDs are driven; what goes over a line is counted in /metrics",
     "net-to-dev-bufsize": "buffers have sizes of their own; see `allowance`",
     "dev-to-net-bufsize": "buffers have sizes of their own; see `allowance`",
-    "connback": '[port.NAME.tcp_client] calls hosts, with connect = "any_character" when the line speaks',
     "authdir": "there are no logins; see `allow`",
     "pamauth": "there are no logins; see `allow`",
     "allowed-users": "there are no logins; see `allow`",
@@ -30,7 +29,7 @@ _WITHOUT_EQUAL = {
 # Without telnet they do nothing in ser2net either.
 _OF_TELNET = frozenset(("telnet-brk-on-sync", "signature"))
 # Done here in any case, or said by another option.
-_NOTHING_TO_SAY = frozenset(("accepter-retry-time", "connector-retry-time", "timeout-on-os-queue"))
+_NOTHING_TO_SAY = frozenset(("accepter-retry-time", "connector-retry-time", "timeout-on-os-queue", "connback"))
 _DEFAULTS = (
     "max-connections", "kickolduser", "chardelay", "chardelay-scale", "chardelay-min", "chardelay-max", "sendon",
     "telnet-brk-on-sync", "remaddr",
@@ -115,15 +114,14 @@ class Options:
         for option in given:
             for text in filter(None, (part.strip() for part in option.value.split(";"))):
                 if text.startswith("!"):
-                    self._remark(option, f"{text}: {_WITHOUT_EQUAL['connback']}")
-                    continue
-                host, _, port = text.removeprefix("tcp,").rpartition(",")
+                    self._remark(option, f"{text}: [port.NAME.tcp_client] calls hosts")
+                host, _, port = text.removeprefix("!").removeprefix("tcp,").rpartition(",")
                 try:
                     allowed.append(str(ip_address(host.removeprefix("ipv4,").removeprefix("ipv6,"))))
                 except ValueError:
                     self._fault(option, f"{text} is no address and port", '"192.168.0.7,0"')
                     continue
-                if port != "0":
+                if port != "0" and not text.startswith("!"):
                     self._remark(option, f"{text}: the address may connect from any port of its own")
         if allowed:
             self._keys["allow"] = allowed

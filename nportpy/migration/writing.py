@@ -22,7 +22,7 @@ class Written:
     Attributes:
         text: of the file.
         ports: how many lines it has.
-        services: how many TCP listeners.
+        services: how many services they have.
         remarks: how many comments about things without an equal.
         origins: for each line of `text` the line of the source that it is about; 0 for none.
     """
@@ -60,7 +60,7 @@ def write(lines: Iterable[Line], notes: Notes, source: str, form: str) -> Writte
     page.remarks(sorted(notes.remarks, key=lambda remark: remark.line))
     for port in ports:
         page.port(port)
-    services = sum(len(port.lines) for port in ports)
+    services = sum(len(line.services) for port in ports for line in port.lines)
     return Written(page.text(), len(ports), services, page.remarked, tuple(page.origins))
 
 
@@ -69,7 +69,7 @@ def _ports(lines: Iterable[Line], notes: Notes) -> list[_Port]:
     found: dict[str, _Port] = {}
     names: set[str] = set()
     for line in lines:
-        if line.left_out or line.service is None or not line.device:
+        if line.left_out or not line.services or not line.device:
             notes.remark(line.line, f"{line.name} is left out: {line.left_out}")
             continue
         identity = device_identity(line.device) or f"loop {len(found)}"
@@ -135,19 +135,19 @@ class _Page:
         self.add(f"[port.{port.name}]", first.line)
         self.remarks(port.remarks)
         self._keys({"device": first.device, **first.keys}, first.line)
-        kinds = [line.service.kind for line in port.lines if line.service]
+        kinds = [service.kind for line in port.lines for service in line.services]
         for line in port.lines:
-            assert line.service is not None
-            self.add("")
-            many = kinds.count(line.service.kind) > 1
-            header = f"port.{port.name}.{line.service.kind}"
-            self.add(f"[[{header}]]" if many else f"[{header}]", line.line)
-            self.remarks(sorted(line.remarks, key=lambda remark: remark.line))
-            self._service(line.service, line.line)
+            remarks = sorted(line.remarks, key=lambda remark: remark.line)
+            for number, service in enumerate(line.services):
+                self.add("")
+                header = f"port.{port.name}.{service.kind}"
+                self.add(f"[[{header}]]" if kinds.count(service.kind) > 1 else f"[{header}]", line.line)
+                self.remarks(remarks if number == 0 else ())
+                self._service(service, line.line)
 
     def _service(self, service: Service, line: int) -> None:
         listen = service.listen[0] if len(service.listen) == 1 else service.listen
-        self._keys({"listen": listen, **service.keys}, line)
+        self._keys({"listen": listen} | service.keys if listen else service.keys, line)
 
     def _keys(self, keys: dict[str, object], line: int) -> None:
         for key, value in keys.items():

@@ -392,6 +392,36 @@ def test_udp() -> None:
     assert table(one("udp,3001"))["port"]["a"]["udp"]["reply_time"] == "1d"
 
 
+def test_hosts_that_are_called() -> None:
+    text = options("connback: 'tcp,10.0.0.1,4001;tcp,fd00::1,4001;telnet,tcp,10.0.0.2,23'", "max-connections: 3")
+    assert table(text)["port"]["a"] == {
+        "device": "/dev/ttyS1",
+        "baudrate": 9600,
+        "format": "8N1",
+        "raw": {"listen": 2001, "max_clients": 1},
+        "tcp_client": {"to": ["10.0.0.1:4001", "[fd00::1]:4001"], "connect": "any_character"},
+    }
+    assert remarks(text) == ['5: connback = "telnet,tcp,10.0.0.2,23": TCP client calls hosts in plain TCP']
+
+
+def test_who_is_called_has_the_only_place() -> None:
+    text = one("tcp,1", "serialdev,/dev/x,local", "  timeout: 60", "  options:", "    connback: tcp,host.example,4001")
+    port = table(text)["port"]["a"]
+    assert "raw" not in port
+    assert port["tcp_client"] == {
+        "to": ["host.example:4001"],
+        "connect": "any_character",
+        "disconnect": "inactivity",
+        "inactivity": "1min",
+    }
+
+
+def test_a_connect_back_address_is_let_in_and_nobody_else() -> None:
+    text = options("remaddr: '!10.0.0.1,4001'")
+    assert table(text)["port"]["a"]["raw"]["allow"] == ["10.0.0.1"]
+    assert remarks(text) == ['5: remaddr = "!10.0.0.1,4001": !10.0.0.1,4001: [port.NAME.tcp_client] calls hosts']
+
+
 def test_each_of_a_name_is_told() -> None:
     text = options("mdns: true", "mdns-txt: a=1", "mdns-txt: b=2")
     assert remarks(text)[1:] == ['6: mdns-txt = "a=1": no equal', '7: mdns-txt = "b=2": no equal']

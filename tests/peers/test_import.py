@@ -286,3 +286,49 @@ def test_socats_virtual_port(server: Server, tmp_path: Path, far: Far) -> None:
         far.says(ALL_BYTES)
         assert gathered(lambda: os.read(terminal, 4096), terminal, 256) == ALL_BYTES
         os.close(terminal)
+
+
+@SERVERS
+def test_datagrams(server: Server, tmp_path: Path, far: Far) -> None:
+    [port] = free_ports(1)
+    path = yaml(tmp_path, connection("m", f"udp,127.0.0.1,{port}", far.path))
+    with server(path), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        assert sent_until_heard(sock, far)
+        far.says(b"answer")
+        heard = b""
+        while len(heard) < 6:
+            assert select.select([sock], [], [], PATIENCE)[0]
+            heard += sock.recv(2000)
+        assert heard == b"answer"
+
+
+def sent_until_heard(sock: socket.socket, far: Far) -> bool:
+    """A datagram until the server is there and the device has it."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            sock.send(b"question")
+        except ConnectionRefusedError:  # of the one before: nobody was there yet
+            continue
+        if select.select([far.master], [], [], 0.2)[0]:
+            return far.hears(8) == b"question"
+    return False
+
+
+@SERVERS
+def test_a_host_that_is_called_when_the_line_speaks(server: Server, tmp_path: Path, far: Far) -> None:
+    [port] = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        called = f"connback: 'tcp,127.0.0.1,{host.getsockname()[1]}'"
+        path = yaml(tmp_path, connection("m", f"tcp,127.0.0.1,{port}", far.path, called, "max-connections: 2"))
+        with server(path), Client(port) as client:
+            client.socket.sendall(b"ready")
+            assert far.hears(5) == b"ready"
+            far.says(b"the line speaks")
+            host.settimeout(PATIENCE)
+            link, _ = host.accept()
+            with link:
+                assert gathered(lambda: link.recv(1000), link.fileno(), 15) == b"the line speaks"
+                link.sendall(b"heard")
+                assert far.hears(5) == b"heard"
