@@ -147,7 +147,6 @@ class _Host:
     """A destination, and how it goes with it."""
 
     destination: Destination
-    calling: bool = False  # an attempt is under way, until it has failed or the host listens to the line
     answered: bool = False  # there is a connection
     failure: str = ""  # why the last attempt failed, as logged
     task: asyncio.Task[None] | None = None
@@ -295,7 +294,6 @@ class TcpClient:
 
     async def _call(self, host: _Host) -> socket.socket | None:
         place, settings = host.destination, self.settings
-        host.calling = True
         try:
             return await call(place.host, place.port, place.local_port, settings.connect_timeout, settings.alive_check)
         except OSError as error:
@@ -303,9 +301,8 @@ class TcpClient:
             return None
 
     def _failed(self, host: _Host, error: OSError) -> None:
-        host.calling = False
         self.results[outcome(error)] += 1
-        if self._listening:  # others have answered, and what was kept is kept no longer for this one
+        if self._listening:  # others have answered, and this one has had its chance
             self._settle(host)
         before, host.failure = host.failure, reason(error)
         key = ("call", self.line.name, self.service, host.destination, host.failure)
@@ -365,12 +362,10 @@ class TcpClient:
     # Who listens to the line.
 
     def _came(self, host: _Host, session: HostSession) -> None:
-        host.calling = False
         self._listening[session] = None
         if host in self._owed and self.settings.direction is not Direction.TO_LINE:
             for segment in self._kept.segments:
                 session.line_data(segment)
-        self._owed = {other for other in self._owed if other.calling}
         self._settle(host)
 
     def _settle(self, host: _Host) -> None:

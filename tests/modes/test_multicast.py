@@ -14,7 +14,7 @@ from nportpy.modes.udp import Group, Range
 from nportpy.network import Endpoint, listen_datagrams, local_endpoint
 from nportpy.throttle import Throttle
 from tests.support.datagrams import Peer, peers, sending
-from tests.support.serving import settle
+from tests.support.serving import settle, until
 
 GROUP = ip_address("239.255.77.1")
 GROUP6 = ip_address("ff15::4d01")
@@ -137,6 +137,10 @@ async def test_a_service_that_ends_leaves_its_groups() -> None:
         for undo in joined._undo:  # as if the interface went, and the membership with it
             undo()
         joined.close()
+    async with sending(**grouped(GROUP, "lo", "0.0.0.0")) as udp:
+        udp.mode.stop()
+        await until(lambda: not udp.line.stream.clients)
+        multicast.Multicast([], [], leaving, Throttle())._join(udp.mode._sockets[0], Group(GROUP, "lo"))
 
 
 def test_how_multicast_leaves_is_set_for_both_kinds() -> None:

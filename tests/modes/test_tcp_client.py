@@ -325,7 +325,7 @@ async def test_beside_another_a_host_that_reads_nothing_is_dropped_at_its_allowa
         sent = random.Random(5).randbytes(6_000_000)
         for start in range(0, len(sent), 10_000):
             calls.cable.far.write(sent[start : start + 10_000])
-            await asyncio.sleep(0)
+            await until(lambda: len(client.heard) >= start - 50_000)  # noqa: B023 - awaited in its own round
         await until(lambda: len(client.heard) == len(sent), within=60)
         assert bytes(client.heard) == sent
         await until(lambda: len(slow.calls) > 1)
@@ -368,6 +368,17 @@ async def test_hushed_it_calls_nobody_and_takes_nothing_more() -> None:
         assert calls.results == before
         assert calls.cable.heard == b""
         assert calls.client.accepted() == 0
+
+
+async def test_it_ends_at_once_however_rarely_a_host_is_called() -> None:
+    async with hosts() as (host,):
+        host.shut()
+        async with calling(host.destination, retry_at_most=3600.0) as calls:
+            await settle(1000)
+            await host.open()
+            await until(lambda: calls.client.sessions, within=3600)
+            before = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - before < 1
 
 
 async def test_hushed_before_it_began() -> None:

@@ -12,10 +12,12 @@ from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.modes import tcp_client
 from nportpy.modes.base import Direction
 from nportpy.modes.calling import call
+from nportpy.modes.host import Kept
 from nportpy.modes.tcp_client import ConnectOn, DisconnectOn
 from nportpy.protocols.packing import PackingSettings
 from tests.support.calls import Host, calling, closed_port, deaf, hosts
 from tests.support.lines import Client as Listening
+from tests.support.lines import running
 from tests.support.serving import settle, until
 
 
@@ -167,6 +169,24 @@ async def test_what_is_packed_is_kept_in_segments_and_no_segment_is_cut() -> Non
         await client.hears(b"begun\rone\rtwo and three\r")
 
 
+async def test_the_beginning_of_a_segment_calls_nobody() -> None:
+    called = 0
+
+    def count() -> None:
+        nonlocal called
+        called += 1
+
+    cable = Cable()
+    async with running(cable) as line:
+        kept = Kept(line.stream, 100, count, PackingSettings(delimiters=b"\r"))
+        kept.listen()
+        cable.far.write(b"one\rtwo")
+        await settle()
+        assert (kept.data, called) == (b"one\r", 1)
+        kept.end()
+        assert (kept.data, called) == (b"", 1)
+
+
 async def test_one_way_hosts() -> None:
     async with hosts() as (host,):
         async with calling(host.destination, connect=ConnectOn.ANY_CHARACTER, direction=Direction.TO_LINE) as calls:
@@ -285,8 +305,17 @@ async def test_a_device_that_comes_back_with_dsr_up_calls() -> None:
         await host.called()
 
 
-@pytest.mark.parametrize("gone", ["dsr", "device"])
-async def test_what_ends_connections_while_a_host_is_called(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("gone", "connect", "disconnect"),
+    [
+        ("dsr", ConnectOn.DSR, DisconnectOn.DSR),
+        ("device", ConnectOn.DSR, DisconnectOn.DSR),
+        ("device", ConnectOn.STARTUP, DisconnectOn.NEVER),
+    ],
+)
+async def test_what_ends_connections_while_a_host_is_called(
+    gone: str, connect: ConnectOn, disconnect: DisconnectOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def slow(*args: Any) -> socket.socket:
         await asyncio.sleep(2.0)
         return await call(*args)
@@ -295,7 +324,7 @@ async def test_what_ends_connections_while_a_host_is_called(gone: str, monkeypat
     cable = Cable()
     async with (
         hosts() as (host,),
-        calling(host.destination, cable=cable, connect=ConnectOn.DSR, disconnect=DisconnectOn.DSR) as calls,
+        calling(host.destination, cable=cable, connect=connect, disconnect=disconnect) as calls,
     ):
         await settle(1)
         if gone == "dsr":
