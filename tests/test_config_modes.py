@@ -97,7 +97,8 @@ def test_realcom_is_where_drivers_expect_the_ports_number() -> None:
     assert settings.ports[1].modes == (
         (Kind.REALCOM, RealComSettings(data=(Endpoint("::", 951),), command=(Endpoint("::", 967),), number=2)),
     )
-    assert listening(settings) == [Place(Endpoint("::", 951)), Place(Endpoint("::", 967))]
+    discovery = Place(Endpoint("0.0.0.0", 4800), udp=True)
+    assert listening(settings) == [Place(Endpoint("::", 951)), Place(Endpoint("::", 967)), discovery]
     assert settings.discovery == DiscoverySettings(name=settings.name)
     settings = parse(f"{text}number = 17\ncommand = 4966\n", "x")
     ((_, realcom),) = settings.ports[1].modes
@@ -182,8 +183,10 @@ groups = ["10.1.1.1", "ff02::1%"]
 packing = { delimiters = "0D 0A 0B" }
 [port.a.pair]
 settings = "pull"
-[port.a.modem]
+[[port.a.modem]]
 numbers = { "12x" = "x:1" }
+[[port.a.modem]]
+init = "D1"
 [port.a.realcom]
 [discovery]
 listen = "0.0.0.0:950"
@@ -194,6 +197,6 @@ mac = "1:2"
 def test_every_fault_is_told() -> None:
     told = faults(BAD)
     assert [line.partition(": ")[0] for line in told] == [
-        f"f:{number}" for number in (3, 6, 7, 9, 9, 10, 14, 16, 22, 22, 22, 22, 23, 23, 24, 25, 26, 28, 29, 32)
+        f"f:{number}" for number in (3, 6, 7, 9, 9, 10, 14, 16, 22, 22, 22, 22, 23, 23, 24, 25, 26, 28, 29, 31, 34)
     ], "\n".join(told)
-    assert "f:29: port.a.realcom.number = 950: [::]:950 is taken by port.a.raw.listen, line 5" in told[18]
+    assert "f:31: port.a.realcom.number = 950: [::]:950 is taken by port.a.raw.listen, line 5" in told[19]

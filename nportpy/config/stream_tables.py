@@ -42,6 +42,7 @@ from nportpy.modes.tcp_client import (
     TcpClientSettings,
 )
 from nportpy.modes.udp import LARGEST_PAYLOAD, Accept, Range, UdpSettings
+from nportpy.protocols.at import check_init
 from nportpy.protocols.packing import MAX_LENGTH, Delimiting, Packing, PackingSettings
 
 _NOWHERE = Destination("", 0)
@@ -310,6 +311,14 @@ class Modem(LineService):
     answer_time: Annotated[float, duration("100ms", "10min")] = _MODEM.answer_time
     ring_every: Annotated[float, duration("100ms", "1min")] = _MODEM.ring_every
     carrier: Annotated[Carrier, words(Carrier)] = _MODEM.carrier
+
+    @model_validator(mode="after")
+    def _is_understood(self) -> Self:
+        try:
+            check_init(self.init)
+        except ValueError as error:
+            raise ValueFault(f"init: {error}", 'AT commands without the AT, as in "E0S0=1"') from error
+        return self
 
     def settings(self, shared: dict[str, Any]) -> ModemSettings:
         """The same in settings; `shared` is what services have in common."""

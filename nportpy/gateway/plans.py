@@ -142,7 +142,9 @@ def buses(settings: GatewaySettings) -> set[str | ServerSettings]:
 
 def listening(settings: GatewaySettings) -> list[Place]:
     """Every place that is listened at; http's excepted: that service binds its own."""
-    return [place for service in all_services(settings) for place in places(*service)]
+    found = [place for service in all_services(settings) for place in places(*service)]
+    searched = settings.discovery.listen if settings.discovery is not None else ()
+    return found + [Place(endpoint, udp=True) for endpoint in searched]
 
 
 def places(kind: Kind, settings: Any) -> list[Place]:

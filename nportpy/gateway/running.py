@@ -6,13 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nportpy.errors import ListenError
+from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.plans import GatewaySettings, Kind, PortPlan, RouterPlan, buses, listening, same_line
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.line.opening import open_port
 from nportpy.line.port import Opener
-from nportpy.modbus.settings import ServerSettings
+from nportpy.modbus.settings import RoutingSettings, ServerSettings
 from nportpy.modes.door import Door
 from nportpy.services.http import HttpService, HttpSettings
 from nportpy.status import GatewayStatus
@@ -51,6 +52,8 @@ class Gateway:
         self._reloads = 0
         self._reloads_failed = 0
         self._tasks: asyncio.TaskGroup | None = None
+        self._waiting: set[asyncio.Task[None]] = set()  # for lines to be opened for the first time
+        self._announcing: Announcing | None = None
         self._shared: Shared | None = None
 
     async def run(self) -> None:
@@ -62,8 +65,10 @@ class Gateway:
         try:
             self._sockets.bind(listening(self._settings))
             async with asyncio.TaskGroup() as self._tasks:
-                self._shared = Shared(self._tasks, self._sockets, self._door, self._throttle, self._find)
+                self._shared = Shared(self._tasks, self._sockets, self._door, self._throttle, self._find, self._tried)
+                self._announcing = Announcing(self._shared, self._all_services)
                 await self._start_all(self._settings)
+                await self._announcing.change(self._settings)
                 await self._start_http(self._settings.http)
                 self.ready.set()
                 await self._stopping.wait()
@@ -106,6 +111,7 @@ class Gateway:
         """A snapshot."""
         ports = tuple(self._ports.values())
         services = [*(port.services for port in ports), *self._routers.values()]
+        announcing = self._announcing.status() if self._announcing is not None else ()
         asked = [port.bus for port in ports if port.bus is not None] + self._servers.buses()
         return GatewayStatus(
             name=self._settings.name,
@@ -114,7 +120,7 @@ class Gateway:
             reloads=self._reloads,
             reloads_failed=self._reloads_failed,
             lines=tuple(port.line.status() for port in ports),
-            services=tuple(status for each in services for status in each.status()),
+            services=tuple(status for each in services for status in each.status()) + announcing,
             buses=tuple(bus.status() for bus in asked),
         )
 
@@ -165,6 +171,8 @@ class Gateway:
             port.start_services()
         await self._change_routers(settings)
         self._refresh()
+        assert self._announcing is not None
+        await self._announcing.change(settings)
         self._sockets.keep([*listening(settings), *self._chosen_by_kernel()])
         self._door.configure(settings.door)
         self._settings = settings
@@ -173,7 +181,8 @@ class Gateway:
         return [*(port.services for port in self._ports.values()), *self._routers.values()]
 
     def _chosen_by_kernel(self) -> list[Place]:
-        return [place for services in self._all_services() for place in services.chosen_by_kernel()]
+        found = [place for services in self._all_services() for place in services.chosen_by_kernel()]
+        return found + (self._announcing.chosen_by_kernel() if self._announcing is not None else [])
 
     def _refresh(self) -> None:
         for services in self._all_services():
@@ -185,6 +194,26 @@ class Gateway:
             return self._servers.find(to)
         port = self._ports.get(to)
         return None if port is None else port.bus
+
+    def _tried(self, routing: RoutingSettings) -> asyncio.Event:
+        """Set once every line of some routes was opened, or failed to be, for the first time."""
+        assert self._tasks is not None
+        tried = asyncio.Event()
+        names = {route.to for route in routing.routes if isinstance(route.to, str)}
+        lines = [port.line for name, port in self._ports.items() if name in names]
+
+        async def wait() -> None:
+            for line in lines:
+                await line.tried.wait()
+            tried.set()
+
+        if all(line.tried.is_set() for line in lines):
+            tried.set()
+        else:
+            task = self._tasks.create_task(wait(), name="first openings")
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+        return tried
 
     def _start_port(self, plan: PortPlan) -> RunningPort:
         assert self._shared is not None
@@ -261,9 +290,13 @@ class Gateway:
         log.info("stopping", extra={"gateway": self._settings.name})
         for services in self._all_services():
             services.hush()
+        if self._announcing is not None:
+            await self._announcing.stop()
         self._sockets.close()  # so that nobody waits in the kernel's queue for what will not come
         await self._stop_routers(set())
         await asyncio.gather(*(port.stop(self._settings.drain) for port in self._ports.values()))
         assert self._tasks is not None
+        for task in self._waiting:
+            task.cancel()
         await self._servers.change(set(), self._tasks)
         await self._stop_http()

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nportpy.gateway.plans import Kind, Service, places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.line.arbiter import Line
+from nportpy.modbus.settings import RoutingSettings
 from nportpy.modes.base import ServiceSettings
 from nportpy.modes.door import Door
 from nportpy.modes.listener import AlwaysUp, Backend, Listener
@@ -26,6 +27,10 @@ if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
 
 def _session(kind: Kind) -> Any:
     """The class of a listener's sessions."""
+    if kind is Kind.REVERSE_TELNET:
+        from nportpy.modes.reverse_telnet import ReverseTelnetSession
+
+        return ReverseTelnetSession
     return {Kind.RAW: RawSession, Kind.RFC2217: Rfc2217Session}[kind]
 
 
@@ -62,13 +67,23 @@ class Runs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all services of a gateway share."""
+    """What all services of a gateway share.
+
+    Attributes:
+        tasks: where they run.
+        sockets: where they listen.
+        door: limits over all of them.
+        throttle: for log lines of which there could be many.
+        find: whom a route leads to.
+        tried: set once every line of some routes was opened, or failed to be, for the first time.
+    """
 
     tasks: asyncio.TaskGroup
     sockets: Sockets
     door: Door
     throttle: Throttle
     find: "Find"
+    tried: Callable[[RoutingSettings], asyncio.Event]
 
 
 @dataclass(slots=True)
@@ -86,13 +101,14 @@ class Services:
     """The services of one port, or of one router.
 
     Attributes:
+        name: of the port or router.
         running: those that run, in order of their start.
     """
 
     def __init__(self, name: str, shared: Shared, line: Line | None = None) -> None:
         """None runs yet; `line` is the port's."""
         self.running: list[Running] = []
-        self._name = name
+        self.name = name
         self._shared = shared
         self._line = line
 
@@ -101,7 +117,7 @@ class Services:
         taken = {service.runs.service for service in self.running}
         label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}-{n}") not in taken)
         runs, router = self._make(kind, str(label), settings)
-        task = self._shared.tasks.create_task(runs.run(), name=f"{self._name} {label}")
+        task = self._shared.tasks.create_task(runs.run(), name=f"{self.name} {label}")
         self.running.append(Running(kind, settings, runs, task, router))
 
     async def change(self, wanted: Sequence[Service]) -> None:
@@ -183,6 +199,16 @@ class Services:
                 from nportpy.modes.pair import Pair
 
                 return Pair(line, label, settings, throttle)
+            case Kind.MODEM:
+                from nportpy.modes.modem import Modem
+
+                return Modem(line, label, settings, self._sockets(kind, settings), self._shared.door, throttle)
+            case Kind.REALCOM:
+                from nportpy.modes.realcom import RealCom
+
+                sockets = self._sockets(kind, settings)
+                data, command = sockets[: len(settings.data)], sockets[len(settings.data) :]
+                return RealCom(line, label, settings, data, command, self._shared.door, throttle)
             case _:
                 return self._listener(line, label, settings, partial(_session(kind), line, settings))
 
@@ -197,7 +223,8 @@ class Services:
         from nportpy.modes.modbus import SESSIONS
 
         router = self._router(settings)
-        backend = AlwaysUp(self._name, self._line.tried) if self._line is not None else AlwaysUp(self._name)
+        tried = self._line.tried if self._line is not None else self._shared.tried(settings.routing)
+        backend = AlwaysUp(self.name, tried)
         if settings.protocol is Access.UDP:
             from nportpy.modes.modbus_udp import ModbusUdp
 
@@ -216,7 +243,7 @@ class Services:
     def _router(self, settings: ModbusSettings | MasterSettings) -> "Router":
         from nportpy.modbus.routing import Router
 
-        router = Router(self._name, settings.routing, self._shared.find)
+        router = Router(self.name, settings.routing, self._shared.find)
         router.refresh()
         return router
 

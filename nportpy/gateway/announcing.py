@@ -1,0 +1,105 @@
+"""What a gateway tells of itself: discovery, for programs that search for NPorts, and multicast DNS."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from nportpy.gateway.plans import GatewaySettings, Kind
+from nportpy.gateway.services import Services, Shared
+from nportpy.gateway.sockets import Place
+from nportpy.modes.modbus_base import Access, ModbusSettings
+from nportpy.network import Endpoint
+from nportpy.status import ServiceStatus
+
+if TYPE_CHECKING:  # a gateway without them need not import what they take
+    from nportpy.modes.discovery import Discovery, DiscoverySettings
+    from nportpy.protocols import dsci
+    from nportpy.services.http import HttpSettings
+    from nportpy.services.mdns import MdnsSettings, Offer
+
+
+class Announcing:
+    """Both, as far as they are on."""
+
+    def __init__(self, shared: Shared, services: Callable[[], Iterable[Services]]) -> None:
+        """Nothing is told before `change`; `services` gives those that run now."""
+        self._shared = shared
+        self._services = services
+        self._discovery: tuple[DiscoverySettings, Discovery, asyncio.Task[None]] | None = None
+        self._mdns: tuple[str, MdnsSettings, asyncio.Task[None]] | None = None
+        self._http: HttpSettings | None = None
+
+    async def change(self, settings: GatewaySettings) -> None:
+        """Tell what `settings` say from now on."""
+        self._http = settings.http
+        if (self._discovery[0] if self._discovery else None) != settings.discovery:
+            await self._stop_discovery()
+            if settings.discovery is not None:
+                self._start_discovery(settings.name, settings.discovery)
+        if (self._mdns[:2] if self._mdns else None) != (settings.mdns and (settings.name, settings.mdns)):
+            await self._stop_mdns()
+            if settings.mdns is not None:
+                self._start_mdns(settings.name, settings.mdns)
+
+    async def stop(self) -> None:
+        """Tell nothing any more."""
+        await self._stop_discovery()
+        await self._stop_mdns()
+
+    def status(self) -> tuple[ServiceStatus, ...]:
+        """A snapshot of what is a service."""
+        return (self._discovery[1].status(),) if self._discovery else ()
+
+    def chosen_by_kernel(self) -> list[Place]:
+        """Where it listens that asked for port 0."""
+        if self._discovery is None or all(endpoint.port for endpoint in self._discovery[0].listen):
+            return []
+        return [Place(endpoint, udp=True) for endpoint in self._discovery[1].endpoints]
+
+    def _start_discovery(self, name: str, settings: "DiscoverySettings") -> None:
+        from nportpy.modes.discovery import Discovery
+
+        sockets = [self._shared.sockets.take(Place(endpoint, udp=True)) for endpoint in settings.listen]
+        discovery = Discovery(name, "discovery", settings, sockets, self._connections, self._shared.throttle)
+        task = self._shared.tasks.create_task(discovery.run(), name="discovery")
+        self._discovery = (settings, discovery, task)
+
+    async def _stop_discovery(self) -> None:
+        if self._discovery is not None:
+            _, discovery, task = self._discovery
+            discovery.stop()
+            await asyncio.wait([task])
+            self._discovery = None
+
+    def _start_mdns(self, name: str, settings: "MdnsSettings") -> None:
+        from nportpy.services.mdns import Mdns
+
+        task = self._shared.tasks.create_task(Mdns(name, settings, self._offers).run(), name="mdns")
+        self._mdns = (name, settings, task)
+
+    async def _stop_mdns(self) -> None:
+        if self._mdns is not None:
+            task = self._mdns[2]
+            task.cancel()
+            await asyncio.wait([task])
+            self._mdns = None
+
+    def _connections(self) -> "Iterator[dsci.Entry]":
+        """The Real COM connections of all ports."""
+        for services in self._services():
+            for service in services.running:
+                if service.kind is Kind.REALCOM:
+                    yield from service.runs.connections()  # type: ignore[attr-defined]  # those of this kind have it
+
+    def _offers(self) -> "Iterator[Offer]":
+        from nportpy.services.mdns import Offer
+
+        for services in self._services():
+            for service in services.running:
+                kind = "modbus" if service.kind is Kind.ROUTER else str(service.kind)
+                if isinstance(service.settings, ModbusSettings) and service.settings.protocol is not Access.TCP:
+                    continue
+                listen = service.settings.data if service.kind is Kind.REALCOM else service.runs.endpoints
+                yield Offer(kind, services.name, service.runs.service, tuple(listen))
+        if self._http is not None:
+            yield Offer("http", "", "", tuple(Endpoint(*place) for place in self._http.listen))
