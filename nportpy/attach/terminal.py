@@ -167,10 +167,11 @@ class Terminal:
         return wish_of(Termios2(self._master))
 
     def show(self, wish: Wish) -> None:
-        """Have programs find these settings."""
+        """Have programs find these settings, unless one has just set others: `changed` is about to tell."""
         now = Termios2(self._master)
-        show(now, wish)
-        self._apply(now)
+        if now.state == self._last:
+            show(now, wish)
+            self._apply(now)
 
     def _apply(self, now: Termios2) -> None:
         """Set it, and take the news of that: it is ours."""
