@@ -8,7 +8,7 @@ A line becomes the connection that ser2net.yaml would have for it.
 import re
 from collections.abc import Iterable, Iterator
 
-from nportpy.migration.source import Connection, Notes, Option, Text
+from nportpy.migration.source import Connection, Notes, Option, Text, switch
 
 FORM = "ser2net.conf"
 
@@ -79,7 +79,7 @@ class _Reader:
             self._notes.remark(number, f"{word} {name}".strip() + f": {_WITHOUT_EQUAL[word]}")
         elif word == "DEFAULT":
             value, _, kind = value.partition(":")
-            self._defaults[kind.strip(), name.strip().lower()] = value.strip()
+            self._defaults[kind.strip(), name.strip().lower().replace("_", "-")] = value.strip()
         elif port is not None:
             self._port(number, port)
         else:
@@ -115,8 +115,11 @@ class _Reader:
         speed, parity, bits, stop = "9600", "N", "8", "1"
         serial: list[str] = []
         own: list[Option] = []
-        remote = False
-        for word in words:
+        remote = switch(self._defaults.get(("", "remctl"), "off")) is True
+        usual = (self._defaults.get(("", name), "") for name in ("speed", "parity", "databits", "stopbits"))
+        names = ("{}", "{}", "{}DATABITS", "{}STOPBITS")
+        preset = [name.format(value) for name, value in zip(names, usual, strict=True) if value]
+        for word in [*preset, *words]:
             name, equals, value = _assignment(word)
             upper, lower = word.upper(), name.lower().replace("_", "-")
             if found := _SPEED.fullmatch(word):
@@ -144,7 +147,7 @@ class _Reader:
             elif word.startswith("-"):
                 own.append(Option(lower.removeprefix("-"), "false", line))
             else:
-                own.append(Option(lower, value if equals else "", line))
+                own.append(Option(lower, value if equals else "true", line))
         return [f"{speed}{parity}{bits}{stop}".lower(), *serial], own, remote
 
     def _text(self, line: int, kind: str, name: str) -> str:

@@ -64,12 +64,29 @@ CONTROLPORT:localhost,3000
         "6: CONTROLPORT localhost,3000: no administration port",
         "11: ttyS3 is left out: it is switched off",
         "12: lp0 is left out: its device is written to as it is",
-        "8: kickolduser: one client makes room, not all",
+        '8: kickolduser = "true": one client makes room, not all',
         r'9: banner = "Port \\p\\r\\nsecond line\\r\\n": clients get',
         "10: telnet without rfc2217: the same telnet",
         r'10: trace-read = "/tmp/t-\\p-\\H:\\i:\\s": nothing is written to files',
     ]
     assert [said[: len(start)] for said, start in zip(remarks(text), starts, strict=True)] == starts
+
+
+def test_defaults() -> None:
+    text = (
+        "DEFAULT:speed:19200\nDEFAULT:parity:EVEN\nDEFAULT:databits:7\nDEFAULT:stopbits:2\nDEFAULT:local:true\n"
+        "DEFAULT:remctl:true\nDEFAULT:max_connections:7\n2001:telnet:0:/dev/x:\n2002:raw:0:/dev/y:9600 NONE 8DATABITS\n"
+    )
+    first, second = settings(text).ports
+    assert first.port.line == LineSettings.parse(19200, "7E2")
+    assert second.port.line == LineSettings.parse(9600, "8N2")
+    assert first.rfc2217[0].control is WhoControls.FIRST
+    assert (first.rfc2217[0].max_clients, second.raw[0].max_clients) == (7, 7)
+    assert remarks(text) == []
+
+
+def test_words_alone_are_told() -> None:
+    assert remarks("2001:raw:0:/dev/x:9600 LOCAL timestamp -hexdump\n") == ['1: timestamp = "true": no equal']
 
 
 def test_one_device_under_two_speeds() -> None:
