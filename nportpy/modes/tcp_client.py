@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import IdleLevels
 from nportpy.line.watch import INTERVAL
 from nportpy.linesettings import ModemLines
 from nportpy.modes.base import Direction, ServiceSettings, WhenDown, WhenJammed
@@ -33,17 +32,6 @@ _STABLE = 5.0  # a connection that has lasted so long was a good one
 _LOOK_AGAIN = 0.1  # whether the device is back
 
 log = logging.getLogger(__name__)
-
-__all__ = [
-    "COMBINATIONS",
-    "MOST_DESTINATIONS",
-    "ConnectOn",
-    "Destination",
-    "DisconnectOn",
-    "IdleLevels",
-    "TcpClient",
-    "TcpClientSettings",
-]
 
 MOST_DESTINATIONS = 4
 """Hosts that an NPort calls at most."""
