@@ -124,9 +124,10 @@ class Pair:
             allowance=settings.allowance,
             packing=settings.packing,
         )
-        self._kept = Kept(line.stream, settings.allowance, lambda: None)
+        self._kept = Kept(line.stream, settings.allowance, lambda: None, settings.packing)
         self._failure = ""  # why the last attempt failed, as logged
         self._calling: asyncio.Task[None] | None = None
+        self._answered = False  # there is a connection
         self._hushed = False
         self._stopping = asyncio.Event()
 
@@ -149,7 +150,7 @@ class Pair:
     def hush(self) -> None:
         """Call no more and take nothing more from the far end; what it has sent goes on to the line."""
         self._hushed = True
-        if self._calling is not None and not self.sessions:
+        if self._calling is not None and not self._answered:
             self._calling.cancel()
         for session in self.sessions:
             session.stop(Stop.ENDING)
@@ -185,7 +186,9 @@ class Pair:
         while not self._hushed:
             began = loop.time()
             if (sock := await self._call()) is not None:
+                self._answered = True
                 await self._converse(sock)
+                self._answered = False
                 if loop.time() - began >= _STABLE:
                     pause = _FIRST_PAUSE
             if not self._hushed:
@@ -248,8 +251,8 @@ class Pair:
 
     def _meet(self, session: FarEnd) -> None:
         """The far end listens now."""
-        if self._kept.data:
-            session.line_data(bytes(self._kept.data))
+        for segment in self._kept.segments:
+            session.line_data(segment)
         self._kept.end()
 
     def _part(self) -> None:

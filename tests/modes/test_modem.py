@@ -441,6 +441,28 @@ async def test_hushed_it_calls_and_takes_nobody() -> None:
         assert modem.cable.heard == b""
 
 
+@pytest.mark.parametrize("how", ["stop", "hush", "give up", "pull out"])
+async def test_a_call_can_be_ended_at_any_moment(how: str) -> None:
+    async with host() as (port, _):
+        for turns in range(40):
+            async with terminal() as modem:
+                modem.types(b"ATD127.0.0.1:%d\r" % port)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                match how:
+                    case "hush":
+                        modem.modem.hush()
+                    case "give up":
+                        modem.types(b"x")
+                    case "pull out":
+                        modem.cable.unplug()
+                    case _:
+                        continue
+                await settle()
+                if how == "pull out":
+                    assert not modem.modem.sessions
+
+
 async def test_a_whole_gateway_with_two_of_them() -> None:
     one, other = Cable("one"), Cable("other")
     settings = ModemSettings(listen=ANY_PORT, init="E0S0=1")

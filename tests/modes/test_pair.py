@@ -450,6 +450,21 @@ async def test_a_stop_in_the_middle_of_everything_ends_it() -> None:
     assert pair.results["shutdown"] == 1
 
 
+@pytest.mark.parametrize("hush", [True, False])
+async def test_it_can_be_stopped_at_any_moment(hush: bool) -> None:
+    here = Cable("here")
+    async with scripted() as far, running(here) as line:
+        for turns in range(40):
+            async with paired(line, far.port) as pair:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                if hush:
+                    pair.hush()
+                    await settle()
+            far.codec = telnet.TelnetCodec(us=ALL, them=ALL)
+        assert line.stream.clients == []
+
+
 async def test_a_whole_gateway_with_both_ends() -> None:
     here, there = Cable("here"), Cable("there")
     async with serving(plan("there", com()), plan("here"), cables=[here, there]) as served:
