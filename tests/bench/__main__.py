@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from tests.bench.attach import ATTACH
 from tests.bench.gateways import SUBJECTS, ModbusPeer, Running, Subject
 from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
@@ -34,6 +35,7 @@ BENCHES = (
     MODBUS_115200,
     MODBUS_DEAD,
     SOAK,
+    ATTACH,
     LATE,
 )
 

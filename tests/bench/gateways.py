@@ -65,6 +65,10 @@ class Running:
         """Whether there is such a service here."""
         return bool(self._ports.get(service))
 
+    def port(self, line: int, service: str) -> int:
+        """The TCP port of a service of a line."""
+        return self._ports[service][line]
+
     def connect(self, line: int = 0, service: str = "raw") -> int:
         """A descriptor of a new connection to a line, closed with the gateway; waits until the gateway accepts.
 

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -176,7 +177,7 @@ async def test_ser2net_is_a_server_too_and_may_be_started_again(tmp_path: Path) 
 def speed_of(device: str) -> int:
     fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        return Termios2(fd).ospeed
+        return int(Termios2(fd).ospeed)
     finally:
         os.close(fd)
 
@@ -226,3 +227,15 @@ def write_and_close(link: str, data: bytes) -> None:
         view = memoryview(data)
         while view:
             view = view[port.write(view) :]
+
+
+def test_systemd_finds_nothing_wrong_with_the_service(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    service = Path(__file__).parents[2] / "etc/nportpy-attach@.service"
+    unit = tmp_path / "nportpy-attach@ttyV0.service"
+    unit.write_text(service.read_text().replace("/opt/nportpy/bin/nportpy", "/bin/true"))
+    for arguments in (["verify", "--man=no"], ["security", "--offline=true", "--threshold=30"]):
+        result = subprocess.run(["systemd-analyze", *arguments, unit], capture_output=True, text=True, timeout=60)
+        complaints = [line for line in (result.stdout + result.stderr).splitlines() if "nportpy" in line]
+        assert result.returncode == 0 or not complaints, complaints
