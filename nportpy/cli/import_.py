@@ -17,10 +17,11 @@ _LARGEST = 1 << 20
 @click.option("-o", "--output", metavar="FILE", help="Where to write; without it, to standard output.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 def import_(source: str, output: str | None, force: bool) -> None:
-    """Make nportpy.toml of a ser2net.yaml or a ser2net.conf; - is standard input.
+    """Make nportpy.toml of ser2net's configuration.
 
-    What has no equal here becomes a comment with its line. What cannot be read is an error with its line, all of them
-    at once, and nothing is written: exit code 2.
+    FILE is a ser2net.yaml, in either of its versions, or a ser2net.conf; - is standard input. What has no equal here
+    becomes a comment with its line. What cannot be read is an error with its line, all of them at once, and nothing is
+    written: exit code 2.
 
     An NPort's own export file is not read: its form is not documented publicly. docs/replacing-an-nport.md says for
     each of an NPort's settings what it is called here.

@@ -155,32 +155,29 @@ class _Accepter(_Half):
         stack = self._parsed(text, "accepter")
         if stack is None:
             return
-        strange = [layer.name for layer in stack.filters if layer.name != "telnet"]
-        if stack.terminal.name == "udp" and not stack.filters:
-            self._unused(text, stack.terminal, ())
+        layers = [*(layer.name for layer in stack.filters), stack.terminal.name]
+        strange = [name for name in layers if name not in ("telnet", "tcp")]
+        if layers == ["udp"]:
             keys: dict[str, object] = {"reply_to_last": True, "reply_time": duration_text(_FOR_EVER)}
-            self._line.services = [Service("udp", self._listen(text, stack.arguments), keys)]
+            service = Service("udp", self._listen(text, stack.arguments), keys)
             self._line.remark(text.line, "udp: what the line says goes to whoever spoke last")
-            return
-        if strange or stack.terminal.name != "tcp":
-            names = ", ".join(
-                dict.fromkeys([*strange, *(["" if stack.terminal.name == "tcp" else stack.terminal.name])])
-            )
-            self._line.left_out = f"its accepter needs {names.strip(', ')}, which has no equal"
+        elif strange:
+            self._line.left_out = f"its accepter needs {', '.join(strange)}, which has no equal"
             if {"ssl", "certauth"} & set(strange):
                 self._line.left_out += ": there is no encryption and no login; a VPN and `allow` are the way"
             return
-        telnet = stack.filter("telnet")
-        listen = self._listen(text, stack.arguments)
-        self._unused(text, stack.terminal, ())
-        if stack.terminal.option("nodelay") not in (None, "") and not switch(stack.terminal.option("nodelay") or ""):
-            self._line.remark(text.line, "nodelay=false: small segments are never held back here")
-        if telnet is None:
-            self._line.services = [Service("raw", listen)]
-            return
-        self._unused(text, telnet, ("rfc2217",))
-        service = Service("rfc2217", listen)
+        elif (telnet := stack.filter("telnet")) is None:
+            service = Service("raw", self._listen(text, stack.arguments))
+        else:
+            service = Service("rfc2217", self._listen(text, stack.arguments))
+            self._telnet(text, telnet, service)
         self._line.services = [service]
+        self._unused(text, stack.terminal, ())
+        if switch(stack.terminal.option("nodelay") or "") is False:
+            self._line.remark(text.line, "nodelay=false: small segments are never held back here")
+
+    def _telnet(self, text: Text, telnet: gensio.Layer, service: Service) -> None:
+        self._unused(text, telnet, ("rfc2217",))
         if not self._switched(text, telnet.option("rfc2217"), "telnet", "rfc2217"):
             service.keys["control"] = "none"
             self._line.remark(
@@ -196,6 +193,8 @@ class _Accepter(_Half):
             if argument in ("ipv4", "ipv6", "ipv6n4"):
                 protocol = argument
             elif re.fullmatch(r"\d{1,5}", argument):
+                if protocol == "ipv6" and not host:
+                    self._line.remark(text.line, "ipv6 without an address: IPv4 hosts may come, too; see `allow`")
                 place = self._place(text, host or {"ipv4": "0.0.0.0"}.get(protocol, ""), int(argument))  # noqa: S104
                 found += [] if place is None else [place]
                 host, protocol = "", ""

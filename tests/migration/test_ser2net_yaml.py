@@ -155,6 +155,14 @@ def test_outputs_and_direction_control() -> None:
     assert settings(one(connector="serialdev,/dev/x,9600n81,local,rs485=off")).ports[0].port.rs485.mode is Rs485Mode.OFF
 
 
+def test_what_is_wider_than_before_is_told() -> None:
+    assert remarks(one("tcp,ipv6,2001")) == ["2: ipv6 without an address: IPv4 hosts may come, too; see `allow`"]
+    assert remarks(one("tcp(nodelay=false,tcpd=on),2001")) == [
+        "2: tcpd=on of tcp: no equal",
+        "2: nodelay=false: small segments are never held back here",
+    ]
+
+
 def test_timeout() -> None:
     assert settings(one(more := "tcp,2001")).ports[0].raw[0].inactivity == 0
     assert settings(one(more, "serialdev,/dev/x,local", "  timeout: 600")).ports[0].raw[0].inactivity == 600
