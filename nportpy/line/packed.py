@@ -7,23 +7,12 @@ descriptor for the timer: the silences that end segments are shorter than a loop
 import math
 from collections.abc import Callable
 from copy import copy
-from typing import Protocol
 
+from nportpy.line.stream_base import Hearer, packs
 from nportpy.line.timer import Timer, open_timer
-from nportpy.protocols.packing import Packing, PackingSettings, packer
+from nportpy.protocols.packing import PackingSettings, packer
 
-
-class Hearer(Protocol):
-    """Whoever hears a line. Must not raise."""
-
-    def line_data(self, data: bytes) -> None:
-        """Bytes came from the line."""
-
-
-def packs(settings: PackingSettings) -> bool:
-    """Whether bytes are put together at all, or go on as they come."""
-    how = settings.packing is not Packing.IMMEDIATE
-    return how or bool(settings.length or settings.delimiters or settings.force_transmit)
+__all__ = ["Packed", "packs"]
 
 
 class Packed:

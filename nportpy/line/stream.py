@@ -13,13 +13,18 @@ and all are told when there is room again.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
-from typing import Protocol
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nportpy.line.buffer import Buffer
-from nportpy.line.packed import Hearer, Packed, packs
-from nportpy.linesettings import Flow, LineSettings, ModemLines, UartCounters
+from nportpy.line.stream_base import Change, Hearer, StreamClient, Wire, packs
+from nportpy.linesettings import Flow
 from nportpy.protocols.packing import PackingSettings
+
+if TYPE_CHECKING:
+    from nportpy.line.packed import Packed
+
+__all__ = ["Change", "Hearer", "IdleLevels", "Stream", "StreamClient", "StreamSettings", "Wire", "packs"]
 
 _UNPACKED = PackingSettings()
 _LOOK_AGAIN = 0.05  # whether the last bytes have left
@@ -52,72 +57,6 @@ class StreamSettings:
     linger: float = 3.0
     buffer: int = 0
     idle_levels: IdleLevels = IdleLevels.KEEP
-
-
-class Change(Enum):
-    """What changed at a line other than its bytes."""
-
-    SETTINGS = auto()  # speed, format or flow control
-    CONTROL = auto()  # break, DTR or RTS
-    CONTROLLER = auto()  # who may change all that
-
-
-class StreamClient(Protocol):
-    """Somebody who listens to a line and may write to it. Called from the event loop; must not raise."""
-
-    def line_data(self, data: bytes) -> None:
-        """Bytes came from the line."""
-
-    def line_full(self) -> None:
-        """What was just written is accepted, but do not write more for now."""
-
-    def line_ready(self) -> None:
-        """Write again."""
-
-    def line_up(self) -> None:
-        """The device is there again."""
-
-    def line_down(self) -> None:
-        """The device has gone."""
-
-    def line_changed(self, change: Change) -> None:
-        """Somebody else changed the line's settings."""
-
-    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
-        """Modem lines now, and what went wrong on the line since the last call; only for those who watch."""
-
-
-class Wire(Protocol):
-    """What the stream needs from the line that owns the wire."""
-
-    @property
-    def up(self) -> bool:
-        """Whether the device is there."""
-
-    @property
-    def settings(self) -> LineSettings:
-        """Speed, format and flow control in effect."""
-
-    def put(self, data: bytes) -> None:
-        """Send `data`."""
-
-    def hold_reading(self, hold: bool) -> None:
-        """Stop reading the device, or read it again."""
-
-    def flush_received(self) -> None:
-        """Throw away what the kernel has received."""
-
-    def unsent(self) -> int:
-        """Bytes that wait to be sent."""
-
-    def all_sent(self) -> bool:
-        """Whether everything written has left the UART."""
-
-    def purge_unsent(self) -> None:
-        """Throw those away."""
-
-    def set_modem_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
-        """Raise or drop DTR and RTS."""
 
 
 class Stream:
@@ -231,6 +170,9 @@ class Stream:
         if packs(packing):
             packed = self._packed.get(packing)
             if packed is None:
+                # Here, because a gateway that packs nothing need not import what that takes.
+                from nportpy.line.packed import Packed
+
                 packed = self._packed[packing] = Packed(packing, self._wire.settings.character_time)
         self._listeners[client] = packed
         self._route()

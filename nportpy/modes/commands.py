@@ -22,8 +22,7 @@ from typing import Final
 from fastcrc import crc16
 
 from nportpy.line.arbiter import Line
-from nportpy.line.packed import Hearer
-from nportpy.line.stream import Change, StreamClient
+from nportpy.line.stream import Change, Hearer, StreamClient
 from nportpy.line.timer import Timer, open_timer
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.commands_base import CommandSettings, CommandStatus, Unrequested

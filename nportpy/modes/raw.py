@@ -3,12 +3,16 @@
 import socket
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from nportpy.line.arbiter import Line
 from nportpy.modes.base import ServiceSettings
-from nportpy.modes.commands import Commands, CommandSettings
+from nportpy.modes.commands_base import CommandSettings
 from nportpy.modes.session import Session
 from nportpy.network import Address, Endpoint
+
+if TYPE_CHECKING:
+    from nportpy.modes.commands import Commands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,7 @@ class RawSession(Session):
         sock: socket.socket,
         peer: Endpoint,
         address: Address,
-        commands: Commands | None = None,
+        commands: "Commands | None" = None,
     ) -> None:
         """`commands`: who takes turns for it, if it is to have any."""
         super().__init__(line, settings, sock, peer, address, commands)
@@ -58,5 +62,10 @@ class RawSession(Session):
 
 def sessions(line: Line, settings: RawSettings) -> "partial[RawSession]":
     """What makes the sessions of one listener, of socket, peer and address. They share who takes turns for them."""
-    commands = Commands(line, settings.commands) if settings.commands is not None else None
+    commands = None
+    if settings.commands is not None:
+        # Here, because a gateway without them need not import what they take.
+        from nportpy.modes.commands import Commands
+
+        commands = Commands(line, settings.commands)
     return partial(RawSession, line, settings, commands=commands)

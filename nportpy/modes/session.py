@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from nportpy.line.arbiter import Line
-from nportpy.line.packed import Hearer
-from nportpy.line.stream import Change, StreamClient
+from nportpy.line.stream import Change, Hearer, StreamClient
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import Direction, ServiceSettings, WhenDown, WhenJammed
 from nportpy.modes.connection import Connection, Stop, contained

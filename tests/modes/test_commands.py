@@ -11,6 +11,7 @@ import pytest
 from nportpy.line.arbiter import Line
 from nportpy.line.loopback import Cable, LoopbackPort
 from nportpy.line.port import PortSettings
+from nportpy.line.stream import StreamSettings
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import Flow, LineSettings
@@ -538,6 +539,78 @@ async def test_many_commands_and_many_modbus_requests() -> None:
         assert modbus.outcomes == [Outcome.ANSWERED] * 10
 
 
+async def test_what_comes_while_nobody_is_there_is_kept_beside_modbus() -> None:
+    cable, first = Cable(), Client()
+    Units(cable, both)
+    async with running(cable, LINE, StreamSettings(buffer=64)) as line:
+        modbus = Asker(line.transact(ReplyFinder(Echo.NO), TransactionSettings()))
+        cable.far.write(b"before ")
+        await asyncio.sleep(1)
+        modbus.ask()
+        await modbus.ended()
+        cable.far.write(b"and after")
+        await asyncio.sleep(1)
+        assert modbus.outcomes == [Outcome.ANSWERED]
+        line.stream.join(first)
+        assert first.heard == b"before and after"
+        line.stream.leave(first)
+
+
+# Everything at once.
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_nobody_gets_anothers_answer(seed: int) -> None:
+    """Clients come, ask, do not fetch and go; the device is slow or mute, but never late; the line goes and comes."""
+    chance = random.Random(seed)
+
+    def device(data: bytes) -> list[tuple[float, bytes]]:
+        answer, cut = data.upper(), chance.randrange(len(data))
+        slow = chance.uniform(0.001, 0.1)
+        return chance.choice([[(slow, answer)], [(slow, answer[:cut]), (slow + 0.05, answer[cut:])], []])
+
+    settings = replace(BY_CR, response_timeout=0.3, requests=CR, queue=3)
+    asked: dict[Asking, set[bytes]] = {}
+    async with shared(settings, device, clients=0, line=LineSettings(115200)) as (commands, _, units, line):
+        for step in range(600):
+            there = [asker for asker in asked if asker in commands._clients]
+            match chance.randrange(12):
+                case 0 if len(there) < 6:
+                    asked[Asking(commands)] = set()
+                case 1 if len(there) > 3:
+                    chance.choice(there).go()
+                case 2 if there:
+                    commands.hold(chance.choice(there))
+                case 3 if step % 10 == 0:
+                    units.cable.unplug()
+                    await asyncio.sleep(0.2)  # what the device was about to say is lost
+                    units.cable.plug()
+                    await until(lambda: line.up)
+                case number if there:
+                    asker = chance.choice(there)
+                    commands.release(asker)
+                    if asker.calls[-1:] != ["full"]:
+                        text = b"%d by %d\r" % (step, number)
+                        asked[asker].add(text.upper())
+                        asker.ask(text)
+            await asyncio.sleep(chance.choice((0, 0.001, 0.1)))
+        for asker in asked:
+            if asker in commands._clients:
+                commands.release(asker)
+        await asyncio.sleep(30)
+        status = commands.status()
+        assert status.queued == 0
+        assert status.answered > 50
+        assert status.timeouts > 5
+        for asker, texts in asked.items():
+            for answer in asker.answers:
+                assert any(text.startswith(answer) for text in texts)
+            if asker in commands._clients:
+                asker.go()
+        await asyncio.sleep(1)
+        assert not line.stream.clients
+
+
 # Settings.
 
 
@@ -593,6 +666,17 @@ async def test_masters_of_a_bus_get_their_own_answers() -> None:
             for client in clients:
                 del client.heard[:]
         assert listener.accepted() == 0
+
+
+@pytest.mark.real
+async def test_masters_on_real_loops() -> None:
+    line = LineSettings.parse(115200, "8E1")
+    settings = CommandSettings(answers=RTU, requests=RTU, response_timeout=5)
+    async with masters(settings, line, 4) as (_, _, _, clients):
+        for number, client in enumerate(clients):
+            client.send(encode(1, read(number)) * 5)
+        for number, client in enumerate(clients):
+            await client.hears(encode(1, b"\x03\x02\x01" + bytes((number,))) * 5)
 
 
 async def test_a_master_may_say_all_it_has_to_say_and_listen_on() -> None:
