@@ -323,7 +323,7 @@ class Modem:
                 case at.Dial():
                     self._dial(event)
                 case at.GiveUp():
-                    self._dialled = None
+                    self._dialled = self._answering = None
                     if self._calling is not None:
                         self._calling.cancel()
                 case at.HangUp():
