@@ -16,6 +16,7 @@ from tests.bench.latency import LATENCY
 from tests.bench.modbus import MODBUS
 from tests.bench.modbus_paced import MODBUS_19200, MODBUS_115200, MODBUS_DEAD
 from tests.bench.modbus_soak import LATE, SOAK
+from tests.bench.modes import MODES, NportpyModes
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
@@ -36,8 +37,12 @@ BENCHES = (
     MODBUS_DEAD,
     SOAK,
     ATTACH,
+    MODES,
     LATE,
 )
+
+# nportpy set up in another way, for the rows that need it.
+OTHERWISE: tuple[Subject, ...] = (NportpyModes(),)
 
 
 class Turn:
@@ -153,7 +158,7 @@ def main(
 ) -> None:
     wanted = (bench for bench in BENCHES if (bench.name in only if only else not bench.on_demand))
     benches = tuple(bench.beside(peer.name for peer in peers) for bench in wanted)
-    subjects = (*(each for each in SUBJECTS if not subject or each.name in subject), *peers)
+    subjects = (*(each for each in (*SUBJECTS, *OTHERWISE) if not subject or each.name in subject), *peers)
     gc.disable()  # a collection here would look like a slow gateway
     results = run(benches, subjects, QUICK if quick else Scale(), rounds or (2 if quick else 5))
     text = table(results, benches)
