@@ -87,14 +87,17 @@ class ServiceStatus:
 
     Attributes:
         port: the port's name.
-        service: raw, rfc2217, modbus, master, or router (then `port` is the router's name); with a number where a
-            port has several of a kind (raw, raw-2).
+        service: its kind: raw, rfc2217, reverse_telnet, tcp_client, udp, pair, modem, realcom, modbus, master, router
+            (then `port` is the router's name) or discovery (then it is the gateway's); with a number where a port has
+            several of a kind (raw, raw-2).
         listen: the addresses it listens on, as text, with the port numbers the kernel gave.
-        clients: who is connected.
-        results: connections by result since the start: accepted, refused_allow, refused_limit, refused_full,
-            refused_down, and how they ended: closed, kicked, taken_over, inactive, slow, line_down, dead,
-            error, shutdown.
-        dropped: bytes that waited for clients dropped as too slow.
+        clients: who is connected; where there are no connections: who sent datagrams lately.
+        results: numbers since the start. Of connections that came in: accepted, refused_allow, refused_limit,
+            refused_full, refused_down. Of calls, which are connections that the gateway makes: connected, refused,
+            timeout, unreachable, no_address, failed. Of both, how they ended: see `End`. Where there are no
+            connections it is senders that are accepted and end, and datagrams that are refused; and unsent are those
+            that the network did not take. Of a master: late are answers for which it did not wait any more.
+        dropped: bytes that waited for clients dropped as too slow, or for hosts that could not be reached.
         refused: Modbus requests that came to no bus, by reason: forbidden, ignored, no_route, queue_full, malformed.
     """
 
@@ -105,6 +108,16 @@ class ServiceStatus:
     results: Mapping[str, int]
     dropped: int
     refused: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What it is, without its number."""
+        return self.service.partition("-")[0]
+
+    @property
+    def may_be_silent(self) -> bool:
+        """Whether all is well although it listens nowhere: it calls, or is called by the line."""
+        return self.kind in ("tcp_client", "pair", "modem", "master")
 
 
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

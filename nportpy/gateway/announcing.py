@@ -99,7 +99,9 @@ class Announcing:
                 kind = "modbus" if service.kind is Kind.ROUTER else str(service.kind)
                 if isinstance(service.settings, ModbusSettings) and service.settings.protocol is not Access.TCP:
                     continue
-                listen = service.settings.data if service.kind is Kind.REALCOM else service.runs.endpoints
-                yield Offer(kind, services.name, service.runs.service, tuple(listen))
+                listen = service.runs.endpoints
+                if service.kind is Kind.REALCOM:  # its data connections come first
+                    listen = listen[: len(service.settings.data)]
+                yield Offer(kind, services.name, service.runs.service, listen)
         if self._http is not None:
             yield Offer("http", "", "", tuple(Endpoint(*place) for place in self._http.listen))

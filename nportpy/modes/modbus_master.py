@@ -109,7 +109,7 @@ class ModbusMaster:
             service=self.service,
             listen=(),
             clients=(),
-            results={},
+            results={"late": self.late},
             dropped=0,
             refused=dict(self._router.refused),
         )

@@ -148,7 +148,7 @@ class ModbusUdp:
             service=self.service,
             listen=tuple(str(endpoint) for endpoint in self.endpoints),
             clients=tuple(client.status() for client in self._clients.values()),
-            results=dict(self.results),
+            results=dict(self.results + Counter(unsent=self.unsent)),
             dropped=0,
             refused=dict(self._router.refused),
         )

@@ -29,7 +29,10 @@ from nportpy import __version__
 from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LineStatus, ServiceStatus, UnitStatus
 
 CONNECTED = ("accepted", "refused_allow", "refused_limit", "refused_full", "refused_down")
-"""How a connection attempt can turn out."""
+"""How a connection that comes in can turn out."""
+
+CALLED = ("connected", "refused", "timeout", "unreachable", "no_address", "failed")
+"""How a connection that we make can turn out."""
 
 REQUESTED = (
     "answered",
@@ -68,6 +71,7 @@ class GatewayCollector(Collector):
         yield from _gateway(status)
         yield from _lines(status.lines)
         yield from _services(status.services)
+        yield from _datagrams_and_late(status.services)
         yield _refused(status.services)
         yield from _buses(status.buses)
         yield _requests(status.buses)
@@ -142,31 +146,44 @@ def _lines(lines: tuple[LineStatus, ...]) -> Iterator[Metric]:
     yield errors
 
 
+_CALLERS = frozenset({"tcp_client", "pair", "modem"})
+_NEVER_CALLED = frozenset({"tcp_client", "pair", "master"})
+_OF_DATAGRAMS = frozenset({"udp", "modbus", "router"})
+
+
 def _services(services: tuple[ServiceStatus, ...]) -> Iterator[Metric]:
     labels = ("port", "service")
     listening = GaugeMetricFamily("nportpy_service_listening", "Whether the service listens.", labels=labels)
     clients = GaugeMetricFamily("nportpy_clients", "Clients that are connected.", labels=labels)
     dropped = CounterMetricFamily(
-        "nportpy_dropped_bytes", "Bytes that waited for clients dropped as too slow.", labels=labels
+        "nportpy_dropped_bytes",
+        "Bytes that waited for clients dropped as too slow, or for hosts that could not be reached.",
+        labels=labels,
     )
     for service in services:
         names = (service.port, service.service)
-        listening.add_metric(names, bool(service.listen))
+        if service.listen or not service.may_be_silent:
+            listening.add_metric(names, bool(service.listen))
         clients.add_metric(names, len(service.clients))
         dropped.add_metric(names, service.dropped)
     yield from (listening, clients, dropped)
-    name = "nportpy_connections"
-    yield _long(CounterMetricFamily(name, "Connection attempts by result."), _connections(f"{name}_total", services))
+    called = [service for service in services if service.kind not in _NEVER_CALLED]
+    yield _by_result("nportpy_connections", "Connections that came in, by result.", called, CONNECTED)
+    callers = [service for service in services if service.kind in _CALLERS]
+    yield _by_result("nportpy_calls", "Connections that the gateway tried to make, by result.", callers, CALLED)
     name = "nportpy_connections_ended"
-    text = "Accepted connections that are over, by result."
+    text = "Connections that are over, whoever made them, by result."
     yield _long(CounterMetricFamily(name, text), _ended(f"{name}_total", services))
 
 
-def _connections(name: str, services: tuple[ServiceStatus, ...]) -> Iterator[Sample]:
-    for service in services:
-        for result in CONNECTED:
-            labels = {"port": service.port, "service": service.service, "result": result}
-            yield Sample(name, labels, service.results.get(result, 0))
+def _by_result(name: str, text: str, services: Iterable[ServiceStatus], results: Iterable[str]) -> Metric:
+    def samples() -> Iterator[Sample]:
+        for service in services:
+            for result in results:
+                labels = {"port": service.port, "service": service.service, "result": result}
+                yield Sample(f"{name}_total", labels, service.results.get(result, 0))
+
+    return _long(CounterMetricFamily(name, text), samples())
 
 
 def _ended(name: str, services: tuple[ServiceStatus, ...]) -> Iterator[Sample]:
@@ -178,7 +195,25 @@ def _ended(name: str, services: tuple[ServiceStatus, ...]) -> Iterator[Sample]:
         yield Sample(name, {**labels, "result": OTHER}, other)
 
 
-_KNOWN = frozenset((*CONNECTED, *End))
+_UNSENT, _LATE = "unsent", "late"
+_KNOWN = frozenset((*CONNECTED, *CALLED, *End, _UNSENT, _LATE))
+
+
+def _datagrams_and_late(services: tuple[ServiceStatus, ...]) -> Iterator[Metric]:
+    labels = ("port", "service")
+    unsent = CounterMetricFamily("nportpy_unsent_datagrams", "Datagrams that the network did not take.", labels=labels)
+    late = CounterMetricFamily(
+        "nportpy_modbus_master_late_answers",
+        "Answers for which the master on the line did not wait any more.",
+        labels=labels,
+    )
+    for service in services:
+        names = (service.port, service.service)
+        if service.kind in _OF_DATAGRAMS:
+            unsent.add_metric(names, service.results.get(_UNSENT, 0))
+        elif service.kind == "master":
+            late.add_metric(names, service.results.get(_LATE, 0))
+    yield from (unsent, late)
 
 
 _TRANSLATORS = frozenset({"modbus", "master", "router"})
@@ -191,7 +226,7 @@ def _refused(services: tuple[ServiceStatus, ...]) -> Metric:
         labels=("port", "service", "reason"),
     )
     for service in services:
-        if service.service.partition("-")[0] not in _TRANSLATORS:
+        if service.kind not in _TRANSLATORS:
             continue
         names = (service.port, service.service)
         for reason in REFUSED:

@@ -101,3 +101,12 @@ def translator(*names: str, units: int = 2) -> GatewayStatus:
     )
     buses = tuple(bus(name, units) for name in (*(line.name for line in plain.lines), "tcp://[2001:db8::1]:502"))
     return replace(plain, services=plain.services + services, buses=buses)
+
+
+def every_mode() -> GatewayStatus:
+    """A gateway with a service of each kind."""
+    plain = translator()
+    kinds = ("reverse_telnet", "tcp_client", "udp", "pair", "modem", "realcom", "master")
+    modes = [service("plc", kind) for kind in kinds] + [service(plain.name, "discovery", clients=0)]
+    silent = [replace(each, listen=()) if each.may_be_silent else each for each in modes]
+    return replace(plain, services=(*plain.services, *silent))

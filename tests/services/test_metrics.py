@@ -137,6 +137,40 @@ nportpy_modbus_unit_transactions_total{port="meters",unit="1",result="unanswered
 nportpy_modbus_unit_transactions_total{port="meters",unit="2",result="unanswered"} 2"""
 
 
+def test_calls_are_not_connections_that_came_in() -> None:
+    results = {"connected": 7, "refused": 6, "timeout": 5, "unreachable": 4, "no_address": 3, "failed": 2, "dead": 1}
+    calling = replace(samples.service("meters", "tcp_client-2"), listen=(), results=results)
+    text = scraped(replace(samples.gateway(), services=(calling,)))
+    found = [line for line in text.splitlines() if 'service="tcp_client-2"' in line and not line.endswith(" 0")]
+    labels = 'port="meters",service="tcp_client-2"'
+    assert found == [
+        f"nportpy_clients{{{labels}}} 2",
+        f"nportpy_dropped_bytes_total{{{labels}}} 4096",
+        *(f'nportpy_calls_total{{{labels},result="{result}"}} {results[result]}' for result in metrics.CALLED),
+        f'nportpy_connections_ended_total{{{labels},result="dead"}} 1',
+    ]
+    assert "nportpy_service_listening{" not in text
+    assert "nportpy_connections_total{" not in text
+
+
+def test_a_modem_is_called_and_calls() -> None:
+    modem = replace(samples.service("meters", "modem"), results={"accepted": 3, "connected": 2})
+    text = scraped(replace(samples.gateway(), services=(modem,)))
+    assert 'nportpy_connections_total{port="meters",service="modem",result="accepted"} 3\n' in text
+    assert 'nportpy_calls_total{port="meters",service="modem",result="connected"} 2\n' in text
+    assert 'nportpy_service_listening{port="meters",service="modem"} 1\n' in text
+
+
+def test_unsent_datagrams_and_late_answers_of_a_master() -> None:
+    udp = replace(samples.service("meters", "udp"), results={"accepted": 1, "unsent": 9})
+    master = replace(samples.service("plc", "master"), listen=(), results={"late": 8})
+    text = scraped(replace(samples.gateway(), services=(udp, master)))
+    assert 'nportpy_unsent_datagrams_total{port="meters",service="udp"} 9\n' in text
+    assert 'nportpy_modbus_master_late_answers_total{port="plc",service="master"} 8\n' in text
+    assert 'nportpy_connections_total{port="plc"' not in text
+    assert [line for line in text.splitlines() if 'result="other"' in line and not line.endswith(" 0")] == []
+
+
 def test_only_what_speaks_modbus_refuses_requests() -> None:
     assert "nportpy_modbus_refused_total{" not in scraped(samples.gateway())
     found = {
@@ -251,7 +285,7 @@ def test_the_registry_is_its_own_and_has_the_process_too() -> None:
 
 
 def test_every_family_has_its_prefix_text_and_kind() -> None:
-    for family in metrics.GatewayCollector(samples.translator).collect():
+    for family in metrics.GatewayCollector(samples.every_mode).collect():
         assert family.name.startswith("nportpy_")
         assert family.documentation.endswith(".")
         assert family.type in ("counter", "gauge", "info", "histogram", "summary")
@@ -289,7 +323,7 @@ def test_samples_are_not_made_before_they_are_written() -> None:
 
 
 def test_the_alerts_ask_for_metrics_that_are_there() -> None:
-    there = {re.sub(r"\{.*", "", each) for each in series(scraped(samples.translator()))}
+    there = {re.sub(r"\{.*", "", each) for each in series(scraped(samples.every_mode()))}
     for file in ETC.glob("prometheus-*rules.yml"):
         asked = set(re.findall(r"\bnportpy_\w+", file.read_text()))
         assert asked

@@ -97,3 +97,5 @@ def test_why_it_is_not_ready() -> None:
     silent = replace(starting.services[1], listen=())
     status = replace(starting, services=(starting.services[0], silent))
     assert report.readiness(status)["reasons"] == ["meters rfc2217 does not listen"]
+    calling = replace(silent, service="tcp_client")
+    assert report.readiness(replace(starting, services=(calling,)))["reasons"] == ["starting"]
