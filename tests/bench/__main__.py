@@ -17,6 +17,7 @@ from tests.bench.modbus import MODBUS
 from tests.bench.modbus_paced import MODBUS_19200, MODBUS_115200, MODBUS_DEAD
 from tests.bench.modbus_soak import LATE, SOAK
 from tests.bench.modes import MODES, NportpyModes
+from tests.bench.packing import PACKING, NportpyPacking
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
@@ -38,11 +39,12 @@ BENCHES = (
     SOAK,
     ATTACH,
     MODES,
+    PACKING,
     LATE,
 )
 
 # nportpy set up in another way, for the rows that need it.
-OTHERWISE: tuple[Subject, ...] = (NportpyModes(),)
+OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyPacking())
 
 
 class Turn:
