@@ -11,7 +11,7 @@ the gateway itself answers (MODBUS Application Protocol V1.1b3, 7):
 """
 
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 from nportpy.line.arbiter import Line
@@ -136,6 +136,8 @@ class Bus:
         for flight in [flight for flight in self._flights if any(ask.client == client for ask in flight.asks)]:
             gone = [ask for ask in flight.asks if ask.client == client]
             flight.asks = [ask for ask in flight.asks if ask.client != client]
+            if flight.asks and not flight.waits:
+                flight.client = flight.asks[0].client  # it has its turn already, and is still wanted: it may be retried
             for ask in gone:
                 self._answer(ask, End.GONE)
         self._transactions.leave(client)
@@ -315,11 +317,10 @@ class Bus:
         if end is End.GONE:
             asks, waiting = [], asks
         elif end is End.EXPIRED:  # those who joined later have time left
-            limit = self._clock() - self._settings.deadline
-            asks, waiting = (
-                [ask for ask in asks if ask.asked_at <= limit],
-                [ask for ask in asks if ask.asked_at > limit],
-            )
+            now, deadline = max(self._clock(), flight.deadline), self._settings.deadline
+            asks, waiting = _parted(asks, lambda ask: ask.asked_at + deadline <= now)
+        elif end is End.QUEUE_FULL:  # of the one whose turn it would have taken
+            asks, waiting = _parted(asks, lambda ask: ask.client == flight.client)
         for ask in asks:
             self._answer(ask, end)
         self._send_anew(waiting, unit, reads=not flight.write)
@@ -378,6 +379,14 @@ class Bus:
         else:
             became = f"{len(answer)} bytes"
         trace_log.info("%s -> %s, %s", what, became, time, extra={"port": self.name})
+
+
+def _parted(asks: Iterable[Question], held: Callable[[Question], bool]) -> tuple[list[Question], list[Question]]:
+    """Those for which `held` holds, and the others."""
+    parts: tuple[list[Question], list[Question]] = [], []
+    for ask in asks:
+        parts[not held(ask)].append(ask)
+    return parts
 
 
 def _unit_status(unit: Unit) -> UnitStatus:

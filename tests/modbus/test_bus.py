@@ -462,6 +462,38 @@ async def test_requests_of_a_client_that_has_gone_are_not_sent() -> None:
         assert bus.status().requests["1", "3", "gone"] == 3
 
 
+async def test_who_joined_a_request_on_the_line_has_its_retry_when_its_owner_goes() -> None:
+    cable = Cable()
+    units = Units(cable, lambda data: slowly(data) if len(units.heard) > 1 else [])
+    async with a_modbus(cable, timeout=Timeout(0.1), retries=1) as bus:
+        gone, other = Client(bus), Client(bus)
+        gone.ask(read(3))
+        other.ask(read(3))
+        await asyncio.sleep(0.05)
+        bus.leave(gone)
+        await other.ended()
+        assert other.answers == [registers(3)]
+        assert sent(units) == [read(3)] * 2
+
+
+async def test_who_joined_a_client_that_goes_is_not_told_that_the_queue_of_another_is_full() -> None:
+    cable = Cable()
+    Units(cable, slowly)
+    async with a_modbus(cable, queue=2) as bus:
+        gone, flood, other = Client(bus), Client(bus), Client(bus)
+        gone.ask(read(1))
+        gone.ask(read(2))
+        flood.ask(read(3))
+        flood.ask(read(4))
+        flood.ask(read(2))
+        other.ask(read(2))
+        bus.leave(gone)
+        await flood.ended()
+        await other.ended()
+        assert flood.answers == [BUSY, registers(3), registers(4)]
+        assert other.answers == [registers(2)]
+
+
 async def test_the_urgent_go_first() -> None:
     cable = Cable()
     units = Units(cable, slowly)
