@@ -286,8 +286,13 @@ class Bus:
 
     def _unanswered(self, flight: Flight, unit: Unit, took: float) -> None:
         now = self._clock()
+        known = unit.has_answered(flight.pdu)
         became_silent = unit.unheard(flight.pdu, now, took)
-        for ask in flight.asks:
+        asks, waiting = flight.asks, list[Question]()
+        if flight.merged and not known and not unit.silent:  # many devices do not say that they have no such registers
+            self._joinable.refused(flight)
+            asks, waiting = _parted(asks, lambda ask: ask.pdu == flight.pdu)
+        for ask in asks:
             self._answer(ask, End.NO_ANSWER)
         if became_silent:
             more = self._throttle.allow(unit.unit, now)
@@ -297,6 +302,7 @@ class Bus:
         # Those that wait are not worth the line's time either.
         for request in self._transactions.withdraw(lambda request: self._is_vain(request, unit, flight.pdu)):
             self._withdrawn(request, unit)
+        self._send_anew(waiting, unit, reads=True)
 
     @staticmethod
     def _is_vain(request: Request, unit: Unit, pdu: bytes) -> bool:

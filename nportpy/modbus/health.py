@@ -109,6 +109,10 @@ class Unit:
         self._trying = True
         return True
 
+    def has_answered(self, pdu: bytes) -> bool:
+        """Whether it is known to answer this, if perhaps not now."""
+        return pdu in self._known
+
     def tries(self, pdu: bytes) -> int:
         """How often a read may be sent again now: what was not answered the last time gets no second chance."""
         return 0 if self._failures or pdu in self._resting else self.retries

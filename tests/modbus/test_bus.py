@@ -199,6 +199,43 @@ async def test_a_merged_read_that_is_refused_is_split_for_good() -> None:
         assert sent(units).count(read(100, 12)) == 1
 
 
+async def test_a_merged_read_that_the_unit_says_nothing_to_is_split_for_good() -> None:
+    cable = Cable()
+
+    def answer(data: bytes) -> list[tuple[float, bytes]]:
+        address, count = int.from_bytes(data[2:4]), int.from_bytes(data[4:6])
+        return [] if address <= 105 < address + count else slowly(data)
+
+    units = Units(cable, answer)
+    async with a_modbus(cable, merge=16, timeout=Timeout(0.1)) as bus:
+        one, two = Client(bus), Client(bus)
+        for _ in range(3):
+            one.ask(read(0))
+            one.ask(read(100, 2))
+            two.ask(read(110, 2))
+            await one.ended()
+            await two.ended()
+            await asyncio.sleep(1)
+        assert two.answers == [registers(110, 2)] * 3
+        assert one.answers == [registers(0), registers(100, 2)] * 3
+        assert sent(units).count(read(100, 12)) == 2  # once more, as any read
+
+
+async def test_a_merged_read_that_was_answered_before_stays_one_when_an_answer_is_lost() -> None:
+    cable = Cable()
+    units = Units(cable, slowly)
+    async with a_modbus(cable, merge=16, timeout=Timeout(0.1), retries=0) as bus:
+        client = Client(bus)
+        for lost in (False, True, False):
+            units.answer = lambda data, lost=lost: [] if lost and data[3] == 100 else slowly(data)  # type: ignore[misc]
+            for pdu in (read(0), read(100, 2), read(110, 2)):
+                client.ask(pdu)
+            await client.ended()
+            await asyncio.sleep(1)
+        assert client.answers.count(NO_ANSWER) == 2
+        assert sent(units) == [read(0), read(100, 12)] * 3
+
+
 async def test_answers_are_kept_for_their_time_and_no_longer() -> None:
     cable = Cable()
     units = Units(cable, slowly)
