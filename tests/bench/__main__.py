@@ -19,6 +19,7 @@ from tests.bench.modbus_soak import LATE, SOAK
 from tests.bench.modes import MODES, NportpyModes
 from tests.bench.packing import PACKING, NportpyPacking
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
+from tests.bench.realcom import REALCOM, NportpyRealCom
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
 from tests.bench.startup import STARTUP
@@ -40,11 +41,12 @@ BENCHES = (
     ATTACH,
     MODES,
     PACKING,
+    REALCOM,
     LATE,
 )
 
 # nportpy set up in another way, for the rows that need it.
-OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyPacking())
+OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyPacking(), NportpyRealCom())
 
 
 class Turn:
