@@ -114,6 +114,7 @@ class Bus:
         self._tally = Tally()
         self._coalesced = self._cached = self._merged = 0
         self._throttle = Throttle()
+        self._told: set[int] = set()  # units of which the log says last that they do not answer
         self._measured: object = None  # the line's settings that these follow from
         self._byte_time = 0.0  # of a byte of a frame
 
@@ -260,7 +261,8 @@ class Bus:
             self._ended(flight, unit, _ENDS[result.outcome])
 
     def _answered(self, flight: Flight, unit: Unit, result: Result) -> None:
-        if unit.silent:
+        if unit.silent and unit.unit in self._told:
+            self._told.remove(unit.unit)
             log.info("unit answers again", extra={"port": self.name, "unit": unit.unit})
         unit.heard(flight.pdu)
         answer = result.answer
@@ -287,22 +289,27 @@ class Bus:
     def _unanswered(self, flight: Flight, unit: Unit, took: float) -> None:
         now = self._clock()
         known = unit.has_answered(flight.pdu)
-        became_silent = unit.unheard(flight.pdu, now, took)
+        unit.unheard(flight.pdu, now, took)
         asks, waiting = flight.asks, list[Question]()
         if flight.merged and not known and not unit.silent:  # many devices do not say that they have no such registers
             self._joinable.refused(flight)
             asks, waiting = _parted(asks, lambda ask: ask.pdu == flight.pdu)
         for ask in asks:
             self._answer(ask, End.NO_ANSWER)
-        if became_silent:
-            more = self._throttle.allow(unit.unit, now)
-            if more is not None:
-                extra = {"port": self.name, "unit": unit.unit} | ({"more": more} if more else {})
-                log.warning("unit does not answer", extra=extra)
+        if unit.silent and unit.unit not in self._told:
+            self._say_silent(unit, now)
         # Those that wait are not worth the line's time either.
         for request in self._transactions.withdraw(lambda request: self._is_vain(request, unit, flight.pdu)):
             self._withdrawn(request, unit)
         self._send_anew(waiting, unit, reads=True)
+
+    def _say_silent(self, unit: Unit, now: float) -> None:
+        """One line a minute; where there was one just now, the next try that fails says it."""
+        more = self._throttle.allow(unit.unit, now)
+        if more is not None:
+            self._told.add(unit.unit)
+            extra = {"port": self.name, "unit": unit.unit} | ({"more": more} if more else {})
+            log.warning("unit does not answer", extra=extra)
 
     @staticmethod
     def _is_vain(request: Request, unit: Unit, pdu: bytes) -> bool:

@@ -326,6 +326,33 @@ async def test_a_silent_unit_that_answers_again_is_served_again(caplog: pytest.L
         assert [record.message for record in caplog.records][-1] == "unit answers again"
 
 
+async def test_a_unit_that_comes_and_goes_does_not_flood_the_log_and_the_log_is_right_in_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "nportpy.modbus")
+    cable = Cable()
+    units = Units(cable, lambda data: [])
+    async with a_modbus(cable, timeout=Timeout(0.1), retries=0) as bus:
+        client = Client(bus)
+
+        async def poll(seconds: int) -> None:
+            for _ in range(2 * seconds):
+                client.ask(read(1))
+                await client.ended()
+                await asyncio.sleep(0.5)
+
+        for _ in range(5):
+            units.answer = lambda data: []
+            await poll(3)
+            units.answer = slowly
+            await poll(3)
+        units.answer = lambda data: []
+        await poll(60)
+        assert client.answers.count(registers(1)) > 20
+        said = [record.message for record in caplog.records]
+        assert said == ["unit does not answer", "unit answers again", "unit does not answer"]
+
+
 async def test_a_silent_unit_takes_little_from_the_living() -> None:
     cable = Cable()
     units = Units(cable, lambda data: [] if data[0] == 9 else slowly(data))
