@@ -103,6 +103,7 @@ class Session:
         self._late: LineSettings | None = None  # a change that was answered and is still to be made
         self._closing = False  # the client asks as one that closes
         self._flush_later = False
+        self._before_flush = 0  # bytes that were in the data connection when it came, and have not been taken yet
         self._levels: tuple[bool, bool] | None = None  # DTR and RTS as the client wants them
         self._breaking = False
         self._holding = False
@@ -120,7 +121,9 @@ class Session:
         self._outflow.came(size, now)
         self._liveness.heard(now)
         if self._flush_later:
-            self._flush_now()
+            self._before_flush -= size
+            if self._before_flush < 0:
+                self._flush_now()
 
     def feed(self, data: bytes, now: float) -> None:
         """Bytes came on the command connection."""
@@ -326,6 +329,7 @@ class Session:
         unsent = what in (m.Flushed.UNSENT, m.Flushed.BOTH)
         if unsent and self._closing:
             self._flush_later, unsent = True, False
+            self._before_flush = self._line.unread()
         received = what in (m.Flushed.RECEIVED, m.Flushed.BOTH)
         if received or unsent:
             self._line.purge(received=received, unsent=unsent)

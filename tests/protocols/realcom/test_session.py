@@ -519,6 +519,20 @@ def test_a_flush_that_is_no_close_is_obeyed_after_all() -> None:
         assert line.calls[1:] == [("purge", False, True)]
 
 
+def test_what_came_before_the_flush_of_a_close_is_no_sign_that_the_client_goes_on() -> None:
+    session, line = bare()
+    line.write(b"x" * 10000)
+    line.in_socket = 100
+    tell(session, "2f 04 30 75 00 00")
+    session.expire(8.0)
+    assert tell(session, "14 01 02", 8.0)[-1] == "14 4f 4b"
+    for _ in range(10):
+        session.data_received(10, 8.1)
+    assert line.calls == [("purge", True, False)]
+    session.data_received(1, 8.2)
+    assert line.calls[1:] == [("purge", False, True)]
+
+
 def test_a_program_that_closes_without_waiting_loses_what_it_has_not_sent() -> None:
     talk = Talk()
     talk.open()
