@@ -287,8 +287,7 @@ class Attachment:
                 self._begin(complaint)
             case Learned(wish):
                 self._learned = wish
-                if not self._set:
-                    self._terminal.show(wish)
+                if not self._set and self._terminal.show(wish):
                     self._shown = self._terminal.wish
             case Refused(what, asked, has):
                 self._log_once(

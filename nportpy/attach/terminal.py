@@ -26,13 +26,16 @@ import tty
 from typing import Final, Protocol
 
 from nportpy.attach.inotify import forget_openings, watch_openings
-from nportpy.attach.wish import Wish, make_ready, set_speed, show, wish_of
+from nportpy.attach.wish import EXTPROC, Wish, make_ready, set_speed, show, wish_of
 from nportpy.errors import LineBusy
 from nportpy.line.ioctls import Termios2
 
 READ_SIZE: Final = 65536
 AT_ONCE: Final = 4 * READ_SIZE
 """Bytes that are handed over in one turn of the event loop."""
+
+_READYING: Final = 0.002
+"""Seconds after a tcsetattr: glibc reads back what has become of it, and may not find it undone by then."""
 
 _IOCTL, _FLUSH_READ, _FLUSH_WRITE = 0x40, 0x01, 0x02  # asm-generic/ioctls.h: TIOCPKT_...
 
@@ -92,6 +95,7 @@ class Terminal:
         self._pending = bytearray()
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Handle | None = None
+        self._readying: asyncio.TimerHandle | None = None
         if os.path.lexists(link) and not os.path.islink(link):
             raise LineBusy(f"{link} is there already and is no link")
         self._make()
@@ -113,6 +117,7 @@ class Terminal:
             now = Termios2(self._master)
             set_speed(now, 9600)
             now.cflag |= termios.HUPCL
+            now.lflag |= EXTPROC
             make_ready(now)
             now.apply(self._master)
             self._last = Termios2(self._master).state
@@ -148,8 +153,9 @@ class Terminal:
         """Take it away, link and all. Whoever has it open finds it hung up."""
         self.withdraw()
         self._reading = False
-        if self._again is not None:
-            self._again.cancel()
+        for handle in (self._again, self._readying):
+            if handle is not None:
+                handle.cancel()
         self._forget_pending()
         self._unmake()
 
@@ -166,12 +172,14 @@ class Terminal:
         """What it is set to now."""
         return wish_of(Termios2(self._master))
 
-    def show(self, wish: Wish) -> None:
-        """Have programs find these settings, unless one has just set others: `changed` is about to tell."""
+    def show(self, wish: Wish) -> bool:
+        """Have programs find these settings, unless one has just set others: `changed` is about to tell. Whether."""
         now = Termios2(self._master)
-        if now.state == self._last:
-            show(now, wish)
-            self._apply(now)
+        if now.state != self._last:
+            return False
+        show(now, wish)
+        self._apply(now)
+        return True
 
     def _apply(self, now: Termios2) -> None:
         """Set it, and take the news of that: it is ours."""
@@ -183,6 +191,13 @@ class Terminal:
         if status & _IOCTL and Termios2(self._master).state == self._last:
             status &= ~_IOCTL  # else a program was there in the meantime
         self._happened(status)
+
+    def _make_ready(self) -> None:
+        self._readying = None
+        now = Termios2(self._master)
+        if now.state == self._last:  # else there is more to come
+            make_ready(now)
+            self._apply(now)
 
     # What programs do.
 
@@ -265,8 +280,10 @@ class Terminal:
                 self._late = True
             else:
                 self._receiver.changed()
-            make_ready(now)
+            now.lflag |= EXTPROC
             self._apply(now)
+            if self._readying is None:
+                self._readying = self._loop.call_later(_READYING, self._make_ready)
 
     def _discard(self) -> None:
         """Throw away what was written before, and only that."""

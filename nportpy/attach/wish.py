@@ -86,10 +86,9 @@ def set_speed(now: Termios2, baudrate: int) -> None:
 
 
 def make_ready(now: Termios2) -> None:
-    """Prepare for the next tcsetattr, whatever the last one did.
+    """Have something to change for the next tcsetattr.
 
-    CLOCAL means nothing on a pseudo-terminal, and most programs set it. Taken away again, it is something for the next
-    tcsetattr to change; where one changes nothing but the parity, which does not stay, glibc calls that an error.
+    CLOCAL means nothing on a pseudo-terminal, and most programs set it. So it is taken away again: where a call changes
+    nothing but the parity, which does not stay, glibc says that it has failed.
     """
-    now.lflag |= EXTPROC
     now.cflag &= ~termios.CLOCAL

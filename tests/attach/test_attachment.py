@@ -262,7 +262,10 @@ async def test_what_is_written_while_away_may_be_dropped(tmp_path: Path) -> None
 
 
 @pytest.mark.real
-async def test_on_demand_there_is_a_connection_while_it_is_open(tmp_path: Path) -> None:
+async def test_on_demand_there_is_a_connection_while_it_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nportpy.attach.attachment.STAY", 0.1)
     async with far() as server, attached(tmp_path, server.port, connect=Connect.OPEN) as port:
         await asyncio.sleep(0.1)
         assert not server.clients
@@ -296,7 +299,7 @@ async def test_a_server_that_suspends_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.real
 async def test_a_program_that_does_not_read_holds_the_server_back(tmp_path: Path) -> None:
-    size = 3_000_000
+    size = 1_000_000
     data = os.urandom(1000) * (size // 1000)
     async with far() as server, attached(tmp_path, server.port) as port:
         await until(lambda: port.connected)
@@ -344,7 +347,10 @@ async def test_a_server_that_does_not_read_holds_programs_back(tmp_path: Path) -
     ],
     ids=["silence", "no COM-PORT", "nothing at all", "garbage"],
 )
-async def test_a_server_that_agrees_to_little_is_used_for_what_it_can(tmp_path: Path, greeting: bytes) -> None:
+async def test_a_server_that_agrees_to_little_is_used_for_what_it_can(
+    tmp_path: Path, greeting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nportpy.attach.rfc2217.NEGOTIATION_TIME", 0.3)
     async with far() as server:
         server.greeting = greeting
         async with attached(tmp_path, server.port) as port:
