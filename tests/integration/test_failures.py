@@ -2,6 +2,7 @@
 the neighbour notices nothing."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -9,6 +10,7 @@ from nportpy.line.loopback import Cable
 from nportpy.modes.base import WhenDown
 from nportpy.protocols.rfc2217 import LineState, NotifyModemstate, PurgeData, SetBaudrate, SetControl, SetLinestateMask
 from tests.support.serving import Client, Served, TelnetClient, com, connect, plan, raw, serving, settle, until
+from tests.support.ways import WAYS, Raw, Way, serving_text
 
 CALLS = 120  # the scenario makes fewer
 
@@ -69,3 +71,43 @@ async def test_any_call_may_fail(when_down: WhenDown) -> None:
             assert line.losses + line.attempts == failed
     assert most > 20, most
     assert most < CALLS, most
+
+
+async def use(way: Way, served: Served) -> None:
+    """Somebody is there, or not; what is heard does not matter."""
+    with suppress(TimeoutError, AssertionError):
+        await way.join(served)
+        way.say(b"data")
+        way.cable.far.write(b"answer")
+        await settle(0.1)
+        way.cable.far.set_modem_lines(dtr=False, rts=False)
+        await settle(0.1)
+        way.cable.far.set_modem_lines(dtr=True, rts=True)
+        way.say(b"more")
+        await settle(0.3)
+
+
+@pytest.mark.parametrize("kind", sorted(WAYS.keys() - {"raw", "rfc2217"}))
+async def test_any_call_may_fail_in_any_mode(kind: str) -> None:
+    number = 0
+    reached = True
+    while reached:
+        number += 1
+        assert number < CALLS
+        way, beside = WAYS[kind](), Raw(9, "beside")
+        way.cable.fail_at = number
+        async with serving_text(way.line(), way.text(), beside.line(), beside.text(), ways=[way, beside]) as served:
+            await beside.join(served)
+            await use(way, served)
+            reached, way.cable.fail_at = way.cable.calls >= number, 0
+            await until(lambda served=served: served.line(kind).state == "up")  # type: ignore[misc]
+            await settle(5.0)  # the pause before the next call
+            if way.lost:
+                await way.join(served)
+            await way.both_ways()
+            assert not served.results(kind, kind).get("error"), (number, served.results(kind, kind))
+            line = served.line(kind)
+            assert line.losses + line.attempts == reached
+            assert not beside.lost
+            await beside.both_ways()
+    assert number > 5
