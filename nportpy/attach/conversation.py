@@ -15,8 +15,12 @@ from nportpy.line import keepalive
 CONNECT_TIME: Final = 5.0
 """Seconds in which a connection must come about, looking its name up included."""
 
-ALIVE_CHECK: Final = 20.0
-"""Seconds after which a server that gives no sign of life is given up."""
+_IDLE, _INTERVAL, _COUNT = 10, 3, 4
+"""An idle server is asked for a sign of life after so many seconds, and given up when it has not answered so often.
+
+No limit for unanswered data beyond the kernel's own: the kernel counts it for a server too that lives and does not
+read, and behind a slow line with a full buffer that lasts for minutes.
+"""
 
 _IAC = 0xFF
 _SIOCOUTQ = 0x5411  # linux/sockios.h: bytes that the other end's kernel has not acknowledged
@@ -65,7 +69,9 @@ class Conversation(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, and not by descent
-        keepalive.set_up(transport.get_extra_info("socket"), ALIVE_CHECK)
+        sock = transport.get_extra_info("socket")
+        keepalive.set_up(sock, 0)
+        keepalive.probe(sock, _IDLE, _INTERVAL, _COUNT, 0)
         self._receiver.connected(self)
         self._tell(self.session.begin(self._loop.time()))
 
