@@ -129,20 +129,24 @@ def test_what_all_stream_modes_share() -> None:
     [port.a.raw]
     listen = 4001
     when_jammed = "skip"
-    direction = "to_network"
-    packing = "rtu"
     commands = { answers = { delimiters = "0A" }, response_timeout = "off" }
     [port.a.rfc2217]
     listen = 5001
+    direction = "to_network"
     packing = { mode = "gap", gap = 3.5 }
     """
     (port,) = parse(HEAD + text, "x").ports
     assert port.stream == StreamSettings(buffer=65536, idle_levels=IdleLevels.LOW)
     assert port.raw[0].when_jammed is WhenJammed.SKIP
-    assert port.raw[0].direction is Direction.TO_NETWORK
-    assert port.raw[0].packing == PackingSettings(Packing.RTU)
     assert port.raw[0].commands == CommandSettings(answers=PackingSettings(delimiters=b"\n"), response_timeout=0.0)
     assert port.rfc2217[0].packing == PackingSettings(Packing.GAP, gap=3.5)
+    assert port.rfc2217[0].direction is Direction.TO_NETWORK
+
+
+def test_command_by_command_is_not_packed() -> None:
+    (told,) = faults(f'{HEAD}[port.a.raw]\nlisten = 4001\ncommands = true\npacking = "rtu"\n')
+    assert told.startswith("f:3: port.a.raw = ")
+    assert "commands go with neither packing nor direction" in told
 
 
 def test_command_by_command_in_a_word() -> None:

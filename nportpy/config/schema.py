@@ -1,9 +1,9 @@
 """The tables and keys of a configuration file, as pydantic models; those of Modbus are in modbus_tables.py."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from nportpy.config import modbus_tables, stream_tables, stream_values, values
@@ -26,9 +26,11 @@ from nportpy.gateway import GatewaySettings
 from nportpy.line.port import OnClose, OnOpen, PortSettings
 from nportpy.line.stream import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Rs485Mode, Rs485Settings
+from nportpy.modes.base import Direction
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
 from nportpy.network import Endpoint
+from nportpy.protocols.packing import PackingSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 from nportpy.services.mdns import MdnsSettings
@@ -41,6 +43,7 @@ _LOG = LogSettings()
 _PORT = PortSettings("")
 _RFC2217 = Rfc2217Settings(listen=())
 _STREAM = StreamSettings()
+_STREAM_PACKING = PackingSettings()
 
 _DELAY = Leaf(values.rs485_delay, {"type": "string", "pattern": "^[0-9]+(ms|s)$"})
 _BUFFER = Leaf(
@@ -115,6 +118,12 @@ class Raw(StreamService):
     """[port.NAME.raw]: a raw TCP listener."""
 
     commands: COMMANDS = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.commands is not None and (self.packing != _STREAM_PACKING or self.direction is not Direction.BOTH):
+            raise ValueFault("commands go with neither packing nor direction: an answer goes to its client as a whole")
+        return self
 
 
 class Rfc2217(StreamService):

@@ -11,11 +11,11 @@ from nportpy.gateway.plans import Kind, Service, places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.line.arbiter import Line
 from nportpy.modbus.settings import RoutingSettings
+from nportpy.modes import raw
 from nportpy.modes.base import ServiceSettings
 from nportpy.modes.door import Door
 from nportpy.modes.listener import AlwaysUp, Backend, Listener
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
-from nportpy.modes.raw import RawSession
 from nportpy.modes.rfc2217 import Rfc2217Session
 from nportpy.network import Endpoint
 from nportpy.status import ServiceStatus
@@ -25,13 +25,15 @@ if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.routing import Find, Router
 
 
-def _session(kind: Kind) -> Any:
-    """The class of a listener's sessions."""
+def _sessions(kind: Kind, line: Line, settings: Any) -> Any:
+    """What makes a listener's sessions."""
+    if kind is Kind.RAW:
+        return raw.sessions(line, settings)
     if kind is Kind.REVERSE_TELNET:
         from nportpy.modes.reverse_telnet import ReverseTelnetSession
 
-        return ReverseTelnetSession
-    return {Kind.RAW: RawSession, Kind.RFC2217: Rfc2217Session}[kind]
+        return partial(ReverseTelnetSession, line, settings)
+    return partial(Rfc2217Session, line, settings)
 
 
 class Runs(Protocol):
@@ -210,7 +212,7 @@ class Services:
                 data, command = sockets[: len(settings.data)], sockets[len(settings.data) :]
                 return RealCom(line, label, settings, data, command, self._shared.door, throttle)
             case _:
-                return self._listener(line, label, settings, partial(_session(kind), line, settings))
+                return self._listener(line, label, settings, _sessions(kind, line, settings))
 
     def _sockets(self, kind: Kind, settings: Any) -> list[socket.socket]:
         return [self._shared.sockets.take(place) for place in places(kind, settings)]
