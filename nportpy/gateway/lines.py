@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nportpy.gateway.plans import PortPlan, services_of
+from nportpy.gateway.plans import PortPlan, Service, services_of
 from nportpy.gateway.services import Services, Shared
 from nportpy.line.arbiter import Line
 from nportpy.line.port import Opener, PortSettings
@@ -52,13 +52,14 @@ class RunningPort:
         for kind, settings in services_of(self.plan):
             self.services.start(kind, settings)
 
-    async def change(self, plan: PortPlan) -> None:
-        """Go over to other services on the same line."""
+    async def change(self, plan: PortPlan) -> list[Service]:
+        """Go over to other services on the same line; those that are yet to be started (see `Services.keep`)."""
         self.plan = plan
-        await self.services.change(services_of(plan))
+        left = await self.services.keep(services_of(plan))
         self.line.set_trace(plan.trace)
         if self.bus is not None:
             self.bus.trace = plan.trace
+        return left
 
     async def stop(self, drain: float) -> None:
         """Write out what the clients have sent, for `drain` seconds at most, and give the device back."""

@@ -165,17 +165,30 @@ class Gateway:
             else:
                 new.append(self._start_port(plan))
         self._serve_requests(settings, wanted)
-        for port in kept:
-            await port.change(plans[port.plan.name])
+        await self._change_services(kept, settings)
         for port in new:
             port.start_services()
-        await self._change_routers(settings)
         self._refresh()
         assert self._announcing is not None
         await self._announcing.change(settings)
         self._sockets.keep([*listening(settings), *self._chosen_by_kernel()])
         self._door.configure(settings.door)
         self._settings = settings
+
+    async def _change_services(self, kept: list[RunningPort], settings: GatewaySettings) -> None:
+        """Go over to other services, of all lines at once: one may come to listen where another one did."""
+        self._change_routers(settings)
+        plans = {plan.name: plan for plan in settings.ports}
+        routers = [(self._routers[plan.name], plan) for plan in settings.routers]
+        changed = await asyncio.gather(
+            *(port.change(plans[port.plan.name]) for port in kept),
+            *(services.keep([(Kind.ROUTER, plan.service)]) for services, plan in routers),
+        )
+        for services, left in zip(
+            [*(port.services for port in kept), *(each for each, _ in routers)], changed, strict=True
+        ):
+            for kind, wanted in left:
+                services.start(kind, wanted)
 
     def _all_services(self) -> list[Services]:
         return [*(port.services for port in self._ports.values()), *self._routers.values()]
@@ -245,14 +258,12 @@ class Gateway:
             log.warning("requests were not answered in time", extra={"requests": sum(each.accepted() for each in gone)})
         await asyncio.gather(*(services.stop() for services in gone))
 
-    async def _change_routers(self, settings: GatewaySettings) -> None:
-        running, self._routers = self._routers, {}
-        for plan in settings.routers:  # in the file's order
-            if plan.name in running:
-                self._routers[plan.name] = running[plan.name]
-                await running[plan.name].change([(Kind.ROUTER, plan.service)])
-            else:
-                self._start_router(plan)
+    def _change_routers(self, settings: GatewaySettings) -> None:
+        """Have those that are wanted, in the file's order; new ones serve nobody yet."""
+        assert self._shared is not None
+        self._routers = {
+            plan.name: self._routers.get(plan.name) or Services(plan.name, self._shared) for plan in settings.routers
+        }
 
     # HTTP.
 

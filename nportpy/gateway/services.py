@@ -122,20 +122,24 @@ class Services:
         task = self._shared.tasks.create_task(runs.run(), name=f"{self.name} {label}")
         self.running.append(Running(kind, settings, runs, task, router))
 
-    async def change(self, wanted: Sequence[Service]) -> None:
-        """Go over to these. What did not change keeps its clients; routes and rules change under them."""
-        left = list(wanted)
-        for service in tuple(self.running):
+    async def keep(self, wanted: Sequence[Service]) -> list[Service]:
+        """Stop all but these. What did not change keeps its clients; routes and rules change under them.
+
+        Returns:
+            Those that are yet to be started: another one may have to stop first, as it listens where they will.
+        """
+        left, gone = list(wanted), []
+        for service in self.running:
             like = next((each for each in left if each[0] is service.kind and _alike(service.settings, each[1])), None)
             if like is None:
-                await self._stop(service)
+                gone.append(service)
                 continue
             left.remove(like)
             service.settings = like[1]
             if service.router is not None and isinstance(like[1], ModbusSettings | MasterSettings):
                 service.router.configure(like[1].routing)
-        for kind, settings in left:
-            self.start(kind, settings)
+        await asyncio.gather(*(self._stop(service) for service in gone))
+        return left
 
     async def stop(self) -> None:
         """Stop all."""

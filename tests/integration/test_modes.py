@@ -13,7 +13,7 @@ from nportpy.gateway.plans import Kind, PortPlan
 from nportpy.line.loopback import Cable
 from nportpy.network import Endpoint
 from nportpy.protocols.modbus import rtu
-from nportpy.services import report
+from nportpy.services import metrics, report
 from tests.support.calls import closed_port
 from tests.support.modbus_serving import asker, attach, holding, read, registers, units
 from tests.support.serving import Served, serving, settings, settle, until
@@ -38,6 +38,14 @@ def service_in_json(served: Served, port: str, service: str) -> dict[str, Any]:
     """What /api/v1/status says of a service."""
     document = json.loads("".join(report.document(served.gateway.status())))
     return next(each for each in document["services"] if (each["port"], each["service"]) == (port, service))
+
+
+def results_without_a_series(served: Served) -> list[str]:
+    """What metrics would count as `other`."""
+    families = metrics.GatewayCollector(served.gateway.status).collect()
+    return [
+        str(each) for family in families for each in family.samples if "other" in each.labels.values() and each.value
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,6 +96,7 @@ async def test_reloads_remove_add_and_change_one_and_leave_the_others(kind: str)
         await mine.both_ways(b"otherwise")
         await nobody_else_noticed(b"changed")
         assert served.gateway.status().reloads == 3
+        assert results_without_a_series(served) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,6 +133,7 @@ async def test_the_device_is_lost_and_comes_back(kind: str) -> None:
             assert not beside.lost
             await beside.both_ways()
         assert served.line(kind).losses == 2
+        assert results_without_a_series(served) == []
 
 
 # Two modes on one line.
@@ -194,6 +204,7 @@ async def test_a_bad_destination_beside_good_services(kind: str, to: str) -> Non
         assert (shown["clients"], shown["listen"]) == ([], [])
         assert shown["results"][result] >= 3
         assert report.readiness(served.gateway.status())["reasons"] == []
+        assert results_without_a_series(served) == []
 
 
 # Port 0.

@@ -279,14 +279,16 @@ def others(settings: GatewaySettings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving_text(*tables: str, ways: Sequence[Way] = (), cables: Sequence[Cable] = ()) -> AsyncIterator[Served]:
+async def serving_text(
+    *tables: str, ways: Sequence[Way] = (), cables: Sequence[Cable] = (), up: bool = True
+) -> AsyncIterator[Served]:
     """A gateway from the text of its file, with the other sides of these modes there, and not connected."""
     settings = parsed(*tables)
     found = [cable for way in ways for cable in (way.cable, getattr(way, "there", None)) if cable is not None]
     for way in ways:
         await way.start()
     try:
-        async with serving(*settings.ports, cables=[*found, *cables], **others(settings)) as served:
+        async with serving(*settings.ports, cables=[*found, *cables], up=up, **others(settings)) as served:
             yield served
     finally:
         for way in ways:
