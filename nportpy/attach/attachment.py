@@ -4,7 +4,7 @@
     socket -> Conversation -> Attachment.heard -> Terminal.write -> program
 
 Both ways are plain calls. A program that writes faster than the server takes it is not read on, and so held back by
-the kernel; a server that sends faster than programs read is asked to suspend, and then not read either.
+the kernel; a server that sends faster than programs read is not read either.
 
 The connection is made anew for ever, with pauses from 0.1 s to 5 s; what programs have set is set again then. A reason
 is logged when it is new, not at every attempt.
@@ -47,9 +47,9 @@ STAY: Final = 1.0
 BREAK_TIME: Final = 0.25
 """Seconds of a break: as long as that of tcsendbreak(3), at least."""
 
-SUSPEND_AT: Final = 64 * 1024
-PAUSE_AT: Final = 256 * 1024
-"""Bytes that no program has fetched: from the first on the server is asked to suspend, from the second not read."""
+PAUSE_AT: Final = 64 * 1024
+"""Bytes that no program has fetched, from which on the server is not read. It is not asked to suspend: the request to
+resume would stand behind data that a server may not take before it is rid of its own, and both would wait for ever."""
 
 _LOOK = 0.01
 
@@ -259,20 +259,14 @@ class Attachment:
         self.counts.received += len(data)
         terminal = self._terminal
         terminal.write(data)
-        if terminal.waiting > SUSPEND_AT and self._conversation is not None:
-            self._conversation.session.suspend(on=True)
-            self._conversation.send()
-            if terminal.waiting > PAUSE_AT and not self._deaf:
-                self._deaf = True
-                self._conversation.pause_reading()
+        if terminal.waiting > PAUSE_AT and self._conversation is not None and not self._deaf:
+            self._deaf = True
+            self._conversation.pause_reading()
 
     def has_room(self) -> None:
         """See `TerminalReceiver`."""
-        if self._conversation is not None:
-            self._conversation.session.suspend(on=False)
-            self._conversation.send()
-            if self._deaf:
-                self._conversation.resume_reading()
+        if self._deaf and self._conversation is not None:
+            self._conversation.resume_reading()
         self._deaf = False
 
     def full(self, *, on: bool) -> None:

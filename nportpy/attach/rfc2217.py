@@ -40,9 +40,6 @@ _CONTROLS: Final = {
 _GROUPS: Final = {value: name for name, values in _CONTROLS.items() for value in values}
 _STOP_BITS: Final = {stop_bits: int(rfc2217.stopsize_value(stop_bits)) for stop_bits in StopBits}
 
-# What is said of servers that take FLOWCONTROL-SUSPEND for a request to switch the UART's flow control off.
-_NEVER_SUSPENDED: Final = (b"ser2net", b"gensio")
-
 
 class Rfc2217Session(Session):
     """See `Session`."""
@@ -59,8 +56,6 @@ class Rfc2217Session(Session):
         self._wished: set[str] = set()  # of those, what was asked for
         self._unanswered: Counter[str] = Counter()
         self._fence = False
-        self._signature = b""
-        self._suspending = False
 
     @property
     def plain_in(self) -> bool:  # type: ignore[override]  # an attribute that is not set is a property
@@ -132,9 +127,6 @@ class Rfc2217Session(Session):
             self._awaited.discard((Side.US, Option.COM_PORT_OPTION))
             if enabled and not self._agreed:
                 self._agreed = True
-                # The options before what follows them.
-                self._output += self._codec.take_output()
-                self._say(rfc2217.Signature())
         else:
             self._awaited.discard((side, Option(option)))
         if not self._awaited and not self.settled:
@@ -164,8 +156,6 @@ class Rfc2217Session(Session):
                 yield from self._answered(_GROUPS[value], value)
             case rfc2217.FlowcontrolSuspend() | rfc2217.FlowcontrolResume():
                 yield Suspended(isinstance(message, rfc2217.FlowcontrolSuspend))
-            case rfc2217.Signature(text):
-                self._signature = text
             case rfc2217.Malformed(_, reason):
                 yield Garbage(reason)
             case _:
@@ -272,16 +262,6 @@ class Rfc2217Session(Session):
         """See `Session`."""
         if self._agreed and (received or unsent):
             self._say(rfc2217.PurgeData(PurgeValue.RECEIVE * received + PurgeValue.TRANSMIT * unsent))
-
-    def suspend(self, *, on: bool) -> None:
-        """See `Session`. Only a server that has said who it is is asked: some harm the line (see above)."""
-        known = self._signature and not any(name in self._signature.lower() for name in _NEVER_SUSPENDED)
-        if on and self._agreed and known and not self._suspending:
-            self._suspending = True
-            self._say(rfc2217.FlowcontrolSuspend())
-        elif not on and self._suspending:
-            self._suspending = False
-            self._say(rfc2217.FlowcontrolResume())
 
     def ask_arrival(self) -> bool:
         """See `Session`: a question about the speed is answered in the order of the stream."""

@@ -112,10 +112,6 @@ class Session(Protocol):
         """Have the server throw away what it has buffered."""
 
     @abstractmethod
-    def suspend(self, *, on: bool) -> None:
-        """Ask the server to send no more data for now, or again."""
-
-    @abstractmethod
     def ask_arrival(self) -> bool:
         """Have `Arrived` told when all that was sent before has come through; False: this server cannot tell."""
 
@@ -166,9 +162,6 @@ class RawSession(Session):
         """Not carried."""
 
     def purge(self, *, received: bool, unsent: bool) -> None:
-        """Not carried."""
-
-    def suspend(self, *, on: bool) -> None:
         """Not carried."""
 
     def ask_arrival(self) -> bool:

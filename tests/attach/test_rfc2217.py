@@ -66,7 +66,7 @@ def test_everything_is_agreed_on() -> None:
     assert session.plain_in
     assert session.plain_out
     assert session.deadline() is None
-    assert server.take() == [rfc2217.Signature()]
+    assert server.take() == []
 
 
 def test_a_server_without_rfc2217_is_told_apart() -> None:
@@ -77,7 +77,6 @@ def test_a_server_without_rfc2217_is_told_apart() -> None:
     session.set_line(FULL)
     session.set_modem_lines(on=True)
     session.purge(received=True, unsent=True)
-    session.suspend(on=True)
     assert not session.ask_arrival()
     assert session.take_output() == b""
 
@@ -200,21 +199,6 @@ def test_the_server_may_suspend() -> None:
     assert server.says(rfc2217.FlowcontrolResume()) == [Suspended(False)]
 
 
-@pytest.mark.parametrize(("signature", "asked"), [(b"nportpy 1", True), (b"", False), (b"ser2net-4.3", False)])
-def test_a_server_is_suspended_if_it_is_known_not_to_take_that_for_something_else(
-    signature: bytes, asked: bool
-) -> None:
-    session, server = connected()
-    server.take()
-    server.says(rfc2217.Signature(signature))
-    session.suspend(on=True)
-    session.suspend(on=True)
-    session.suspend(on=False)
-    session.suspend(on=False)
-    expected = [rfc2217.FlowcontrolSuspend(), rfc2217.FlowcontrolResume()] if asked else []
-    assert server.take() == expected
-
-
 def test_arrival_is_told_when_all_questions_about_the_speed_are_answered() -> None:
     session, server = connected()
     session.set_line(Wish(9600))
@@ -257,7 +241,6 @@ def test_a_raw_session_has_nothing_to_say() -> None:
     session.set_modem_lines(on=True)
     session.set_break(on=True)
     session.purge(received=True, unsent=True)
-    session.suspend(on=True)
     assert not session.ask_arrival()
     assert session.deadline() is None
     assert session.expire(0.0) == []
