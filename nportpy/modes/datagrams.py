@@ -1,5 +1,6 @@
 """Who sends datagrams, and what the kernel knows of a socket for them. Linux only, see socket(7) and ip(7)."""
 
+import contextlib
 import socket
 import struct
 import time
@@ -64,8 +65,18 @@ def name_on(sock: socket.socket, address: Address, port: int) -> Name:
 
 def dropped(sock: socket.socket) -> int:
     """Datagrams that the kernel has dropped since the socket was made, as its buffer was full."""
+    if sock.fileno() < 0:  # closed
+        return 0
     (count,) = _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
     return int(count)
+
+
+def another(sock: socket.socket, ours: contextlib.ExitStack) -> socket.socket:
+    """Another descriptor of a socket, as the last datagrams leave when the caller's is closed already."""
+    try:
+        return ours.enter_context(sock.dup())
+    except OSError:  # out of descriptors: then those are lost
+        return sock
 
 
 def is_from(own: socket.socket, name: Name) -> bool:

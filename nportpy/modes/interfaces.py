@@ -41,8 +41,8 @@ class Interface:
 
 
 def interfaces() -> Iterator[Interface]:
-    """Those that are up, in the kernel's order."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    """Those that are up, in the kernel's order; none while this process can open no socket to ask with."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for index, name in socket.if_nameindex():
             with contextlib.suppress(OSError):  # without an address, or gone
                 (flags,) = struct.unpack_from("=H", _ask(sock, _SIOCGIFFLAGS, name))

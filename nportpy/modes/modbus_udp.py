@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from nportpy.errors import ProtocolError
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router, Visitor
+from nportpy.modes.datagrams import another
 from nportpy.modes.listener import Backend, first_opening
 from nportpy.modes.modbus import Asked, busy, complain
 from nportpy.modes.modbus_base import ModbusSettings
@@ -110,7 +111,7 @@ class ModbusUdp:
     async def run(self) -> None:
         """Serve until `stop`."""
         with contextlib.ExitStack() as ours:
-            sockets = [_another(sock, ours) for sock in self._sockets]
+            sockets = [another(sock, ours) for sock in self._sockets]
             try:
                 await first_opening(self.backend, self._stopping)
                 if not self._hushed:
@@ -257,14 +258,6 @@ class ModbusUdp:
 
     def _extra(self) -> dict[str, object]:
         return {"port": self.backend.name, "service": self.service}
-
-
-def _another(sock: socket.socket, ours: contextlib.ExitStack) -> socket.socket:
-    """Another descriptor of a socket, as the last answers leave when the caller's is closed already."""
-    try:
-        return ours.enter_context(sock.dup())
-    except OSError:  # out of descriptors: then these answers are lost
-        return sock
 
 
 def _endpoint(name: _Name) -> Endpoint:

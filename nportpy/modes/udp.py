@@ -6,6 +6,7 @@ the kernel keeps what fits into the socket's buffer, and counts what it drops.
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import Counter
@@ -17,7 +18,7 @@ from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.base import Direction
-from nportpy.modes.datagrams import Name, Sender, dropped, endpoint_of, is_from, name_on
+from nportpy.modes.datagrams import Name, Sender, another, dropped, endpoint_of, is_from, name_on
 from nportpy.modes.listener import first_opening
 from nportpy.modes.multicast import Group, Leaving, Multicast, versions
 from nportpy.network import Address, Ancillary, Endpoint, Network, address_of, allowed, local_endpoint, reply_from
@@ -163,16 +164,16 @@ class UdpMode:
 
     async def run(self) -> None:
         """Serve until `stop`."""
-        # Ours, as the line's last bytes leave when the caller's are closed already.
-        self._open = [sock.dup() for sock in self._sockets]
-        self._overrun = -sum(map(dropped, self._open))  # those of others who had the sockets before
-        try:
-            await first_opening(self.line, self._stopping)
-            if not self._hushed:
-                self._begin()
-            await self._stopping.wait()
-        finally:
-            self._end()
+        with contextlib.ExitStack() as ours:
+            self._open = [another(sock, ours) for sock in self._sockets]
+            self._overrun = -sum(map(dropped, self._open))  # those of others who had the sockets before
+            try:
+                await first_opening(self.line, self._stopping)
+                if not self._hushed:
+                    self._begin()
+                await self._stopping.wait()
+            finally:
+                self._end()
 
     def _begin(self) -> None:
         settings = self.settings
@@ -207,8 +208,6 @@ class UdpMode:
         while self._senders:
             self._forget(End.SHUTDOWN)
         self._overrun = self.overrun
-        for sock in self._open:
-            sock.close()
         self._open = []
 
     def hush(self) -> None:

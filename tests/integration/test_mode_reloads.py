@@ -1,8 +1,11 @@
 """Modes that come, go, change places and meet trouble while the gateway runs."""
 
 import asyncio
+import os
 import random
+import resource
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -250,3 +253,29 @@ async def test_who_connects_during_a_reload_waits() -> None:
         await until(lambda: client.heard or client.lost)
         assert not client.lost
         await client.close()
+
+
+@pytest.mark.parametrize("kind", sorted(WAYS.keys() - {"raw"}))
+@pytest.mark.parametrize("spare", range(6))
+async def test_a_mode_that_comes_when_descriptors_run_out(kind: str, spare: int) -> None:
+    way, beside = WAYS[kind](), Raw(9, "beside")
+    others = beside.line(), beside.text()
+    async with serving_text(way.line(), *others, ways=[way, beside]) as served:
+        await beside.join(served)
+        await reload(served, way.line(), *others)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        in_use = os.dup(0)
+        os.close(in_use)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + spare, limits[1]))
+        try:
+            with suppress(ListenError):
+                await reload(served, way.line(), way.text(), *others)
+            await settle(2.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert not served.task.done()
+        await reload(served, way.line(), way.text(), *others)
+        await settle(6.0)  # the pause before the next call
+        await way.join(served)
+        await way.both_ways()
+        await beside.both_ways()
