@@ -3,21 +3,26 @@
 import asyncio
 import json
 import logging
+import os
 import struct
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nportpy.gateway.plans import Kind, PortPlan
-from nportpy.line.loopback import Cable
+from nportpy.line.loopback import Cable, FarEnd
+from nportpy.line.opening import open_port
+from nportpy.line.port import PortSettings
 from nportpy.network import Endpoint
 from nportpy.protocols.modbus import rtu
 from nportpy.services import metrics, report
 from tests.support.calls import closed_port
 from tests.support.modbus_serving import asker, attach, holding, read, registers, units
+from tests.support.ports import a_pty
 from tests.support.serving import Served, serving, settings, settle, until
-from tests.support.ways import HOST, WAYS, Raw, Rfc2217, TcpClient, Udp, Way, others, parsed, serving_text
+from tests.support.ways import HOST, WAYS, Pair, Raw, Rfc2217, TcpClient, Udp, Way, others, parsed, serving_text
 
 KINDS = sorted(WAYS)
 SOME = bytes(range(1, 128)) * 10  # no NUL, and no IAC, so that it is the same in each mode
@@ -62,6 +67,43 @@ async def test_each_carries_bytes_both_ways(kind: str, caplog: pytest.LogCapture
         assert sum(shown["results"].values()) >= 1
     traced = [record.__dict__ for record in caplog.records if b"hello".hex(" ") in str(record.__dict__).lower()]
     assert len(traced) >= 2, caplog.text
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_carries_bytes_both_ways_over_a_terminal(kind: str) -> None:
+    way = WAYS[kind]()
+    with ExitStack() as stack:
+        way.device = await terminal(way.cable, stack)
+        if isinstance(way, Pair):
+            way.device_there = await terminal(way.there, stack)
+        async with serving_text(way.line(), way.text(), ways=[way], opener=open_port) as served:
+            for changed in (False, True):
+                await reload(served, way.line() + way.text(changed=changed))
+                await settle(0.3)
+                await way.join(served)
+                await way.both_ways()
+
+
+class Bridge(FarEnd):
+    """What the far end of a cable says goes to a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def data_received(self, data: bytes) -> None:
+        os.write(self._descriptor, data)
+
+
+async def terminal(cable: Cable, stack: ExitStack) -> str:
+    """A pseudo-terminal with the cable behind it."""
+    pty = stack.enter_context(a_pty())
+    near = await cable.opener(PortSettings(cable.name), Bridge(pty.master))
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pty.master, lambda: near.write(os.read(pty.master, 4096)))
+    stack.callback(loop.remove_reader, pty.master)
+    return pty.path
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -38,6 +38,7 @@ class Way:
         """`place` is another one for each of a gateway; `port` is the port's name, if it is not the mode's."""
         self.name = port or self.kind
         self.cable = Cable(f"/dev/{self.name}")
+        self.device = self.cable.name
         self.number = 4000 + 10 * place
 
     def text(self, *, changed: bool = False) -> str:
@@ -47,7 +48,7 @@ class Way:
 
     def line(self, more: str = "") -> str:
         """The port's table."""
-        return f'[port.{self.name}]\ndevice = "{self.cable.name}"\ntrace = true\nbaudrate = 115200\n{more}\n'
+        return f'[port.{self.name}]\ndevice = "{self.device}"\ntrace = true\nbaudrate = 115200\n{more}\n'
 
     async def start(self) -> None:
         """Be there to be called."""
@@ -235,10 +236,11 @@ class Pair(Way):
     def __init__(self, place: int = 1, port: str = "") -> None:
         super().__init__(place, port)
         self.there = Cable(f"/dev/{THERE}")
+        self.device_there = self.there.name
         self._served: Served | None = None
 
     def line(self, more: str = "") -> str:
-        there = f'[port.{THERE}]\ndevice = "{self.there.name}"\nbaudrate = 115200\n[port.{THERE}.rfc2217]\n'
+        there = f'[port.{THERE}]\ndevice = "{self.device_there}"\nbaudrate = 115200\n[port.{THERE}.rfc2217]\n'
         return f'{there}listen = "{HOST}:{self.number + 1}"\n{super().line(more)}'
 
     async def join(self, served: Served) -> None:
@@ -280,7 +282,7 @@ def others(settings: GatewaySettings) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving_text(
-    *tables: str, ways: Sequence[Way] = (), cables: Sequence[Cable] = (), up: bool = True
+    *tables: str, ways: Sequence[Way] = (), cables: Sequence[Cable] = (), **more: Any
 ) -> AsyncIterator[Served]:
     """A gateway from the text of its file, with the other sides of these modes there, and not connected."""
     settings = parsed(*tables)
@@ -288,7 +290,7 @@ async def serving_text(
     for way in ways:
         await way.start()
     try:
-        async with serving(*settings.ports, cables=[*found, *cables], up=up, **others(settings)) as served:
+        async with serving(*settings.ports, cables=[*found, *cables], **more, **others(settings)) as served:
             yield served
     finally:
         for way in ways:
