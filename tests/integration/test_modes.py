@@ -289,6 +289,10 @@ async def test_every_kind_that_listens_does_so_on_a_port_of_the_kernels_choice()
         assert all(numbers)
         for way in ways:
             way.number = int(before[way.kind][0].rpartition(":")[2])
+        assert served.gateway._announcing is not None
+        offered = {offer.label: [str(each) for each in offer.listen] for offer in served.gateway._announcing._offers()}
+        # Programs are led to the data connections of Real COM; discovery is no service to be used.
+        assert offered == {kind: list(found)[:1] for kind, found in before.items() if kind != "discovery"}
         # A reload that changes nothing leaves them where they are; the driver's two ports are not neighbours here.
         await served.gateway.reload(settings(*plans, **more))
         assert listen() == before
