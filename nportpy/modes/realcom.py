@@ -60,7 +60,7 @@ class RealCom:
         """Nobody is let in before `run`. The sockets listen already, and stay the caller's."""
         self.service = label
         self._settings = settings
-        pairing = Pairing(self._room)
+        pairing = Pairing(self._room, single=settings.max_clients == 1)
         make_data = partial(DataConnection, line, settings, pairing)
         self._data = _DataListener(line, label, settings, make_data, data_sockets, door, throttle)
         self._data.pairing = pairing

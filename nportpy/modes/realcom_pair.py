@@ -363,9 +363,15 @@ class ClientsLine:
 class Pairing:
     """Brings the two connections of a client together: by its address, in order of arrival. Nothing else tells."""
 
-    def __init__(self, room: Callable[[Address], bool]) -> None:
-        """`room` says whether there may be a place for one more client from an address."""
+    def __init__(self, room: Callable[[Address], bool], *, single: bool) -> None:
+        """Nobody is there.
+
+        Args:
+            room: says whether there may be a place for one more client from an address.
+            single: there is one place, so that who comes again from an address has given up what he began before.
+        """
         self._room = room
+        self._single = single
         self._data: list[DataConnection] = []
         self._commands: list[CommandConnection] = []
 
@@ -390,6 +396,8 @@ class Pairing:
             self._data.remove(data)
             command.pair(data)
         elif self._room(command.address):
+            if self._single:
+                self.turn_away(command.address)
             self._commands.append(command)
         else:
             command.finish(End.KICKED)
@@ -400,7 +408,7 @@ class Pairing:
             self._commands.remove(command)
 
     def turn_away(self, address: Address) -> None:
-        """A data connection from there found no place: its command connection has none either."""
+        """There is no place for the command connection that came last from there."""
         command = next((command for command in reversed(self._commands) if command.address == address), None)
         if command is not None:
             command.finish(End.KICKED)

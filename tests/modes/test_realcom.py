@@ -1,6 +1,7 @@
 """Real COM over sockets: the strict client, pairs of connections and their end, and who else is there."""
 
 import asyncio
+import random
 import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
@@ -8,12 +9,13 @@ from ipaddress import ip_network
 import pytest
 
 from nportpy.line.loopback import Cable
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream import IdleLevels, StreamSettings
 from nportpy.linesettings import LineSettings, ModemLines
 from nportpy.modes.base import WhenDown, WhenFull
 from nportpy.modes.realcom_base import default_ports
 from nportpy.modes.realcom_pair import DataConnection
 from tests.support.lines import Client as Listening
+from tests.support.ports import descriptors
 from tests.support.realcom import Driver
 from tests.support.realcom_serving import Commands, Data, Host, serving
 from tests.support.serving import connect, settle, until
@@ -156,6 +158,24 @@ async def test_a_break_ends_with_its_client() -> None:
         await until(lambda: not served.line.breaking)
 
 
+async def test_dtr_and_rts_go_to_their_idle_levels_once_the_bytes_have_left() -> None:
+    outputs = ModemLines.DTR | ModemLines.RTS
+    cable = Cable(paced=True)
+    async with serving(cable, line=LineSettings(9600), stream=StreamSettings(idle_levels=IdleLevels.LOW)) as served:
+        host = await served.host()
+        assert served.line.modem_lines() & outputs == outputs
+        host.write(b"x" * 960)
+        await settle()
+        host.hang_up()
+        await settle(0.5)
+        assert served.line.modem_lines() & outputs == outputs
+        await until(lambda: not served.line.modem_lines() & outputs)
+        assert len(cable.heard) == 960
+        again = await served.host()
+        assert await again.call(again.driver.tiocmset(dtr=True, rts=False)) == ""
+        assert served.line.modem_lines() & outputs == ModemLines.DTR
+
+
 async def test_modem_lines_are_told_at_most_every_100_ms() -> None:
     async with serving() as served:
         host = await served.host()
@@ -231,6 +251,23 @@ async def test_a_command_connection_that_stays_alone_is_closed() -> None:
         assert not commands.lost
         await settle(2)
         assert commands.lost
+
+
+@pytest.mark.parametrize("max_clients", [1, 2])
+async def test_command_connections_alone_are_few_and_go(max_clients: int) -> None:
+    async with serving(max_clients=max_clients) as served:
+        alone = [await connect(Commands, served.ports[1], source=OTHER) for _ in range(20)]
+        await settle()
+        assert sum(not commands.lost for commands in alone) == (1 if max_clients == 1 else 6)
+        await settle(11)
+        assert all(commands.lost for commands in alone)
+        await served.host()
+
+
+async def test_who_comes_again_is_not_paired_with_what_was_left_of_the_first_time() -> None:
+    async with serving() as served:
+        await connect(Commands, served.ports[1])  # its machine was switched off
+        await served.host()
 
 
 async def test_a_data_connection_alone_is_a_raw_one() -> None:
@@ -535,3 +572,55 @@ def test_the_driver_of_the_tests_is_strict() -> None:
     driver.connected(0.0)
     driver.command_received(b"\x2c\x03", 0.0)
     assert driver.faults
+
+
+async def misbehave(seed: int, steps: int) -> None:
+    """Connections that come, talk and go in any order; afterwards nothing of them is left and a client is served."""
+    choose = random.Random(seed)
+    async with serving(max_clients=3, when_full=WhenFull.KICK_OLDEST, allow_driver_control=True) as served:
+        there: list[Commands | Data] = []
+        ended: list[Commands | Data] = []
+        for _ in range(steps):
+            there = [each for each in there if not each.transport.is_closing() and each not in ended]
+            each = choose.choice(there) if there else None
+            match choose.randrange(8):
+                case 0 | 1:
+                    there.append(await connect(Commands, served.ports[1], source=choose.choice(("", OTHER))))
+                case 2 | 3:
+                    there.append(await connect(Data, served.ports[0], source=choose.choice(("", OTHER))))
+                case 4 if each is not None:
+                    each.send(choose.choice((INIT, choose.randbytes(choose.randrange(1, 40)), b"\x2f\x04\x40\0\0\0")))
+                case 5 if each is not None:
+                    each.send(b"\x21\x00\x34\x00" + INIT)
+                case 6 if each is not None:
+                    choose.choice((each.half_close, each.transport.close, each.transport.abort))()
+                    ended.append(each)
+                case _:
+                    await settle(choose.choice((0.0, 0.01, 0.6, 3.0)))
+        for each in there + ended:
+            each.transport.abort()
+        await settle(4)  # until those were let in that waited for a place
+        await until(lambda: not served.service.sessions and not served.service._commands.sessions)
+        await until(lambda: served.line.settings.baudrate == 115200 and not served.line.breaking)
+        served.cable.listener.heard.clear()
+        host = await served.host()
+        host.write(b"still there")
+        await until(lambda: served.cable.heard == b"still there")
+        assert host.driver.faults == []
+
+
+async def misbehave_and_leave_nothing(seed: int, steps: int) -> None:
+    await misbehave(seed, 5)  # the loop has what it needs for itself then
+    before = descriptors()
+    await misbehave(seed, steps)
+    await until(lambda: descriptors() <= before)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_clients_that_misbehave_in_every_order(seed: int) -> None:
+    await misbehave_and_leave_nothing(seed, 200)
+
+
+@pytest.mark.real
+async def test_clients_that_really_misbehave_in_every_order() -> None:
+    await misbehave_and_leave_nothing(99, 40)
