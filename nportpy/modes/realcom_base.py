@@ -30,7 +30,7 @@ class RealComSettings(ServiceSettings):
             alone always may, unless another service's client controls the line.
         grace: how long the data connection has to be quiet before a wait for its bytes to leave may be over: more on
             slow networks.
-        poll: a client that was silent for so long is asked for a sign of life; 0: never. It has 15 s to give one.
+        poll: a client that was silent for so long is asked for a sign of life; 0: never. It has 12 s to give one.
     """
 
     data: tuple[Endpoint, ...]
