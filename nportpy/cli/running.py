@@ -6,13 +6,15 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import uvloop
 
 from nportpy import config
 from nportpy.errors import ConfigError, ListenError
 from nportpy.gateway import Gateway, GatewaySettings
-from nportpy.gateway.plans import all_services, places
+from nportpy.gateway.plans import Kind, all_services, places
+from nportpy.network import address_of
 from nportpy.services import logs
 from nportpy.services.notify import Supervisor
 
@@ -69,7 +71,7 @@ async def run(settings: GatewaySettings, path: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    open_to_all = sum(bool(places(*service)) and not service[1].allow for service in all_services(settings))
+    open_to_all = sum(_open_to_all(*service) for service in all_services(settings))
     if open_to_all:
         log.warning("anyone who reaches this machine may connect: no allow list", extra={"services": open_to_all})
 
@@ -119,6 +121,12 @@ async def _reload(gateway: Gateway, path: str | None) -> None:
     else:
         logs.configure(settings.log)
         log.info("reloaded", extra={"ports": len(settings.ports)})
+
+
+def _open_to_all(kind: Kind, settings: Any) -> bool:
+    """Whether a service listens beyond this machine, for anyone."""
+    hosts = [place.endpoint.host for place in places(kind, settings)]
+    return not all(address_of(host).is_loopback for host in hosts) and not settings.allow
 
 
 def _summary(gateway: Gateway) -> str:

@@ -154,7 +154,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, device: Pty, loop: s
     port = free_port()
     path = configuration(tmp_path, device, port)
     with serve(tmp_path, "-c", str(path), "--loop", loop) as gateway, client(port) as sock:
-        assert "anyone who reaches this machine may connect" in gateway.log
+        assert "anyone who reaches this machine may connect" not in gateway.log  # it listens on 127.0.0.1
         sock.sendall(b"request")
         assert device.read(7) == b"request"
         device.write(b"answer")
@@ -163,6 +163,15 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, device: Pty, loop: s
         assert gone(sock)
         assert gateway.end() == 0
         assert "Traceback" not in gateway.log
+
+
+def test_services_for_anyone_are_warned_of(tmp_path: Path, device: Pty) -> None:
+    path = configuration(tmp_path, device, free_port())
+    path.write_text(path.read_text().replace("127.0.0.1:", "0.0.0.0:", 1))
+    with serve(tmp_path, "-c", str(path)) as gateway:
+        assert "anyone who reaches this machine may connect" in gateway.log
+        gateway.signal(signal.SIGTERM)
+        assert gateway.end() == 0
 
 
 def test_stopping_drains_a_line_that_takes_its_time(tmp_path: Path, device: Pty) -> None:
