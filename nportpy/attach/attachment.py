@@ -17,6 +17,8 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from nportpy.attach.conversation import Conversation, connect
+from nportpy.attach.realcom import RealComSession
+from nportpy.attach.realcom_conversation import RealComConversation
 from nportpy.attach.rfc2217 import Rfc2217Session
 from nportpy.attach.session import (
     Arrived,
@@ -187,8 +189,10 @@ class Attachment:
                 pause = min(pause * 2, LAST_PAUSE)
 
     def _new_conversation(self) -> Conversation:
-        raw = self._settings.target.scheme is Scheme.RAW
-        session: Session = RawSession() if raw else Rfc2217Session()
+        target = self._settings.target
+        if target.commands is not None:
+            return RealComConversation(RealComSession(raised=not self._settings.modem), self, target.commands)
+        session: Session = RawSession() if target.scheme is Scheme.RAW else Rfc2217Session()
         return Conversation(session, self)
 
     def connected(self, conversation: Conversation) -> None:

@@ -11,6 +11,7 @@ from typing import Final, NoReturn, Protocol, cast
 from nportpy.attach.session import Arrived, Event, Received, Session
 from nportpy.attach.target import Target
 from nportpy.line import keepalive
+from nportpy.network import Endpoint
 
 CONNECT_TIME: Final = 5.0
 """Seconds in which a connection must come about, looking its name up included."""
@@ -64,14 +65,23 @@ class Conversation(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._arrived = False
 
+    async def prepare(self, place: Endpoint) -> Endpoint:
+        """Make what has to be there before the connection to `place`; where that goes then.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        return place
+
+    def abandon(self) -> None:
+        """There will be no connection, or none any more: end what `prepare` has made."""
+
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, and not by descent
-        sock = transport.get_extra_info("socket")
-        keepalive.set_up(sock, 0)
-        keepalive.probe(sock, _IDLE, _INTERVAL, _COUNT, 0)
+        set_up(transport)
         self._receiver.connected(self)
         self._tell(self.session.begin(self._loop.time()))
 
@@ -91,7 +101,7 @@ class Conversation(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if not self.lost.done():
-            self.lost.set_result("closed by the server" if exc is None else _reason(exc))
+            self.lost.set_result("closed by the server" if exc is None else reason_of(exc))
         self._receiver.gone()
 
     def pause_writing(self) -> None:
@@ -104,14 +114,17 @@ class Conversation(asyncio.Protocol):
 
     def _tell(self, events: list[Event]) -> None:
         for event in events:
-            match event:
-                case Received(data):
-                    self._receiver.heard(data)
-                case Arrived():
-                    self._arrived = True
-                case _:
-                    self._receiver.told(event)
+            self._take(event)
         self.send()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Received(data):
+                self._receiver.heard(data)
+            case Arrived():
+                self._arrived = True
+            case _:
+                self._receiver.told(event)
 
     def _expire(self) -> None:
         self._timer = None
@@ -146,6 +159,7 @@ class Conversation(asyncio.Protocol):
 
     async def arrival(self, patience: float) -> bool:
         """Wait until all that was sent has reached the server; False after `patience` seconds without progress."""
+        self._arrived = False
         asked = self.session.ask_arrival()
         self.send()
         before, since = -1, self._loop.time()
@@ -185,23 +199,46 @@ async def connect(target: Target, make: Callable[[], Conversation]) -> Conversat
     Raises:
         ConnectionError: it cannot be reached; the message says why.
     """
-    place = target.place
-    loop = asyncio.get_running_loop()
+    conversation = make()
     try:
         async with asyncio.timeout(CONNECT_TIME):
-            transport, conversation = await loop.create_connection(make, place.host, place.port)
+            place = await conversation.prepare(target.place)
+            await dial(lambda: conversation, place)
     except TimeoutError:
+        conversation.abandon()
         _cannot(f"no answer within {CONNECT_TIME:g} s")
     except OSError as error:
-        _cannot(_reason(error))
-    if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
-        # Who asks a port of its own machine again and again where nobody listens may meet itself.
-        conversation.abort()
-        _cannot("nobody listens there")
+        conversation.abandon()
+        _cannot(reason_of(error))
+    except asyncio.CancelledError:
+        conversation.abandon()
+        raise
     return conversation
 
 
-def _reason(error: Exception) -> str:
+async def dial(make: Callable[[], asyncio.Protocol], place: Endpoint) -> tuple[asyncio.BaseTransport, asyncio.Protocol]:
+    """Make one connection.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    transport, protocol = await asyncio.get_running_loop().create_connection(make, place.host, place.port)
+    if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
+        # Who asks a port of its own machine again and again where nobody listens may meet itself.
+        transport.abort()
+        _cannot("nobody listens there")
+    return transport, protocol
+
+
+def set_up(transport: asyncio.BaseTransport) -> None:
+    """Have a connection end when its server has vanished."""
+    sock = transport.get_extra_info("socket")
+    keepalive.set_up(sock, 0)
+    keepalive.probe(sock, _IDLE, _INTERVAL, _COUNT, 0)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a connection cannot be made, or has ended, for people."""
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     if isinstance(error, OSError) and error.errno:  # asyncio puts its own words where the system's belong

@@ -7,9 +7,16 @@ from typing import Final
 
 from nportpy.network import Endpoint
 
-FORMS: Final = "HOST:PORT or rfc2217://HOST:PORT, or raw://HOST:PORT for plain TCP"
+FORMS: Final = (
+    "HOST:PORT or rfc2217://HOST:PORT, raw://HOST:PORT for plain TCP, or realcom://HOST:DATA[,COMMAND] for Real COM"
+)
 
-_PLACE = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:/\[\]?#@]+)):(?P<port>[0-9]{1,5})/?")
+_PLACE = re.compile(
+    r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:/\[\]?#@,]+)):(?P<port>[0-9]{1,5})"
+    r"(?:,(?P<command>[0-9]{1,5}))?/?"
+)
+_NUMBERED = (*range(950, 966), *range(982, 998))
+_BEHIND = 16  # a command port lies so far behind its data port, by the numbering of the drivers
 
 
 class Scheme(StrEnum):
@@ -17,17 +24,31 @@ class Scheme(StrEnum):
 
     RFC2217 = "rfc2217"
     RAW = "raw"
+    REALCOM = "realcom"
 
 
-_SCHEMES = {"": Scheme.RFC2217, "rfc2217": Scheme.RFC2217, "raw": Scheme.RAW, "tcp": Scheme.RAW}
+_SCHEMES = {
+    "": Scheme.RFC2217,
+    "rfc2217": Scheme.RFC2217,
+    "raw": Scheme.RAW,
+    "tcp": Scheme.RAW,
+    "realcom": Scheme.REALCOM,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A port of a server."""
+    """A port of a server.
+
+    Attributes:
+        scheme: what is spoken.
+        place: where; of Real COM the data connection.
+        commands: where Real COM's command connection goes; None: it is not Real COM.
+    """
 
     scheme: Scheme
     place: Endpoint
+    commands: Endpoint | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Target":
@@ -40,10 +61,23 @@ class Target:
         match = _PLACE.fullmatch(rest)
         if match is None or (there and not scheme) or scheme not in _SCHEMES:
             raise ValueError(f"{text!r} is no target; a target is {FORMS}")
-        port = int(match["port"])
-        if not 1 <= port <= 65535:
-            raise ValueError(f"{text!r}: a TCP port is 1 to 65535")
-        return cls(_SCHEMES[scheme], Endpoint(match["v6"] or match["host"], port))
+        place = Endpoint(match["v6"] or match["host"], _port(text, match["port"]))
+        if _SCHEMES[scheme] is not Scheme.REALCOM:
+            if match["command"]:
+                raise ValueError(f"{text!r}: only a target of Real COM has a command port")
+            return cls(_SCHEMES[scheme], place)
+        if not match["command"] and place.port not in _NUMBERED:
+            raise ValueError(f"{text!r}: data port {place.port} has no usual command port: name it, HOST:DATA,COMMAND")
+        command = _port(text, match["command"]) if match["command"] else place.port + _BEHIND
+        return cls(Scheme.REALCOM, place, Endpoint(place.host, command))
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.place}"
+        """As `parse` takes it."""
+        return f"{self.scheme}://{self.place}" + (f",{self.commands.port}" if self.commands else "")
+
+
+def _port(text: str, digits: str) -> int:
+    port = int(digits)
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{text!r}: a TCP port is 1 to 65535")
+    return port

@@ -91,9 +91,10 @@ def attach(
     """Make LINK a serial device whose line is elsewhere.
 
     TARGET is HOST:PORT or rfc2217://HOST:PORT, a server that speaks RFC 2217, such as nportpy, ser2net or an NPort in
-    that mode; or raw://HOST:PORT, plain TCP. LINK, such as /dev/ttyV0, becomes a link to a pseudo-terminal. Programs
-    open it like any serial port; speed, stop bits and flow control that they set reach the line. Linux keeps data bits
-    and parity of a pseudo-terminal to itself: name them with --format.
+    that mode; raw://HOST:PORT, plain TCP; or realcom://HOST:DATA[,COMMAND], an NPort in Real COM mode or nportpy with
+    `realcom`. LINK, such as /dev/ttyV0, becomes a link to a pseudo-terminal. Programs open it like any serial port;
+    speed, stop bits and flow control that they set reach the line. Linux keeps data bits and parity of a
+    pseudo-terminal to itself: name them with --format.
 
     SIGUSR1 sends a break. SIGTERM and SIGINT let what was written arrive, and end; a second one ends at once.
     """

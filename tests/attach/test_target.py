@@ -22,6 +22,24 @@ def test_a_target_is(text: str, scheme: Scheme, place: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "data", "command"),
+    [
+        ("realcom://gw:950", 950, 966),
+        ("realcom://gw:965", 965, 981),
+        ("realcom://gw:997", 997, 1013),
+        ("realcom://gw:4001,966", 4001, 966),
+        ("realcom://[::1]:950,2", 950, 2),
+    ],
+)
+def test_a_target_of_real_com_has_two_ports(text: str, data: int, command: int) -> None:
+    target = Target.parse(text)
+    assert target.scheme is Scheme.REALCOM
+    assert target.commands == Endpoint(target.place.host, command)
+    assert target.place.port == data
+    assert Target.parse(str(target)) == target
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -35,8 +53,13 @@ def test_a_target_is(text: str, scheme: Scheme, place: Endpoint) -> None:
         "/dev/ttyS0",
         "a b:1",
         "raw://u@h:1",
+        "raw://h:1,2",
+        "realcom://h:4001",
+        "realcom://h:966",
+        "realcom://h:950,",
+        "realcom://h:950,0",
     ],
 )
 def test_no_target_is(text: str) -> None:
-    with pytest.raises(ValueError, match=r"target|TCP port"):
+    with pytest.raises(ValueError, match=r"target|TCP port|command port"):
         Target.parse(text)

@@ -150,7 +150,7 @@ def test_a_link_that_is_taken(tmp_path: Path) -> None:
     "arguments",
     [
         ["nonsense", "/tmp/x"],
-        ["realcom://gw:950", "/tmp/x"],
+        ["realcom://gw:4001", "/tmp/x"],
         ["gw:1", "/tmp/x", "--mode", "0777"],
         ["gw:1", "/tmp/x", "--mode", "rw"],
         ["gw:1", "/tmp/x", "--group", "no such group"],
