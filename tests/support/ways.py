@@ -271,8 +271,11 @@ WAYS: dict[str, type[Way]] = {
 
 
 def parsed(*tables: str) -> GatewaySettings:
-    """What a file says, but for http, which is on if nothing is said."""
-    return replace(parse("\n".join(tables), "test"), http=None)
+    """What a file says, but for http, which is on if nothing is said; discovery is on an address of this test run."""
+    settings = replace(parse("\n".join(tables), "test"), http=None)
+    if settings.discovery is None:
+        return settings
+    return replace(settings, discovery=replace(settings.discovery, listen=(Endpoint(HOST, 4800),)))
 
 
 def others(settings: GatewaySettings) -> dict[str, Any]:
