@@ -24,6 +24,7 @@ from nportpy.line.ioctls import Termios2
 from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.network import Endpoint
+from tests.support import realcom_serving
 from tests.support.clock import VirtualLoop
 from tests.support.modbus_serving import attach, holding, units
 from tests.support.peers import null_modem, output_of, program
@@ -39,9 +40,12 @@ def needs(name: str) -> pytest.MarkDecorator:
 
 
 @asynccontextmanager
-async def attached(tmp_path: Path, port: int, *, there: bool = True) -> AsyncIterator[str]:
+async def attached(
+    tmp_path: Path, port: int, *, there: bool = True, target: Target | None = None
+) -> AsyncIterator[str]:
     link = str(tmp_path / "ttyV0")
-    attachment = Attachment(AttachSettings(Target(Scheme.RFC2217, Endpoint("127.0.0.1", port)), link))
+    target = target or Target(Scheme.RFC2217, Endpoint("127.0.0.1", port))
+    attachment = Attachment(AttachSettings(target, link))
     attachment.open()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(attachment.run())
@@ -112,6 +116,30 @@ async def test_pyserial_sees_an_ordinary_port(tmp_path: Path) -> None:
         await asyncio.to_thread(use)
         await until(lambda: cable.heard == data)
         await settings_become(lambda: served.line().settings, "230400 8N2")
+
+
+@needs("mbpoll")
+async def test_mbpoll_and_pyserial_work_over_real_com(tmp_path: Path) -> None:
+    cable = Cable()
+    attach(cable, units(7))
+    async with realcom_serving.serving(cable) as served:
+        data, command = served.ports
+        target = Target.parse(f"realcom://127.0.0.1:{data},{command}")
+        async with attached(tmp_path, data, target=target) as link:
+            arguments = ("-m", "rtu", "-b", "19200", "-P", "even", "-a", "7", "-0", "-r", "3", "-c", "2", "-1", link)
+            code, output = await output_of("mbpoll", *arguments)
+            assert code == 0, output
+            assert re.findall(r"^\[\d+\]:\s+(\S+)", output, re.MULTILINE) == [str(each) for each in holding(7, 3, 2)]
+            assert str(served.line.settings) == "19200 8E1"
+
+            def use() -> None:
+                with serial.Serial(link, 230400, timeout=5, exclusive=True, stopbits=2) as port:
+                    port.reset_input_buffer()
+                    port.write(b"\x07\x03\x00\x03\x00\x02\x34\x6d")
+                    assert port.read(9)[:3] == b"\x07\x03\x04"
+
+            await asyncio.to_thread(use)
+            assert served.line.settings.baudrate == 230400
 
 
 @needs("mbpoll")
