@@ -223,11 +223,11 @@ class Attachment:
     async def _drain(self) -> None:
         """Let what was written arrive, and give the server back."""
         loop = asyncio.get_running_loop()
-        sent, since = self.counts.sent, loop.time()
+        before, since = self._progress(), loop.time()
         while self._terminal.holds_data() and loop.time() - since < self._settings.drain:
             await asyncio.sleep(_LOOK)
-            if self.counts.sent != sent and not self._terminal.open:  # a program that is there may write for ever
-                sent, since = self.counts.sent, loop.time()
+            if self._progress() != before and not self._terminal.open:  # a program that is there may write for ever
+                before, since = self._progress(), loop.time()
         if self._terminal.holds_data():
             log.warning("stopped with unsent data", extra=self._names)
         if (conversation := self._settled) is not None:
@@ -238,6 +238,10 @@ class Attachment:
                 log.warning("stopped before all data had arrived", extra=self._names)
             self._leaving = True
             await conversation.close(self._settings.drain)
+
+    def _progress(self) -> tuple[int, int]:
+        """Changes while bytes get on: those that were sent, and those that a change of settings waits for."""
+        return self.counts.sent, 0 if self._conversation is None else self._conversation.left
 
     def _say(self, state: str) -> None:
         if state != self.state:

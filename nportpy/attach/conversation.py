@@ -65,6 +65,11 @@ class Conversation(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._arrived = False
 
+    @property
+    def left(self) -> int:
+        """Bytes that the server has said it still has; 0 if it does not say."""
+        return 0
+
     async def prepare(self, place: Endpoint) -> Endpoint:
         """Make what has to be there before the connection to `place`; where that goes then.
 

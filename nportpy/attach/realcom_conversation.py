@@ -33,6 +33,11 @@ class RealComConversation(Conversation):
         self._commands: asyncio.Transport | None = None
         self._begun = self._suspended = False
 
+    @property
+    def left(self) -> int:
+        """See `Conversation`."""
+        return self._realcom.left
+
     async def prepare(self, place: Endpoint) -> Endpoint:
         """Make the command connection; data goes to the same address, by which servers know a pair."""
         transport, _ = await dial(lambda: _Commands(self), self._place)
@@ -93,4 +98,4 @@ class RealComConversation(Conversation):
             self._receiver.told(Suspended(self._suspended))
 
     def _unsent(self) -> int:
-        return super()._unsent() + self._realcom.left
+        return super()._unsent() + self.left

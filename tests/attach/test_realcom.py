@@ -277,6 +277,20 @@ async def test_a_change_of_speed_comes_after_the_bytes_before_it(tmp_path: Path)
 
 
 @pytest.mark.real
+async def test_the_end_waits_for_bytes_behind_a_change_that_waits_for_bytes(tmp_path: Path) -> None:
+    async with serving(Cable(paced=True), line=LineSettings(9600)) as served:
+        async with attached(tmp_path, served.ports, drain=1.0) as port:
+            await until(lambda: port.state == "connected")
+            fd = opened(tmp_path)
+            os.write(fd, SOME[:2000])
+            await until(lambda: port.counts.sent == 2000)
+            set_speed(fd, termios.B115200)
+            os.write(fd, b"last words")
+            os.close(fd)
+        await until(lambda: served.cable.heard == SOME[:2000] + b"last words")
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("half", ["data", "commands"])
 async def test_the_end_of_either_connection_is_the_end_of_both(tmp_path: Path, half: str) -> None:
     async with serving() as served, attached(tmp_path, served.ports) as port:
