@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import inspect
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
@@ -49,6 +50,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         runner.run(function(**arguments))
     gc.collect()  # a transport left open is a warning, and a warning is an error
     return True
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """What a command that runs in this process does to logging ends with its test."""
+    root, ours = logging.getLogger(), logging.getLogger("nportpy")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    yield
+    for handler in [
+        each for each in root.handlers if type(each).__module__.startswith("nportpy") and each not in handlers
+    ]:
+        root.removeHandler(handler)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
