@@ -145,7 +145,6 @@ async def _run(settings: AttachSettings) -> None:
     loop = asyncio.get_running_loop()
     supervisor = Supervisor()
     attachment = Attachment(settings, on_state=supervisor.status)
-    attachment.open()
     this = asyncio.current_task()
     assert this is not None
     stopping = False
@@ -162,6 +161,7 @@ async def _run(settings: AttachSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGUSR1, attachment.send_break)
+    attachment.open()  # after those: who sees the link may send a signal at once
     supervisor.ready(attachment.state)
     log.info("attached", extra={"link": settings.link, "target": str(settings.target)})
     async with asyncio.TaskGroup() as tasks:
