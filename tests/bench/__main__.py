@@ -17,6 +17,7 @@ from tests.bench.modbus import MODBUS
 from tests.bench.modbus_paced import MODBUS_19200, MODBUS_115200, MODBUS_DEAD
 from tests.bench.modbus_soak import LATE, SOAK
 from tests.bench.modes import MODES, NportpyModes
+from tests.bench.modes_others import OTHER_MODES, NportpyOtherModes
 from tests.bench.packing import PACKING, NportpyPacking
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
 from tests.bench.realcom import REALCOM, NportpyRealCom
@@ -40,13 +41,14 @@ BENCHES = (
     SOAK,
     ATTACH,
     MODES,
+    OTHER_MODES,
     PACKING,
     REALCOM,
     LATE,
 )
 
 # nportpy set up in another way, for the rows that need it.
-OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyPacking(), NportpyRealCom())
+OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyOtherModes(), NportpyPacking(), NportpyRealCom())
 
 
 class Turn:

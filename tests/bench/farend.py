@@ -4,6 +4,7 @@
     farend.py source SEED SIZE BLOCK         after each line on stdin: send SIZE bytes as fast as they go
     farend.py paced SEED SIZE CHUNK PERIOD   after a line on stdin: send CHUNK bytes every PERIOD seconds and take
                                              what comes; then report how many bytes came and their CRC-32
+    dial echo | dial source SEED SIZE BLOCK  the same behind a modem: after a line on stdin call number 1 first
     modbus                                   answer Modbus RTU requests to read holding registers, at once: register
                                              A of unit U holds 256 U + A modulo 65536, and there are `REGISTERS`
 
@@ -39,8 +40,18 @@ def _open() -> int:
     return master
 
 
-def _echo() -> None:
+def _dial() -> int:
+    """A line to a modem, with a call; one byte at a time, since what follows CONNECT is data."""
     line = _open()
+    sys.stdin.readline()
+    os.write(line, b"ATD1\r")
+    heard = b""
+    while b"CONNECT" not in heard or not heard.endswith(b"\n"):
+        heard += os.read(line, 1)
+    return line
+
+
+def _echo(line: int) -> None:
     while True:
         data = os.read(line, 65536)
         done = os.write(line, data)
@@ -48,9 +59,8 @@ def _echo() -> None:
             done += os.write(line, data[done:])
 
 
-def _source(seed: int, size: int, block: int) -> None:
+def _source(line: int, seed: int, size: int, block: int) -> None:
     data = memoryview(payload(seed, size))
-    line = _open()
     while sys.stdin.readline():
         sent = 0
         while sent < size:
@@ -132,9 +142,13 @@ def _modbus() -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["echo"]:
-            _echo()
+            _echo(_open())
         case ["source", seed, size, block]:
-            _source(int(seed), int(size), int(block))
+            _source(_open(), int(seed), int(size), int(block))
+        case ["dial", "echo"]:
+            _echo(_dial())
+        case ["dial", "source", seed, size, block]:
+            _source(_dial(), int(seed), int(size), int(block))
         case ["paced", seed, size, chunk, period]:
             _paced(int(seed), int(size), int(chunk), float(period))
         case ["modbus"]:
