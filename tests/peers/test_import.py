@@ -281,6 +281,12 @@ def test_socats_virtual_port(server: Server, tmp_path: Path, far: Far) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         terminal = os.open(link, os.O_RDWR | os.O_NOCTTY)
+        # The link is there before socat has connected, and a server may flush a device that it has just opened.
+        while not select.select([far.master], [], [], 0.3)[0]:
+            assert time.monotonic() < deadline
+            os.write(terminal, b"?")
+        while select.select([far.master], [], [], 0.5)[0]:
+            assert set(os.read(far.master, 64)) == set(b"?")
         os.write(terminal, ALL_BYTES)
         assert far.hears(256) == ALL_BYTES
         far.says(ALL_BYTES)
