@@ -19,15 +19,15 @@ from nportpy.config.devices import for_devices
 from nportpy.config.editors import json_schema
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.line.port import OnClose, OnOpen, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Parity, Rs485Mode, Rs485Settings, StopBits
 from nportpy.modbus.settings import BusSettings, RoutingSettings, Timeout, UnitSettings
-from nportpy.modes.base import DoorSettings, WhenDown, WhenFull
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import DoorSettings, WhenDown, WhenFull
+from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 

@@ -12,7 +12,6 @@ from nportpy.config import fault_lines, modbus_tables, modbus_values, parse
 from nportpy.config.values import ValueFault
 from nportpy.errors import ConfigError
 from nportpy.gateway import PortPlan, RouterPlan
-from nportpy.line.port import PortSettings
 from nportpy.line.turns import Priority
 from nportpy.modbus.settings import (
     UNITS,
@@ -29,9 +28,10 @@ from nportpy.modbus.settings import (
     UnitSettings,
     Unrouted,
 )
-from nportpy.modes.base import WhenFull
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import WhenFull
+from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.functions import Span, Table
 

@@ -9,17 +9,17 @@ from nportpy.errors import ConfigError
 from nportpy.gateway.plans import Kind, listening
 from nportpy.gateway.sockets import Place
 from nportpy.line.stream import IdleLevels, StreamSettings
-from nportpy.modes.base import Direction, WhenJammed
 from nportpy.modes.commands import CommandSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modem import ModemSettings, Number
-from nportpy.modes.multicast import Group
 from nportpy.modes.pair import PairSettings
 from nportpy.modes.realcom_base import RealComSettings
 from nportpy.modes.reverse_telnet import Enter, ReverseTelnetSettings
 from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn, TcpClientSettings
 from nportpy.modes.udp import Range, UdpSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.multicast import Group
+from nportpy.network.service import Direction, WhenJammed
 from nportpy.protocols.packing import Delimiting, Packing, PackingSettings
 from nportpy.services.mdns import MdnsSettings
 

@@ -13,7 +13,7 @@ from nportpy.config import values
 from nportpy.config.positions import Lines
 from nportpy.config.toml import key_path, toml_text
 from nportpy.config.values import ValueFault
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 
 
 @pytest.mark.parametrize(

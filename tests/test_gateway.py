@@ -10,11 +10,11 @@ import pytest
 
 from nportpy.errors import ListenError
 from nportpy.gateway import Gateway, GatewaySettings
-from nportpy.line.loopback import Cable, opener_of
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes import connection
-from nportpy.modes.base import DoorSettings
-from nportpy.network import Endpoint, listen
+from nportpy.network import connection
+from nportpy.network.addresses import Endpoint, listen
+from nportpy.network.service import DoorSettings
+from nportpy.port.loopback import Cable, opener_of
 from nportpy.protocols.rfc2217 import SetBaudrate
 from nportpy.services.http import HttpSettings
 from tests.support.serving import Client, Served, com, connect, plan, raw, serving, settings, settle, until

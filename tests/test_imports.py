@@ -13,12 +13,13 @@ MODULES = {
 # From the ground up. A part may import what stands below it; parts of one floor do not import each other.
 FLOORS = (
     {"errors", "linesettings", "throttle"},
-    {"network"},
     {"status"},
     {"protocols"},
+    {"network"},
+    {"services", "port"},
     {"line"},
-    {"modbus"},
-    {"modes", "services", "simulator", "attach"},
+    {"client", "modbus", "attach"},
+    {"modes", "simulator"},
     {"gateway"},
     {"config"},
     {"migration"},
@@ -33,7 +34,7 @@ IO = {
 }  # fmt: skip
 SERIAL = {"serial", "serial_asyncio"}
 # The gateway's way to a device, and the two who play a client of the gateway, as other people's programs do.
-MAY_IMPORT_SERIAL = {"nportpy/line/tty.py", "nportpy/line/url.py", "nportpy/simulator/client.py", "nportpy/cli/demo.py"}
+MAY_IMPORT_SERIAL = {"nportpy/port/tty.py", "nportpy/port/url.py", "nportpy/simulator/client.py", "nportpy/cli/demo.py"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -48,7 +49,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def part_of(module: str) -> str:
-    """`line` for nportpy.line.tty and for nportpy/line/tty.py."""
+    """`line` for nportpy.port.tty and for nportpy/port/tty.py."""
     return module.removesuffix(".py").replace("/", ".").split(".")[1]
 
 

@@ -10,8 +10,8 @@ from typing import Final, NoReturn, Protocol, cast
 
 from nportpy.attach.session import Arrived, Event, Received, Session
 from nportpy.attach.target import Target
-from nportpy.line import keepalive
-from nportpy.network import Endpoint
+from nportpy.network import keepalive
+from nportpy.network.addresses import Endpoint
 
 CONNECT_TIME: Final = 5.0
 """Seconds in which a connection must come about, looking its name up included."""

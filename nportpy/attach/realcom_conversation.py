@@ -6,7 +6,7 @@ from typing import cast
 from nportpy.attach.conversation import Conversation, ConversationReceiver, dial, reason_of, set_up
 from nportpy.attach.realcom import RealComSession
 from nportpy.attach.session import Suspended
-from nportpy.network import Endpoint, address_of
+from nportpy.network.addresses import Endpoint, address_of
 
 
 class _Commands(asyncio.Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 
 FORMS: Final = (
     "HOST:PORT or rfc2217://HOST:PORT, raw://HOST:PORT for plain TCP, or realcom://HOST:DATA[,COMMAND] for Real COM"

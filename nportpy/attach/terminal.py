@@ -28,7 +28,7 @@ from typing import Final, Protocol
 from nportpy.attach.inotify import forget_openings, watch_openings
 from nportpy.attach.wish import EXTPROC, Wish, make_ready, set_speed, show, wish_of
 from nportpy.errors import LineBusy
-from nportpy.line.ioctls import Termios2
+from nportpy.port.ioctls import Termios2
 
 READ_SIZE: Final = 65536
 AT_ONCE: Final = 4 * READ_SIZE

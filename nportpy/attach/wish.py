@@ -12,8 +12,8 @@ import termios
 from dataclasses import dataclass
 from typing import Final
 
-from nportpy.line.ioctls import CBAUD, CIBAUD_SHIFT, CMSPAR, Termios2
 from nportpy.linesettings import Flow, Parity, StopBits
+from nportpy.port.ioctls import CBAUD, CIBAUD_SHIFT, CMSPAR, Termios2
 
 EXTPROC: Final = 0o200000
 """asm-generic/termbits.h: the other end does the terminal's work. It is what makes TIOCPKT tell of every tcsetattr."""

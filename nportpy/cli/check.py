@@ -24,12 +24,12 @@ from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.gateway.plans import places
-from nportpy.line.port import PortSettings
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
-from nportpy.modes.base import ServiceSettings, WhenFull, WhenJammed
 from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Network
+from nportpy.network.service import ServiceSettings, WhenFull, WhenJammed
+from nportpy.port.base import PortSettings
 from nportpy.services.http import HttpSettings
 
 _Rings = tuple[tuple[Network, ...], ...]

@@ -9,11 +9,11 @@ from nportpy.config.values import duration_text, size_text
 from nportpy.gateway import PortPlan
 from nportpy.gateway.plans import Kind, places
 from nportpy.line.stream import IdleLevels
-from nportpy.modes.base import ServiceSettings
 from nportpy.modes.commands import CommandSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modem import Number
 from nportpy.modes.udp import Range
+from nportpy.network.service import ServiceSettings
 from nportpy.protocols.packing import PackingSettings
 from nportpy.services.mdns import MdnsSettings
 

@@ -16,17 +16,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nportpy.cli.readings import take, wanted_values
-from nportpy.cli.target import Target, connect
+from nportpy.client.readings import take, wanted_values
+from nportpy.client.target import Target, connect
 from nportpy.errors import LineError, ListenError, NportpyError, ProtocolError
 from nportpy.gateway import Gateway, GatewaySettings, PortPlan
-from nportpy.line.port import PortSettings
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.addresses import parse_range
 from nportpy.protocols.modbus.values import Order, ValueType
 from nportpy.services import logs

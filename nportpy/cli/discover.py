@@ -16,7 +16,7 @@ import click
 
 from nportpy.cli.options import parsed, patience
 from nportpy.errors import ProtocolError
-from nportpy.modes.interfaces import interfaces
+from nportpy.network.interfaces import interfaces
 from nportpy.protocols import dsci
 
 COLUMNS: Final = ("name", "model", "address", "MAC", "firmware", "serial no.", "ports in use")

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from nportpy.line.holders import HERE, Roots
-from nportpy.line.inventory import SerialDevice, serial_devices
+from nportpy.port.holders import HERE, Roots
+from nportpy.port.inventory import SerialDevice, serial_devices
 
 COLUMNS = ("device", "stable name", "driver", "description", "RS-485", "in use by")
 

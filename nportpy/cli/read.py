@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import click
 
 from nportpy.cli.options import NUMBERING, ORDER, TYPE, parsed, patience
-from nportpy.cli.readings import Reading, Wanted, take, wanted_values
 from nportpy.cli.shown import Printer, Shape, printer
-from nportpy.cli.target import Client, Target, connect
+from nportpy.client.readings import Reading, Wanted, take, wanted_values
+from nportpy.client.target import Client, Target, connect
 from nportpy.config.values import duration
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings

@@ -14,7 +14,7 @@ from nportpy import config
 from nportpy.errors import ConfigError, ListenError
 from nportpy.gateway import Gateway, GatewaySettings
 from nportpy.gateway.plans import Kind, all_services, places
-from nportpy.network import address_of
+from nportpy.network.addresses import address_of
 from nportpy.services import logs
 from nportpy.services.notify import Supervisor
 

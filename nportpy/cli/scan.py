@@ -9,10 +9,10 @@ from typing import Final
 
 import click
 
-from nportpy.cli.found import print_json, print_table, remarks
 from nportpy.cli.options import NUMBERING, parsed, patience
-from nportpy.cli.scanning import Progress, Scan, Search
-from nportpy.cli.target import Target
+from nportpy.client.found import print_json, print_table, remarks
+from nportpy.client.scanning import Progress, Scan, Search
+from nportpy.client.target import Target
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.addresses import Numbering, parse

@@ -72,7 +72,7 @@ def _without_file(
     devices: tuple[str, ...], baudrate: int, line_format: str, listen: str, *, modbus: bool
 ) -> "GatewaySettings":
     from nportpy.config.devices import for_devices
-    from nportpy.line.inventory import serve_candidates
+    from nportpy.port.inventory import serve_candidates
 
     found = devices or tuple(device.stable for device in serve_candidates())
     if not found:

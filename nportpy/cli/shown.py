@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import click
 
-from nportpy.cli.readings import Reading, Wanted
+from nportpy.client.readings import Reading, Wanted
 from nportpy.protocols.modbus.addresses import Address
 from nportpy.protocols.modbus.values import Kind, Value, show
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import click
 
 from nportpy.cli.options import NUMBERING, ORDER, TYPE, parsed, patience
-from nportpy.cli.readings import MEANINGS, Reading, Wanted, take, wanted_values
-from nportpy.cli.target import Client, Target, connect
+from nportpy.client.readings import MEANINGS, Reading, Wanted, take, wanted_values
+from nportpy.client.target import Client, Target, connect
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.addresses import Address, Numbering, parse_range

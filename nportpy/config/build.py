@@ -11,13 +11,13 @@ from nportpy.gateway.plans import Kind
 from nportpy.gateway.plans import Service as PlannedService
 from nportpy.line.stream import StreamSettings
 from nportpy.modbus.settings import Route, RoutingSettings
-from nportpy.modes.base import DoorSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.reverse_telnet import ReverseTelnetSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network import Network
+from nportpy.network.addresses import Network
+from nportpy.network.service import DoorSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
 from nportpy.services.mdns import MdnsSettings

@@ -15,7 +15,7 @@ from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
 from nportpy.modes.modbus_base import Access
 from nportpy.modes.realcom_base import MOST_NUMBERED, default_ports
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 from nportpy.services.http import HttpSettings
 
 _LISTENING = ("raw", "rfc2217", "modbus", "udp", "reverse_telnet", "modem", "realcom")

@@ -9,13 +9,13 @@ from nportpy.config.toml import toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import ConfigError, Fault
 from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.line.port import PortSettings
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.base import PortSettings
 
 RAW_FROM = 4001
 RFC2217_FROM = 5001

@@ -25,7 +25,7 @@ from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault, duration_text
 from nportpy.errors import Fault
 from nportpy.modbus.settings import Timeout
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 
 _T = TypeVar("_T")
 

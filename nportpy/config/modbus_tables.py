@@ -43,7 +43,7 @@ from nportpy.modbus.settings import (
     Unrouted,
 )
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
-from nportpy.network import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Network
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.functions import Span
 

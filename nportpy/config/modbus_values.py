@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from nportpy.config import values
 from nportpy.config.values import ValueFault
 from nportpy.line.turns import Priority
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus import addresses
 from nportpy.protocols.modbus.functions import Span
 

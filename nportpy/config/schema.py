@@ -23,13 +23,13 @@ from nportpy.config.tables import (
 )
 from nportpy.config.values import ValueFault
 from nportpy.gateway import GatewaySettings
-from nportpy.line.port import OnClose, OnOpen, PortSettings
 from nportpy.line.stream import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Rs485Mode, Rs485Settings
-from nportpy.modes.base import Direction
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import Direction
+from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.protocols.packing import PackingSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings

@@ -26,10 +26,8 @@ from nportpy.config.tables import (
     words,
 )
 from nportpy.config.values import ValueFault
-from nportpy.modes.base import Direction, WhenDown, WhenJammed
 from nportpy.modes.commands import CommandSettings, Unrequested
 from nportpy.modes.modem import Carrier, ModemSettings, Number
-from nportpy.modes.multicast import Group
 from nportpy.modes.pair import DtrFrom, PairSettings, Push, WhileAway
 from nportpy.modes.realcom_base import MOST_NUMBERED, RealComSettings, default_ports
 from nportpy.modes.reverse_telnet import Enter, LineEnds, ReverseTelnetSettings
@@ -42,6 +40,8 @@ from nportpy.modes.tcp_client import (
     TcpClientSettings,
 )
 from nportpy.modes.udp import LARGEST_PAYLOAD, Accept, Range, UdpSettings
+from nportpy.network.multicast import Group
+from nportpy.network.service import Direction, WhenDown, WhenJammed
 from nportpy.protocols.at import check_init
 from nportpy.protocols.packing import MAX_LENGTH, Delimiting, Packing, PackingSettings
 

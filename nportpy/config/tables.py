@@ -15,8 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from nportpy.config import values
 from nportpy.config.values import ValueFault
-from nportpy.modes.base import ServiceSettings, WhenDown, WhenFull, WhenJammed
-from nportpy.network import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Network
+from nportpy.network.service import ServiceSettings, WhenDown, WhenFull, WhenJammed
 
 JsonSchema = dict[str, Any]
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from ipaddress import ip_address, ip_network
 
 from nportpy.linesettings import LineSettings
-from nportpy.network import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Network
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "a boolean"),  # before int: a bool is one

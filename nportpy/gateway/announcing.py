@@ -8,7 +8,7 @@ from nportpy.gateway.plans import GatewaySettings, Kind
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import Place
 from nportpy.modes.modbus_base import Access, ModbusSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 from nportpy.status import ServiceStatus
 
 if TYPE_CHECKING:  # a gateway without them need not import what they take

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from nportpy.gateway.plans import PortPlan, Service, services_of
 from nportpy.gateway.services import Services, Shared
 from nportpy.line.arbiter import Line
-from nportpy.line.port import Opener, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.modbus.settings import BusSettings, ServerSettings
+from nportpy.port.base import Opener, PortSettings
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.bus import Bus

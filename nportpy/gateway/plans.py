@@ -6,13 +6,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from nportpy.gateway.sockets import Place
-from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
-from nportpy.modes.base import DoorSettings
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.network.service import DoorSettings
+from nportpy.port.base import PortSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
 

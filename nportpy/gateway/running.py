@@ -11,10 +11,10 @@ from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.plans import GatewaySettings, Kind, PortPlan, RouterPlan, buses, listening, same_line
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import Place, Sockets
-from nportpy.line.opening import open_port
-from nportpy.line.port import Opener
 from nportpy.modbus.settings import RoutingSettings, ServerSettings
-from nportpy.modes.door import Door
+from nportpy.network.door import Door
+from nportpy.port.base import Opener
+from nportpy.port.opening import open_port
 from nportpy.services.http import HttpService, HttpSettings
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle

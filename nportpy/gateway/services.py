@@ -12,12 +12,12 @@ from nportpy.gateway.sockets import Place, Sockets
 from nportpy.line.arbiter import Line
 from nportpy.modbus.settings import RoutingSettings
 from nportpy.modes import raw
-from nportpy.modes.base import ServiceSettings
-from nportpy.modes.door import Door
-from nportpy.modes.listener import AlwaysUp, Backend, Listener
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Session
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.door import Door
+from nportpy.network.listener import AlwaysUp, Backend, Listener
+from nportpy.network.service import ServiceSettings
 from nportpy.status import ServiceStatus
 from nportpy.throttle import Throttle
 

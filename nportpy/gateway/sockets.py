@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from nportpy.errors import ListenError
-from nportpy.network import Endpoint, listen, listen_datagrams, local_endpoint
+from nportpy.network.addresses import Endpoint, listen, listen_datagrams, local_endpoint
 
 
 class Place(NamedTuple):

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from nportpy.errors import LineDown, LineError, LineUnsupported
 from nportpy.line.keepopen import KeepOpen, LineState
-from nportpy.line.port import Opener, Port, PortSettings
 from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
 from nportpy.line.watch import Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.port.base import Opener, Port, PortSettings
 from nportpy.status import LineStatus
 
 if TYPE_CHECKING:

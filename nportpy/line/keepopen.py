@@ -16,7 +16,7 @@ from collections.abc import Callable
 from enum import StrEnum, auto
 
 from nportpy.errors import LineError, MisuseError
-from nportpy.line.port import Opener, Port, PortReceiver, PortSettings
+from nportpy.port.base import Opener, Port, PortReceiver, PortSettings
 
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 5.0

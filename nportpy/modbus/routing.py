@@ -24,7 +24,7 @@ from nportpy.line.turns import Priority
 from nportpy.modbus.question import Question
 from nportpy.modbus.rules import Refusal, concerning, judge, look_at, urgency
 from nportpy.modbus.settings import PriorityRule, RoutingSettings, Rule, ServerSettings, Unrouted
-from nportpy.network import Address
+from nportpy.network.addresses import Address
 from nportpy.protocols.modbus.functions import check_request, may_broadcast
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.throttle import Throttle

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from nportpy.line.turns import Priority
 from nportpy.modbus.settings import Action, Matching, PriorityRule, Rule
-from nportpy.network import Address
+from nportpy.network.addresses import Address
 from nportpy.protocols.modbus.functions import Span, is_repeatable, read_span, write_span
 from nportpy.protocols.modbus.pdu import FunctionCode
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nportpy.line.turns import Priority
-from nportpy.network import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Network
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.functions import Span
 

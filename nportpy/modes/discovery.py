@@ -18,8 +18,17 @@ from ipaddress import IPv4Address
 
 from nportpy import __version__
 from nportpy.errors import ProtocolError
-from nportpy.modes.interfaces import network_of, own_mac
-from nportpy.network import Address, Ancillary, Endpoint, Network, address_of, allowed, local_endpoint, reply_from
+from nportpy.network.addresses import (
+    Address,
+    Ancillary,
+    Endpoint,
+    Network,
+    address_of,
+    allowed,
+    local_endpoint,
+    reply_from,
+)
+from nportpy.network.interfaces import network_of, own_mac
 from nportpy.protocols import dsci
 from nportpy.status import ServiceStatus
 from nportpy.throttle import Throttle

@@ -14,10 +14,10 @@ from typing import assert_never
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change, StreamClient
 from nportpy.linesettings import Flow, ModemLines, UartCounters
-from nportpy.modes.base import ServiceSettings
-from nportpy.modes.connection import contained
 from nportpy.modes.session import Session
-from nportpy.network import Endpoint, address_of
+from nportpy.network.addresses import Endpoint, address_of
+from nportpy.network.connection import contained
+from nportpy.network.service import ServiceSettings
 from nportpy.protocols import rfc2217_client
 from nportpy.protocols.rfc2217_client import Rfc2217Client
 from nportpy.status import End

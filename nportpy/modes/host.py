@@ -7,9 +7,9 @@ from nportpy.line.arbiter import Line
 from nportpy.line.packed import packs
 from nportpy.line.stream import Change, Stream
 from nportpy.linesettings import ModemLines, UartCounters
-from nportpy.modes.base import ServiceSettings
 from nportpy.modes.raw import RawSession
-from nportpy.network import Endpoint, address_of
+from nportpy.network.addresses import Endpoint, address_of
+from nportpy.network.service import ServiceSettings
 from nportpy.protocols.packing import PackingSettings
 
 

@@ -19,9 +19,9 @@ from nportpy.errors import ProtocolError
 from nportpy.line.turns import Priority
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router
-from nportpy.modes.connection import Connection, Stop, contained
 from nportpy.modes.modbus_base import Access, ModbusSettings
-from nportpy.network import Address, Endpoint
+from nportpy.network.addresses import Address, Endpoint
+from nportpy.network.connection import Connection, Stop, contained
 from nportpy.protocols.modbus import ascii, mbap, rtu, rtu_request  # noqa: A004 - the standard's name
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.status import End

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from nportpy.modbus.settings import Framing, RoutingSettings
-from nportpy.modes.base import ServiceSettings
+from nportpy.network.service import ServiceSettings
 from nportpy.protocols.modbus.exchange import Echo
 
 

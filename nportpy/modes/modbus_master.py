@@ -21,7 +21,7 @@ from nportpy.modbus.routing import Router
 from nportpy.modbus.settings import Framing
 from nportpy.modes.modbus import Asked
 from nportpy.modes.modbus_base import MasterSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus import ascii, rtu, rtu_request  # noqa: A004 - the standard's name
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.status import ServiceStatus

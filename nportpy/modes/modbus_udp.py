@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from nportpy.errors import ProtocolError
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router, Visitor
-from nportpy.modes.datagrams import another
-from nportpy.modes.listener import Backend, first_opening
 from nportpy.modes.modbus import Asked, busy, complain
 from nportpy.modes.modbus_base import ModbusSettings
-from nportpy.network import Ancillary, Endpoint, address_of, allowed, local_endpoint, reply_from
+from nportpy.network.addresses import Ancillary, Endpoint, address_of, allowed, local_endpoint, reply_from
+from nportpy.network.datagrams import another
+from nportpy.network.listener import Backend, first_opening
 from nportpy.protocols.modbus import mbap
 from nportpy.status import ClientStatus, End, ServiceStatus
 from nportpy.throttle import Throttle

@@ -19,14 +19,14 @@ from nportpy import __version__
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
 from nportpy.linesettings import Flow, ModemLines, UartCounters
-from nportpy.modes.base import ServiceSettings, WhenDown
-from nportpy.modes.calling import call, outcome, reason
-from nportpy.modes.connection import Stop
-from nportpy.modes.door import Door
-from nportpy.modes.listener import Listener, first_opening
 from nportpy.modes.phone import Call
 from nportpy.modes.tcp_client import Destination
-from nportpy.network import Address, Endpoint, address_of
+from nportpy.network.addresses import Address, Endpoint, address_of
+from nportpy.network.calling import call, outcome, reason
+from nportpy.network.connection import Stop
+from nportpy.network.door import Door
+from nportpy.network.listener import Listener, first_opening
+from nportpy.network.service import ServiceSettings, WhenDown
 from nportpy.protocols import at
 from nportpy.protocols.at import AtModem, Result, State
 from nportpy.status import End, ServiceStatus

@@ -15,14 +15,14 @@ from enum import StrEnum
 
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import ModemLines
-from nportpy.modes.base import ServiceSettings, WhenDown
-from nportpy.modes.calling import call, outcome, reason
-from nportpy.modes.connection import Stop
 from nportpy.modes.far_end import Carried, FarEnd, show_outputs
 from nportpy.modes.host import Kept
-from nportpy.modes.listener import first_opening
 from nportpy.modes.tcp_client import Destination
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.calling import call, outcome, reason
+from nportpy.network.connection import Stop
+from nportpy.network.listener import first_opening
+from nportpy.network.service import ServiceSettings, WhenDown
 from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle

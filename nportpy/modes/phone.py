@@ -4,9 +4,9 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from nportpy.modes.base import ServiceSettings
-from nportpy.modes.connection import HIGH_WATER, Connection, Stop, contained
-from nportpy.network import Address, Endpoint
+from nportpy.network.addresses import Address, Endpoint
+from nportpy.network.connection import HIGH_WATER, Connection, Stop, contained
+from nportpy.network.service import ServiceSettings
 
 
 class Phone(Protocol):

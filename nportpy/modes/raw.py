@@ -6,10 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nportpy.line.arbiter import Line
-from nportpy.modes.base import ServiceSettings
 from nportpy.modes.commands_base import CommandSettings
 from nportpy.modes.session import Session
-from nportpy.network import Address, Endpoint
+from nportpy.network.addresses import Address, Endpoint
+from nportpy.network.service import ServiceSettings
 
 if TYPE_CHECKING:
     from nportpy.modes.commands import Commands

@@ -13,13 +13,13 @@ from functools import partial
 from ipaddress import IPv4Address
 
 from nportpy.line.arbiter import Line
-from nportpy.modes.base import WhenFull
-from nportpy.modes.connection import Connection
-from nportpy.modes.door import Door
-from nportpy.modes.listener import Listener
 from nportpy.modes.realcom_base import RealComSettings
 from nportpy.modes.realcom_pair import CommandConnection, DataConnection, Pairing
-from nportpy.network import Address, Endpoint, address_of
+from nportpy.network.addresses import Address, Endpoint, address_of
+from nportpy.network.connection import Connection
+from nportpy.network.door import Door
+from nportpy.network.listener import Listener
+from nportpy.network.service import WhenFull
 from nportpy.protocols import dsci
 from nportpy.status import ServiceStatus
 from nportpy.throttle import Throttle

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from nportpy.modes.base import ServiceSettings, WhenDown
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import ServiceSettings, WhenDown
 
 MOST_NUMBERED: Final = 32
 """Serial ports that have default TCP ports, as the drivers know them."""

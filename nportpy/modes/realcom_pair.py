@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
-from nportpy.modes.connection import Connection, Stop, contained
 from nportpy.modes.raw import RawSession
 from nportpy.modes.realcom_base import RealComSettings
-from nportpy.network import Address, Endpoint
+from nportpy.network.addresses import Address, Endpoint
+from nportpy.network.connection import Connection, Stop, contained
 from nportpy.protocols.realcom.session import Session, SessionSettings
 from nportpy.status import End
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from nportpy.modes.base import ServiceSettings
-from nportpy.modes.connection import Stop, contained
 from nportpy.modes.session import Session
+from nportpy.network.connection import Stop, contained
+from nportpy.network.service import ServiceSettings
 from nportpy.protocols import telnet
 from nportpy.protocols.telnet import Code, Option
 

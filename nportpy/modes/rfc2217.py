@@ -14,10 +14,10 @@ from typing import assert_never
 
 from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
-from nportpy.modes.base import ServiceSettings
 from nportpy.modes.comport import ComPort
-from nportpy.modes.connection import Stop, contained
 from nportpy.modes.session import Session
+from nportpy.network.connection import Stop, contained
+from nportpy.network.service import ServiceSettings
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Code, Option, Side
 

@@ -1,6 +1,6 @@
 """One client of a line's stream of bytes: its way in and out, its back-pressure and its end.
 
-A bug in one session ends that session, not the line nor its neighbours: see nportpy/modes/connection.py.
+A bug in one session ends that session, not the line nor its neighbours: see nportpy/network/connection.py.
 """
 
 import logging
@@ -11,9 +11,9 @@ from typing import Protocol
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change, Hearer, StreamClient
 from nportpy.linesettings import ModemLines, UartCounters
-from nportpy.modes.base import Direction, ServiceSettings, WhenDown, WhenJammed
-from nportpy.modes.connection import Connection, Stop, contained
-from nportpy.network import Address, Endpoint
+from nportpy.network.addresses import Address, Endpoint
+from nportpy.network.connection import Connection, Stop, contained
+from nportpy.network.service import Direction, ServiceSettings, WhenDown, WhenJammed
 from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End
 

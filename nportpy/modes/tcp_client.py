@@ -17,12 +17,12 @@ from enum import StrEnum
 from nportpy.line.arbiter import Line
 from nportpy.line.watch import INTERVAL
 from nportpy.linesettings import ModemLines
-from nportpy.modes.base import Direction, ServiceSettings, WhenDown, WhenJammed
-from nportpy.modes.calling import call, outcome, reason
-from nportpy.modes.connection import Stop
 from nportpy.modes.host import HostSession, Kept
-from nportpy.modes.listener import first_opening
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.calling import call, outcome, reason
+from nportpy.network.connection import Stop
+from nportpy.network.listener import first_opening
+from nportpy.network.service import Direction, ServiceSettings, WhenDown, WhenJammed
 from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle

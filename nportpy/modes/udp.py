@@ -17,11 +17,20 @@ from enum import StrEnum
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
-from nportpy.modes.base import Direction
-from nportpy.modes.datagrams import Name, Sender, another, dropped, endpoint_of, is_from, name_on
-from nportpy.modes.listener import first_opening
-from nportpy.modes.multicast import Group, Leaving, Multicast, versions
-from nportpy.network import Address, Ancillary, Endpoint, Network, address_of, allowed, local_endpoint, reply_from
+from nportpy.network.addresses import (
+    Address,
+    Ancillary,
+    Endpoint,
+    Network,
+    address_of,
+    allowed,
+    local_endpoint,
+    reply_from,
+)
+from nportpy.network.datagrams import Name, Sender, another, dropped, endpoint_of, is_from, name_on
+from nportpy.network.listener import first_opening
+from nportpy.network.multicast import Group, Leaving, Multicast, versions
+from nportpy.network.service import Direction
 from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from nportpy.errors import ListenError
-from nportpy.network import Endpoint, Network, listen, local_endpoint
+from nportpy.network.addresses import Endpoint, Network, listen, local_endpoint
 from nportpy.status import GatewayStatus
 
 _BACKLOG = 32

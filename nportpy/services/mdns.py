@@ -14,7 +14,7 @@ from importlib import import_module
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 
 if TYPE_CHECKING:  # not everybody has it
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf

@@ -15,7 +15,7 @@ from typing import cast
 
 from aiohttp import web
 
-from nportpy.network import Network, address_of, allowed
+from nportpy.network.addresses import Network, address_of, allowed
 from nportpy.services import exposition, metrics, report
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle

@@ -11,7 +11,7 @@ from nportpy.simulator.wire import Wire
 
 
 class FarEnd(Protocol):
-    """What a line needs of the port that it answers through; see nportpy/line/port.py."""
+    """What a line needs of the port that it answers through; see nportpy/port/base.py."""
 
     def write(self, data: bytes) -> None:
         """Send `data` to the gateway."""

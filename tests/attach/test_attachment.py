@@ -17,9 +17,9 @@ from nportpy.attach.attachment import PAUSE_AT, Attachment
 from nportpy.attach.settings import AttachSettings, Connect, WhileAway
 from nportpy.attach.target import Scheme, Target
 from nportpy.attach.wish import Wish
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings, ModemLines, Parity, StopBits
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.loopback import Cable
 from tests.support.serving import com, plan, serving, until
 
 NEGOTIATED = b"\xff\xfb\x00\xff\xfd\x00\xff\xfd\x2c"  # WILL BINARY, DO BINARY, DO COM-PORT

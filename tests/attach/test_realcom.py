@@ -19,9 +19,9 @@ from nportpy.attach.session import Arrived, Refused, Settled
 from nportpy.attach.settings import AttachSettings
 from nportpy.attach.target import Scheme, Target
 from nportpy.attach.wish import Wish
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits
-from nportpy.network import Endpoint, listen
+from nportpy.network.addresses import Endpoint, listen
+from nportpy.port.loopback import Cable
 from nportpy.protocols.realcom.client import PATIENCE
 from tests.support.realcom_serving import serving
 from tests.support.serving import until

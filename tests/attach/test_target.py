@@ -3,7 +3,7 @@
 import pytest
 
 from nportpy.attach.target import Scheme, Target
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ import serial
 from nportpy.attach.terminal import Terminal
 from nportpy.attach.wish import EXTPROC, Wish, wish_of
 from nportpy.errors import LineBusy
-from nportpy.line.ioctls import Termios2
 from nportpy.linesettings import Flow, Parity, StopBits
+from nportpy.port.ioctls import Termios2
 from tests.support.serving import until
 
 pytestmark = pytest.mark.real

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from nportpy.cli.discover import Search, discover
 from nportpy.modes.discovery import Discovery, DiscoverySettings
-from nportpy.network import Endpoint, listen_datagrams
+from nportpy.network.addresses import Endpoint, listen_datagrams
 from nportpy.protocols import dsci
 from nportpy.throttle import Throttle
 

@@ -18,9 +18,9 @@ import click.testing
 import pytest
 
 from nportpy.cli.read import read
-from nportpy.cli.target import Target
+from nportpy.client.target import Target
 from nportpy.linesettings import LineSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
 from nportpy.simulator.process import simulated_lines

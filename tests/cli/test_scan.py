@@ -17,10 +17,10 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from nportpy.cli import scanning
-from nportpy.cli.found import ranges
 from nportpy.cli.scan import scan
-from nportpy.cli.target import Client, Target, connect
+from nportpy.client import scanning
+from nportpy.client.found import ranges
+from nportpy.client.target import Client, Target, connect
 from nportpy.errors import LineUnsupported
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus import mbap

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from nportpy.line.loopback import Cable
-from nportpy.modes.base import WhenDown
+from nportpy.network.service import WhenDown
+from nportpy.port.loopback import Cable
 from nportpy.protocols.rfc2217 import LineState, NotifyModemstate, PurgeData, SetBaudrate, SetControl, SetLinestateMask
 from tests.support.serving import Client, Served, TelnetClient, com, connect, plan, raw, serving, settle, until
 from tests.support.ways import WAYS, Raw, Way, serving_text

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router
 from nportpy.modbus.settings import BusSettings, RoutingSettings, Timeout, UnitSettings
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.mbap_reply import ReplyFinder

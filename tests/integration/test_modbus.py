@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.modbus.settings import (
     Action,
@@ -18,6 +17,7 @@ from nportpy.modbus.settings import (
     Timeout,
 )
 from nportpy.modes.modbus_base import Access
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.modbus_serving import (

@@ -5,9 +5,9 @@ import tracemalloc
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.modbus.settings import Action, BusSettings, Matching, RoutingSettings, Rule, Timeout
 from nportpy.modes.modbus_base import Access
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import ascii as ascii_frames
 from nportpy.protocols.modbus import mbap, rtu
 from nportpy.protocols.modbus.exchange import Echo

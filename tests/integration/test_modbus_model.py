@@ -13,11 +13,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nportpy.line.loopback import Cable
 from nportpy.line.turns import Priority
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.question import Question
 from nportpy.modbus.settings import Timeout
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.asking import a_modbus, read, write
 from tests.support.bus import Units

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from nportpy.gateway import PortPlan, RouterPlan
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.modbus.settings import (
     Action,
@@ -25,7 +24,8 @@ from nportpy.modbus.settings import (
     Unrouted,
 )
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.bus import Units, mbap_reply

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from nportpy.errors import ListenError
-from nportpy.line.loopback import Cable
+from nportpy.port.loopback import Cable
 from tests.support.calls import deaf
 from tests.support.modbus_serving import Asker, attach, holding, units
 from tests.support.serving import Client, Served, connect, settle, until

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from nportpy.gateway.plans import Kind, PortPlan
-from nportpy.line.loopback import Cable, FarEnd
-from nportpy.line.opening import open_port
-from nportpy.line.port import PortSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.base import PortSettings
+from nportpy.port.loopback import Cable, FarEnd
+from nportpy.port.opening import open_port
 from nportpy.protocols.modbus import rtu
 from nportpy.services import metrics, report
 from tests.support.calls import closed_port

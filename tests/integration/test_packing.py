@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nportpy.line.loopback import Cable, LoopbackPort
-from nportpy.line.port import PortSettings
 from nportpy.linesettings import LineSettings
+from nportpy.port.base import PortSettings
+from nportpy.port.loopback import Cable, LoopbackPort
 from nportpy.protocols import rfc2217
 from nportpy.protocols.modbus.rtu import encode
 from nportpy.protocols.packing import Delimiting, Packing, PackingSettings

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
-from nportpy.line.loopback import Cable
-from nportpy.line.port import Port, PortReceiver, PortSettings
 from nportpy.line.stream import Change, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, UartCounters
+from nportpy.port.base import Port, PortReceiver, PortSettings
+from nportpy.port.loopback import Cable
 from tests.support.lines import Client, running
 
 FAST = LineSettings(19200)

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.rtu import silent_interval
 from tests.support.bus import READ, WRITE, Asker, Units, a_bus, reply

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
-from nportpy.line.port import OnOpen, PortSettings
 from nportpy.line.stream import StreamSettings
-from nportpy.line.tty import open_tty
 from nportpy.linesettings import LineSettings
+from nportpy.port.base import OnOpen, PortSettings
+from nportpy.port.loopback import Cable
+from nportpy.port.tty import open_tty
 from tests.support.lines import Client, running
 from tests.support.ports import Pty, descriptors, until
 

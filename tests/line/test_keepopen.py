@@ -8,9 +8,9 @@ import pytest
 
 from nportpy.errors import LineBusy, LineDown, LineError, MisuseError
 from nportpy.line.keepopen import _MOVES, KeepOpen, LineState, _Event
-from nportpy.line.loopback import Cable
-from nportpy.line.port import Port, PortReceiver, PortSettings
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.port.base import Port, PortReceiver, PortSettings
+from nportpy.port.loopback import Cable
 from tests.support.lines import Client, running
 from tests.support.ports import Recorder, until
 

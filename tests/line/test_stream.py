@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nportpy.line.loopback import Cable
 from nportpy.line.stream import Change, IdleLevels, Stream, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines
+from nportpy.port.loopback import Cable
 from nportpy.protocols.packing import Packing, PackingSettings
 from tests.support.clock import VirtualLoop
 from tests.support.lines import Client, running

@@ -7,13 +7,13 @@ import pytest
 
 from nportpy.line import timer
 from nportpy.line.arbiter import Line
-from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.line.timer import DescriptorTimer, LoopTimer, open_timer
 from nportpy.line.transaction_base import TransactionSettings
-from nportpy.line.tty import open_tty
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings
+from nportpy.port.base import PortSettings
+from nportpy.port.tty import open_tty
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.rtu import Frame
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder

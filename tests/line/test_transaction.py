@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nportpy.line.loopback import Cable, LoopbackPort
-from nportpy.line.port import PortSettings
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome, Priority
 from nportpy.linesettings import Flow, LineSettings
+from nportpy.port.base import PortSettings
+from nportpy.port.loopback import Cable, LoopbackPort
 from nportpy.protocols.modbus.exchange import PROBE_UNIT, Echo
 from nportpy.protocols.modbus.rtu import Frame, silent_interval
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable, LoopbackPort
-from nportpy.line.opening import open_port
-from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings
+from nportpy.port.base import PortSettings
+from nportpy.port.loopback import Cable, LoopbackPort
+from nportpy.port.opening import open_port
 from nportpy.protocols.modbus.mbap import encode
 from nportpy.protocols.modbus.mbap_reply import ReplyFinder
 from tests.support.bus import READ, WRITE, Asker, Units, a_bus, mbap_reply, read, registers

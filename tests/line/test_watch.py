@@ -2,9 +2,9 @@
 
 import asyncio
 
-from nportpy.line.loopback import Cable
 from nportpy.line.watch import INTERVAL, Watch
 from nportpy.linesettings import ModemLines, UartCounters
+from nportpy.port.loopback import Cable
 from tests.support.lines import Client, running
 
 QUIET = UartCounters()

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from nportpy.line.loopback import Cable
 from nportpy.line.turns import Outcome, Request, Result
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.bus import READ, Asker, Units, a_bus, reply
 

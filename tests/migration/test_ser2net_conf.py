@@ -8,9 +8,9 @@ from nportpy.gateway import GatewaySettings
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.migration import convert
 from nportpy.migration.ser2net_conf import looks_like
-from nportpy.modes.base import WhenFull
 from nportpy.modes.rfc2217 import WhoControls
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import WhenFull
 
 
 def settings(text: str) -> GatewaySettings:

@@ -10,9 +10,9 @@ from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings
 from nportpy.linesettings import Flow, LineSettings, Rs485Mode
 from nportpy.migration import convert
-from nportpy.modes.base import WhenFull
 from nportpy.modes.rfc2217 import WhoControls
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import WhenFull
 from nportpy.protocols.packing import Packing, PackingSettings
 
 V1 = "%YAML 1.1\n---\n"

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.line.turns import Priority
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Framing, Timeout, UnitSettings
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import ascii as ascii_frames
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.asking import Client, a_modbus, read, registers, write

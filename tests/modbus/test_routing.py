@@ -20,7 +20,7 @@ from nportpy.modbus.settings import (
     ServerSettings,
     Unrouted,
 )
-from nportpy.network import Address, Endpoint
+from nportpy.network.addresses import Address, Endpoint
 from nportpy.protocols.modbus.functions import may_broadcast
 from tests.modbus.test_rules import policies
 

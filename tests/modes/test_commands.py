@@ -9,18 +9,18 @@ from dataclasses import replace
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable, LoopbackPort
-from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.base import DoorSettings, WhenDown
 from nportpy.modes.commands import MOST_ANSWER, Commands, CommandSettings, Unrequested
-from nportpy.modes.door import Door
-from nportpy.modes.listener import Listener
 from nportpy.modes.raw import RawSettings, sessions
-from nportpy.network import Endpoint, listen
+from nportpy.network.addresses import Endpoint, listen
+from nportpy.network.door import Door
+from nportpy.network.listener import Listener
+from nportpy.network.service import DoorSettings, WhenDown
+from nportpy.port.base import PortSettings
+from nportpy.port.loopback import Cable, LoopbackPort
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.rtu import encode, silent_interval
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder

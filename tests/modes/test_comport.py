@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from nportpy import __version__
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits
 from nportpy.modes.rfc2217 import WhoControls
+from nportpy.port.loopback import Cable
 from nportpy.protocols.rfc2217 import (
     LineState,
     ModemState,

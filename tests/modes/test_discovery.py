@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nportpy.modes.discovery import Budget, Discovery, DiscoverySettings
-from nportpy.modes.interfaces import interfaces, network_of, own_mac
-from nportpy.network import Endpoint, address_of, listen_datagrams
+from nportpy.network.addresses import Endpoint, address_of, listen_datagrams
+from nportpy.network.interfaces import interfaces, network_of, own_mac
 from nportpy.protocols import dsci
 from nportpy.protocols.dsci import Function
 from nportpy.throttle import Throttle

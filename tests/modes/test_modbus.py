@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from nportpy.modbus.question import Question
 from nportpy.modbus.settings import RoutingSettings
-from nportpy.modes.listener import AlwaysUp
 from nportpy.modes.modbus import PORTION, SESSIONS, ModbusSession
 from nportpy.modes.modbus_base import Access
-from nportpy.network import Endpoint, address_of
+from nportpy.network.addresses import Endpoint, address_of
+from nportpy.network.listener import AlwaysUp
 from nportpy.protocols.modbus import ascii, mbap, rtu  # noqa: A004 - the standard's name
 from nportpy.throttle import Throttle
 from tests.support.clock import VirtualLoop

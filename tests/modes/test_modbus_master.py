@@ -13,12 +13,12 @@ from hypothesis import settings as tried
 from hypothesis import strategies as st
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.question import Question
 from nportpy.modbus.settings import Framing
 from nportpy.modes.modbus_base import MasterSettings
 from nportpy.modes.modbus_master import ModbusMaster
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import ascii, rtu  # noqa: A004 - the standard's name
 from nportpy.protocols.modbus.exchange import Echo
 from tests.support.clock import VirtualLoop

@@ -12,10 +12,10 @@ import pytest
 
 from nportpy.errors import ListenError
 from nportpy.modbus.question import Question
-from nportpy.modes.listener import AlwaysUp
 from nportpy.modes.modbus_base import Access
 from nportpy.modes.modbus_udp import ModbusUdp
-from nportpy.network import Endpoint, listen_datagrams, local_endpoint, reply_from
+from nportpy.network.addresses import Endpoint, listen_datagrams, local_endpoint, reply_from
+from nportpy.network.listener import AlwaysUp
 from nportpy.protocols.modbus import mbap, rtu
 from nportpy.throttle import Throttle
 from tests.support.routers import READ, Answer, Scripted, echoed, later, settings

@@ -11,13 +11,13 @@ import pytest
 
 from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, ModemLines
-from nportpy.modes.base import DoorSettings, WhenDown
-from nportpy.modes.door import Door
 from nportpy.modes.modem import Carrier, Modem, ModemSettings, Number
 from nportpy.modes.tcp_client import Destination
-from nportpy.network import listen
+from nportpy.network.addresses import listen
+from nportpy.network.door import Door
+from nportpy.network.service import DoorSettings, WhenDown
+from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.lines import Client as Listening
 from tests.support.lines import running

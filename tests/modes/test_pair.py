@@ -10,13 +10,13 @@ import pytest
 
 from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits, UartCounters
 from nportpy.modes.pair import DtrFrom, Pair, PairSettings, Push, WhileAway
 from nportpy.modes.rfc2217 import WhoControls
 from nportpy.modes.tcp_client import Destination
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.loopback import Cable
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Option
 from nportpy.throttle import Throttle

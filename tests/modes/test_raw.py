@@ -5,11 +5,11 @@ import random
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.line.stream import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines
-from nportpy.modes.base import Direction, WhenDown, WhenJammed
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import Direction, WhenDown, WhenJammed
+from nportpy.port.loopback import Cable
 from tests.support.serving import Client, connect, plan, raw, serving, settle, until
 
 

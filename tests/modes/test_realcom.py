@@ -8,12 +8,12 @@ from ipaddress import ip_network
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.line.stream import IdleLevels, StreamSettings
 from nportpy.linesettings import LineSettings, ModemLines
-from nportpy.modes.base import WhenDown, WhenFull
 from nportpy.modes.realcom_base import default_ports
 from nportpy.modes.realcom_pair import DataConnection
+from nportpy.network.service import WhenDown, WhenFull
+from nportpy.port.loopback import Cable
 from tests.support.lines import Client as Listening
 from tests.support.ports import descriptors
 from tests.support.realcom import Driver

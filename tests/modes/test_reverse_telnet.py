@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, UartCounters
-from nportpy.modes.base import DoorSettings
-from nportpy.modes.door import Door
-from nportpy.modes.listener import Listener
 from nportpy.modes.reverse_telnet import Enter, LineEnds, ReverseTelnetSession, ReverseTelnetSettings
-from nportpy.network import listen
+from nportpy.network.addresses import listen
+from nportpy.network.door import Door
+from nportpy.network.listener import Listener
+from nportpy.network.service import DoorSettings
+from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.clock import VirtualLoop
 from tests.support.lines import running

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity
-from nportpy.modes.base import Direction
 from nportpy.modes.rfc2217 import WhoControls
+from nportpy.network.service import Direction
+from nportpy.port.loopback import Cable
 from nportpy.protocols import rfc2217
 from nportpy.protocols.packing import PackingSettings
 from nportpy.protocols.rfc2217 import (

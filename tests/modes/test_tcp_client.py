@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
-from nportpy.line.port import PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.base import WhenDown
-from nportpy.modes.calling import call
 from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn, TcpClient, TcpClientSettings
+from nportpy.network.calling import call
+from nportpy.network.service import WhenDown
+from nportpy.port.base import PortSettings
+from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.calls import Calling, Host, calling, closed_port, deaf, hosts
 from tests.support.lines import running

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.modes import tcp_client
-from nportpy.modes.base import Direction
-from nportpy.modes.calling import call
 from nportpy.modes.host import Kept
 from nportpy.modes.tcp_client import ConnectOn, DisconnectOn
+from nportpy.network.calling import call
+from nportpy.network.service import Direction
+from nportpy.port.loopback import Cable
 from nportpy.protocols.packing import PackingSettings
 from tests.support.calls import Host, calling, closed_port, deaf, hosts
 from tests.support.lines import Client as Listening

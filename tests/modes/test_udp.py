@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.base import Direction
-from nportpy.modes.datagrams import is_from
 from nportpy.modes.udp import Accept, Range, UdpMode, UdpSettings
-from nportpy.network import Endpoint, listen_datagrams, local_endpoint
+from nportpy.network.addresses import Endpoint, listen_datagrams, local_endpoint
+from nportpy.network.datagrams import is_from
+from nportpy.network.service import Direction
+from nportpy.port.loopback import Cable
 from nportpy.protocols.packing import Packing, PackingSettings
 from nportpy.throttle import Throttle
 from tests.support.datagrams import Peer, peers, sending

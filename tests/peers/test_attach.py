@@ -20,10 +20,10 @@ import serial
 from nportpy.attach.attachment import Attachment
 from nportpy.attach.settings import AttachSettings
 from nportpy.attach.target import Scheme, Target
-from nportpy.line.ioctls import Termios2
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings, Parity
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.ioctls import Termios2
+from nportpy.port.loopback import Cable
 from tests.support import realcom_serving
 from tests.support.clock import VirtualLoop
 from tests.support.modbus_serving import attach, holding, units

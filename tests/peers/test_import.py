@@ -17,8 +17,8 @@ from typing import Self
 
 import pytest
 
-from nportpy.line.ioctls import TCGETS2
 from nportpy.migration import convert
+from nportpy.port.ioctls import TCGETS2
 
 SER2NET = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PATIENCE = 10.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nportpy.line.loopback import Cable
-from nportpy.line.tty import open_tty
 from nportpy.modbus.settings import BusSettings, Framing, Timeout
+from nportpy.port.loopback import Cable
+from nportpy.port.tty import open_tty
 from tests.support.modbus_serving import attach, holding, modbus, on_terminal, outcomes, units
 from tests.support.peers import null_modem, output_of, pymodbus_server
 from tests.support.serving import Served, plan, serving, until

@@ -11,11 +11,11 @@ import minimalmodbus
 import pytest
 import serial
 
-from nportpy.line.loopback import Cable
-from nportpy.line.tty import open_tty
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import BusSettings, Framing, RoutingSettings, Timeout
 from nportpy.modes.modbus_base import MasterSettings
+from nportpy.port.loopback import Cable
+from nportpy.port.tty import open_tty
 from tests.support.modbus_serving import Asker, asker, attach, holding, modbus, outcomes, route, units, write
 from tests.support.peers import null_modem
 from tests.support.serving import Served, com, plan, raw, serving, until

@@ -12,10 +12,10 @@ from pymodbus.client import AsyncModbusTcpClient, AsyncModbusUdpClient, ModbusTc
 from pymodbus.exceptions import ModbusIOException
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest as Request
 
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Action, BusSettings, Matching, RoutingSettings, Rule, Timeout
 from nportpy.modes.modbus_base import Access
+from nportpy.port.loopback import Cable
 from nportpy.simulator.bus import Bus
 from nportpy.simulator.device import Answer
 from tests.support.modbus_serving import attach, holding, modbus, outcomes, units

@@ -9,11 +9,11 @@ import pytest
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient
 
-from nportpy.line.opening import open_port
-from nportpy.line.tty import open_tty
 from nportpy.modbus.settings import BusSettings, Framing, RoutingSettings, ServerSettings, Timeout
 from nportpy.modes.modbus_base import MasterSettings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.opening import open_port
+from nportpy.port.tty import open_tty
 from tests.support.modbus_serving import (
     Asker,
     asker,

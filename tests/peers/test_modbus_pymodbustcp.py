@@ -10,11 +10,11 @@ import pytest
 from pyModbusTCP import utils as words
 from pyModbusTCP.client import ModbusClient
 
-from nportpy.line.loopback import Cable
-from nportpy.line.tty import open_tty
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.modbus.settings import BusSettings, Timeout
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.loopback import Cable
+from nportpy.port.tty import open_tty
 from nportpy.simulator.meter import CURRENTS, ENERGY, Meter
 from tests.support.modbus_serving import attach, holding, modbus, on_terminal, outcomes, units
 from tests.support.serving import Served, plan, serving, settings, until

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
+from nportpy.port.loopback import Cable
 from tests.support.serving import Served, plan, raw, serving, until
 
 pytestmark = [pytest.mark.peer, pytest.mark.real, pytest.mark.skipif(not shutil.which("nc"), reason="no nc here")]

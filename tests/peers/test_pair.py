@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.ioctls import Termios2
-from nportpy.line.loopback import Cable
-from nportpy.line.tty import open_tty
 from nportpy.linesettings import LineSettings
 from nportpy.modes.pair import Pair, PairSettings
 from nportpy.modes.tcp_client import Destination
-from nportpy.network import Endpoint, listen
+from nportpy.network.addresses import Endpoint, listen
+from nportpy.port.ioctls import Termios2
+from nportpy.port.loopback import Cable
+from nportpy.port.tty import open_tty
 from nportpy.throttle import Throttle
 from tests.support.lines import running
 from tests.support.peers import null_modem, program

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import serial
 
-from nportpy.line.loopback import Cable
-from nportpy.line.tty import open_tty
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits
+from nportpy.port.loopback import Cable
+from nportpy.port.tty import open_tty
 from nportpy.protocols.rfc2217 import SetBaudrate
 from tests.support.serving import Served, com, plan, serving, until
 

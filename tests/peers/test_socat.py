@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nportpy.line.loopback import Cable
+from nportpy.port.loopback import Cable
 from tests.support.serving import plan, raw, serving, until
 
 pytestmark = [pytest.mark.peer, pytest.mark.real, pytest.mark.skipif(not shutil.which("socat"), reason="no socat here")]

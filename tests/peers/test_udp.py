@@ -10,7 +10,7 @@ from subprocess import PIPE
 import pytest
 
 from nportpy.modes.udp import Accept, Group, Range
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 from tests.support.datagrams import Peer, sending
 from tests.support.serving import until
 

@@ -9,7 +9,7 @@ import pytest
 from zeroconf import ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
 from nportpy.services import mdns
 from nportpy.services.mdns import Announcement, Mdns, MdnsSettings, Offer, announcements
 from tests.support.serving import until

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nportpy.line.loopback import Cable, LoopbackPort
-from nportpy.line.port import PortSettings
 from nportpy.line.transaction import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings
+from nportpy.port.base import PortSettings
+from nportpy.port.loopback import Cable, LoopbackPort
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.simulator.bus import Bus
 from nportpy.simulator.delivery import LatencyTimer

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from nportpy.line.loopback import Cable
 from nportpy.line.turns import Priority
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.question import Question
 from nportpy.modbus.settings import BusSettings
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.exchange import Echo
 from tests.support.lines import running
 

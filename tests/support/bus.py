@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.line.transaction import Transactions
 from nportpy.line.transaction_base import TransactionSettings, TransactionStatus
 from nportpy.line.turns import Outcome, Request, Result
 from nportpy.linesettings import LineSettings
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.exchange import Echo, Exchange
 from nportpy.protocols.modbus.rtu import Frame

@@ -7,9 +7,9 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modes.tcp_client import Destination, TcpClient, TcpClientSettings
+from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.lines import running
 from tests.support.serving import Client, until

@@ -8,10 +8,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modes.udp import Range, UdpMode, UdpSettings
-from nportpy.network import Endpoint, listen_datagrams
+from nportpy.network.addresses import Endpoint, listen_datagrams
+from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.lines import running
 from tests.support.serving import until

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
-from nportpy.line.port import Opener, PortSettings
 from nportpy.line.stream import Change, StreamSettings
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.port.base import Opener, PortSettings
+from nportpy.port.loopback import Cable
 
 
 class Client:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nportpy.errors import ProtocolError
-from nportpy.line.ioctls import Termios2
+from nportpy.port.ioctls import Termios2
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.functions import Table, read_span, write_span
 from nportpy.protocols.modbus.rtu import Frame

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from nportpy.gateway import RouterPlan
-from nportpy.line.loopback import Cable
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Framing, Route, RoutingSettings, ServerSettings
 from nportpy.modes.modbus_base import Access, ModbusSettings
+from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import mbap
 from nportpy.simulator.bus import Bus
 from nportpy.simulator.device import Device

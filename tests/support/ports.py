@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from nportpy.errors import LineError
-from nportpy.line.loopback import Cable
-from nportpy.line.port import Opener, Port, PortSettings
-from nportpy.line.tcp import open_tcp
-from nportpy.line.tty import open_tty
-from nportpy.line.url import open_url
 from nportpy.linesettings import Flow
+from nportpy.port.base import Opener, Port, PortSettings
+from nportpy.port.loopback import Cable
+from nportpy.port.tcp import open_tcp
+from nportpy.port.tty import open_tty
+from nportpy.port.url import open_url
 
 
 async def until(condition: Callable[[], Any], limit: float = 10.0) -> None:

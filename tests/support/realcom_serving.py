@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from nportpy.line.arbiter import Line
-from nportpy.line.loopback import Cable
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import LineSettings
-from nportpy.modes.base import DoorSettings
-from nportpy.modes.door import Door
 from nportpy.modes.realcom import RealCom
 from nportpy.modes.realcom_base import RealComSettings
-from nportpy.network import Endpoint, listen
+from nportpy.network.addresses import Endpoint, listen
+from nportpy.network.door import Door
+from nportpy.network.service import DoorSettings
+from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.lines import running
 from tests.support.realcom import Call, Driver

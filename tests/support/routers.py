@@ -9,12 +9,12 @@ from typing import Any, cast
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router, Visitor
 from nportpy.modbus.settings import RoutingSettings
-from nportpy.modes.base import DoorSettings
-from nportpy.modes.door import Door
-from nportpy.modes.listener import AlwaysUp, Listener
 from nportpy.modes.modbus import SESSIONS
 from nportpy.modes.modbus_base import Access, ModbusSettings
-from nportpy.network import Address, listen
+from nportpy.network.addresses import Address, listen
+from nportpy.network.door import Door
+from nportpy.network.listener import AlwaysUp, Listener
+from nportpy.network.service import DoorSettings
 from nportpy.throttle import Throttle
 from tests.support.serving import ANY_PORT, Client, connect, until
 

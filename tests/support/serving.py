@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from nportpy.gateway import Gateway, GatewaySettings, PortPlan
-from nportpy.line.loopback import Cable, opener_of
-from nportpy.line.port import Opener, PortSettings
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import BusSettings
 from nportpy.modes.modbus_base import MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.base import Opener, PortSettings
+from nportpy.port.loopback import Cable, opener_of
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Option
 from nportpy.status import BusStatus, LineStatus, ServiceStatus

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from nportpy.line.holders import Roots
+from nportpy.port.holders import Roots
 
 
 class Machine:

@@ -8,8 +8,8 @@ from typing import Any
 
 from nportpy.config import parse
 from nportpy.gateway import GatewaySettings
-from nportpy.line.loopback import Cable
-from nportpy.network import Endpoint
+from nportpy.network.addresses import Endpoint
+from nportpy.port.loopback import Cable
 from tests.support.calls import Host as Called
 from tests.support.datagrams import Peer
 from tests.support.realcom_serving import Host as Driver

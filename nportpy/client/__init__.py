@@ -1,0 +1,1 @@
+"""Asking Modbus units from here: targets, reads, scans."""

@@ -1,0 +1,1 @@
+"""Sockets: addresses, who is let in, connections from and to others, datagrams."""

@@ -1,0 +1,388 @@
+"""One service of one port or router: its sockets, who gets in, and the sessions inside."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from nportpy.network import tcp
+from nportpy.network.addresses import Address, Endpoint, address_of, allowed, local_endpoint
+from nportpy.network.connection import Connection, Stop
+from nportpy.network.door import Door
+from nportpy.network.service import ServiceSettings, WhenDown, WhenFull
+from nportpy.status import End, ServiceStatus
+from nportpy.throttle import Throttle
+
+_ACCEPT_PAUSE = 1.0  # after running out of descriptors
+_ACCEPTS_PER_WAKE_UP = 64
+_FIRST_OPENING = 2.0  # clients wait so long for it to be known whether the device is there
+_SIGN_OF_LIFE = 3.0  # what a session has to answer when its address comes again
+_LOOK_AGAIN = 0.1  # for that sign
+
+ConnectionMaker = Callable[[socket.socket, Endpoint, Address], Connection]
+
+log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """What a service is there for: a line, or whoever answers in its place."""
+
+    @property
+    def name(self) -> str:
+        """Of the port or router, in metrics and logs."""
+
+    @property
+    def up(self) -> bool:
+        """Whether clients can be served now."""
+
+    @property
+    def tried(self) -> asyncio.Event:
+        """Set once it is known for the first time whether they can be: nobody is accepted before."""
+
+
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class AlwaysUp:
+    """The backend of those who answer while the device is away, too.
+
+    Attributes:
+        name: of the port or router.
+        tried: a line's whose first opening they wait for all the same; by default there is nothing to wait for.
+    """
+
+    name: str
+    tried: asyncio.Event = field(default_factory=_set)
+    up: bool = field(default=True, init=False)
+
+
+async def first_opening(backend: Backend, stopping: asyncio.Event) -> None:
+    """Let clients wait in the kernel's queue while the device is opened for the first time."""
+    if backend.tried.is_set():
+        return
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(event.wait()) for event in (backend.tried, stopping)]
+        await asyncio.wait(both, timeout=_FIRST_OPENING, return_when=asyncio.FIRST_COMPLETED)
+        for task in both:
+            task.cancel()
+
+
+class Listener:
+    """Accepts clients for one service until it is told to stop; its sockets stay the caller's.
+
+    Attributes:
+        backend: what it is there for.
+        endpoints: where it listens.
+        sessions: who is there, in order of arrival.
+        results: connections by how they turned out and how they ended; as many ended as were accepted and are gone.
+        dropped: bytes that waited for clients dropped as too slow.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        service: str,
+        settings: ServiceSettings,
+        make_session: ConnectionMaker,
+        sockets: Sequence[socket.socket],
+        door: Door,
+        throttle: Throttle,
+        refused: Mapping[str, int] | None = None,
+    ) -> None:
+        """Nobody is let in before `run`.
+
+        Args:
+            backend: what it is there for.
+            service: its name in metrics and logs: raw, rfc2217, raw-2.
+            settings: who may come in, and how many.
+            make_session: makes what a client that was let in talks to.
+            sockets: they listen already.
+            door: limits over all services.
+            throttle: for log lines of which there could be many.
+            refused: requests refused, by reason: counted elsewhere, shown with this service.
+        """
+        self.backend = backend
+        self.service = service
+        self.settings = settings
+        self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
+        self.sessions: list[Connection] = []
+        self.results: Counter[str] = Counter()
+        self.dropped = 0
+        self._make_session = make_session
+        self._sockets = sockets
+        self._door = door
+        self._throttle = throttle
+        self._refused = {} if refused is None else refused
+        self._accepting = False
+        self._hushed = False
+        self._stopping = asyncio.Event()
+        self._entering: set[asyncio.Task[None]] = set()  # connections between the door and their session
+        self._probing: set[Connection] = set()
+
+    async def run(self) -> None:
+        """Serve until `stop`, and until the last session has ended."""
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                await first_opening(self.backend, self._stopping)
+                if not self._hushed:
+                    self._accepting = True
+                    for sock in self._sockets:
+                        asyncio.get_running_loop().add_reader(sock.fileno(), self._accept, sock, tasks)
+                await self._stopping.wait()
+            finally:
+                self._accept_no_more()
+                for session in tuple(self.sessions):
+                    session.finish(End.SHUTDOWN)
+
+    def _accept_no_more(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for sock in self._sockets:
+                asyncio.get_running_loop().remove_reader(sock.fileno())
+
+    def hush(self) -> None:
+        """Accept nobody and take nothing more from the clients; what they have sent goes on to the line."""
+        self._hushed = True
+        self._accept_no_more()
+        for session in tuple(self.sessions):
+            session.stop(Stop.ENDING)
+
+    def accepted(self) -> int:
+        """How much of what clients sent has been taken in and is not yet on its way to the line; 0 if none."""
+        return sum(session.accepted() for session in self.sessions)
+
+    def stop(self) -> None:
+        """Accept nobody from now on and end the sessions; `run` returns when they have ended."""
+        self._stopping.set()
+
+    def status(self) -> ServiceStatus:
+        """A snapshot."""
+        return ServiceStatus(
+            port=self.backend.name,
+            service=self.service,
+            listen=tuple(str(endpoint) for endpoint in self.endpoints),
+            clients=tuple(session.status() for session in self.sessions),
+            results=dict(self.results),
+            dropped=self.dropped,
+            refused=dict(self._refused),
+        )
+
+    def _accept(self, listening: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        for _ in range(_ACCEPTS_PER_WAKE_UP):
+            try:
+                sock, name = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._rest(listening, tasks, error)
+                return
+            peer, address = Endpoint(name[0], name[1]), address_of(name[0])
+            refusal = self._refusal(address)
+            if refusal:
+                self._refuse(sock, address, refusal)
+            else:
+                task = tasks.create_task(self._serve(sock, peer, address), name=f"{self.service} {peer}")
+                self._entering.add(task)
+                task.add_done_callback(partial(self._gone, sock, address))  # of a task that never ran, too
+
+    def _gone(self, sock: socket.socket, address: Address, task: asyncio.Task[None]) -> None:
+        self._entering.discard(task)
+        sock.close()
+        self._door.leave(address)
+
+    def _rest(self, listening: socket.socket, tasks: asyncio.TaskGroup, error: OSError) -> None:
+        """Out of descriptors or memory: the listener outlives it, and does not spin meanwhile."""
+        loop = asyncio.get_running_loop()
+        if self._throttle.allow(("accept", self.service), loop.time()) is not None:
+            log.error("cannot accept", extra=self._extra() | {"reason": error.strerror})
+        loop.remove_reader(listening.fileno())
+
+        def again() -> None:
+            if self._accepting:
+                loop.add_reader(listening.fileno(), self._accept, listening, tasks)
+
+        loop.call_later(_ACCEPT_PAUSE, again)
+
+    def _refusal(self, address: Address) -> str:
+        if not allowed(address, self.settings.allow):
+            return "refused_allow"
+        if not self.backend.up and self.settings.when_down is WhenDown.CLOSE:
+            return "refused_down"
+        if not self._door.enter(address):
+            return "refused_limit"
+        return ""
+
+    def _refuse(self, sock: socket.socket, address: Address, result: str) -> None:
+        sock.close()
+        self.results[result] += 1
+        more = self._throttle.allow(address, asyncio.get_running_loop().time())
+        if more is not None:
+            extra = self._extra() | {"client": str(address), "result": result}
+            log.warning("client refused", extra=extra | ({"more": more} if more else {}))
+
+    async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
+        """One connection from the door to its end. A bug here ends it, and nothing else."""
+        try:
+            session = await self._let_in(sock, peer, address)
+            if session is not None:
+                await self._attend(session, peer)
+        except Exception as error:
+            log.error("a connection failed", exc_info=error, extra=self._extra() | {"client": str(peer)})
+
+    async def _attend(self, session: Connection, peer: Endpoint) -> None:
+        self.sessions.append(session)
+        try:
+            if self._stopping.is_set():
+                session.finish(End.SHUTDOWN)
+            elif self._hushed:
+                session.stop(Stop.ENDING)
+            if not self.backend.up:  # the line may have gone meanwhile; and uvloop reads as soon as it has a connection
+                session.line_down()
+            await session.ended
+        finally:
+            if not session.ended.done():
+                session.finish(End.SHUTDOWN, at_once=True)
+            self.sessions.remove(session)
+            self._account(session, peer)
+
+    async def _let_in(self, sock: socket.socket, peer: Endpoint, address: Address) -> Connection | None:
+        """A session on the socket, or None: refused, or gone before it was there."""
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            if not await self._make_room(address):
+                self._refuse(sock, address, "refused_full")
+                return None
+            session = self._make_session(sock, peer, address)
+            tcp.set_up(sock, self.settings.alive_check)
+            await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
+        except OSError as error:
+            self.results["accepted"] += 1
+            self.results[End.ERROR] += 1
+            log.info("client gone at once", extra=self._extra() | {"client": str(peer), "reason": str(error)})
+            return None
+        else:
+            self.results["accepted"] += 1
+            log.info("client connected", extra=self._extra() | {"client": str(peer)})
+            return session
+        finally:
+            self._entering.discard(task)
+
+    def _account(self, session: Connection, peer: Endpoint) -> None:
+        end = session.end or End.ERROR
+        self.results[end] += 1
+        self.dropped += session.dropped
+        seconds = round(max(0.0, asyncio.get_running_loop().time() - session.started), 1)
+        facts = {"client": str(peer), "result": str(end), "seconds": seconds, "received": session.received}
+        log.info("client gone", extra=self._extra() | facts | {"sent": session.sent})
+
+    @property
+    def _full(self) -> bool:
+        # The newcomer is one of those entering.
+        return len(self.sessions) + len(self._entering) > self.settings.max_clients
+
+    async def _make_room(self, address: Address) -> bool:
+        """Find a place for one more; False if the rules leave none."""
+        probed = not self.settings.takeover
+        while self._full:
+            if self._stopping.is_set():
+                return False
+            # Who has gone or said that it will send no more gives way to anybody.
+            victim, end = next((session for session in self.sessions if _over(session)), None), End.CLOSED
+            if victim is None and not probed:
+                probed, end = True, End.TAKEN_OVER
+                victim = await self._dead_session(address)
+                if victim is None:
+                    continue
+            if victim is None:
+                victim, end = self._by_policy(), End.KICKED
+            if victim is None:
+                return False
+            victim.finish(end, at_once=True)
+            await victim.ended
+            await asyncio.sleep(0)  # lets its task take it off the list
+        return True
+
+    def _by_policy(self) -> Connection | None:
+        match self.settings.when_full:
+            case WhenFull.REFUSE:
+                return None
+            case WhenFull.KICK_OLDEST:
+                return self.sessions[0] if self.sessions else None
+            case WhenFull.KICK_IDLE if not self.sessions:
+                return None
+            case WhenFull.KICK_IDLE:
+                idle, session = max(((_idle(session), session) for session in self.sessions), key=lambda pair: pair[0])
+                return session if idle >= self.settings.idle_after else None
+
+    async def _dead_session(self, address: Address) -> Connection | None:
+        """A session of the same address that does not answer a probe.
+
+        A machine that was switched off and came back answers the probe of its old connection with a reset, one
+        that is gone does not answer; a living program on the same machine does, and keeps its place.
+        """
+        suspects = [session for session in self.sessions if session.address == address and session not in self._probing]
+        self._probing.update(suspects)
+        try:
+            for session in suspects:
+                tcp.probe_now(session.socket)
+            return await self._wait_for_signs(suspects)
+        finally:
+            self._probing.difference_update(suspects)
+            for session in suspects:
+                with contextlib.suppress(OSError):
+                    tcp.set_up(session.socket, self.settings.alive_check)
+
+    async def _wait_for_signs(self, suspects: list[Connection]) -> Connection | None:
+        """The first that shows none in time; None if all live, or as soon as one has ended by itself."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while suspects and not self._stopping.is_set():
+            if any(session.ended.done() for session in suspects):
+                await asyncio.sleep(0)  # lets its task take it off the list
+                return None
+            await asyncio.sleep(_LOOK_AGAIN)
+            probed = loop.time() - began
+            suspects = [session for session in suspects if not _lives(session, probed)]
+            if probed >= _SIGN_OF_LIFE:
+                return next((session for session in suspects if _mute(session)), None)
+        return None
+
+    def _extra(self) -> dict[str, object]:
+        return {"port": self.backend.name, "service": self.service}
+
+
+def _same(session: Connection) -> Connection:
+    return session
+
+
+def _over(session: Connection) -> bool:
+    return session.half_closed or tcp.peer_silence(session.socket) is None
+
+
+def _lives(session: Connection, since: float) -> bool:
+    """Whether the peer has answered within the last `since` seconds."""
+    silence = tcp.peer_silence(session.socket)
+    return silence is not None and silence.ack < since
+
+
+def _mute(session: Connection) -> bool:
+    """Whether the peer owes an answer."""
+    silence = tcp.peer_silence(session.socket)
+    return silence is None or silence.unanswered > 0
+
+
+def _idle(session: Connection) -> float:
+    """Seconds since the client last sent something."""
+    silence = tcp.peer_silence(session.socket)
+    return math.inf if silence is None else silence.data
