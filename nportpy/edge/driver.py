@@ -1,0 +1,52 @@
+"""The seam between stations and what they speak: a driver turns a station's tags into exchanges and values.
+
+A driver knows nothing of schedules, samples or archives: to add a protocol is to write one file in `drivers/`, with a
+`Driver`, and to name it in settings.py (`Protocol`, and its kind of `Place`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nportpy.edge.settings import TagSettings
+from nportpy.errors import LineError
+from nportpy.protocols.modbus.values import Value
+
+
+class StationSilent(LineError):
+    """The station did not answer, or there is no way to it: it costs its neighbours no more than that one try."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawReading:
+    """What a device said of one tag.
+
+    Attributes:
+        tag: which.
+        monotonic: when the answer had arrived (`Clock.now`).
+        raw: the value as it was; None: there is none, and `reason` says why.
+        reason: of that.
+        at: the device's own time of it, in microseconds UTC, where it was kept there and read later.
+    """
+
+    tag: TagSettings
+    monotonic: int
+    raw: Value | None = None
+    reason: str = ""
+    at: int | None = None
+
+
+class Driver(Protocol):
+    """Reads one station. One call at a time."""
+
+    async def read(self, tags: Sequence[TagSettings]) -> list[RawReading]:
+        """The values of `tags`, one reading each, in any order. What the device refuses is a reading with a reason.
+
+        Cancelled, it leaves nothing under way that a later call could take for its own.
+
+        Raises:
+            StationSilent: nothing could be read at all.
+        """
+
+    async def close(self) -> None:
+        """Give back what it holds: there will be no more calls."""

@@ -1,0 +1,1 @@
+"""What stations speak: one file for each protocol, each a `Driver` (../driver.py)."""

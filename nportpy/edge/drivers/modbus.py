@@ -1,0 +1,96 @@
+"""Modbus units as stations: through the same router and `Bus` that serve the gateway's clients.
+
+So the poller takes turns with them in its class of priority, shares answers with whoever asks the same, is held to the
+same rules, and leaves a silent unit alone as they must.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from nportpy.client.readings import MEANINGS
+from nportpy.edge.clock import Clock
+from nportpy.edge.driver import RawReading, StationSilent
+from nportpy.edge.drivers.blocks import Blocks, within
+from nportpy.edge.settings import StationSettings, TagSettings
+from nportpy.errors import ProtocolError
+from nportpy.modbus.question import Question
+from nportpy.modbus.routing import Visitor
+from nportpy.protocols.modbus.functions import Span
+from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
+from nportpy.protocols.modbus.reads import cut, request
+from nportpy.protocols.modbus.values import decode
+
+_SILENT: Final = (ExceptionCode.GATEWAY_PATH_UNAVAILABLE, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND)
+_PARTED: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA_VALUE)
+
+
+class ModbusDriver:
+    """Reads a Modbus unit: see `Driver`."""
+
+    def __init__(self, station: StationSettings, visitor: Visitor, clock: Clock) -> None:
+        """Ask through `visitor`; `clock` stamps the answers."""
+        self._unit = station.unit
+        self._priority = station.priority
+        self._visitor = visitor
+        self._clock = clock
+        self._blocks = Blocks(station.gap)
+        self._turn = 0  # with which block to begin: another one after each round that failed
+
+    async def read(self, tags: Sequence[TagSettings]) -> list[RawReading]:
+        """See `Driver`. A round ends at its first request without an answer, unless the unit has answered in it."""
+        spans = {tag.place.span for tag in tags}
+        todo = self._blocks.reads(spans)
+        turn = self._turn % len(todo)
+        todo = todo[turn:] + todo[:turn]
+        found: dict[Span, tuple[int, bytes]] = {}
+        answered = False
+        readings: list[RawReading] = []
+        while todo:
+            block = todo.pop(0)
+            parts = [tag for tag in tags if within(tag.place.span, block) and tag.place.span not in found]
+            pdu = await self._ask(request(block))
+            at = self._clock.now()
+            code = pdu[1] if pdu[0] & EXCEPTION_BIT else 0
+            if code in _SILENT and not answered:
+                self._turn += 1
+                raise StationSilent(reason_of(self._unit, code))
+            answered = answered or code not in _SILENT
+            if not code:
+                try:
+                    found |= {tag.place.span: (at, cut(block, pdu, tag.place.span)) for tag in parts}
+                except ProtocolError as error:
+                    readings += [RawReading(tag, at, reason=str(error)) for tag in parts]
+            elif code in (*_SILENT, *_PARTED) and self._blocks.part(block, spans):
+                todo[:0] = self._blocks.reads({tag.place.span for tag in parts})
+            else:
+                readings += [RawReading(tag, at, reason=reason_of(self._unit, code)) for tag in parts]
+        return readings + [_decoded(tag, *got) for tag in tags if (got := found.get(tag.place.span))]
+
+    async def close(self) -> None:
+        """See `Driver`."""
+        self._visitor.leave()
+
+    async def _ask(self, pdu: bytes) -> bytes:
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def done(_question: Question, pdu: bytes) -> None:
+            if not answer.done():  # nobody waits any more after a cancellation
+                answer.set_result(pdu)
+
+        self._visitor.ask(Question(self, self._unit, pdu, done, self._priority))
+        return await answer or bytes((pdu[0] | EXCEPTION_BIT, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND))
+
+
+def _decoded(tag: TagSettings, at: int, data: bytes) -> RawReading:
+    return RawReading(tag, at, decode(data, tag.place.kind, tag.place.order))
+
+
+def reason_of(unit: int, code: int) -> str:
+    """What an exception means to the one who reads the station's state."""
+    try:
+        known = ExceptionCode(code)
+    except ValueError:
+        return f"unit {unit} answers exception {code}, which the standard does not know"
+    who = f"unit {unit}" if code not in _SILENT else "the gateway, for it,"
+    return f"{who} answers exception {code}: {MEANINGS[known]}"

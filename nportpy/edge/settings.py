@@ -1,0 +1,249 @@
+"""What the second storey is told: stations and their tags, the archive, upstreams. Times are seconds.
+
+Settings are frozen and complete: a profile's tags, the numbering and the order are worked into each tag when the file
+is read, so that nobody asks later how an address was meant.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from nportpy.line.turns import Priority
+from nportpy.modbus.settings import ServerSettings
+from nportpy.port.base import PortSettings
+from nportpy.protocols.modbus.functions import Span
+from nportpy.protocols.modbus.values import Order, ValueType
+
+SERIAL_GAP: Final = 16
+"""Unwanted registers that are worth reading with their neighbours on a serial line: a new request costs 26-71 ms at
+9600 baud, a register 2.1 ms (measured)."""
+
+TCP_GAP: Final = 60
+"""The same where bytes cost next to nothing."""
+
+
+class Protocol(StrEnum):
+    """What a station speaks; each has a driver in `drivers/`."""
+
+    MODBUS = "modbus"
+
+
+class Beyond(StrEnum):
+    """What becomes of a value beyond its limits."""
+
+    CLAMP = "clamp"  # the limit, of uncertain quality
+    DISCARD = "discard"  # no value, of bad quality
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Between what a value must lie; None: no limit on that side."""
+
+    low: float | None = None
+    high: float | None = None
+    beyond: Beyond = Beyond.DISCARD
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusPlace:
+    """Where a value lies in a Modbus unit, and what it is.
+
+    Attributes:
+        span: table, PDU address and number of registers or bits.
+        kind: its type.
+        order: the order of its bytes.
+    """
+
+    span: Span
+    kind: ValueType
+    order: Order = Order.ABCD
+
+
+Place = ModbusPlace
+"""Where a tag's value lies, as its station's driver knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagSettings:
+    """One value of a station.
+
+    Attributes:
+        name: unique in its station.
+        at: its address as it was written.
+        place: what that means.
+        unit: of the finished value: V, kWh.
+        scale: the raw number is multiplied by it; `offset`: then added.
+        precision: digits after the point that are kept; None: all.
+        invalid: raw numbers by which the device says that there is no value.
+        limits: between what the finished value must lie.
+        words: texts that stand for numbers, by the raw number; a number without one stays a number, uncertain.
+        bits: the first and the last bit of the raw number that are meant, counted from 0; None: the whole number.
+        deadband: a change of the finished value that is no more than this is not reported.
+        max_silence: a sample at least so often, changed or not; 0: never for that reason.
+        always_at: a sample at each multiple of this on the clock, changed or not; 0: off.
+        every: how often it is read; None: as often as its station.
+        counter: it only rises (energy): Home Assistant and charts want to know.
+    """
+
+    name: str
+    at: str
+    place: Place
+    unit: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    precision: int | None = None
+    invalid: tuple[int | float, ...] = ()
+    limits: Limits | None = None
+    words: tuple[tuple[int, str], ...] = ()
+    bits: tuple[int, int] | None = None
+    deadband: float = 0.0
+    max_silence: float = 900.0
+    always_at: float = 0.0
+    every: float | None = None
+    counter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StationSettings:
+    """A device that is read.
+
+    Attributes:
+        name: unique; with a tag's name it makes `station/tag`.
+        to: the port of this gateway that it is on; or the Modbus TCP server that leads to it; or a serial line
+            elsewhere, as a port's settings name it (`rfc2217://...`, `socket://...` for RTU over TCP), or a device of
+            this machine that no port of the gateway has.
+        unit: its unit id.
+        every: how often it is read.
+        tags: what is read of it, in the file's order.
+        protocol: what it speaks.
+        gap: unwanted registers that may be read with their neighbours.
+        priority: of its requests among the others of the line.
+        profile: from which profile its tags come; empty: from none.
+    """
+
+    name: str
+    to: str | ServerSettings | PortSettings
+    unit: int
+    every: float
+    tags: tuple[TagSettings, ...]
+    protocol: Protocol = Protocol.MODBUS
+    gap: int = SERIAL_GAP
+    priority: Priority = Priority.LOW
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """Where and how much is kept.
+
+    Attributes:
+        path: the file.
+        max_size: bytes; the oldest go first.
+        max_age: older ones go; 0: no limit.
+        commit: what a power cut may cost.
+    """
+
+    path: str
+    max_size: int = 200 << 20
+    max_age: float = 30 * 86400.0
+    commit: float = 2.0
+
+
+class Format(StrEnum):
+    """How batches are written."""
+
+    JSON = "json"
+    INFLUX = "influx"
+
+
+class Backfill(StrEnum):
+    """When a gap is sent."""
+
+    AUTO = "auto"  # on each connection
+    REQUEST = "request"  # when somebody asks
+
+
+class Confirm(StrEnum):
+    """Whose word moves the cursor."""
+
+    BROKER = "broker"
+    HOST = "host"  # the consumer's, on `.../ack`
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """How a broker is trusted, and how we prove who we are; paths of PEM files, empty where there is none.
+
+    Attributes:
+        ca: authorities beside the system's.
+        certificate: ours.
+        key: its key.
+    """
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """Where samples are sent.
+
+    Attributes:
+        name: unique; the archive keeps a cursor under it.
+        urls: tried in turn.
+        site: the second part of topics, after `nportpy/v1`.
+        node: the third: this gateway's name.
+        format: how batches are written.
+        backfill: when a gap is sent.
+        overlap: seconds before the last acknowledged sample that are sent again after a loss, as a loss is noticed
+            later than it begins; None: twice the keepalive, 60 s at least.
+        max_rate: late samples per second; 0: as fast as the other side takes them.
+        confirm: whose word moves the cursor.
+        keepalive: after so long without a sign of life the connection counts as lost.
+        user: user name; empty: none. `password_file`: the first line of it is the password.
+        credentials: a NATS credentials file.
+        database: of InfluxDB 1; `org`, `bucket` and `token_file` of InfluxDB 2.
+        tls: for mqtts, nats with TLS and https.
+        homeassistant: announce the stations to Home Assistant under this prefix; empty: do not.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    site: str = "default"
+    node: str = ""
+    format: Format = Format.JSON
+    backfill: Backfill = Backfill.AUTO
+    overlap: float | None = None
+    max_rate: float = 2000.0
+    confirm: Confirm = Confirm.BROKER
+    keepalive: float = 30.0
+    user: str = ""
+    password_file: str = ""
+    credentials: str = ""
+    database: str = ""
+    org: str = ""
+    bucket: str = ""
+    token_file: str = ""
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    homeassistant: str = ""
+
+    @property
+    def overlap_seconds(self) -> float:
+        """`overlap`, or what follows from the keepalive."""
+        return max(2 * self.keepalive, 60.0) if self.overlap is None else self.overlap
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """The whole second storey; without stations there is none.
+
+    Attributes:
+        archive: where samples are kept.
+        stations: what is read, in the file's order.
+        upstreams: where it is sent, in the file's order.
+    """
+
+    archive: ArchiveSettings
+    stations: tuple[StationSettings, ...] = ()
+    upstreams: tuple[UpstreamSettings, ...] = ()

@@ -1,0 +1,216 @@
+"""One station: its rounds on a fixed grid, what is worth a sample, and what happens while it does not answer.
+
+    schedule -> driver -> conversion -> reporting -> samples
+
+A round that is overrun is skipped and counted, never queued. A station that does not answer is tried again after 2, 4,
+8 ... 60 s, gives one bad sample for each tag, and one good sample when it is back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from nportpy.edge.clock import Clock
+from nportpy.edge.conversion import Converted, convert, strange
+from nportpy.edge.driver import Driver, RawReading, StationSilent
+from nportpy.edge.reporting import Reporter
+from nportpy.edge.sample import Quality, Reading
+from nportpy.edge.schedule import Due, Rounds
+from nportpy.edge.settings import StationSettings, TagSettings
+from nportpy.protocols.modbus.values import Value
+from nportpy.throttle import Throttle
+
+FIRST_PAUSE: Final = 2.0
+LONGEST_PAUSE: Final = 60.0
+
+_LONGEST_SLEEP: Final = 60.0  # the wall clock may be set meanwhile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class TagState:
+    """A tag, and the newest that is known of it.
+
+    Attributes:
+        tag: its settings.
+        id: its number in the archive.
+        reporter: judges what is worth a sample.
+        value: the newest, reported or not; None: there is none.
+        quality: of it.
+        reason: why it is not good.
+        at: when it was read, in microseconds UTC; 0: never.
+    """
+
+    tag: TagSettings
+    id: int
+    reporter: Reporter
+    value: Value | None = None
+    quality: Quality = Quality.BAD
+    reason: str = "not read yet"
+    at: int = 0
+
+
+@dataclass(slots=True)
+class StationCounts:
+    """Numbers since the start.
+
+    Attributes:
+        good: rounds in which every tag had a value.
+        partial: rounds in which some had none.
+        failed: rounds in which the station did not answer.
+        samples: given to the archive.
+        unchanged: readings that were not worth one.
+        seconds: that rounds took, all added up.
+    """
+
+    good: int = 0
+    partial: int = 0
+    failed: int = 0
+    samples: int = 0
+    unchanged: int = 0
+    seconds: float = 0.0
+
+
+class Station:
+    """Reads one station for as long as `run` runs.
+
+    Attributes:
+        settings: what it was made from.
+        tags: its tags by name, in the file's order.
+        up: whether it answered last; None: it was not asked yet.
+        since: when that began, in microseconds UTC.
+        reason: why it is not up.
+        counts: numbers since the start.
+        rounds: when it is read; None until `run` runs.
+    """
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        driver: Driver,
+        keep: Callable[[Sequence[Reading]], None],
+        clock: Clock,
+        ids: Mapping[str, int],
+        phase: float = 0.0,
+    ) -> None:
+        """Not read yet.
+
+        Args:
+            settings: what is read, and when.
+            driver: reads it; closed when `run` ends.
+            keep: takes samples; must not block.
+            clock: stamps readings, and knows the grid of `always_at`.
+            ids: the archive's number of each tag, by its name here.
+            phase: seconds from the start to the first round.
+        """
+        self.settings = settings
+        self.tags = {tag.name: TagState(tag, ids[tag.name], Reporter(tag)) for tag in settings.tags}
+        self.up: bool | None = None
+        self.since = clock.wall()
+        self.reason = "not read yet"
+        self.counts = StationCounts()
+        self.rounds: Rounds | None = None
+        self._driver = driver
+        self._keep = keep
+        self._clock = clock
+        self._phase = phase
+        self._pause = FIRST_PAUSE
+        self._strange: set[str] = set()  # tags whose odd values the log has told
+        self._throttle = Throttle()
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        loop = asyncio.get_running_loop()
+        start = loop.time() + self._phase
+        self.rounds = rounds = Rounds(self.settings.tags, self.settings.every, start, self._wall())
+        try:
+            while True:
+                if (wait := rounds.wait(loop.time(), self._wall())) > 0:
+                    await asyncio.sleep(min(wait, _LONGEST_SLEEP))
+                due = rounds.due(loop.time(), self._wall())
+                if due.tags and not await self.round(due):
+                    await asyncio.sleep(self._pause)
+                    self._pause = min(2 * self._pause, LONGEST_PAUSE)
+                    rounds.paused(loop.time())
+        finally:
+            await self._driver.close()
+
+    async def round(self, due: Due) -> bool:
+        """Read some tags and keep what is worth it; False if the station did not answer."""
+        began = asyncio.get_running_loop().time()
+        try:
+            readings = await self._driver.read(due.tags)
+        except StationSilent as error:
+            self._silent(str(error))
+            return False
+        finally:
+            self.counts.seconds += asyncio.get_running_loop().time() - began
+        self._answered()
+        good = True
+        samples: list[Reading] = []
+        for reading in readings:
+            state = self.tags[reading.tag.name]
+            found = self._converted(state, reading)
+            good = good and found.value is not None
+            samples += self._judged(state, found, reading, reading.tag.name in due.always)
+        self._give(samples)
+        if good:
+            self.counts.good += 1
+        else:
+            self.counts.partial += 1
+        return True
+
+    def _wall(self) -> float:
+        return self._clock.wall() / 1e6
+
+    def _converted(self, state: TagState, reading: RawReading) -> Converted:
+        if reading.raw is None:
+            return Converted(None, Quality.BAD, reading.reason)
+        if strange(reading.raw) and state.tag.name not in self._strange:
+            self._strange.add(state.tag.name)
+            extra = {"station": self.settings.name, "tag": state.tag.name, "value": reading.raw}
+            log.warning("this value looks as if its order were another one (ABCD, CDAB, BADC, DCBA)", extra=extra)
+        return convert(reading.tag, reading.raw)
+
+    def _judged(self, state: TagState, found: Converted, reading: RawReading, always: bool) -> list[Reading]:
+        kept = reading.at is not None  # by the device, and read later: not the present
+        if not kept:
+            state.value, state.quality, state.reason = found
+            state.at = self._clock.wall()
+        now = asyncio.get_running_loop().time()
+        if kept or state.reporter.reports(found, now, always=always):
+            return [Reading(state.id, found.value, found.quality, reading.monotonic, reading.at)]
+        self.counts.unchanged += 1
+        return []
+
+    def _answered(self) -> None:
+        if self.up is not True:
+            if self.up is False:
+                log.info("station answers again", extra={"station": self.settings.name})
+            self.up, self.since, self.reason = True, self._clock.wall(), ""
+        self._pause = FIRST_PAUSE
+
+    def _silent(self, reason: str) -> None:
+        self.counts.failed += 1
+        if self.up is not False:
+            self.up, self.since = False, self._clock.wall()
+            if (more := self._throttle.allow(self.settings.name, asyncio.get_running_loop().time())) is not None:
+                extra = {"station": self.settings.name, "reason": reason} | ({"more": more} if more else {})
+                log.warning("station does not answer", extra=extra)
+        self.reason = reason
+        bad = Converted(None, Quality.BAD, reason)
+        samples: list[Reading] = []
+        now = asyncio.get_running_loop().time()
+        for state in self.tags.values():
+            state.value, state.quality, state.reason = bad
+            if state.reporter.silent(bad, now):
+                samples.append(Reading(state.id, None, Quality.BAD, self._clock.now()))
+        self._give(samples)
+
+    def _give(self, samples: Sequence[Reading]) -> None:
+        if samples:
+            self.counts.samples += len(samples)
+            self._keep(samples)
