@@ -91,7 +91,7 @@ class Clock:
         trusted: Callable[[], bool] = synchronised,
         boot: str | None = None,
     ) -> None:
-        """`monotonic` and `wall` give nanoseconds; `boot` names the run of the monotonic clock: else the kernel says."""
+        """`monotonic` and `wall` give nanoseconds; `boot` names the monotonic clock's run, None: the kernel's."""
         self._monotonic = monotonic
         self._wall = wall
         self._trusted = trusted

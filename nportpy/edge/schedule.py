@@ -41,21 +41,18 @@ class Grid:
     Attributes:
         every: seconds between two.
         next: the next one.
-        skipped: of them, as the reading before took too long.
     """
 
     every: float
     next: float
-    skipped: int = 0
 
-    def due(self, now: float) -> bool:
-        """Whether its time has come; the next one is then the first that is yet to come, and others are skipped."""
+    def pass_by(self, now: float) -> int:
+        """How many of its times have come; the next one is then the first that is yet to come."""
         if now + _EARLY < self.next:
-            return False
-        missed = max(0, math.floor((now + _EARLY - self.next) / self.every))
-        self.skipped += missed
-        self.next += (missed + 1) * self.every
-        return True
+            return 0
+        passed = math.floor((now + _EARLY - self.next) / self.every) + 1
+        self.next += passed * self.every
+        return passed
 
 
 @dataclass(slots=True)
@@ -113,10 +110,10 @@ class Rounds:
         tags: dict[str, TagSettings] = {}
         always: set[str] = set()
         for grid, chosen in self._grids:
-            planned, skipped = grid.next, grid.skipped
-            if grid.due(now):
+            planned = grid.next
+            if passed := grid.pass_by(now):
                 self.lag = now - planned
-                self.overruns += grid.skipped - skipped
+                self.overruns += passed - 1
                 tags |= {tag.name: tag for tag in chosen}
         for clock, chosen in self._clocks:
             if clock.due(wall):
@@ -124,10 +121,13 @@ class Rounds:
                 always |= {tag.name for tag in chosen}
         return Due(list(tags.values()), always)
 
+    def finished(self, now: float) -> None:
+        """A round is over: those whose time came meanwhile are skipped, so that every round lies on the grid."""
+        for grid, _ in self._grids:
+            self.overruns += grid.pass_by(now - 2 * _EARLY)
+
     def paused(self, now: float) -> None:
         """A pause is over: everything is due, and what it has passed over was not overrun."""
         for grid, _ in self._grids:
-            skipped = grid.skipped
-            grid.due(now)
-            grid.skipped = skipped
-            grid.next -= grid.every
+            if grid.pass_by(now):
+                grid.next -= grid.every

@@ -131,7 +131,9 @@ class Station:
                 if (wait := rounds.wait(loop.time(), self._wall())) > 0:
                     await asyncio.sleep(min(wait, _LONGEST_SLEEP))
                 due = rounds.due(loop.time(), self._wall())
-                if due.tags and not await self.round(due):
+                if due.tags and await self.round(due):
+                    rounds.finished(loop.time())
+                elif due.tags:
                     await asyncio.sleep(self._pause)
                     self._pause = min(2 * self._pause, LONGEST_PAUSE)
                     rounds.paused(loop.time())

@@ -43,8 +43,10 @@ class Blocks:
             if span.address > end >= 0:
                 starts.append(span)
             end = max(end, span.address + span.quantity)
-        if not starts and len(inside) > 1:
-            starts = [inside[len(inside) // 2]]
+        starts = [span for span in starts if span not in self._apart]
+        joined = [span for span in inside[1:] if span not in self._apart]
+        if not starts and joined:
+            starts = [joined[len(joined) // 2]]
         self._apart.update(starts)
         return bool(starts)
 
