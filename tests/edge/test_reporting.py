@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nportpy.edge.conversion import Converted
 from nportpy.edge.reporting import Reporter
 from nportpy.edge.sample import Quality
+from nportpy.protocols.modbus.values import Value
 from tests.edge.test_conversion import TAG
 
 
@@ -46,7 +47,7 @@ def test_e2_any_change_of_quality_passes_the_deadband() -> None:
 
 def test_e2_texts_and_words_are_reported_when_they_change() -> None:
     reporter = Reporter(replace(TAG, max_silence=0.0))
-    said = ["on", "on", "off", "off", 7]
+    said: list[Value] = ["on", "on", "off", "off", 7]
     assert [reporter.reports(Converted(each, Quality.GOOD), 0.0) for each in said] == [True, False, True, False, True]
 
 
