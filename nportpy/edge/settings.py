@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from nportpy.line.turns import Priority
-from nportpy.modbus.settings import ServerSettings
+from nportpy.modbus.settings import Rule, ServerSettings
 from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.values import Order, ValueType
@@ -119,6 +119,7 @@ class StationSettings:
         gap: unwanted registers that may be read with their neighbours.
         priority: of its requests among the others of the line.
         profile: from which profile its tags come; empty: from none.
+        rules: who may ask what on its line: the poller is held to them as any client.
     """
 
     name: str
@@ -130,6 +131,7 @@ class StationSettings:
     gap: int = SERIAL_GAP
     priority: Priority = Priority.LOW
     profile: str = ""
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from nportpy.edge.drivers.blocks import Blocks, within
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import ProtocolError
 from nportpy.modbus.question import Question
-from nportpy.modbus.routing import Visitor
+from nportpy.modbus.routing import Router
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.protocols.modbus.reads import cut, request
@@ -28,11 +28,11 @@ _PARTED: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA
 class ModbusDriver:
     """Reads a Modbus unit: see `Driver`."""
 
-    def __init__(self, station: StationSettings, visitor: Visitor, clock: Clock) -> None:
-        """Ask through `visitor`; `clock` stamps the answers."""
+    def __init__(self, station: StationSettings, router: Router, clock: Clock) -> None:
+        """Ask through `router`; `clock` stamps the answers."""
         self._unit = station.unit
         self._priority = station.priority
-        self._visitor = visitor
+        self._visitor = router.visitor(self, None)
         self._clock = clock
         self._blocks = Blocks(station.gap)
         self._turn = 0  # with which block to begin: another one after each round that failed

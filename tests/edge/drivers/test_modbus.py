@@ -25,8 +25,7 @@ class Unit:
     def __init__(self, answer: Callable[[Question], bytes | None] = registers, gap: int = 16) -> None:
         self.router = Scripted(answer)
         station = station_of(*TAGS, gap=gap)
-        self.driver = ModbusDriver(station, self.router.visitor(self, None), LoopClock())
-        self.router.guests[0].client = self.driver
+        self.driver = ModbusDriver(station, self.router, LoopClock())
 
     async def read(self) -> dict[str, RawReading]:
         before = len(self.router.asked)

@@ -1,0 +1,225 @@
+"""The second storey as it runs: its archive, its stations, its upstreams; reloads leave alone what did not change.
+
+    line or server -> Bus -> driver -> Station -> Archive -> Upstream -> broker
+
+The archive is opened first and closed last, so that what was read is on the disk whatever ends. A change of the archive's
+own settings stops the stations for the moment in which its file changes hands.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nportpy.edge.archive import Archive
+from nportpy.edge.clock import Clock
+from nportpy.edge.drivers.modbus import ModbusDriver
+from nportpy.edge.schedule import phase
+from nportpy.edge.settings import EdgeSettings, StationSettings, TagSettings, UpstreamSettings
+from nportpy.edge.station import Station
+from nportpy.edge.upstream import Upstream
+from nportpy.modbus.bus import Bus
+from nportpy.modbus.routing import Router
+from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
+from nportpy.port.base import PortSettings
+from nportpy.status import EdgeStatus
+
+FindBus = Callable[[str | ServerSettings | PortSettings], Bus | None]
+"""The units at a port of the gateway, at a server, or on a line of the station's own; None while there are none."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A station that is read."""
+
+    station: Station
+    router: Router
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class _Sending:
+    """An upstream that is sent to."""
+
+    upstream: Upstream
+    task: asyncio.Task[None]
+
+
+class Edge:
+    """Reads, keeps and sends. `change` starts it, and takes it over to other settings; `stop` ends it."""
+
+    def __init__(self, find: FindBus, tasks: asyncio.TaskGroup, clock: Clock | None = None) -> None:
+        """Nothing runs yet.
+
+        Args:
+            find: where the units of a station are.
+            tasks: where everything runs.
+            clock: for tests.
+        """
+        self._find = find
+        self._tasks = tasks
+        self._clock = clock or Clock()
+        self._settings: EdgeSettings | None = None
+        self._archive: Archive | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._stations: dict[str, _Reading] = {}
+        self._upstreams: dict[str, _Sending] = {}
+
+    async def change(self, settings: EdgeSettings | None) -> None:
+        """Go over to other settings; None: to none at all. What did not change goes on undisturbed.
+
+        Raises:
+            ArchiveError: the archive cannot be had; nothing is read then.
+        """
+        before, self._settings = self._settings, settings
+        if settings is None or (before is not None and settings.archive != before.archive):
+            await self._stop_all()
+        if settings is None:
+            return
+        await self._open_archive(settings)
+        await self._stop_stations({name for name, each in self._named(settings).items() if self._same(name, each)})
+        await self._stop_upstreams({each.name for each in settings.upstreams if self._sent(each.name) == each})
+        for place, station in enumerate(settings.stations):
+            if station.name not in self._stations:
+                self._start_station(station, phase(place, len(settings.stations), station.every))
+        for upstream in settings.upstreams:
+            if upstream.name not in self._upstreams:
+                self._start_upstream(upstream)
+        self._forget_upstreams(before, settings)
+
+    def refresh(self) -> None:
+        """Lines have come or gone: look up anew where stations are."""
+        for reading in self._stations.values():
+            reading.router.refresh()
+
+    async def stop(self) -> None:
+        """Read no more, and put what was read on the disk."""
+        await self._stop_all()
+
+    def status(self) -> EdgeStatus | None:
+        """A snapshot; None while there is no archive."""
+        if self._archive is None:
+            return None
+        return EdgeStatus(
+            archive=self._archive.status(),
+            stations=tuple(each.station.status() for each in self._stations.values()),
+            upstreams=tuple(each.upstream.status() for each in self._upstreams.values()),
+        )
+
+    @property
+    def archive(self) -> Archive | None:
+        """Where samples are kept; None while there is none."""
+        return self._archive
+
+    def upstream(self, name: str) -> Upstream | None:
+        """One of the upstreams."""
+        sending = self._upstreams.get(name)
+        return None if sending is None else sending.upstream
+
+    # Starting
+
+    async def _open_archive(self, settings: EdgeSettings) -> None:
+        if self._archive is not None:
+            return
+        archive = Archive(settings.archive, self._clock)
+        await archive.open()
+        self._archive = archive
+        self._keeping = self._tasks.create_task(archive.run(), name="archive")
+
+    def _start_station(self, settings: StationSettings, first: float) -> None:
+        archive = self._archive
+        assert archive is not None  # it was opened before
+        ids = {
+            tag.name: archive.register(settings.name, tag.name, tag.unit, _type_of(tag), device_class_of(tag)).id
+            for tag in settings.tags
+        }
+        route = Route(frozenset((settings.unit,)), settings.name)
+        routing = RoutingSettings((route,), rules=settings.rules)
+        router = Router(f"station {settings.name}", routing, lambda _: self._find(settings.to))
+        router.refresh()
+        driver = ModbusDriver(settings, router, self._clock)
+        station = Station(settings, driver, archive.add, self._clock, ids, first)
+        task = self._tasks.create_task(station.run(), name=f"station {settings.name}")
+        self._stations[settings.name] = _Reading(station, router, task)
+
+    def _start_upstream(self, settings: UpstreamSettings) -> None:
+        assert self._archive is not None  # it was opened before
+        upstream = Upstream(settings, self._archive, self._clock)
+        task = self._tasks.create_task(upstream.run(), name=f"upstream {settings.name}")
+        self._upstreams[settings.name] = _Sending(upstream, task)
+
+    # Stopping
+
+    async def _stop_all(self) -> None:
+        await self._stop_stations(set())
+        await self._stop_upstreams(set())
+        archive, self._archive = self._archive, None
+        if archive is not None and self._keeping is not None:
+            await _ended([self._keeping])
+            await archive.close()
+
+    async def _stop_stations(self, kept: set[str]) -> None:
+        gone = [self._stations.pop(name) for name in tuple(self._stations) if name not in kept]
+        await _ended([each.task for each in gone])
+
+    async def _stop_upstreams(self, kept: set[str]) -> None:
+        gone = [self._upstreams.pop(name) for name in tuple(self._upstreams) if name not in kept]
+        await _ended([each.task for each in gone])
+
+    def _forget_upstreams(self, before: EdgeSettings | None, settings: EdgeSettings) -> None:
+        """An upstream that the file does not have any more needs no cursor; it holds nothing back either way."""
+        if self._archive is not None and before is not None:
+            for name in {each.name for each in before.upstreams} - {each.name for each in settings.upstreams}:
+                self._archive.forget(name)
+
+    # What is the same.
+
+    @staticmethod
+    def _named(settings: EdgeSettings) -> dict[str, StationSettings]:
+        return {station.name: station for station in settings.stations}
+
+    def _same(self, name: str, wanted: StationSettings) -> bool:
+        reading = self._stations.get(name)
+        return reading is not None and reading.station.settings == wanted
+
+    def _sent(self, name: str) -> UpstreamSettings | None:
+        sending = self._upstreams.get(name)
+        return None if sending is None else sending.upstream.settings
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _type_of(tag: TagSettings) -> str:
+    return "text" if tag.words else str(tag.place.kind)
+
+
+_CLASSES = {
+    "V": "voltage",
+    "A": "current",
+    "W": "power",
+    "kW": "power",
+    "MW": "power",
+    "var": "reactive_power",
+    "kvar": "reactive_power",
+    "VA": "apparent_power",
+    "kVA": "apparent_power",
+    "Wh": "energy",
+    "kWh": "energy",
+    "MWh": "energy",
+    "Hz": "frequency",
+    "°C": "temperature",
+    "m³": "water",
+}
+"""What kind of quantity a unit belongs to, in the words that Home Assistant has made common."""
+
+
+def device_class_of(tag: TagSettings) -> str:
+    """The kind of quantity that a tag is, as far as its unit tells; empty where it does not."""
+    return _CLASSES.get(tag.unit, "")
