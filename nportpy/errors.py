@@ -7,6 +7,7 @@
     │   ├── LineBusy           another process holds the device
     │   └── LineUnsupported    the driver cannot do what was asked; the message names the way out
     ├── ListenError            a service's address cannot be bound
+    ├── ArchiveError           the archive cannot be opened; the message names the file and the way out
     ├── ProtocolError          the peer broke the protocol
     └── MisuseError            this code was called in a way its contract forbids
 
@@ -71,6 +72,10 @@ class LineUnsupported(LineError):
 
 class ListenError(NportpyError):
     """A service's address cannot be bound."""
+
+
+class ArchiveError(NportpyError):
+    """The archive cannot be opened."""
 
 
 class ProtocolError(NportpyError):

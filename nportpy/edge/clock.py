@@ -91,7 +91,7 @@ class Clock:
         trusted: Callable[[], bool] = synchronised,
         boot: str | None = None,
     ) -> None:
-        """`monotonic` and `wall` give nanoseconds; `boot` names the monotonic clock's run, None: the kernel's."""
+        """`monotonic` and `wall` give nanoseconds; `boot` names the monotonic clock (default: this kernel)."""
         self._monotonic = monotonic
         self._wall = wall
         self._trusted = trusted
