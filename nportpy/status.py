@@ -237,6 +237,100 @@ class ArchiveStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TagStatus:
+    """A tag of a station, and the newest that is known of it.
+
+    Attributes:
+        name: its name in the station.
+        unit: of its value.
+        value: the newest; None: there is none.
+        quality: good, uncertain or bad.
+        reason: why it is not good.
+        at: when it was read, in seconds since the epoch; None: never.
+    """
+
+    name: str
+    unit: str
+    value: int | float | str | bool | None
+    quality: str
+    reason: str
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StationStatus:
+    """A station. Counts are since the start.
+
+    Attributes:
+        name: its name.
+        up: whether it answered last; None: it was not asked yet.
+        since: since when that is so, in seconds since the epoch.
+        reason: why it is not up.
+        polls: rounds by result: good, partial, failed.
+        poll_seconds: that rounds took, all added up.
+        overruns: rounds that were skipped because the one before took too long.
+        lag: seconds by which the last round began late.
+        samples: given to the archive.
+        unchanged: readings that were not worth a sample.
+        tags: its tags.
+    """
+
+    name: str
+    up: bool | None
+    since: float
+    reason: str
+    polls: dict[str, int]
+    poll_seconds: float
+    overruns: int
+    lag: float
+    samples: int
+    unchanged: int
+    tags: tuple[TagStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStatus:
+    """Where samples are sent. Counts of samples are since the start.
+
+    Attributes:
+        name: its name.
+        url: where, without any password.
+        up: whether it is connected.
+        since: since when that is so, in seconds since the epoch.
+        reason: what is wrong; empty if nothing is.
+        sent_live: acknowledged as they came.
+        sent_late: acknowledged as late ones.
+        refused: that the other side will never take.
+        lost: that were evicted before they were sent.
+        connects: connections that came about.
+        acknowledged: number of the sample up to which everything has arrived.
+        backlog: samples behind that number.
+    """
+
+    name: str
+    url: str
+    up: bool
+    since: float
+    reason: str
+    sent_live: int
+    sent_late: int
+    refused: int
+    lost: int
+    connects: int
+    acknowledged: int
+    backlog: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    """The second storey."""
+
+    archive: ArchiveStatus
+    stations: tuple[StationStatus, ...]
+    upstreams: tuple[UpstreamStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway."""
 

@@ -2,8 +2,8 @@
 
     line or server -> Bus -> driver -> Station -> Archive -> Upstream -> broker
 
-The archive is opened first and closed last, so that what was read is on the disk whatever ends. A change of the archive's
-own settings stops the stations for the moment in which its file changes hands.
+The archive is opened first and closed last, so that what was read is on the disk whatever ends. A change of the
+archive's own settings stops the stations for the moment in which its file changes hands.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
 from nportpy.edge.drivers.modbus import ModbusDriver
+from nportpy.edge.messages import StationState
 from nportpy.edge.schedule import phase
 from nportpy.edge.settings import EdgeSettings, StationSettings, TagSettings, UpstreamSettings
 from nportpy.edge.station import Station
@@ -146,9 +147,14 @@ class Edge:
 
     def _start_upstream(self, settings: UpstreamSettings) -> None:
         assert self._archive is not None  # it was opened before
-        upstream = Upstream(settings, self._archive, self._clock)
+        upstream = Upstream(settings, self._archive, self._clock, self._states)
         task = self._tasks.create_task(upstream.run(), name=f"upstream {settings.name}")
         self._upstreams[settings.name] = _Sending(upstream, task)
+
+    def _states(self) -> tuple[StationState, ...]:
+        """What upstreams say of stations."""
+        stations = (each.station for each in self._stations.values())
+        return tuple(StationState(each.settings.name, each.up is True, each.since) for each in stations)
 
     # Stopping
 

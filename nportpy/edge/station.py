@@ -20,6 +20,7 @@ from nportpy.edge.sample import Quality, Reading
 from nportpy.edge.schedule import Due, Rounds
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.protocols.modbus.values import Value
+from nportpy.status import StationStatus, TagStatus
 from nportpy.throttle import Throttle
 
 FIRST_PAUSE: Final = 2.0
@@ -164,6 +165,33 @@ class Station:
         else:
             self.counts.partial += 1
         return True
+
+    def status(self) -> StationStatus:
+        """A snapshot."""
+        counts, rounds = self.counts, self.rounds
+        return StationStatus(
+            name=self.settings.name,
+            up=self.up,
+            since=self.since / 1e6,
+            reason=self.reason,
+            polls={"good": counts.good, "partial": counts.partial, "failed": counts.failed},
+            poll_seconds=counts.seconds,
+            overruns=rounds.overruns if rounds is not None else 0,
+            lag=rounds.lag if rounds is not None else 0.0,
+            samples=counts.samples,
+            unchanged=counts.unchanged,
+            tags=tuple(
+                TagStatus(
+                    name,
+                    state.tag.unit,
+                    state.value,
+                    state.quality.name.lower(),
+                    state.reason,
+                    state.at / 1e6 if state.at else None,
+                )
+                for name, state in self.tags.items()
+            ),
+        )
 
     def _wall(self) -> float:
         return self._clock.wall() / 1e6

@@ -24,9 +24,10 @@ class LoopClock(Clock):
 
     def __init__(self) -> None:
         self.stepped = 0.0
+        loop = asyncio.get_running_loop()
         super().__init__(
-            monotonic=lambda: int(asyncio.get_running_loop().time() * 1e9),
-            wall=lambda: int((asyncio.get_running_loop().time() - 1000.0 + START + self.stepped) * 1e9),
+            monotonic=lambda: int(loop.time() * 1e9),
+            wall=lambda: int((loop.time() - 1000.0 + START + self.stepped) * 1e9),
             trusted=lambda: True,
             boot="test",
         )
