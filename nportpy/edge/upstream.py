@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from nportpy import __version__
 from nportpy.edge import links
+from nportpy.edge.announcing import state_of
 from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
 from nportpy.edge.delivery import Allowance, Delivered, pause_before
@@ -35,12 +35,10 @@ from nportpy.edge.messages import (
     Answer,
     Depth,
     Send,
-    State,
     StationState,
     decode_acknowledgement,
     decode_command,
     encode_answer,
-    encode_state,
 )
 from nportpy.edge.parcels import Parcel, parcels
 from nportpy.edge.sample import Sample
@@ -450,24 +448,8 @@ class Upstream:
         return Message("state", self._state(online=False), retain=True)
 
     def _state(self, *, online: bool) -> bytes:
-        status = self._archive.status()
-        return encode_state(
-            State(
-                node=self.settings.node,
-                boot=self._archive.boot,
-                online=online,
-                at=self._clock.wall(),
-                version=__version__,
-                stations=self._stations(),
-                oldest=status.oldest,
-                newest=status.newest,
-                oldest_at=None if status.oldest_at is None else round(status.oldest_at * 1e6),
-                acknowledged=self._delivered.cursor,
-                evicted=status.evicted,
-                dropped=status.dropped,
-                trusted=status.trusted,
-            )
-        )
+        now, has = self._clock.wall(), self._delivered.cursor
+        return state_of(self.settings.node, self._archive, now, self._stations(), has, online)
 
     # What the other side says.
 
