@@ -168,12 +168,8 @@ def archive_path(value: object) -> str:
     """A file in the state directory, or an absolute path."""
     allowed = 'a file\'s name in the state directory, as in "archive.db", or an absolute path'
     values.typed(value, str, allowed)
-    if (
-        not str(value).isprintable()
-        or not str(value).strip()
-        or str(value).endswith("/")
-        or ".." in str(value).split("/")
-    ):
+    text = str(value)
+    if not text.isprintable() or not text.strip() or text.endswith("/") or ".." in text.split("/"):
         raise ValueFault("is no path of a file", allowed)
     return text
 
