@@ -13,7 +13,7 @@ from nportpy.gateway import Gateway, GatewaySettings
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.network import connection
 from nportpy.network.addresses import Endpoint, listen
-from nportpy.network.service import DoorSettings
+from nportpy.network.service import AccessSettings
 from nportpy.port.loopback import Cable, opener_of
 from nportpy.protocols.rfc2217 import SetBaudrate
 from nportpy.services.http import HttpSettings
@@ -197,11 +197,11 @@ async def test_http_changes_with_a_reload() -> None:
         assert not client.lost
 
 
-async def test_limits_of_the_door_change_with_a_reload() -> None:
+async def test_limits_over_all_services_change_with_a_reload() -> None:
     cable = Cable()
-    async with serving(plan("cable", raw()), cables=[cable], door=DoorSettings(max_connections=1)) as served:
+    async with serving(plan("cable", raw()), cables=[cable], access=AccessSettings(max_connections=1)) as served:
         client = await served.raw()
-        await reload(served, plan("cable", raw()), door=DoorSettings(max_connections=2))
+        await reload(served, plan("cable", raw()), access=AccessSettings(max_connections=2))
         await served.raw()
         assert not client.lost
 

@@ -68,8 +68,8 @@ def check(path: str, schema: bool) -> None:
 
 def _picture(settings: GatewaySettings) -> Picture:
     yield "gateway", settings.name
-    door = settings.door
-    yield "  connections", f"{door.max_connections} at once, {door.max_per_address} from one address"
+    access = settings.access
+    yield "  connections", f"{access.max_connections} at once, {access.max_per_address} from one address"
     yield "  stopping", f"up to {duration_text(settings.drain)} for what clients have sent"
     yield "  log", f"{settings.log.level}, {settings.log.format}"
     http = settings.http

@@ -17,7 +17,7 @@ from nportpy.modes.raw import RawSettings
 from nportpy.modes.reverse_telnet import ReverseTelnetSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network.addresses import Network
-from nportpy.network.service import DoorSettings
+from nportpy.network.service import AccessSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
 from nportpy.services.mdns import MdnsSettings
@@ -30,7 +30,7 @@ def build(file: schema.File) -> GatewaySettings:
         name=gateway.name,
         ports=tuple(_port(name, port, place, gateway) for place, (name, port) in enumerate(file.port.items(), 1)),
         routers=tuple(_router(name, table, gateway) for name, table in file.modbus.items()),
-        door=DoorSettings(gateway.max_connections, gateway.max_connections_per_address),
+        access=AccessSettings(gateway.max_connections, gateway.max_connections_per_address),
         drain=gateway.drain,
         http=HttpSettings(
             tuple((endpoint.host, endpoint.port) for endpoint in http.listen), _rings(gateway.allow, http.allow)

@@ -11,7 +11,7 @@ from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network.service import DoorSettings
+from nportpy.network.service import AccessSettings
 from nportpy.port.base import PortSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
@@ -91,7 +91,7 @@ class GatewaySettings:
         name: the gateway's name.
         ports: the lines and their services, in the file's order.
         routers: the Modbus services that route by unit, in the file's order.
-        door: limits over all services.
+        access: limits over all services.
         drain: seconds that stopping may take to write out what clients have sent.
         http: the HTTP service; None: off.
         log: logging.
@@ -102,7 +102,7 @@ class GatewaySettings:
     name: str
     ports: tuple[PortPlan, ...]
     routers: tuple[RouterPlan, ...] = ()
-    door: DoorSettings = field(default_factory=DoorSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     drain: float = 5.0
     http: HttpSettings | None = field(default_factory=HttpSettings)
     log: LogSettings = field(default_factory=LogSettings)

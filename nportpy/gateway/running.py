@@ -12,7 +12,7 @@ from nportpy.gateway.plans import GatewaySettings, Kind, PortPlan, RouterPlan, b
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.modbus.settings import RoutingSettings, ServerSettings
-from nportpy.network.door import Door
+from nportpy.network.access import AccessLimits
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
 from nportpy.services.http import HttpService, HttpSettings
@@ -39,7 +39,7 @@ class Gateway:
         self.ready = asyncio.Event()
         self._settings = settings
         self._opener = opener
-        self._door = Door(settings.door)
+        self._access = AccessLimits(settings.access)
         self._ports: dict[str, RunningPort] = {}
         self._routers: dict[str, Services] = {}
         self._servers = Servers(opener)
@@ -65,7 +65,7 @@ class Gateway:
         try:
             self._sockets.bind(listening(self._settings))
             async with asyncio.TaskGroup() as self._tasks:
-                self._shared = Shared(self._tasks, self._sockets, self._door, self._throttle, self._find, self._tried)
+                self._shared = Shared(self._tasks, self._sockets, self._access, self._throttle, self._find, self._tried)
                 self._announcing = Announcing(self._shared, self._all_services)
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
@@ -172,7 +172,7 @@ class Gateway:
         assert self._announcing is not None
         await self._announcing.change(settings)
         self._sockets.keep([*listening(settings), *self._chosen_by_kernel()])
-        self._door.configure(settings.door)
+        self._access.configure(settings.access)
         self._settings = settings
 
     async def _change_services(self, kept: list[RunningPort], settings: GatewaySettings) -> None:

@@ -14,8 +14,8 @@ from nportpy.modbus.settings import RoutingSettings
 from nportpy.modes import raw
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Session
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
-from nportpy.network.door import Door
 from nportpy.network.listener import AlwaysUp, Backend, Listener
 from nportpy.network.service import ServiceSettings
 from nportpy.status import ServiceStatus
@@ -74,7 +74,7 @@ class Shared:
     Attributes:
         tasks: where they run.
         sockets: where they listen.
-        door: limits over all of them.
+        access: limits over all of them.
         throttle: for log lines of which there could be many.
         find: whom a route leads to.
         tried: set once every line of some routes was opened, or failed to be, for the first time.
@@ -82,7 +82,7 @@ class Shared:
 
     tasks: asyncio.TaskGroup
     sockets: Sockets
-    door: Door
+    access: AccessLimits
     throttle: Throttle
     find: "Find"
     tried: Callable[[RoutingSettings], asyncio.Event]
@@ -208,13 +208,13 @@ class Services:
             case Kind.MODEM:
                 from nportpy.modes.modem import Modem
 
-                return Modem(line, label, settings, self._sockets(kind, settings), self._shared.door, throttle)
+                return Modem(line, label, settings, self._sockets(kind, settings), self._shared.access, throttle)
             case Kind.REALCOM:
                 from nportpy.modes.realcom import RealCom
 
                 sockets = self._sockets(kind, settings)
                 data, command = sockets[: len(settings.data)], sockets[len(settings.data) :]
-                return RealCom(line, label, settings, data, command, self._shared.door, throttle)
+                return RealCom(line, label, settings, data, command, self._shared.access, throttle)
             case _:
                 return self._listener(line, label, settings, _sessions(kind, line, settings))
 
@@ -223,7 +223,7 @@ class Services:
 
     def _listener(self, backend: Backend, label: str, settings: ServiceSettings, make: Any, **more: Any) -> Listener:
         sockets = self._sockets(Kind.RAW, settings)
-        return Listener(backend, label, settings, make, sockets, self._shared.door, self._shared.throttle, **more)
+        return Listener(backend, label, settings, make, sockets, self._shared.access, self._shared.throttle, **more)
 
     def _modbus(self, label: str, settings: ModbusSettings) -> tuple[Runs, "Router"]:
         from nportpy.modes.modbus import SESSIONS

@@ -5,7 +5,7 @@ client, for fair turns and limits, until it is the one that has been idle longes
 lost is lost, as UDP has it: the client asks again.
 
 So what is set for connections, their inactivity or what happens when there are too many, has no meaning here, and the
-door does not count these clients.
+limits over all services do not count these clients.
 """
 
 import asyncio

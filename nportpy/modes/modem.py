@@ -21,10 +21,10 @@ from nportpy.line.stream import Change
 from nportpy.linesettings import Flow, ModemLines, UartCounters
 from nportpy.modes.phone import Call
 from nportpy.modes.tcp_client import Destination
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of
 from nportpy.network.calling import call, outcome, reason
 from nportpy.network.connection import Stop
-from nportpy.network.door import Door
 from nportpy.network.listener import Listener, first_opening
 from nportpy.network.service import ServiceSettings, WhenDown
 from nportpy.protocols import at
@@ -100,7 +100,7 @@ class Modem:
         service: str,
         settings: ModemSettings,
         sockets: Sequence[socket.socket],
-        door: Door,
+        access: AccessLimits,
         throttle: Throttle,
     ) -> None:
         """Nobody is answered before `run`. `sockets` listen already, where the settings say.
@@ -118,7 +118,7 @@ class Modem:
             about=f"nportpy {__version__} {line.name}",
         )
         self._listener = Listener(
-            self, service, self.settings, partial(self._call, incoming=True), sockets, door, throttle
+            self, service, self.settings, partial(self._call, incoming=True), sockets, access, throttle
         )
         self._results: Counter[str] = Counter()  # of calls that we made
         self._dropped = 0

@@ -15,9 +15,9 @@ from ipaddress import IPv4Address
 from nportpy.line.arbiter import Line
 from nportpy.modes.realcom_base import RealComSettings
 from nportpy.modes.realcom_pair import CommandConnection, DataConnection, Pairing
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of
 from nportpy.network.connection import Connection
-from nportpy.network.door import Door
 from nportpy.network.listener import Listener
 from nportpy.network.service import WhenFull
 from nportpy.protocols import dsci
@@ -54,7 +54,7 @@ class RealCom:
         settings: RealComSettings,
         data_sockets: Sequence[socket.socket],
         command_sockets: Sequence[socket.socket],
-        door: Door,
+        access: AccessLimits,
         throttle: Throttle,
     ) -> None:
         """Nobody is let in before `run`. The sockets listen already, and stay the caller's."""
@@ -62,7 +62,7 @@ class RealCom:
         self._settings = settings
         pairing = Pairing(self._room, single=settings.max_clients == 1)
         make_data = partial(DataConnection, line, settings, pairing)
-        self._data = _DataListener(line, label, settings, make_data, data_sockets, door, throttle)
+        self._data = _DataListener(line, label, settings, make_data, data_sockets, access, throttle)
         self._data.pairing = pairing
         of_commands = replace(
             settings,
@@ -73,7 +73,7 @@ class RealCom:
         )
         make_command = partial(CommandConnection, line, settings, pairing)
         commands = f"{label} commands"
-        self._commands = Listener(line, commands, of_commands, make_command, command_sockets, door, throttle)
+        self._commands = Listener(line, commands, of_commands, make_command, command_sockets, access, throttle)
         self.endpoints: tuple[Endpoint, ...] = (*self._data.endpoints, *self._commands.endpoints)
 
     async def run(self) -> None:

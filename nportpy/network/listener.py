@@ -12,9 +12,9 @@ from functools import partial
 from typing import Protocol
 
 from nportpy.network import tcp
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of, allowed, local_endpoint
 from nportpy.network.connection import Connection, Stop
-from nportpy.network.door import Door
 from nportpy.network.service import ServiceSettings, WhenDown, WhenFull
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
@@ -95,7 +95,7 @@ class Listener:
         settings: ServiceSettings,
         make_session: ConnectionMaker,
         sockets: Sequence[socket.socket],
-        door: Door,
+        access: AccessLimits,
         throttle: Throttle,
         refused: Mapping[str, int] | None = None,
     ) -> None:
@@ -107,7 +107,7 @@ class Listener:
             settings: who may come in, and how many.
             make_session: makes what a client that was let in talks to.
             sockets: they listen already.
-            door: limits over all services.
+            access: limits over all services.
             throttle: for log lines of which there could be many.
             refused: requests refused, by reason: counted elsewhere, shown with this service.
         """
@@ -120,13 +120,13 @@ class Listener:
         self.dropped = 0
         self._make_session = make_session
         self._sockets = sockets
-        self._door = door
+        self._access = access
         self._throttle = throttle
         self._refused = {} if refused is None else refused
         self._accepting = False
         self._hushed = False
         self._stopping = asyncio.Event()
-        self._entering: set[asyncio.Task[None]] = set()  # connections between the door and their session
+        self._entering: set[asyncio.Task[None]] = set()  # connections on their way to their session
         self._probing: set[Connection] = set()
 
     async def run(self) -> None:
@@ -198,7 +198,7 @@ class Listener:
     def _gone(self, sock: socket.socket, address: Address, task: asyncio.Task[None]) -> None:
         self._entering.discard(task)
         sock.close()
-        self._door.leave(address)
+        self._access.leave(address)
 
     def _rest(self, listening: socket.socket, tasks: asyncio.TaskGroup, error: OSError) -> None:
         """Out of descriptors or memory: the listener outlives it, and does not spin meanwhile."""
@@ -218,7 +218,7 @@ class Listener:
             return "refused_allow"
         if not self.backend.up and self.settings.when_down is WhenDown.CLOSE:
             return "refused_down"
-        if not self._door.enter(address):
+        if not self._access.enter(address):
             return "refused_limit"
         return ""
 
@@ -231,7 +231,7 @@ class Listener:
             log.warning("client refused", extra=extra | ({"more": more} if more else {}))
 
     async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
-        """One connection from the door to its end. A bug here ends it, and nothing else."""
+        """One connection, from its coming to its end. A bug here ends it, and nothing else."""
         try:
             session = await self._let_in(sock, peer, address)
             if session is not None:

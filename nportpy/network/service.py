@@ -79,7 +79,7 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DoorSettings:
+class AccessSettings:
     """Limits that hold for all services together.
 
     Attributes:
