@@ -27,12 +27,11 @@ from nportpy.gateway.plans import places
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
 from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network.addresses import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Network, Rings
 from nportpy.network.service import ServiceSettings, WhenFull, WhenJammed
 from nportpy.port.base import PortSettings
 from nportpy.services.http import HttpSettings
 
-_Rings = tuple[tuple[Network, ...], ...]
 # Linux's default for net.ipv4.ip_unprivileged_port_start.
 _PRIVILEGED_BELOW = 1024
 _LABEL_WIDTH = 18
@@ -175,7 +174,7 @@ def _listing(listen: tuple[Endpoint, ...]) -> str:
     return ", ".join(map(str, listen))
 
 
-def _who(listen: tuple[Endpoint, ...], rings: _Rings) -> str:
+def _who(listen: tuple[Endpoint, ...], rings: Rings) -> str:
     if rings:
         return ", ".join(map(str, _inside(rings))) or "nobody"
     return "anyone on this machine" if _local(listen) else "anyone"
@@ -219,14 +218,14 @@ def _port_warnings(port: PortPlan, *, routed: bool) -> Iterator[str]:
         yield f"{key}: no service, so nobody can reach it"
 
 
-def _http_warnings(listen: tuple[Endpoint, ...], rings: _Rings) -> Iterator[str]:
+def _http_warnings(listen: tuple[Endpoint, ...], rings: Rings) -> Iterator[str]:
     for endpoint in listen:
         yield from _listener_warnings("http", endpoint, rings)
         if not rings and not _local((endpoint,)):
             yield f"http: {endpoint} shows anyone who reaches this machine who is connected"
 
 
-def _listener_warnings(key: str, endpoint: Endpoint, rings: _Rings) -> Iterator[str]:
+def _listener_warnings(key: str, endpoint: Endpoint, rings: Rings) -> Iterator[str]:
     if endpoint.port < _PRIVILEGED_BELOW:
         yield f"{key}: port {endpoint.port} is below {_PRIVILEGED_BELOW} and takes a privilege (CAP_NET_BIND_SERVICE)"
     inside = _inside(rings)
@@ -258,7 +257,7 @@ def _local(listen: tuple[Endpoint, ...]) -> bool:
     return all(ip_address(endpoint.host).is_loopback for endpoint in listen)
 
 
-def _inside(rings: _Rings) -> list[Network]:
+def _inside(rings: Rings) -> list[Network]:
     """The networks that lie in every ring. Two networks overlap only if one contains the other."""
     inside = list(rings[0]) if rings else []
     for ring in rings[1:]:

@@ -22,7 +22,7 @@ from nportpy.linesettings import Flow, ModemLines, UartCounters
 from nportpy.modes.phone import Call
 from nportpy.modes.tcp_client import Destination
 from nportpy.network.access import AccessLimits
-from nportpy.network.addresses import Address, Endpoint, address_of
+from nportpy.network.addresses import Address, Endpoint, address_of, peer_of
 from nportpy.network.calling import call, outcome, reason
 from nportpy.network.connection import Stop
 from nportpy.network.listener import Listener, first_opening
@@ -393,8 +393,8 @@ class Modem:
             self._failed(dial, _RESULTS.get(outcome(error), Result.NO_CARRIER))
             return
         self._calling = None
-        host, port = sock.getpeername()[:2]
-        session = self._call(sock, Endpoint(host, port), address_of(host), incoming=False)
+        peer = peer_of(sock.getpeername())
+        session = self._call(sock, peer, address_of(peer.host), incoming=False)
         self._answering = session if self._dialled is dial else None
         try:
             await asyncio.get_running_loop().create_connection(lambda: session, sock=sock)

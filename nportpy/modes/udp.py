@@ -21,13 +21,15 @@ from nportpy.network.addresses import (
     Address,
     Ancillary,
     Endpoint,
-    Network,
+    Rings,
     address_of,
     allowed,
+    barred_by,
     local_endpoint,
+    peer_of,
     reply_from,
 )
-from nportpy.network.datagrams import Name, Sender, another, dropped, endpoint_of, is_from, name_on
+from nportpy.network.datagrams import Name, Sender, another, dropped, is_from, name_on
 from nportpy.network.listener import first_opening
 from nportpy.network.multicast import Group, Leaving, Multicast, versions
 from nportpy.network.service import Direction
@@ -117,7 +119,7 @@ class UdpSettings:
     """
 
     listen: tuple[Endpoint, ...]
-    allow: tuple[tuple[Network, ...], ...] = ()
+    allow: Rings = ()
     accept: Accept = Accept.ANYONE
     destinations: tuple[Range, ...] = ()
     groups: tuple[Group, ...] = ()
@@ -314,7 +316,7 @@ class UdpMode:
 
     def _unsent(self, name: Name, error: OSError) -> None:
         self.results["unsent"] += 1
-        self._say("datagram not sent", ("send", name, error.errno), {"client": str(endpoint_of(name))}, error)
+        self._say("datagram not sent", ("send", name, error.errno), {"client": str(peer_of(name))}, error)
 
     # From the network.
 
@@ -366,13 +368,14 @@ class UdpMode:
         mine = self.settings.accept is Accept.ANYONE or address in self._peers
         if not mine or not allowed(address, self.settings.allow):
             self.results["refused_allow"] += 1
-            extra: dict[str, object] = {"client": str(address), "result": "refused_allow"}
+            extra: dict[str, object] = {"client": str(peer_of(name)), "result": "refused_allow"}
+            extra["list"] = barred_by(address, self.settings.allow) or "destinations"
             self._say("client refused", address, extra)
             return None
         while len(self._senders) >= _REMEMBERED:
             self._forget(End.KICKED)
         self.results["accepted"] += 1
-        return Sender(endpoint_of(name), name, sock)
+        return Sender(peer_of(name), name, sock)
 
     def _forget(self, end: End) -> None:
         """Forget the one that has been silent longest."""

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Self
 
 from nportpy.errors import ListenError
 
@@ -39,9 +40,41 @@ def address_of(host: str) -> Address:
     return address if mapped is None else mapped
 
 
-def allowed(address: Address, rings: Iterable[Iterable[Network]]) -> bool:
+def peer_of(name: tuple[str, int] | tuple[str, int, int, int]) -> Endpoint:
+    """A peer's address and port as one writes them, from the socket module's: see `address_of`; a zone stays."""
+    host = name[0]
+    return Endpoint(host.removeprefix("::ffff:") if "." in host else host, name[1])
+
+
+class AllowList(tuple[Network, ...]):
+    """Networks of which an address must be in one.
+
+    Attributes:
+        key: where the list is written, as in `gateway.allow`.
+    """
+
+    key: str
+
+    def __new__(cls, networks: Iterable[Network] = (), key: str = "allow") -> Self:
+        """A tuple that knows its key."""
+        made = super().__new__(cls, networks)
+        made.key = key
+        return made
+
+
+Rings = tuple[tuple[Network, ...], ...]
+"""Who is allowed: an address must be in one network of every ring. No ring: anyone."""
+
+
+def allowed(address: Address, rings: Rings) -> bool:
     """Whether an address is in one network of every ring."""
     return all(any(address in network for network in ring) for ring in rings)
+
+
+def barred_by(address: Address, rings: Rings) -> str:
+    """The key of the first list that an address is not in; empty: it may come in."""
+    barring = next((ring for ring in rings if not any(address in network for network in ring)), None)
+    return "" if barring is None else getattr(barring, "key", "allow")
 
 
 def listen(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.socket:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from nportpy.network import tcp
 from nportpy.network.access import AccessLimits
-from nportpy.network.addresses import Address, Endpoint, address_of, allowed, local_endpoint
+from nportpy.network.addresses import Address, Endpoint, address_of, allowed, barred_by, local_endpoint, peer_of
 from nportpy.network.connection import Connection, Stop
 from nportpy.network.service import ServiceSettings, WhenDown, WhenFull
 from nportpy.status import End, ServiceStatus
@@ -186,10 +186,10 @@ class Listener:
             except OSError as error:
                 self._rest(listening, tasks, error)
                 return
-            peer, address = Endpoint(name[0], name[1]), address_of(name[0])
+            peer, address = peer_of(name), address_of(name[0])
             refusal = self._refusal(address)
             if refusal:
-                self._refuse(sock, address, refusal)
+                self._refuse(sock, peer, address, refusal)
             else:
                 task = tasks.create_task(self._serve(sock, peer, address), name=f"{self.service} {peer}")
                 self._entering.add(task)
@@ -222,12 +222,14 @@ class Listener:
             return "refused_limit"
         return ""
 
-    def _refuse(self, sock: socket.socket, address: Address, result: str) -> None:
+    def _refuse(self, sock: socket.socket, peer: Endpoint, address: Address, result: str) -> None:
         sock.close()
         self.results[result] += 1
         more = self._throttle.allow(address, asyncio.get_running_loop().time())
         if more is not None:
-            extra = self._extra() | {"client": str(address), "result": result}
+            extra = self._extra() | {"client": str(peer), "result": result}
+            if barring := barred_by(address, self.settings.allow):
+                extra["list"] = barring
             log.warning("client refused", extra=extra | ({"more": more} if more else {}))
 
     async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
@@ -261,7 +263,7 @@ class Listener:
         assert task is not None
         try:
             if not await self._make_room(address):
-                self._refuse(sock, address, "refused_full")
+                self._refuse(sock, peer, address, "refused_full")
                 return None
             session = self._make_session(sock, peer, address)
             tcp.set_up(sock, self.settings.alive_check)

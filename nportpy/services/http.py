@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from nportpy.errors import ListenError
-from nportpy.network.addresses import Endpoint, Network, listen, local_endpoint
+from nportpy.network.addresses import Endpoint, Rings, listen, local_endpoint
 from nportpy.status import GatewayStatus
 
 _BACKLOG = 32
@@ -25,7 +25,7 @@ class HttpSettings:
     """
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
-    allow: tuple[tuple[Network, ...], ...] = ()
+    allow: Rings = ()
 
 
 class HttpService:
