@@ -13,6 +13,7 @@ from nportpy.config.positions import Lines
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
+from nportpy.gateway.sockets import Place
 from nportpy.modes.modbus_base import Access
 from nportpy.modes.realcom_base import MOST_NUMBERED, default_ports
 from nportpy.network.addresses import Endpoint
@@ -40,6 +41,13 @@ def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     if data.get("port", {}) == {}:
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
     return faults
+
+
+def written(data: dict[str, object], lines: Lines, source: str) -> dict[Place, str]:
+    """Where in a file without faults each place stands that is listened at: `source:line`; not what is by default."""
+    return {
+        Place(claim.endpoint, claim.udp): f"{source}:{line}" for claim in _claims(data) if (line := claim.line(lines))
+    }
 
 
 def _claims(data: dict[str, object]) -> Iterator[_Claim]:

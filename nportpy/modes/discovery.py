@@ -32,7 +32,7 @@ from nportpy.network.addresses import (
 )
 from nportpy.network.interfaces import network_of, own_mac
 from nportpy.protocols import dsci
-from nportpy.status import ServiceStatus
+from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
 _DATAGRAMS_PER_WAKE_UP = 64
@@ -189,7 +189,7 @@ class Discovery:
         """Nothing is ever under way."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:  # noqa: ARG002 - nobody is connected
         """Answer nothing from now on; `run` returns."""
         self._stopping.set()
 

@@ -106,6 +106,7 @@ class ModbusUdp:
         self._clients: dict[_Name, Correspondent] = {}  # the one that has been idle longest comes first
         self._reading: list[socket.socket] = []
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -122,21 +123,28 @@ class ModbusUdp:
             finally:
                 self._read_no_more()
                 for name in tuple(self._clients):
-                    self._forget(name, End.SHUTDOWN)
+                    self._forget(name, self._ending)
 
     def hush(self) -> None:
         """Take no more requests; what was asked is answered yet."""
         self._hushed = True
         self._read_no_more()
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """Answer nothing from now on; `run` returns."""
+        self._ending = end
         self._stopping.set()
 
     @property
     def sessions(self) -> list[Correspondent]:
         """The clients that are remembered; the one that has been idle longest comes first."""
         return list(self._clients.values())
+
+    def configure(self, settings: ModbusSettings) -> None:
+        """Other limits and lists from now on; who is allowed no more is forgotten."""
+        self.settings = settings
+        for name in [name for name in self._clients if barred_by(address_of(name[0]), settings.allow)]:
+            self._forget(name, End.NOT_ALLOWED)
 
     def accepted(self) -> int:
         """Requests under way."""

@@ -127,13 +127,14 @@ class Modem:
         self._dialled: at.Dial | None = None  # the last number; None if it was given up
         self._answering: Call | None = None  # whom the terminal waits for
         self._calling: asyncio.Task[None] | None = None
-        self._book = {_PUNCTUATION.sub("", each.dialled): each.to for each in settings.numbers}
+        self._book = _book(settings)
         self._carrier: bool | None = None  # as it is shown
         self._ready = False  # the terminal's DTR
         self._full = False
         self._holding = False
         self._hushed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
         self._tasks: asyncio.TaskGroup
 
@@ -162,9 +163,9 @@ class Modem:
                 await self._stopping.wait()
             finally:
                 self.hush()
-                self._listener.stop()
+                self._listener.stop(self._ending)
                 for session in tuple(self._calls):
-                    session.finish(End.SHUTDOWN)
+                    session.finish(self._ending)
                 if self._timer is not None:
                     self._timer.cancel()
                 self.line.watch.remove(self)
@@ -181,12 +182,25 @@ class Modem:
         for session in self._calls:
             session.stop(Stop.ENDING)
 
+    def configure(self, settings: ModemSettings) -> None:
+        """Other limits, lists and numbers from now on; a call that is allowed goes on."""
+        self.settings = replace(settings, max_clients=1, half_close=0.0)
+        self._book = _book(settings)
+        self._listener.configure(self.settings)
+        for session in self._calls:
+            session.configure(self.settings)
+
+    def add(self, sock: socket.socket) -> None:
+        """Take calls there, too."""
+        self._listener.add(sock)
+
     def accepted(self) -> int:
         """What the other side says is on its way to the line at once, or waits for ATO."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """End; `run` returns then."""
+        self._ending = end
         self._stopping.set()
 
     def status(self) -> ServiceStatus:
@@ -423,7 +437,7 @@ class Modem:
     async def _attend(self, session: Call) -> None:
         """Much may have changed since it was called."""
         if self._stopping.is_set():
-            session.finish(End.SHUTDOWN)
+            session.finish(self._ending)
         elif self._hushed:
             session.stop(Stop.ENDING)
         await session.ended
@@ -435,3 +449,8 @@ class Modem:
         seconds = round(max(0.0, asyncio.get_running_loop().time() - session.started), 1)
         facts = {"result": str(end), "seconds": seconds, "received": session.received, "sent": session.sent}
         log.info("host gone", extra=extra | facts)
+
+
+def _book(settings: ModemSettings) -> dict[str, Destination]:
+    """Whom numbers mean."""
+    return {_PUNCTUATION.sub("", each.dialled): each.to for each in settings.numbers}

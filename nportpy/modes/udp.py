@@ -171,6 +171,7 @@ class UdpMode:
         self._listening = False
         self._full = False
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -217,7 +218,7 @@ class UdpMode:
         if self._multicast is not None:
             self._multicast.close()
         while self._senders:
-            self._forget(End.SHUTDOWN)
+            self._forget(next(iter(self._senders)), self._ending)
         self._overrun = self.overrun
         self._open = []
 
@@ -226,12 +227,19 @@ class UdpMode:
         self._hushed = True
         self._read_no_more()
 
+    def configure(self, settings: UdpSettings) -> None:
+        """Other limits and lists from now on; who is allowed no more is forgotten."""
+        self.settings = settings
+        for name in [name for name in self._senders if not allowed(address_of(name[0]), settings.allow)]:
+            self._forget(name, End.NOT_ALLOWED)
+
     def accepted(self) -> int:
         """Datagrams are on their way to the line at once."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """Neither take nor send anything from now on; `run` returns."""
+        self._ending = end
         self._stopping.set()
 
     @property
@@ -373,13 +381,13 @@ class UdpMode:
             self._say("client refused", address, extra)
             return None
         while len(self._senders) >= _REMEMBERED:
-            self._forget(End.KICKED)
+            self._forget(next(iter(self._senders)), End.KICKED)
         self.results["accepted"] += 1
         return Sender(peer_of(name), name, sock)
 
-    def _forget(self, end: End) -> None:
-        """Forget the one that has been silent longest."""
-        del self._senders[next(iter(self._senders))]
+    def _forget(self, name: Name, end: End) -> None:
+        if self._senders.pop(name) is self._last and end is not End.KICKED:
+            self._last = None
         self.results[end] += 1
 
     # Words.

@@ -119,19 +119,22 @@ class Listener:
         self.results: Counter[str] = Counter()
         self.dropped = 0
         self._make_session = make_session
-        self._sockets = sockets
+        self._sockets = list(sockets)
         self._access = access
         self._throttle = throttle
         self._refused = {} if refused is None else refused
         self._accepting = False
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
         self._entering: set[asyncio.Task[None]] = set()  # connections on their way to their session
         self._probing: set[Connection] = set()
+        self._tasks: asyncio.TaskGroup  # while it runs
 
     async def run(self) -> None:
         """Serve until `stop`, and until the last session has ended."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             try:
                 await first_opening(self.backend, self._stopping)
                 if not self._hushed:
@@ -142,7 +145,7 @@ class Listener:
             finally:
                 self._accept_no_more()
                 for session in tuple(self.sessions):
-                    session.finish(End.SHUTDOWN)
+                    session.finish(self._ending)
 
     def _accept_no_more(self) -> None:
         if self._accepting:
@@ -157,12 +160,32 @@ class Listener:
         for session in tuple(self.sessions):
             session.stop(Stop.ENDING)
 
+    def configure(self, settings: ServiceSettings) -> None:
+        """Other limits and lists from now on, for those who are there, too; where it listens stays.
+
+        Who is not allowed any more goes. Nobody goes because there are more than `max_clients` now.
+        """
+        self.settings = settings
+        for session in tuple(self.sessions):
+            if allowed(session.address, settings.allow):
+                session.configure(settings)
+            else:
+                session.finish(End.NOT_ALLOWED)
+
+    def add(self, sock: socket.socket) -> None:
+        """Listen there, too."""
+        self._sockets.append(sock)
+        self.endpoints = (*self.endpoints, local_endpoint(sock))
+        if self._accepting:
+            asyncio.get_running_loop().add_reader(sock.fileno(), self._accept, sock, self._tasks)
+
     def accepted(self) -> int:
         """How much of what clients sent has been taken in and is not yet on its way to the line; 0 if none."""
         return sum(session.accepted() for session in self.sessions)
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """Accept nobody from now on and end the sessions; `run` returns when they have ended."""
+        self._ending = end
         self._stopping.set()
 
     def status(self) -> ServiceStatus:
@@ -245,7 +268,9 @@ class Listener:
         self.sessions.append(session)
         try:
             if self._stopping.is_set():
-                session.finish(End.SHUTDOWN)
+                session.finish(self._ending)
+            elif not allowed(address_of(peer.host), self.settings.allow):  # a reload came between
+                session.finish(End.NOT_ALLOWED)
             elif self._hushed:
                 session.stop(Stop.ENDING)
             if not self.backend.up:  # the line may have gone meanwhile; and uvloop reads as soon as it has a connection
@@ -266,6 +291,7 @@ class Listener:
                 self._refuse(sock, peer, address, "refused_full")
                 return None
             session = self._make_session(sock, peer, address)
+            session.settings = self.settings  # they may have changed since that was made
             tcp.set_up(sock, self.settings.alive_check)
             await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
         except OSError as error:

@@ -41,11 +41,7 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
     A lost line does not make the gateway unready: its own clients hear of it in their own protocol, and taking the
     gateway out of service would cut off the users of all other lines.
     """
-    silent = [
-        f"{each.port} {each.service} does not listen"
-        for each in status.services
-        if not each.listen and not each.may_be_silent
-    ]
+    silent = [f"{each.port} {each.service} does not listen on {each.listen}: {each.reason}" for each in status.missing]
     return {
         "ready": status.ready,
         "reasons": [] if status.ready else silent or ["starting"],
