@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 import click
 
+from nportpy.cli.check_addresses import address_warnings
 from nportpy.cli.check_modbus import (
     Picture,
     line_picture,
@@ -23,7 +24,7 @@ from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.gateway.plans import places
+from nportpy.gateway.plans import discovery_places, places
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
 from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
@@ -46,7 +47,8 @@ def check(path: str, schema: bool) -> None:
     """Check a configuration file and show what it means.
 
     Each fault is one line on stderr: file:line: key = value: reason. Exit code 0, or 2 if there are faults.
-    Nothing is opened: a device that is not here now is a warning.
+    Nothing is opened: a device or an address that is not here now is a warning, and so is a TCP or UDP port that
+    another program has now.
     """
     if schema:
         from nportpy.config.editors import json_schema
@@ -61,7 +63,7 @@ def check(path: str, schema: bool) -> None:
         sys.exit(2)
     for label, text in _picture(settings):
         click.echo(f"{label:<{_LABEL_WIDTH}}{text}".rstrip())
-    for warning in warnings(settings):
+    for warning in [*warnings(settings), *address_warnings(settings)]:
         click.echo(click.style("warning: ", fg="yellow") + warning)
 
 
@@ -200,6 +202,13 @@ def warnings(settings: GatewaySettings) -> list[str]:
     open_services = [
         key for key, service in services if not service.allow and not _local(service.listen)
     ] + open_services
+    for port in settings.ports:
+        for kind, mode in port.modes:
+            for place in places(kind, mode):
+                found += _listener_warnings(f"port.{port.name}.{kind}", place.endpoint, mode.allow)
+    for place in discovery_places(settings.discovery):
+        assert settings.discovery is not None
+        found += _listener_warnings("discovery", place.endpoint, settings.discovery.allow)
     if open_services:
         found.append(f"no allow list: anyone who reaches this machine can use {', '.join(open_services)}")
     if settings.http:

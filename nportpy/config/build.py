@@ -145,12 +145,13 @@ def _rings(listen: Iterable[Endpoint], outer: Iterable[AllowList], own: AllowLis
     The lists further out speak of the network. What listens on loopback was put there for this machine, and nobody
     else can come there: its own list alone can shut this machine out.
     """
-    if any(address_of(endpoint.host).is_loopback for endpoint in listen):
-        outer = [AllowList((*ring, *_missing_loopback(ring)), ring.key) if ring else ring for ring in outer]
-    return tuple(ring for ring in (*outer, own) if ring)
+    here = {address.version for endpoint in listen if (address := address_of(endpoint.host)).is_loopback}
+    this_machine = tuple(network for network in _LOOPBACK if network.version in here)
+    return tuple(AllowList((*ring, *_new(this_machine, ring)), ring.key) for ring in outer if ring) + (own,) * bool(own)
 
 
-def _missing_loopback(ring: AllowList) -> Iterator[Network]:
-    for network in _LOOPBACK:
+def _new(networks: Iterable[Network], ring: AllowList) -> Iterator[Network]:
+    """Those that the list does not name, as a whole or in part."""
+    for network in networks:
         if not any(other.version == network.version and other.overlaps(network) for other in ring):
             yield network

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from nportpy.gateway.plans import http_places
@@ -51,10 +52,18 @@ class Http:
             return []
         return [Place(endpoint) for endpoint in self._service.endpoints]
 
+    def _take(self) -> Iterator[socket.socket]:
+        """The sockets that can be had, as sockets of its own: who serves HTTP closes them."""
+        for place in http_places(self._settings):
+            if (sock := self._sockets.take(place)) is not None:
+                try:
+                    yield sock.dup()
+                except OSError as error:  # out of descriptors
+                    self._sockets.lose(place, error)
+
     async def _start(self, tasks: asyncio.TaskGroup) -> None:
         await self.stop()
-        found = [self._sockets.take(place) for place in http_places(self._settings)]
-        sockets = [sock for sock in found if sock is not None]
+        sockets = list(self._take())
         if self._settings is None or not sockets:
             return
         service = self._service = HttpService(self._settings, sockets, self._status, lambda: True)

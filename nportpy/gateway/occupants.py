@@ -26,13 +26,21 @@ class Occupant:
     programs: tuple[str, ...]
 
     def __str__(self) -> str:
-        if self.programs:
-            return ", ".join(self.programs)
+        return ", ".join(self.programs) or f"a program of the user {self._user}"
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether it is a gateway that runs as a service, as far as we may see that."""
+        if not self.programs:
+            return self._user == "nportpy"
+        return any("nportpy serve" in program for program in self.programs)
+
+    @property
+    def _user(self) -> str:
         try:
-            user = pwd.getpwuid(self.uid).pw_name
+            return pwd.getpwuid(self.uid).pw_name
         except KeyError:
-            user = f"number {self.uid}"
-        return f"a program of the user {user}"
+            return f"number {self.uid}"
 
 
 def occupant(wanted: Endpoint, *, udp: bool, roots: Roots = HERE) -> Occupant | None:

@@ -127,6 +127,8 @@ class Gateway:
         async with self._changing:
             if self._stopping.is_set():
                 return
+            if found := self._sockets.retry():
+                await self._complete(found)
             await self._change(settings)
             self._reloads += 1
             self._tell_of_addresses()

@@ -52,30 +52,35 @@ class Sockets:
         self._open[Place(local_endpoint(sock), place.udp)] = sock
         return sock
 
-    def bind(self, places: Iterable[Place]) -> list[Place]:
-        """Bind what is not bound yet and can be; the rest is missing. Those that were missing and are not any more."""
-        found = []
+    def bind(self, places: Iterable[Place]) -> None:
+        """Bind what is not bound yet and can be; the rest is missing from now on."""
         for place in places:
-            if place in self._open or not place.endpoint.port:
-                continue
-            beside = [
-                sock
-                for other, sock in self._open.items()
-                if (other.endpoint.port, other.udp) == (place.endpoint.port, place.udp)
-            ]
-            before = self.missing.pop(place, None)
-            try:
-                self._open[place] = _bound(place, beside)
-            except ListenError as error:
-                same = before is not None and before.number == error.number
-                self.missing[place] = before if same and before is not None else _explained(place, error)
-            else:
-                found += [place] if before is not None else []
-        return found
+            if place.endpoint.port and place not in self._open and place not in self.missing:
+                self._try(place)
 
     def retry(self) -> list[Place]:
         """Bind what was missing and can be had now."""
-        return self.bind(tuple(self.missing))
+        return [place for place in tuple(self.missing) if place.endpoint.port and self._try(place)]
+
+    def lose(self, place: Place, error: OSError) -> None:
+        """Count one that is open as missing: nobody could be served there."""
+        self._open.pop(place).close()
+        self.missing[place] = ListenError(str(place.endpoint), error.strerror or str(error), error.errno or 0)
+
+    def _try(self, place: Place) -> bool:
+        beside = [
+            sock
+            for other, sock in self._open.items()
+            if (other.endpoint.port, other.udp) == (place.endpoint.port, place.udp)
+        ]
+        before = self.missing.pop(place, None)
+        try:
+            self._open[place] = _bound(place, beside)
+        except ListenError as error:
+            same = before is not None and before.number == error.number
+            self.missing[place] = before if same and before is not None else _explained(place, error)
+            return False
+        return True
 
     def keep(self, places: Iterable[Place]) -> None:
         """Close all others."""

@@ -206,7 +206,7 @@ class UdpMode:
     def _sockets_for(self, address: Address) -> list[socket.socket]:
         """The one to send from; none if all are of another kind."""
         found = [sock for sock in self._open if address.version in versions(sock)][:1]
-        if not found:
+        if not found and self._open:
             log.error("no address to send from", extra=self._extra() | {"destination": str(address)})
         return found
 

@@ -51,7 +51,7 @@ class HttpService:
 
         Args:
             settings: who may ask.
-            sockets: they listen already, and stay the caller's.
+            sockets: they listen already, and are closed in the end.
             status: the gateway's status now; asked once per request.
             healthy: what /healthz says, as long as the event loop is alive to ask it.
         """
@@ -68,8 +68,12 @@ class HttpService:
         """Serve until cancelled, then close every connection."""
         # Importing aiohttp takes a quarter of a second, on a small machine more than one. In a thread it shares that
         # time with the lines; connections wait in the kernel's queue meanwhile.
-        await asyncio.to_thread(import_module, "nportpy.services.site")
-        await self._serve()
+        try:
+            await asyncio.to_thread(import_module, "nportpy.services.site")
+            await self._serve()
+        finally:
+            for sock in self._sockets:
+                sock.close()
 
     def configure(self, settings: HttpSettings) -> None:
         """Others may ask from now on; `listen` stays what it is."""
@@ -84,9 +88,7 @@ class HttpService:
         loop = asyncio.get_running_loop()
         try:
             with ExitStack() as servers:
-                for each in self._sockets:
-                    # The server closes what it was given, and has to have a socket of its own for that.
-                    sock = each.dup()
+                for sock in self._sockets:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted ones inherit it
                     server = await loop.create_server(site.accept, sock=sock, backlog=_BACKLOG)
                     servers.callback(server.close)

@@ -164,7 +164,7 @@ def _services(status: GatewayStatus) -> Iterator[Metric]:
     )
     for service in services:
         names = (service.port, service.service)
-        if service.listen or not service.may_be_silent:
+        if service.listen or names in missing or not service.may_be_silent:
             listening.add_metric(names, bool(service.listen) and names not in missing)
         clients.add_metric(names, len(service.clients))
         dropped.add_metric(names, service.dropped)

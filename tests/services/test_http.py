@@ -245,13 +245,21 @@ async def test_a_fault_in_a_page_is_logged_once_and_told_without_detail(caplog: 
 
 @pytest.mark.real
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
-async def test_strangers_are_refused(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    rings = ((ip_network("127.0.0.0/8"), ip_network("::1/128")), (ip_network("192.0.2.0/24"),))
+async def test_a2_strangers_are_told_which_list_refuses_them(host: str, caplog: pytest.LogCaptureFixture) -> None:
+    here = AllowList((ip_network("127.0.0.0/8"), ip_network("::1/128")), "gateway.allow")
+    rings = (here, AllowList((ip_network("192.0.2.0/24"),), "http.allow"))
     async with serving(HttpSettings(((host, 0),), rings)) as service:
+        own = "::1" if host == "::1" else "127.0.0.1"
+        if host == "::":
+            service.addresses = (f"127.0.0.1:{split(service.addresses[0])[1]}",)
         for _ in range(3):
             response, body = await fetch(service, "/metrics")
-            assert (response.status, body) == (403, b"403 Forbidden\n")
+            assert response.status == 403
+            assert body == f"403 Forbidden: {own} is not in http.allow\n".encode()
+        service.addresses = ()
     assert [record.message for record in caplog.records] == ["refused: not in allow"]
+    assert caplog.records[0].__dict__["list"] == "http.allow"
+    assert caplog.records[0].__dict__["client"].startswith(("127.0.0.1:", "[::1]:"))  # not ::ffff:127.0.0.1
 
 
 @pytest.mark.real
