@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from nportpy.config import values
 from nportpy.config.modbus_clashes import modbus_clashes
-from nportpy.config.positions import Lines
+from nportpy.config.positions import Lines, Origins
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
@@ -43,11 +43,10 @@ def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     return faults
 
 
-def written(data: dict[str, object], lines: Lines, source: str) -> dict[Place, str]:
-    """Where in a file without faults each place stands that is listened at: `source:line`; not what is by default."""
-    return {
-        Place(claim.endpoint, claim.udp): f"{source}:{line}" for claim in _claims(data) if (line := claim.line(lines))
-    }
+def origins(data: dict[str, object], lines: Lines, source: str) -> Origins[Place]:
+    """Where in a file without faults each place stands that is listened at; not what is by default."""
+    claims = (claim for claim in _claims(data) if claim.value is not None)
+    return Origins(source, lines, {Place(claim.endpoint, claim.udp): claim.path for claim in claims})
 
 
 def _claims(data: dict[str, object]) -> Iterator[_Claim]:

@@ -70,7 +70,7 @@ def for_devices(
         *_faults("--format", format, values.line_format),
         *_faults("--listen", listen, values.address),
         *_device_faults(devices, paths),
-        *_port_faults(ports, len(devices), modbus=modbus),
+        *(_port_faults(ports, len(devices), modbus=modbus) if 0 < len(devices) <= _MOST else ()),
     ]
     if faults:
         raise ConfigError(SOURCE, tuple(faults))

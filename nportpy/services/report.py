@@ -42,6 +42,12 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
     gateway out of service would cut off the users of all other lines.
     """
     silent = [f"{each.port} {each.service} does not listen on {each.listen}: {each.reason}" for each in status.missing]
+    told = {(each.port, each.service) for each in status.missing}
+    silent += [
+        f"{each.port} {each.service} does not listen"
+        for each in status.services
+        if not each.listen and not each.may_be_silent and (each.port, each.service) not in told
+    ]
     return {
         "ready": status.ready,
         "reasons": [] if status.ready else silent or ["starting"],

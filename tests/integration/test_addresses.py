@@ -177,7 +177,7 @@ async def way_served(served: Served) -> None:
 
 async def test_a4_without_a_right_the_rest_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may have every port, so that the system's word is put into its mouth."""
-    real, forbidden = sockets.listen, True
+    real, forbidden = addresses.listen, True
 
     def listen(endpoint: Endpoint, beside: Any = ()) -> socket.socket:
         if 0 < endpoint.port < 1024 and forbidden:
