@@ -73,6 +73,13 @@ class LineUnsupported(LineError):
 class ListenError(NportpyError):
     """A service's address cannot be bound."""
 
+    def __init__(self, where: str, reason: str, number: int = 0) -> None:
+        """`number` is the system's, see errno(3)."""
+        super().__init__(f"cannot listen on {where}: {reason}")
+        self.where = where
+        self.reason = reason
+        self.number = number
+
 
 class ArchiveError(NportpyError):
     """The archive cannot be opened."""

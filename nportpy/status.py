@@ -64,6 +64,8 @@ class End(StrEnum):
     LINE_DOWN = "line_down"
     DEAD = "dead"  # the alive check had no answer
     ERROR = "error"
+    NOT_ALLOWED = "not_allowed"  # a reload has taken its address off a list
+    RELOAD = "reload"  # its service was started anew, or is not wanted any more
     SHUTDOWN = "shutdown"
 
 
@@ -331,14 +333,37 @@ class EdgeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingStatus:
+    """An address where a service should be reached, and is not.
+
+    Attributes:
+        port: the port's name; a router's; the gateway's for http and discovery.
+        service: the service's name there: raw, raw-2, http.
+        listen: the address.
+        reason: what stands in the way.
+        line: file and line that name the address, as in `nportpy.toml:12`; empty where it is nobody's choice.
+    """
+
+    port: str
+    service: str
+    listen: str
+    reason: str
+    line: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.port} {self.service} on {self.listen}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway."""
 
     name: str
     started: float
-    ready: bool  # every service listens
+    ready: bool  # every service listens, at each of its addresses
     reloads: int
     reloads_failed: int
     lines: tuple[LineStatus, ...]
     services: tuple[ServiceStatus, ...]
     buses: tuple[BusStatus, ...] = ()
+    missing: tuple[MissingStatus, ...] = ()

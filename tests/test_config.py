@@ -26,7 +26,7 @@ from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
 from nportpy.network.addresses import Endpoint
-from nportpy.network.service import DoorSettings, WhenDown, WhenFull
+from nportpy.network.service import AccessSettings, WhenDown, WhenFull
 from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
@@ -96,6 +96,7 @@ rs485 = "off"
 FORMATS = '5-8 data bits, N E O M or S, 1 1.5 or 2 stop bits, as in "8N1"'
 ADDRESSES = 'an address of this machine, or "::" for all of them (IPv4 too), or "0.0.0.0" for all of IPv4'
 GATEWAY_RING = (ip_network("192.168.0.0/16"), ip_network("10.1.2.3/32"), ip_network("fd00::/8"))
+HERE = (ip_network("127.0.0.1/32"), ip_network("::1/128"))
 PORT_RING = (ip_network("192.168.7.0/24"),)
 
 
@@ -157,10 +158,10 @@ def test_everything_at_once() -> None:
                 port=PortSettings("socket://10.0.0.1:4001", rs485=Rs485Settings(Rs485Mode.OFF)),
             ),
         ),
-        door=DoorSettings(100, 10),
+        access=AccessSettings(100, 10),
         drain=1.5,
         http=HttpSettings(
-            (("127.0.0.1", 80), ("::1", 80)), (GATEWAY_RING, (ip_network("127.0.0.1/32"), ip_network("::1/128")))
+            (("127.0.0.1", 80), ("::1", 80)), ((*GATEWAY_RING, ip_network("127.0.0.0/8"), ip_network("::1/128")), HERE)
         ),
         log=LogSettings("debug", LogFormat.JSON),
     )

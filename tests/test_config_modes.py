@@ -98,7 +98,8 @@ def test_realcom_is_where_drivers_expect_the_ports_number() -> None:
         (Kind.REALCOM, RealComSettings(data=(Endpoint("::", 951),), command=(Endpoint("::", 967),), number=2)),
     )
     discovery = Place(Endpoint("0.0.0.0", 4800), udp=True)
-    assert listening(settings) == [Place(Endpoint("::", 951)), Place(Endpoint("::", 967)), discovery]
+    http = Place(Endpoint("127.0.0.1", 9550))
+    assert listening(settings) == [Place(Endpoint("::", 951)), Place(Endpoint("::", 967)), discovery, http]
     assert settings.discovery == DiscoverySettings(name=settings.name)
     settings = parse(f"{text}number = 17\ncommand = 4966\n", "x")
     ((_, realcom),) = settings.ports[1].modes

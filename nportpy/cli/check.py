@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 import click
 
+from nportpy.cli.check_addresses import address_warnings
 from nportpy.cli.check_modbus import (
     Picture,
     line_picture,
@@ -23,16 +24,15 @@ from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.gateway.plans import places
+from nportpy.gateway.plans import discovery_places, places
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
 from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network.addresses import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Network, Rings
 from nportpy.network.service import ServiceSettings, WhenFull, WhenJammed
 from nportpy.port.base import PortSettings
 from nportpy.services.http import HttpSettings
 
-_Rings = tuple[tuple[Network, ...], ...]
 # Linux's default for net.ipv4.ip_unprivileged_port_start.
 _PRIVILEGED_BELOW = 1024
 _LABEL_WIDTH = 18
@@ -47,7 +47,8 @@ def check(path: str, schema: bool) -> None:
     """Check a configuration file and show what it means.
 
     Each fault is one line on stderr: file:line: key = value: reason. Exit code 0, or 2 if there are faults.
-    Nothing is opened: a device that is not here now is a warning.
+    Nothing is opened: a device or an address that is not here now is a warning, and so is a TCP or UDP port that
+    another program has now.
     """
     if schema:
         from nportpy.config.editors import json_schema
@@ -62,14 +63,14 @@ def check(path: str, schema: bool) -> None:
         sys.exit(2)
     for label, text in _picture(settings):
         click.echo(f"{label:<{_LABEL_WIDTH}}{text}".rstrip())
-    for warning in warnings(settings):
+    for warning in [*warnings(settings), *address_warnings(settings)]:
         click.echo(click.style("warning: ", fg="yellow") + warning)
 
 
 def _picture(settings: GatewaySettings) -> Picture:
     yield "gateway", settings.name
-    door = settings.door
-    yield "  connections", f"{door.max_connections} at once, {door.max_per_address} from one address"
+    access = settings.access
+    yield "  connections", f"{access.max_connections} at once, {access.max_per_address} from one address"
     yield "  stopping", f"up to {duration_text(settings.drain)} for what clients have sent"
     yield "  log", f"{settings.log.level}, {settings.log.format}"
     http = settings.http
@@ -175,7 +176,7 @@ def _listing(listen: tuple[Endpoint, ...]) -> str:
     return ", ".join(map(str, listen))
 
 
-def _who(listen: tuple[Endpoint, ...], rings: _Rings) -> str:
+def _who(listen: tuple[Endpoint, ...], rings: Rings) -> str:
     if rings:
         return ", ".join(map(str, _inside(rings))) or "nobody"
     return "anyone on this machine" if _local(listen) else "anyone"
@@ -201,6 +202,13 @@ def warnings(settings: GatewaySettings) -> list[str]:
     open_services = [
         key for key, service in services if not service.allow and not _local(service.listen)
     ] + open_services
+    for port in settings.ports:
+        for kind, mode in port.modes:
+            for place in places(kind, mode):
+                found += _listener_warnings(f"port.{port.name}.{kind}", place.endpoint, mode.allow)
+    for place in discovery_places(settings.discovery):
+        assert settings.discovery is not None
+        found += _listener_warnings("discovery", place.endpoint, settings.discovery.allow)
     if open_services:
         found.append(f"no allow list: anyone who reaches this machine can use {', '.join(open_services)}")
     if settings.http:
@@ -219,14 +227,14 @@ def _port_warnings(port: PortPlan, *, routed: bool) -> Iterator[str]:
         yield f"{key}: no service, so nobody can reach it"
 
 
-def _http_warnings(listen: tuple[Endpoint, ...], rings: _Rings) -> Iterator[str]:
+def _http_warnings(listen: tuple[Endpoint, ...], rings: Rings) -> Iterator[str]:
     for endpoint in listen:
         yield from _listener_warnings("http", endpoint, rings)
         if not rings and not _local((endpoint,)):
             yield f"http: {endpoint} shows anyone who reaches this machine who is connected"
 
 
-def _listener_warnings(key: str, endpoint: Endpoint, rings: _Rings) -> Iterator[str]:
+def _listener_warnings(key: str, endpoint: Endpoint, rings: Rings) -> Iterator[str]:
     if endpoint.port < _PRIVILEGED_BELOW:
         yield f"{key}: port {endpoint.port} is below {_PRIVILEGED_BELOW} and takes a privilege (CAP_NET_BIND_SERVICE)"
     inside = _inside(rings)
@@ -258,7 +266,7 @@ def _local(listen: tuple[Endpoint, ...]) -> bool:
     return all(ip_address(endpoint.host).is_loopback for endpoint in listen)
 
 
-def _inside(rings: _Rings) -> list[Network]:
+def _inside(rings: Rings) -> list[Network]:
     """The networks that lie in every ring. Two networks overlap only if one contains the other."""
     inside = list(rings[0]) if rings else []
     for ring in rings[1:]:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from nportpy.client.readings import take, wanted_values
 from nportpy.client.target import Target, connect
+from nportpy.config.devices import FirstPorts
 from nportpy.errors import LineError, ListenError, NportpyError, ProtocolError
 from nportpy.gateway import Gateway, GatewaySettings, PortPlan
 from nportpy.linesettings import LineSettings
@@ -39,8 +40,7 @@ from nportpy.status import GatewayStatus
 HOST = "127.0.0.1"
 METER = LineSettings.parse(9600, "8E1")
 ECHO = LineSettings.parse(115200, "8N1")
-HTTP_PORT = 9550
-MODBUS_PORT = 5020
+PORT = click.IntRange(1, 65534)
 ANSWER_TIME = 5.0
 """Seconds that the meter has for an answer."""
 CHECK_TIME = 10.0
@@ -100,37 +100,46 @@ curl -s http://{host}:{http}/metrics | grep ^nportpy_
 
 @click.command()
 @click.option("--check", is_flag=True, help="Read the simulated meter through the gateway, say what it said, and end.")
+@click.option("--modbus-port", type=PORT, default=5020, show_default=True, help="TCP port of Modbus TCP.")
+@click.option("--raw-port", type=PORT, default=4001, show_default=True, help="TCP port of the meter, raw; next: echo.")
+@click.option("--rfc2217-port", type=PORT, default=5001, show_default=True, help="TCP port of the meter, RFC 2217.")
+@click.option("--http-port", type=PORT, default=9550, show_default=True, help="TCP port of HTTP.")
 @click.option("--free-ports", is_flag=True, hidden=True, help="Listen where the kernel likes, and without HTTP.")
-def demo(check: bool, free_ports: bool) -> None:
+def demo(check: bool, modbus_port: int, raw_port: int, rfc2217_port: int, http_port: int, free_ports: bool) -> None:
     """Serve two simulated RS-485 lines and say what to try with them.
 
     A meter at 9600 8E1 on TCP ports 5020 (Modbus TCP), 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on 4002
-    and 5002, and HTTP on 9550, on this machine alone. Nothing needs to be connected: characters take as long as on a
-    wire.
+    and 5002, and HTTP on 9550, on this machine alone; options choose others. Nothing needs to be connected:
+    characters take as long as on a wire.
     """
     logs.configure(LogSettings(level="warning"))
+    ports = FirstPorts(raw_port, rfc2217_port, modbus_port, http_port)
+    if free_ports:
+        ports = FirstPorts(0, 0, 0, 0)
+    elif len({raw_port, raw_port + 1, rfc2217_port, rfc2217_port + 1, modbus_port, http_port}) < 6:
+        raise click.UsageError("each service needs TCP ports of its own, raw TCP and RFC 2217 two in a row")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            done = runner.run(_demo(check, free_ports))
+            done = runner.run(_demo(check, ports))
         except* (LineError, ListenError) as group:
             raise click.ClickException("; ".join(_reasons(group))) from None
     sys.exit(0 if done else 1)
 
 
-async def _demo(check: bool, free_ports: bool) -> bool:
+async def _demo(check: bool, ports: FirstPorts) -> bool:
     """Run the demo until it is done or told to end; whether all went well."""
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nportpy-demo-"))
         meter, echo = os.path.join(folder, "meter"), os.path.join(folder, "echo")
-        gateway = Gateway(_settings(meter, echo, free_ports))
+        gateway = Gateway(_settings(meter, echo, ports), strict=True)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, gateway.stop)
         # These wait, but there is nothing yet that they could hold up.
         stack.enter_context(simulated_lines(METER, meters=[meter]))
         stack.enter_context(simulated_lines(ECHO, echoes=[echo]))
         async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(_check(gateway) if check else _show(gateway, free_ports), name="demo")
+            work = tasks.create_task(_check(gateway) if check else _show(gateway, ports.http), name="demo")
             await gateway.run()
             work.cancel()
     if not work.cancelled():
@@ -140,20 +149,21 @@ async def _demo(check: bool, free_ports: bool) -> bool:
     return not check
 
 
-def _settings(meter: str, echo: str, free_ports: bool) -> GatewaySettings:
-    def listen(port: int) -> tuple[Endpoint, ...]:
-        return (Endpoint(HOST, 0 if free_ports else port),)
+def _settings(meter: str, echo: str, ports: FirstPorts) -> GatewaySettings:
+    def listen(first: int, number: int = 0) -> tuple[Endpoint, ...]:
+        return (Endpoint(HOST, first and first + number),)
 
     def plan(name: str, device: str, line: LineSettings, number: int) -> PortPlan:
-        raw, rfc2217 = RawSettings(listen=listen(4000 + number)), Rfc2217Settings(listen=listen(5000 + number))
+        raw = RawSettings(listen=listen(ports.raw, number))
+        rfc2217 = Rfc2217Settings(listen=listen(ports.rfc2217, number))
         return PortPlan(name, PortSettings(device, line), raw=(raw,), rfc2217=(rfc2217,))
 
-    modbus = ModbusSettings(listen=listen(MODBUS_PORT), routing=RoutingSettings.whole("meter"))
-    metered = replace(plan("meter", meter, METER, 1), bus=BusSettings(), modbus=(modbus,))
+    modbus = ModbusSettings(listen=listen(ports.modbus), routing=RoutingSettings.whole("meter"))
+    metered = replace(plan("meter", meter, METER, 0), bus=BusSettings(), modbus=(modbus,))
     return GatewaySettings(
         name="demo",
-        ports=(metered, plan("echo", echo, ECHO, 2)),
-        http=None if free_ports else HttpSettings(((HOST, HTTP_PORT),)),
+        ports=(metered, plan("echo", echo, ECHO, 1)),
+        http=HttpSettings(((HOST, ports.http),)) if ports.http else None,
     )
 
 
@@ -203,12 +213,12 @@ async def _read_modbus(port: int) -> Reading:
     return Reading(energy, tuple(currents))
 
 
-async def _show(gateway: Gateway, free_ports: bool) -> bool:
+async def _show(gateway: Gateway, http: int) -> bool:
     """Say what to try; on a terminal, then show what happens."""
     ports = await _running(gateway)
     known = {name.replace(" ", "_"): port for name, port in ports.items()}
-    text = TRY if free_ports else TRY + TRY_HTTP
-    click.echo(text.format(host=HOST, http=HTTP_PORT, python=sys.executable, meter=METER, echo=ECHO, **known))
+    text = TRY + TRY_HTTP if http else TRY
+    click.echo(text.format(host=HOST, http=http, python=sys.executable, meter=METER, echo=ECHO, **known))
     console = Console()
     if not console.is_terminal:
         return True

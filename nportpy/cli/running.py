@@ -17,6 +17,9 @@ from nportpy.gateway.plans import Kind, all_services, places
 from nportpy.network.addresses import address_of
 from nportpy.services import logs
 from nportpy.services.notify import Supervisor
+from nportpy.status import GatewayStatus
+
+_NAMED = 3  # of what is away, in the status line
 
 log = logging.getLogger("nportpy.serve")
 
@@ -30,7 +33,7 @@ def main(settings: GatewaySettings, path: str | None, loop: str) -> None:
     """Run a gateway on an event loop of that name until a signal ends it; `path` is where SIGHUP reads anew.
 
     Raises:
-        ListenError: an address cannot be bound.
+        ListenError: an address cannot be bound, and there is no file: whoever typed it is there to type it anew.
     """
     logs.configure(settings.log)
     try:
@@ -41,21 +44,13 @@ def main(settings: GatewaySettings, path: str | None, loop: str) -> None:
     except BaseExceptionGroup as group:
         if group.split(ListenError)[1] is not None:
             raise  # a bug, with whatever else failed beside it
-        raise _first(group) from None
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    """The one error in nested groups."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        raise group.exceptions[0] from None
 
 
 async def run(settings: GatewaySettings, path: str | None) -> None:
     """Run a gateway under signals and a supervisor; `path` is the file to read anew, None if there is none."""
     loop = asyncio.get_running_loop()
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, strict=path is None)
     supervisor = Supervisor()
     hang_up = asyncio.Event()
     this = asyncio.current_task()
@@ -81,7 +76,13 @@ async def run(settings: GatewaySettings, path: str | None) -> None:
             hang_up.clear()
             supervisor.reloading()
             await _reload(gateway, path)
-            supervisor.ready(_summary(gateway))
+            supervisor.ready(summary(gateway.status()))
+
+    async def changes() -> None:
+        while True:
+            await gateway.changed.wait()
+            gateway.changed.clear()
+            supervisor.status(summary(gateway.status()))
 
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(gateway.run(), name="gateway")
@@ -92,10 +93,11 @@ async def run(settings: GatewaySettings, path: str | None) -> None:
             return
         gc.collect()
         gc.freeze()  # what is there now stays: no collection need look at it again
-        supervisor.ready(_summary(gateway))
+        supervisor.ready(summary(gateway.status()))
         log.info("serving", extra={"gateway": settings.name, "ports": len(settings.ports)})
         others = [
             tasks.create_task(reloads(), name="reloads"),
+            tasks.create_task(changes(), name="changes"),
             tasks.create_task(supervisor.watch(), name="watchdog"),
         ]
         await serving
@@ -116,8 +118,6 @@ async def _reload(gateway: Gateway, path: str | None) -> None:
         for line in config.fault_lines(error):
             log.error("configuration fault", extra={"fault": line})
         log.error("reload failed, nothing has changed", extra={"file": error.source})
-    except ListenError as error:
-        log.error("reload failed, nothing has changed", extra={"reason": str(error)})
     else:
         logs.configure(settings.log)
         log.info("reloaded", extra={"ports": len(settings.ports)})
@@ -129,6 +129,18 @@ def _open_to_all(kind: Kind, settings: Any) -> bool:
     return not all(address_of(host).is_loopback for host in hosts) and not settings.allow
 
 
-def _summary(gateway: Gateway) -> str:
-    lines = gateway.status().lines
-    return f"{sum(line.state == 'up' for line in lines)} of {len(lines)} lines up"
+def summary(status: GatewayStatus) -> str:
+    """The gateway in a line: how many lines are up, which are not, and what cannot be reached."""
+    away = [line.name for line in status.lines if line.state != "up"]
+    parts = [f"{len(status.lines) - len(away)} of {len(status.lines)} lines up"]
+    if away:
+        parts.append(f"away{_named(away)}")
+    if status.missing:
+        missing = [f"{each.port} {each.service} on {each.listen} ({each.reason})" for each in status.missing]
+        parts.append(f"not listening{_named(missing)}")
+    return "; ".join(parts)
+
+
+def _named(all_of_them: list[str]) -> str:
+    more = len(all_of_them) - _NAMED
+    return f": {', '.join(all_of_them[:_NAMED])}" + (f" and {more} more" if more > 0 else "")

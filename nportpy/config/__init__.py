@@ -17,6 +17,7 @@ import pickle
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nportpy.errors import ConfigError, Fault
@@ -85,7 +86,7 @@ def parse(text: str, source: str) -> "GatewaySettings":
     from pydantic import ValidationError
 
     from nportpy.config.build import build
-    from nportpy.config.clashes import clashes
+    from nportpy.config.clashes import clashes, origins
     from nportpy.config.faults import faults_of, syntax_fault
     from nportpy.config.positions import Lines
     from nportpy.config.schema import File
@@ -106,7 +107,7 @@ def parse(text: str, source: str) -> "GatewaySettings":
         faults += faults_of(error, data, lines)
     if faults or file is None:
         raise ConfigError(source, tuple(sorted(faults, key=lambda fault: (fault.line, fault.key))))
-    return build(file)
+    return replace(build(file), origins=origins(data, lines, source))
 
 
 def fault_lines(error: ConfigError) -> list[str]:

@@ -1,11 +1,14 @@
 """From checked tables to the settings of every part."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 from nportpy.config import schema
 from nportpy.config.modbus_tables import ModbusService, Routed
-from nportpy.config.tables import Rings, Service, endpoints
+from nportpy.config.tables import Service, endpoints
+from nportpy.config.toml import key_path
 from nportpy.gateway import GatewaySettings, PortPlan, RouterPlan
 from nportpy.gateway.plans import Kind
 from nportpy.gateway.plans import Service as PlannedService
@@ -16,11 +19,13 @@ from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.reverse_telnet import ReverseTelnetSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network.addresses import Network
-from nportpy.network.service import DoorSettings
+from nportpy.network.addresses import AllowList, Endpoint, Network, Rings, address_of
+from nportpy.network.service import AccessSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
 from nportpy.services.mdns import MdnsSettings
+
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 def build(file: schema.File) -> GatewaySettings:
@@ -30,10 +35,11 @@ def build(file: schema.File) -> GatewaySettings:
         name=gateway.name,
         ports=tuple(_port(name, port, place, gateway) for place, (name, port) in enumerate(file.port.items(), 1)),
         routers=tuple(_router(name, table, gateway) for name, table in file.modbus.items()),
-        door=DoorSettings(gateway.max_connections, gateway.max_connections_per_address),
+        access=AccessSettings(gateway.max_connections, gateway.max_connections_per_address),
         drain=gateway.drain,
         http=HttpSettings(
-            tuple((endpoint.host, endpoint.port) for endpoint in http.listen), _rings(gateway.allow, http.allow)
+            tuple((endpoint.host, endpoint.port) for endpoint in http.listen),
+            _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
         )
         if http.listen
         else None,
@@ -54,52 +60,68 @@ def _discovery(file: schema.File) -> DiscoverySettings | None:
         return None
     own = {
         "listen": tuple(table.listen),
-        "allow": _rings(file.gateway.allow, table.allow),
+        "allow": _rings(table.listen, _outer(file.gateway), AllowList(table.allow, "discovery.allow")),
         "name": table.name or file.gateway.name,
     }
     return DiscoverySettings(**vars(table) | own)
 
 
 def _port(name: str, port: schema.Port, place: int, gateway: schema.Gateway) -> PortPlan:
-    def shared(service: Service) -> dict[str, Any]:
-        return _shared(service, gateway, gateway.allow, port.allow)
+    outer = (*_outer(gateway), AllowList(port.allow, key_path(("port", name, "allow"))))
+
+    def allow(kind: Kind, listen: Iterable[Endpoint], own: list[Network]) -> Rings:
+        return _rings(listen, outer, AllowList(own, key_path(("port", name, str(kind), "allow"))))
+
+    def shared(kind: Kind, service: Service) -> dict[str, Any]:
+        listen = endpoints(service.listen, gateway.listen)
+        return _shared(service) | {"listen": listen, "allow": allow(kind, listen, service.allow)}
 
     whole = RoutingSettings.whole(name).routes
+    modbus = [service for service in port.modbus if service.listen]
     return PortPlan(
         name=name,
         port=port.settings(),
         stream=StreamSettings(port.flush_on_first_client, port.linger, port.buffer, port.idle_levels),
         trace=port.trace,
-        raw=tuple(RawSettings(**vars(service) | shared(service)) for service in port.raw),
-        rfc2217=tuple(Rfc2217Settings(**vars(service) | shared(service)) for service in port.rfc2217),
+        raw=tuple(RawSettings(**vars(service) | shared(Kind.RAW, service)) for service in port.raw),
+        rfc2217=tuple(Rfc2217Settings(**vars(service) | shared(Kind.RFC2217, service)) for service in port.rfc2217),
         bus=port.modbus[0].bus() if port.modbus else None,
-        modbus=tuple(_modbus(service, whole, shared(service)) for service in port.modbus if service.listen),
+        modbus=tuple(_modbus(service, whole, shared(Kind.MODBUS, service)) for service in modbus),
         master=port.modbus_master.settings() if port.modbus_master else None,
-        modes=tuple(_modes(port, place, gateway, shared)),
+        modes=tuple(_modes(port, place, gateway, allow, shared)),
     )
 
 
 def _modes(
-    port: schema.Port, place: int, gateway: schema.Gateway, shared: Callable[[Service], dict[str, Any]]
+    port: schema.Port,
+    place: int,
+    gateway: schema.Gateway,
+    allow: Callable[[Kind, Iterable[Endpoint], list[Network]], Rings],
+    shared: Callable[[Kind, Service], dict[str, Any]],
 ) -> Iterator[PlannedService]:
     """The services that have no field of their own in a port's plan."""
     for call in port.tcp_client:
         yield Kind.TCP_CLIENT, call.settings()
     for udp in port.udp:
-        allow = _rings(gateway.allow, port.allow, udp.allow)
-        yield Kind.UDP, udp.settings({"listen": endpoints(udp.listen, gateway.listen), "allow": allow})
+        listen = endpoints(udp.listen, gateway.listen)
+        yield Kind.UDP, udp.settings({"listen": listen, "allow": allow(Kind.UDP, listen, udp.allow)})
     for pair in port.pair:
         yield Kind.PAIR, pair.pair()
     for telnet in port.reverse_telnet:
-        yield Kind.REVERSE_TELNET, ReverseTelnetSettings(**vars(telnet) | shared(telnet))
+        yield Kind.REVERSE_TELNET, ReverseTelnetSettings(**vars(telnet) | shared(Kind.REVERSE_TELNET, telnet))
     for modem in port.modem:
-        yield Kind.MODEM, modem.settings(shared(modem))
+        yield Kind.MODEM, modem.settings(shared(Kind.MODEM, modem))
     for realcom in port.realcom:
-        yield Kind.REALCOM, realcom.settings(place, gateway.listen, _rings(gateway.allow, port.allow, realcom.allow))
+        settings = realcom.settings(place, gateway.listen)
+        listen = (*settings.data, *settings.command)
+        yield Kind.REALCOM, replace(settings, allow=allow(Kind.REALCOM, listen, realcom.allow))
 
 
 def _router(name: str, table: Routed, gateway: schema.Gateway) -> RouterPlan:
-    return RouterPlan(name, _modbus(table, table.routed(table), _shared(table, gateway, gateway.allow)))
+    listen = endpoints(table.listen, gateway.listen)
+    own = AllowList(table.allow, key_path(("modbus", name, "allow")))
+    shared = _shared(table) | {"listen": listen, "allow": _rings(listen, _outer(gateway), own)}
+    return RouterPlan(name, _modbus(table, table.routed(table), shared))
 
 
 def _modbus(service: ModbusService, routes: tuple[Route, ...], shared: dict[str, Any]) -> ModbusSettings:
@@ -108,12 +130,28 @@ def _modbus(service: ModbusService, routes: tuple[Route, ...], shared: dict[str,
     )
 
 
-def _shared(service: Service, gateway: schema.Gateway, *allowed: list[Network]) -> dict[str, Any]:
+def _shared(service: Service) -> dict[str, Any]:
     """What all services have in common; the tables use the names of the settings."""
-    same = {key: getattr(service, key) for key in Service.model_fields}
-    return same | {"listen": endpoints(service.listen, gateway.listen), "allow": _rings(*allowed, service.allow)}
+    return {key: getattr(service, key) for key in Service.model_fields}
 
 
-def _rings(*allowed: list[Network]) -> Rings:
-    """The rings that are there, from the outermost."""
-    return tuple(tuple(ring) for ring in allowed if ring)
+def _outer(gateway: schema.Gateway) -> tuple[AllowList, ...]:
+    return (AllowList(gateway.allow, "gateway.allow"),)
+
+
+def _rings(listen: Iterable[Endpoint], outer: Iterable[AllowList], own: AllowList) -> Rings:
+    """The rings that are there, from the outermost.
+
+    The lists further out speak of the network. What listens on loopback was put there for this machine, and nobody
+    else can come there: its own list alone can shut this machine out.
+    """
+    here = {address.version for endpoint in listen if (address := address_of(endpoint.host)).is_loopback}
+    this_machine = tuple(network for network in _LOOPBACK if network.version in here)
+    return tuple(AllowList((*ring, *_new(this_machine, ring)), ring.key) for ring in outer if ring) + (own,) * bool(own)
+
+
+def _new(networks: Iterable[Network], ring: AllowList) -> Iterator[Network]:
+    """Those that the list does not name, as a whole or in part."""
+    for network in networks:
+        if not any(other.version == network.version and other.overlaps(network) for other in ring):
+            yield network

@@ -9,10 +9,11 @@ from ipaddress import ip_address
 
 from nportpy.config import values
 from nportpy.config.modbus_clashes import modbus_clashes
-from nportpy.config.positions import Lines
+from nportpy.config.positions import Lines, Origins
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
+from nportpy.gateway.sockets import Place
 from nportpy.modes.modbus_base import Access
 from nportpy.modes.realcom_base import MOST_NUMBERED, default_ports
 from nportpy.network.addresses import Endpoint
@@ -40,6 +41,12 @@ def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     if data.get("port", {}) == {}:
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
     return faults
+
+
+def origins(data: dict[str, object], lines: Lines, source: str) -> Origins[Place]:
+    """Where in a file without faults each place stands that is listened at; not what is by default."""
+    claims = (claim for claim in _claims(data) if claim.value is not None)
+    return Origins(source, lines, {Place(claim.endpoint, claim.udp): claim.path for claim in claims})
 
 
 def _claims(data: dict[str, object]) -> Iterator[_Claim]:

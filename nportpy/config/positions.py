@@ -5,7 +5,8 @@ fault to locate. The text is valid TOML here: tomllib has accepted it.
 """
 
 import tomllib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from nportpy.config.toml import Path
 
@@ -30,6 +31,27 @@ class Lines:
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 0)
+
+
+K = TypeVar("K")
+
+
+class Origins(Mapping[K, str]):
+    """Where things stand in a file, as `file:line`. The lines are looked for when somebody asks: mostly nobody does."""
+
+    def __init__(self, source: str, lines: Lines, paths: dict[K, Path]) -> None:
+        self._source = source
+        self._lines = lines
+        self._paths = paths
+
+    def __getitem__(self, key: K) -> str:
+        return f"{self._source}:{self._lines.of(self._paths[key])}"
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def _walk(text: str) -> dict[Path, int]:

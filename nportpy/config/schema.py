@@ -38,7 +38,7 @@ from nportpy.services.mdns import MdnsSettings
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _GATEWAY = GatewaySettings("", ())
-_DOOR = _GATEWAY.door
+_ACCESS = _GATEWAY.access
 _LOG = LogSettings()
 _PORT = PortSettings("")
 _RFC2217 = Rfc2217Settings(listen=())
@@ -66,8 +66,8 @@ class Gateway(Table):
     name: Annotated[str, Leaf(values.gateway_name, TEXT)] = Field(default_factory=values.host_name)
     listen: Annotated[str, Leaf(values.address, TEXT)] = "::"
     allow: Allow = Field(default_factory=list)
-    max_connections: Annotated[int, integer(1, 10000)] = _DOOR.max_connections
-    max_connections_per_address: Annotated[int, integer(1, 10000)] = _DOOR.max_per_address
+    max_connections: Annotated[int, integer(1, 10000)] = _ACCESS.max_connections
+    max_connections_per_address: Annotated[int, integer(1, 10000)] = _ACCESS.max_per_address
     drain: Annotated[float, duration("0s", "1h")] = _GATEWAY.drain
 
 

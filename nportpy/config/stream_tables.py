@@ -16,7 +16,6 @@ from nportpy.config.tables import (
     LineService,
     Listen,
     Many,
-    Rings,
     ServiceKeys,
     Table,
     duration,
@@ -340,13 +339,12 @@ class RealCom(ServiceKeys):
     packing: PACKING = _REALCOM.packing
     when_jammed: Annotated[WhenJammed, words(WhenJammed)] = _REALCOM.when_jammed
 
-    def settings(self, place: int, host: str, allow: Rings) -> RealComSettings:
-        """The same in settings.
+    def settings(self, place: int, host: str) -> RealComSettings:
+        """The same in settings, but for who may connect.
 
         Args:
             place: of the port in the file, from 1: what its number is, if nothing else is said.
             host: where a port alone is listened on.
-            allow: who may connect.
         """
         number = self.number or (place if place <= MOST_NUMBERED else 0)
         data, command = default_ports(number or 1)
@@ -355,7 +353,6 @@ class RealCom(ServiceKeys):
             data=endpoints(self.data or [data], host),
             command=endpoints(self.command or [command], host),
             number=number,
-            allow=allow,
             **same,
         )
 

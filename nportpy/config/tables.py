@@ -110,10 +110,6 @@ Listen = Annotated[
 ]
 
 
-Rings = tuple[tuple[Network, ...], ...]
-"""Who is allowed: networks within networks."""
-
-
 def endpoints(where: list[int | Endpoint], host: str) -> tuple[Endpoint, ...]:
     """Where to listen; a port alone is at `host`."""
     return tuple(place if isinstance(place, Endpoint) else Endpoint(host, place) for place in where)

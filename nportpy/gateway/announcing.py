@@ -1,10 +1,11 @@
 """What a gateway tells of itself: discovery, for programs that search for NPorts, and multicast DNS."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from nportpy.gateway.plans import GatewaySettings, Kind
+from nportpy.gateway.plans import GatewaySettings, Kind, discovery_places
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import Place
 from nportpy.modes.modbus_base import Access, ModbusSettings
@@ -16,6 +17,8 @@ if TYPE_CHECKING:  # a gateway without them need not import what they take
     from nportpy.protocols import dsci
     from nportpy.services.http import HttpSettings
     from nportpy.services.mdns import MdnsSettings, Offer
+
+log = logging.getLogger(__name__)
 
 
 class Announcing:
@@ -41,6 +44,13 @@ class Announcing:
             if settings.mdns is not None:
                 self._start_mdns(settings.name, settings.mdns)
 
+    async def complete(self, found: list[Place], name: str) -> None:
+        """Listen in places, too, that can be had now and could not before; `name` is the gateway's."""
+        settings = self._discovery[0] if self._discovery is not None else None
+        if settings is not None and not set(found).isdisjoint(discovery_places(settings)):
+            await self._stop_discovery()
+            self._start_discovery(name, settings)
+
     async def stop(self) -> None:
         """Tell nothing any more."""
         await self._stop_discovery()
@@ -59,10 +69,14 @@ class Announcing:
     def _start_discovery(self, name: str, settings: "DiscoverySettings") -> None:
         from nportpy.modes.discovery import Discovery
 
-        sockets = [self._shared.sockets.take(Place(endpoint, udp=True)) for endpoint in settings.listen]
+        found = [self._shared.sockets.take(place) for place in discovery_places(settings)]
+        sockets = [sock for sock in found if sock is not None]
         discovery = Discovery(name, "discovery", settings, sockets, self._connections, self._shared.throttle)
         task = self._shared.tasks.create_task(discovery.run(), name="discovery")
         self._discovery = (settings, discovery, task)
+        listen = ", ".join(map(str, discovery.endpoints))
+        if listen:
+            log.info("listening", extra={"service": "discovery", "listen": f"{listen} (UDP)"})
 
     async def _stop_discovery(self) -> None:
         if self._discovery is not None:

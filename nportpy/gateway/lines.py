@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from nportpy.line.arbiter import Line
 from nportpy.line.stream import StreamSettings
 from nportpy.modbus.settings import BusSettings, ServerSettings
 from nportpy.port.base import Opener, PortSettings
+from nportpy.status import End
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.bus import Bus
@@ -30,10 +32,10 @@ class RunningPort:
         services: who uses it.
     """
 
-    def __init__(self, plan: PortPlan, shared: Shared, opener: Opener) -> None:
-        """Start the line; `start_services` starts the rest."""
+    def __init__(self, plan: PortPlan, shared: Shared, opener: Opener, moved: Callable[[], None]) -> None:
+        """Start the line; `start_services` starts the rest. `moved` is called when the line comes or goes."""
         self.plan = plan
-        self.line = Line(plan.name, plan.port, plan.stream, opener)
+        self.line = Line(plan.name, plan.port, plan.stream, opener, moved)
         self.bus: Bus | None = None
         self.services = Services(plan.name, shared, self.line)
         self.line.set_trace(plan.trace)
@@ -61,7 +63,7 @@ class RunningPort:
             self.bus.trace = plan.trace
         return left
 
-    async def stop(self, drain: float) -> None:
+    async def stop(self, drain: float, end: End = End.SHUTDOWN) -> None:
         """Write out what the clients have sent, for `drain` seconds at most, and give the device back."""
         self.services.hush()
         try:
@@ -76,7 +78,7 @@ class RunningPort:
             if unsent := self.line.unsent():
                 extra = {"port": self.plan.name, "bytes": unsent}
                 log.warning("the line did not take everything in time", extra=extra)
-        await self.services.stop()
+        await self.services.stop(end)
         self._task.cancel()
         await asyncio.wait([self._task])
 

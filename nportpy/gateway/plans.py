@@ -1,6 +1,6 @@
 """What a gateway is told to be: the settings of all its parts, as a configuration file says them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,8 @@ from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
-from nportpy.network.service import DoorSettings
+from nportpy.network.addresses import Endpoint
+from nportpy.network.service import AccessSettings
 from nportpy.port.base import PortSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
@@ -91,23 +92,25 @@ class GatewaySettings:
         name: the gateway's name.
         ports: the lines and their services, in the file's order.
         routers: the Modbus services that route by unit, in the file's order.
-        door: limits over all services.
+        access: limits over all services.
         drain: seconds that stopping may take to write out what clients have sent.
         http: the HTTP service; None: off.
         log: logging.
         discovery: what programs that search for NPorts are told; None: nothing.
         mdns: what is announced by multicast DNS; None: nothing.
+        origins: where each place is written that is listened at: `file:line`. What was not written is not there.
     """
 
     name: str
     ports: tuple[PortPlan, ...]
     routers: tuple[RouterPlan, ...] = ()
-    door: DoorSettings = field(default_factory=DoorSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     drain: float = 5.0
     http: HttpSettings | None = field(default_factory=HttpSettings)
     log: LogSettings = field(default_factory=LogSettings)
     discovery: "DiscoverySettings | None" = None
     mdns: "MdnsSettings | None" = None
+    origins: Mapping[Place, str] = field(default_factory=dict, compare=False)
 
 
 def services_of(plan: PortPlan) -> list[Service]:
@@ -141,10 +144,19 @@ def buses(settings: GatewaySettings) -> set[str | ServerSettings]:
 
 
 def listening(settings: GatewaySettings) -> list[Place]:
-    """Every place that is listened at; http's excepted: that service binds its own."""
+    """Every place that is listened at."""
     found = [place for service in all_services(settings) for place in places(*service)]
-    searched = settings.discovery.listen if settings.discovery is not None else ()
-    return found + [Place(endpoint, udp=True) for endpoint in searched]
+    return [*found, *discovery_places(settings.discovery), *http_places(settings.http)]
+
+
+def discovery_places(settings: "DiscoverySettings | None") -> list[Place]:
+    """Where discovery listens."""
+    return [Place(endpoint, udp=True) for endpoint in settings.listen] if settings is not None else []
+
+
+def http_places(settings: HttpSettings | None) -> list[Place]:
+    """Where the HTTP service listens."""
+    return [Place(Endpoint(*each)) for each in settings.listen] if settings is not None else []
 
 
 def places(kind: Kind, settings: Any) -> list[Place]:

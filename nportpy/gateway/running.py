@@ -1,51 +1,77 @@
 """The gateway: builds lines and services, runs them in one task group, reloads and drains them."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nportpy.errors import ListenError
 from nportpy.gateway.announcing import Announcing
+from nportpy.gateway.changes import changed
+from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
-from nportpy.gateway.plans import GatewaySettings, Kind, PortPlan, RouterPlan, buses, listening, same_line
+from nportpy.gateway.plans import (
+    GatewaySettings,
+    Kind,
+    PortPlan,
+    RouterPlan,
+    buses,
+    discovery_places,
+    http_places,
+    listening,
+    same_line,
+)
 from nportpy.gateway.services import Services, Shared
-from nportpy.gateway.sockets import Place, Sockets
-from nportpy.modbus.settings import RoutingSettings, ServerSettings
-from nportpy.network.door import Door
+from nportpy.gateway.sockets import NOT_HERE, Place, Sockets
+from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
+from nportpy.network.access import AccessLimits
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
-from nportpy.services.http import HttpService, HttpSettings
-from nportpy.status import GatewayStatus
+from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.bus import Bus
 
 _LOOK_AGAIN = 0.02  # seconds; whether requests under way have been answered
+_FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0  # between attempts to have an address
+_SEEN_AFTER = 5.0  # at the latest, that an address of this machine has come or gone
 
 log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Serves what its settings say until it is stopped.
+    """Serves what its settings say until it is stopped, or as much of it as can be served.
+
+    An address that cannot be bound keeps nothing else from being served: it is tried again, for ever.
 
     Attributes:
-        ready: set while every service listens.
+        ready: set while everything runs that can.
+        changed: set when a line has come or gone, or an address; for whoever shows that, and clears it.
     """
 
-    def __init__(self, settings: GatewaySettings, *, opener: Opener = open_port) -> None:
-        """Nothing runs before `run`. Tests bring an `opener` of their own."""
+    def __init__(self, settings: GatewaySettings, *, opener: Opener = open_port, strict: bool = False) -> None:
+        """Nothing runs before `run`. Tests bring an `opener` of their own.
+
+        Args:
+            settings: what it is told to be.
+            opener: opens devices.
+            strict: an address that cannot be bound at the start is an error.
+        """
         self.ready = asyncio.Event()
+        self.changed = asyncio.Event()
         self._settings = settings
         self._opener = opener
-        self._door = Door(settings.door)
+        self._access = AccessLimits(settings.access)
         self._ports: dict[str, RunningPort] = {}
         self._routers: dict[str, Services] = {}
         self._servers = Servers(opener)
         self._sockets = Sockets()
         self._throttle = Throttle()
-        self._http: tuple[HttpService, asyncio.Task[None]] | None = None
+        self._http = Http(self._sockets, self.status)
+        self._strict = strict
+        self._told: tuple[MissingStatus, ...] = ()
+        self._reloaded = asyncio.Event()
         self._stopping = asyncio.Event()
         self._changing = asyncio.Lock()
         self._started = time.time()
@@ -60,19 +86,24 @@ class Gateway:
         """Serve until `stop`. Cancelling ends it at once.
 
         Raises:
-            ListenError: an address cannot be bound; nothing was started then. That of http comes in a group.
+            ListenError: an address cannot be bound, and it is strict; nothing was started then.
         """
         try:
             self._sockets.bind(listening(self._settings))
+            if self._strict and self._sockets.missing:
+                raise next(iter(self._sockets.missing.values()))
             async with asyncio.TaskGroup() as self._tasks:
-                self._shared = Shared(self._tasks, self._sockets, self._door, self._throttle, self._find, self._tried)
+                self._shared = Shared(self._tasks, self._sockets, self._access, self._throttle, self._find, self._tried)
                 self._announcing = Announcing(self._shared, self._all_services)
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
-                await self._start_http(self._settings.http)
+                await self._http.change(self._settings.http, self._tasks)
+                self._tell_of_addresses()
                 self.ready.set()
+                looking = self._tasks.create_task(self._look_for_addresses(), name="addresses")
                 await self._stopping.wait()
                 async with self._changing:
+                    looking.cancel()
                     self.ready.clear()
                     await self._shut_down()
         finally:
@@ -88,20 +119,21 @@ class Gateway:
         self._stopping.set()
 
     async def reload(self, settings: GatewaySettings) -> None:
-        """Go over to other settings. What did not change keeps its clients; what did is started anew.
+        """Go over to other settings, and end where a start with them would.
 
-        Raises:
-            ListenError: a new address cannot be bound; nothing has changed then.
+        What did not change keeps its clients, limits and lists change under them, and the rest is started anew. An
+        address that cannot be bound is missing afterwards, as it would be after a start.
         """
         async with self._changing:
             if self._stopping.is_set():
                 return
-            try:
-                await self._change(settings)
-            except ListenError:
-                self._reloads_failed += 1
-                raise
+            if found := self._sockets.retry():
+                await self._complete(found)
+            await self._change(settings)
             self._reloads += 1
+            self._tell_of_addresses()
+        self._reloaded.set()
+        self.changed.set()
 
     def reload_failed(self) -> None:
         """Count a reload that did not come so far: the file was bad."""
@@ -109,19 +141,20 @@ class Gateway:
 
     def status(self) -> GatewayStatus:
         """A snapshot."""
-        ports = tuple(self._ports.values())
+        ports, missing = tuple(self._ports.values()), self._missing()
         services = [*(port.services for port in ports), *self._routers.values()]
         announcing = self._announcing.status() if self._announcing is not None else ()
         asked = [port.bus for port in ports if port.bus is not None] + self._servers.buses()
         return GatewayStatus(
             name=self._settings.name,
             started=self._started,
-            ready=self.ready.is_set(),
+            ready=self.ready.is_set() and not missing,
             reloads=self._reloads,
             reloads_failed=self._reloads_failed,
             lines=tuple(port.line.status() for port in ports),
             services=tuple(status for each in services for status in each.status()) + announcing,
             buses=tuple(bus.status() for bus in asked),
+            missing=missing,
         )
 
     async def _start_all(self, settings: GatewaySettings) -> None:
@@ -138,23 +171,18 @@ class Gateway:
     async def _change(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
         self._sockets.bind(listening(settings))
-        try:
-            if settings.http != self._settings.http:
-                await self._stop_http()
-                await self._start_http(settings.http)
-        except ListenError:
-            self._sockets.keep([*listening(self._settings), *self._chosen_by_kernel()])
-            await self._start_http(self._settings.http)
-            raise
+        await self._http.change(settings.http, self._tasks)
         plans = {plan.name: plan for plan in settings.ports}
-        await self._stop_routers({router.name for router in settings.routers})
+        await self._stop_routers({router.name for router in settings.routers}, End.RELOAD)
         kept = [
             port
             for name, port in self._ports.items()
             if same_line(port.plan, plans.get(name), has_bus=port.bus is not None)
         ]
         replaced = [port for port in self._ports.values() if port not in kept]
-        await asyncio.gather(*(port.stop(self._settings.drain) for port in replaced))
+        for port in replaced:
+            self._say_what_goes(port.plan, plans.get(port.plan.name))
+        await asyncio.gather(*(port.stop(self._settings.drain, End.RELOAD) for port in replaced))
         wanted = buses(settings)
         await self._servers.change({to for to in wanted if isinstance(to, ServerSettings)}, self._tasks)
         running, self._ports = {port.plan.name: port for port in kept}, {}
@@ -172,8 +200,17 @@ class Gateway:
         assert self._announcing is not None
         await self._announcing.change(settings)
         self._sockets.keep([*listening(settings), *self._chosen_by_kernel()])
-        self._door.configure(settings.door)
+        self._access.configure(settings.access)
         self._settings = settings
+
+    def _say_what_goes(self, running: PortPlan, wanted: PortPlan | None) -> None:
+        extra = {"port": running.name, "result": "reload"}
+        if wanted is None:
+            log.info("no longer served", extra=extra)
+        else:
+            settings = changed(running.port, wanted.port) + changed(running.stream, wanted.stream)
+            settings += changed(running.bus or BusSettings(), wanted.bus or BusSettings())
+            log.info("line started anew", extra=extra | {"changed": ", ".join(settings)})
 
     async def _change_services(self, kept: list[RunningPort], settings: GatewaySettings) -> None:
         """Go over to other services, of all lines at once: one may come to listen where another one did."""
@@ -195,6 +232,7 @@ class Gateway:
 
     def _chosen_by_kernel(self) -> list[Place]:
         found = [place for services in self._all_services() for place in services.chosen_by_kernel()]
+        found += self._http.chosen_by_kernel()
         return found + (self._announcing.chosen_by_kernel() if self._announcing is not None else [])
 
     def _refresh(self) -> None:
@@ -230,7 +268,7 @@ class Gateway:
 
     def _start_port(self, plan: PortPlan) -> RunningPort:
         assert self._shared is not None
-        port = self._ports[plan.name] = RunningPort(plan, self._shared, self._opener)
+        port = self._ports[plan.name] = RunningPort(plan, self._shared, self._opener, self.changed.set)
         return port
 
     def _serve_requests(self, settings: GatewaySettings, wanted: set[str | ServerSettings]) -> None:
@@ -245,7 +283,7 @@ class Gateway:
         services = self._routers[plan.name] = Services(plan.name, self._shared)
         services.start(Kind.ROUTER, plan.service)
 
-    async def _stop_routers(self, kept: set[str]) -> None:
+    async def _stop_routers(self, kept: set[str], end: End) -> None:
         """Stop those that are not to be kept; what they were asked is answered first, for as long as `drain` allows."""
         gone = [self._routers.pop(name) for name in tuple(self._routers) if name not in kept]
         for services in gone:
@@ -256,7 +294,7 @@ class Gateway:
                     await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
             log.warning("requests were not answered in time", extra={"requests": sum(each.accepted() for each in gone)})
-        await asyncio.gather(*(services.stop() for services in gone))
+        await asyncio.gather(*(services.stop(end) for services in gone))
 
     def _change_routers(self, settings: GatewaySettings) -> None:
         """Have those that are wanted, in the file's order; new ones serve nobody yet."""
@@ -265,37 +303,59 @@ class Gateway:
             plan.name: self._routers.get(plan.name) or Services(plan.name, self._shared) for plan in settings.routers
         }
 
-    # HTTP.
+    # Addresses.
 
-    async def _start_http(self, settings: HttpSettings | None) -> None:
+    async def _look_for_addresses(self) -> None:
+        """Try for ever to have the addresses that are missing, and see this machine's own come and go."""
+        pause = _FIRST_PAUSE
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause if self._sockets.missing or self._sockets.may_come_and_go else None):
+                    await self._reloaded.wait()
+                    pause = _FIRST_PAUSE
+            self._reloaded.clear()
+            async with self._changing:
+                if found := self._sockets.retry():
+                    await self._complete(found)
+                self._tell_of_addresses()
+            pause = min(pause * 2, _SEEN_AFTER if self._sockets.may_come_and_go else _LAST_PAUSE)
+
+    async def _complete(self, found: list[Place]) -> None:
+        """Listen in places that could not be had before."""
         assert self._tasks is not None
-        if settings is None:
-            self._http = None
-            return
-        service = HttpService(settings, self.status, lambda: True)
-        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        assert self._announcing is not None
+        await asyncio.gather(*(services.complete(found) for services in self._all_services()))
+        await self._announcing.complete(found, self._settings.name)
+        await self._http.complete(found, self._tasks)
 
-        async def run() -> None:
-            try:
-                await service.run()
-            except ListenError as error:
-                failed.set_exception(error)
+    def _missing(self) -> tuple[MissingStatus, ...]:
+        """Where services should be reached, and are not."""
+        trouble, settings = self._sockets.trouble(), self._settings
+        if not trouble:
+            return ()
+        found = [each for services in self._all_services() for each in services.missing(trouble, settings.origins)]
+        for service, its in (("discovery", discovery_places(settings.discovery)), ("http", http_places(settings.http))):
+            for place in its:
+                if place in trouble:
+                    line = settings.origins.get(place, "")
+                    found.append(MissingStatus(settings.name, service, str(place), trouble[place], line))
+        return tuple(found)
 
-        task = self._tasks.create_task(run(), name="http")
-        self._http = (service, task)
-        listening = self._tasks.create_task(service.listening.wait(), name="http listening")
-        both: list[asyncio.Future[Any]] = [listening, failed]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if failed.done():
-            listening.cancel()
-            await failed
-
-    async def _stop_http(self) -> None:
-        if self._http is not None:
-            task = self._http[1]
-            task.cancel()
-            await asyncio.wait([task])
-            self._http = None
+    def _tell_of_addresses(self) -> None:
+        """Log what is new about them, once."""
+        before, self._told = self._told, self._missing()
+        for each in self._told:
+            if each not in before:
+                extra = {"port": each.port, "service": each.service, "listen": each.listen, "reason": each.reason}
+                level = logging.WARNING if each.reason == NOT_HERE else logging.ERROR
+                log.log(level, "cannot be reached yet, trying on", extra=extra | _line(each))
+        now = {(each.port, each.service, each.listen) for each in self._told}
+        for each in before:
+            if (each.port, each.service, each.listen) not in now:
+                extra = {"port": each.port, "service": each.service, "listen": each.listen}
+                log.info("no longer missing", extra=extra)
+        if self._told != before:
+            self.changed.set()
 
     async def _shut_down(self) -> None:
         log.info("stopping", extra={"gateway": self._settings.name})
@@ -304,10 +364,14 @@ class Gateway:
         if self._announcing is not None:
             await self._announcing.stop()
         self._sockets.close()  # so that nobody waits in the kernel's queue for what will not come
-        await self._stop_routers(set())
+        await self._stop_routers(set(), End.SHUTDOWN)
         await asyncio.gather(*(port.stop(self._settings.drain) for port in self._ports.values()))
         assert self._tasks is not None
         for task in self._waiting:
             task.cancel()
         await self._servers.change(set(), self._tasks)
-        await self._stop_http()
+        await self._http.stop()
+
+
+def _line(missing: MissingStatus) -> dict[str, str]:
+    return {"line": missing.line} if missing.line else {}

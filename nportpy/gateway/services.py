@@ -1,12 +1,14 @@
 """The services of one port, or of one router: started, changed and stopped while the gateway runs."""
 
 import asyncio
+import logging
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from nportpy.gateway.changes import changed, in_place
 from nportpy.gateway.plans import Kind, Service, places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.line.arbiter import Line
@@ -14,15 +16,17 @@ from nportpy.modbus.settings import RoutingSettings
 from nportpy.modes import raw
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Session
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
-from nportpy.network.door import Door
 from nportpy.network.listener import AlwaysUp, Backend, Listener
 from nportpy.network.service import ServiceSettings
-from nportpy.status import ServiceStatus
+from nportpy.status import End, MissingStatus, ServiceStatus
 from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.routing import Find, Router
+
+log = logging.getLogger(__name__)
 
 
 def _sessions(kind: Kind, line: Line, settings: Any) -> Any:
@@ -60,11 +64,22 @@ class Runs(Protocol):
     def accepted(self) -> int:
         """How much of what was taken is still under way."""
 
-    def stop(self) -> None:
-        """End; `run` returns then."""
+    def stop(self, end: End = End.SHUTDOWN) -> None:
+        """End; `run` returns then. Those who are there are told `end`."""
+
+    def configure(self, settings: Any) -> None:
+        """Go over to other settings that differ in what changes in place (see changes.py)."""
 
     def status(self) -> ServiceStatus:
         """A snapshot."""
+
+
+@runtime_checkable
+class Grows(Protocol):
+    """A service that can come to listen in one more place while it runs."""
+
+    def add(self, sock: socket.socket) -> None:
+        """Listen there, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,7 @@ class Shared:
     Attributes:
         tasks: where they run.
         sockets: where they listen.
-        door: limits over all of them.
+        access: limits over all of them.
         throttle: for log lines of which there could be many.
         find: whom a route leads to.
         tried: set once every line of some routes was opened, or failed to be, for the first time.
@@ -82,7 +97,7 @@ class Shared:
 
     tasks: asyncio.TaskGroup
     sockets: Sockets
-    door: Door
+    access: AccessLimits
     throttle: Throttle
     find: "Find"
     tried: Callable[[RoutingSettings], asyncio.Event]
@@ -118,35 +133,81 @@ class Services:
         """Start one more."""
         taken = {service.runs.service for service in self.running}
         label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}-{n}") not in taken)
-        runs, router = self._make(kind, str(label), settings)
+        self.running.append(self._start(kind, str(label), settings))
+
+    def _start(self, kind: Kind, label: str, settings: Any) -> Running:
+        runs, router = self._make(kind, label, settings)
         task = self._shared.tasks.create_task(runs.run(), name=f"{self.name} {label}")
-        self.running.append(Running(kind, settings, runs, task, router))
+        if runs.endpoints:
+            udp = any(place.udp for place in places(kind, settings))
+            listen = ", ".join(str(Place(endpoint, udp)) for endpoint in runs.endpoints)
+            log.info("listening", extra={"port": self.name, "service": label, "listen": listen})
+        return Running(kind, settings, runs, task, router)
 
     async def keep(self, wanted: Sequence[Service]) -> list[Service]:
-        """Stop all but these. What did not change keeps its clients; routes and rules change under them.
+        """Stop all but these. What did not change keeps its clients; limits, lists, routes and rules change under them.
 
         Returns:
             Those that are yet to be started: another one may have to stop first, as it listens where they will.
         """
-        left, gone = list(wanted), []
+        left, others, gone = list(wanted), [], []
         for service in self.running:
-            like = next((each for each in left if each[0] is service.kind and _alike(service.settings, each[1])), None)
+            if (service.kind, service.settings) in left:
+                left.remove((service.kind, service.settings))
+            else:
+                others.append(service)
+        for service in others:
+            fits = partial(in_place, service.kind, service.settings)
+            like = next((each for each in left if each[0] is service.kind and fits(each[1])), None)
             if like is None:
                 gone.append(service)
-                continue
-            left.remove(like)
-            service.settings = like[1]
-            if service.router is not None and isinstance(like[1], ModbusSettings | MasterSettings):
-                service.router.configure(like[1].routing)
-        await asyncio.gather(*(self._stop(service) for service in gone))
+            else:
+                left.remove(like)
+                self._configure(service, like[1])
+        for service in gone:
+            self._say_what_goes(service, left)
+        await asyncio.gather(*(self._stop(service, End.RELOAD) for service in gone))
         return left
 
-    async def stop(self) -> None:
-        """Stop all."""
-        await asyncio.gather(*(self._stop(service) for service in tuple(self.running)))
+    def _configure(self, service: Running, settings: Any) -> None:
+        """Go over to other limits, lists, routes and rules."""
+        facts = {"changed": ", ".join(changed(service.settings, settings)), "result": "reload"}
+        log.info("changed in place", extra={"port": self.name, "service": service.runs.service} | facts)
+        service.settings = settings
+        service.runs.configure(settings)
+        if service.router is not None:
+            service.router.configure(settings.routing)
 
-    async def _stop(self, service: Running) -> None:
-        service.runs.stop()
+    def _say_what_goes(self, service: Running, left: Sequence[Service]) -> None:
+        extra = {"port": self.name, "service": service.runs.service, "result": "reload"}
+        others = [changed(service.settings, settings) for kind, settings in left if kind is service.kind]
+        if others:
+            others.sort(key=len)
+            log.info("started anew", extra=extra | {"changed": ", ".join(others[0])})
+        else:
+            log.info("no longer served", extra=extra)
+
+    async def complete(self, found: Sequence[Place]) -> None:
+        """Listen in places, too, that can be had now and could not before."""
+        for service in tuple(self.running):
+            new = [place for place in places(service.kind, service.settings) if place in found]
+            if not new:
+                continue
+            if isinstance(service.runs, Grows):
+                for place in new:
+                    if (sock := self._shared.sockets.take(place)) is not None:
+                        service.runs.add(sock)
+            else:  # nobody is connected: these take datagrams, or listen in all of their places or in none
+                label, at = service.runs.service, self.running.index(service)
+                await self._stop(service, End.RELOAD)
+                self.running.insert(at, self._start(service.kind, label, service.settings))
+
+    async def stop(self, end: End = End.SHUTDOWN) -> None:
+        """Stop all."""
+        await asyncio.gather(*(self._stop(service, end) for service in tuple(self.running)))
+
+    async def _stop(self, service: Running, end: End) -> None:
+        service.runs.stop(end)
         await asyncio.wait([service.task])
         self.running.remove(service)
 
@@ -178,6 +239,14 @@ class Services:
                 found += [Place(endpoint, wanted[0].udp) for endpoint in service.runs.endpoints]
         return found
 
+    def missing(self, trouble: Mapping[Place, str], origins: Mapping[Place, str]) -> Iterator[MissingStatus]:
+        """Where they should be reached and are not; `origins` says where in the file."""
+        for service in self.running:
+            for place in places(service.kind, service.settings):
+                if place in trouble:
+                    where, line = str(place), origins.get(place, "")
+                    yield MissingStatus(self.name, service.runs.service, where, trouble[place], line)
+
     def status(self) -> tuple[ServiceStatus, ...]:
         """A snapshot of each."""
         return tuple(service.runs.status() for service in self.running)
@@ -208,22 +277,25 @@ class Services:
             case Kind.MODEM:
                 from nportpy.modes.modem import Modem
 
-                return Modem(line, label, settings, self._sockets(kind, settings), self._shared.door, throttle)
+                return Modem(line, label, settings, self._sockets(kind, settings), self._shared.access, throttle)
             case Kind.REALCOM:
                 from nportpy.modes.realcom import RealCom
 
                 sockets = self._sockets(kind, settings)
                 data, command = sockets[: len(settings.data)], sockets[len(settings.data) :]
-                return RealCom(line, label, settings, data, command, self._shared.door, throttle)
+                return RealCom(line, label, settings, data, command, self._shared.access, throttle)
             case _:
                 return self._listener(line, label, settings, _sessions(kind, line, settings))
 
     def _sockets(self, kind: Kind, settings: Any) -> list[socket.socket]:
-        return [self._shared.sockets.take(place) for place in places(kind, settings)]
+        """Those that can be had; for Real COM all or none, as drivers need both of their connections."""
+        wanted = places(kind, settings)
+        found = [sock for place in wanted if (sock := self._shared.sockets.take(place)) is not None]
+        return found if kind is not Kind.REALCOM or len(found) == len(wanted) else []
 
     def _listener(self, backend: Backend, label: str, settings: ServiceSettings, make: Any, **more: Any) -> Listener:
         sockets = self._sockets(Kind.RAW, settings)
-        return Listener(backend, label, settings, make, sockets, self._shared.door, self._shared.throttle, **more)
+        return Listener(backend, label, settings, make, sockets, self._shared.access, self._shared.throttle, **more)
 
     def _modbus(self, label: str, settings: ModbusSettings) -> tuple[Runs, "Router"]:
         from nportpy.modes.modbus import SESSIONS
@@ -234,7 +306,7 @@ class Services:
         if settings.protocol is Access.UDP:
             from nportpy.modes.modbus_udp import ModbusUdp
 
-            sockets = [self._shared.sockets.take(Place(endpoint, udp=True)) for endpoint in settings.listen]
+            sockets = self._sockets(Kind.MODBUS, settings)
             return ModbusUdp(backend, label, settings, router, sockets, self._shared.throttle), router
         make = partial(SESSIONS[settings.protocol], router, settings, self._shared.throttle)
         return self._listener(backend, label, settings, make, refused=router.refused), router
@@ -252,12 +324,3 @@ class Services:
         router = Router(self.name, settings.routing, self._shared.find)
         router.refresh()
         return router
-
-
-def _alike(running: Any, wanted: Any) -> bool:
-    """Whether a service can go over from one to the other without losing anybody: all but routes and rules agree."""
-    if isinstance(running, ModbusSettings) and isinstance(wanted, ModbusSettings):
-        return replace(wanted, routing=running.routing) == running
-    if isinstance(running, MasterSettings) and isinstance(wanted, MasterSettings):
-        return replace(wanted, routing=running.routing) == running
-    return bool(running == wanted)

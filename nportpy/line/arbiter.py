@@ -43,7 +43,14 @@ class Line:
         linger: seconds that a line which takes nothing holds up what clients have left behind.
     """
 
-    def __init__(self, name: str, settings: PortSettings, stream: StreamSettings, opener: Opener) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: PortSettings,
+        stream: StreamSettings,
+        opener: Opener,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
         """Not open yet: `run` opens it."""
         self.name = name
         self.settings = settings.line
@@ -71,7 +78,7 @@ class Line:
         self._controllers: list[StreamClient] = []
         self._listening_on: set[StreamClient] = set()  # asked for the settings in effect, and will ask no more
         self._restoring: asyncio.TimerHandle | None = None
-        self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went)
+        self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went, moved=moved)
 
     @property
     def state(self) -> LineState:

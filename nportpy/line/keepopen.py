@@ -77,8 +77,19 @@ class KeepOpen:
         wish: Callable[[], PortSettings],
         up: Callable[[Port], None],
         down: Callable[[LineError], None],
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
-        """`wish` says how to open the device each time; `up` and `down` are called when it came and went."""
+        """Nothing is opened before `run`.
+
+        Args:
+            name: of the line, in logs.
+            opener: opens the device.
+            receiver: hears of it.
+            wish: says how to open it each time.
+            up: called when it came.
+            down: called when it went.
+            moved: called after each change of `state`, for who shows it.
+        """
         self.state = LineState.CLOSED
         self.since = time.time()
         self.error = ""
@@ -92,6 +103,7 @@ class KeepOpen:
         self._wish = wish
         self._up = up
         self._down = down
+        self._moved = moved
         self._loss: asyncio.Future[LineError] | None = None
 
     def port_lost(self, error: LineError) -> None:
@@ -158,5 +170,6 @@ class KeepOpen:
         except KeyError:
             raise MisuseError(f"line {self._name}: {event} in state {self.state}") from None
         self.since = time.time()
+        self._moved()
         if event in (_Event.OPENED, _Event.FAILED):
             self.tried.set()

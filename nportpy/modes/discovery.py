@@ -22,15 +22,17 @@ from nportpy.network.addresses import (
     Address,
     Ancillary,
     Endpoint,
-    Network,
+    Rings,
     address_of,
     allowed,
+    barred_by,
     local_endpoint,
+    peer_of,
     reply_from,
 )
 from nportpy.network.interfaces import network_of, own_mac
 from nportpy.protocols import dsci
-from nportpy.status import ServiceStatus
+from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
 _DATAGRAMS_PER_WAKE_UP = 64
@@ -63,7 +65,7 @@ class DiscoverySettings:
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint("0.0.0.0", dsci.PORT),)  # noqa: S104 - a broadcast reaches no other
-    allow: tuple[tuple[Network, ...], ...] = ()
+    allow: Rings = ()
     name: str = "nportpy"
     ap_id: int = 0x4E504F52
     hardware_id: int = 0x5059
@@ -187,7 +189,7 @@ class Discovery:
         """Nothing is ever under way."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:  # noqa: ARG002 - nobody is connected
         """Answer nothing from now on; `run` returns."""
         self._stopping.set()
 
@@ -220,16 +222,16 @@ class Discovery:
         if not isinstance(remote, IPv4Address):
             self.ignored += 1
         elif not allowed(remote, self._settings.allow):
-            self._refuse(remote, "refused_allow")
+            self._refuse(remote, name, "refused_allow", barred_by(remote, self._settings.allow))
         elif not self._budget.spend(remote, asyncio.get_running_loop().time()):
-            self._refuse(remote, "refused_limit")
+            self._refuse(remote, name, "refused_limit")
         else:
             self._answer(sock, data, ancillary, name, remote)
 
     def _answer(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: _Name, remote: IPv4Address) -> None:
         own = [entry for entry in self._connections() if entry.remote == remote]
         if not own and not self._budget.spend_for_all(asyncio.get_running_loop().time()):
-            self._refuse(remote, "refused_limit")
+            self._refuse(remote, name, "refused_limit")
             return
         way_back = reply_from([each for each in ancillary if each[0] == socket.IPPROTO_IP])
         answer = self._answer_to(data, _asked(way_back), own)
@@ -240,7 +242,7 @@ class Discovery:
             sock.sendmsg((answer,), way_back, 0, name)
             self.answered += 1
         except OSError as error:
-            self._say("cannot answer", "discovery", client=str(remote), reason=error.strerror)
+            self._say("cannot answer", "discovery", client=str(peer_of(name)), reason=error.strerror)
 
     def _answer_to(self, data: bytes, asked: IPv4Address, own: Sequence[dsci.Entry]) -> bytes | None:
         try:
@@ -251,9 +253,10 @@ class Discovery:
         network = network_of(asked) if request.function in _OF_ADDRESS else plain
         return dsci.answer(request, self.identity, network, own)
 
-    def _refuse(self, remote: Address, result: str) -> None:
+    def _refuse(self, remote: Address, name: _Name, result: str, barring: str = "") -> None:
         self.results[result] += 1
-        self._say("discovery refused", remote, client=str(remote), result=result)
+        facts = {"list": barring} if barring else {}
+        self._say("discovery refused", remote, client=str(peer_of(name)), result=result, **facts)
 
     def _say(self, what: str, key: object, **facts: str | None) -> None:
         if (more := self._throttle.allow((what, key), asyncio.get_running_loop().time())) is not None:

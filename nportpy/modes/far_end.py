@@ -15,7 +15,7 @@ from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change, StreamClient
 from nportpy.linesettings import Flow, ModemLines, UartCounters
 from nportpy.modes.session import Session
-from nportpy.network.addresses import Endpoint, address_of
+from nportpy.network.addresses import address_of, peer_of
 from nportpy.network.connection import contained
 from nportpy.network.service import ServiceSettings
 from nportpy.protocols import rfc2217_client
@@ -76,8 +76,8 @@ class FarEnd(Session):
             went: called when it no longer does, just before it leaves.
             throttle: for log lines that each connection may repeat.
         """
-        host, port = sock.getpeername()[:2]
-        super().__init__(line, settings, sock, Endpoint(host, port), address_of(host))
+        peer = peer_of(sock.getpeername())
+        super().__init__(line, settings, sock, peer, address_of(peer.host))
         self._carried = carried
         self._came = came
         self._went = went

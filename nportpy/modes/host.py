@@ -8,7 +8,7 @@ from nportpy.line.packed import packs
 from nportpy.line.stream import Change, Stream
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.raw import RawSession
-from nportpy.network.addresses import Endpoint, address_of
+from nportpy.network.addresses import address_of, peer_of
 from nportpy.network.service import ServiceSettings
 from nportpy.protocols.packing import PackingSettings
 
@@ -106,8 +106,8 @@ class HostSession(RawSession):
         went: Callable[["HostSession"], None],
     ) -> None:
         """`sock` is connected."""
-        host, port = sock.getpeername()[:2]
-        super().__init__(line, settings, sock, Endpoint(host, port), address_of(host))
+        peer = peer_of(sock.getpeername())
+        super().__init__(line, settings, sock, peer, address_of(peer.host))
         self.hung_up = False
         self._came = came
         self._went = went

@@ -24,7 +24,7 @@ from nportpy.modes.modbus_base import MasterSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus import ascii, rtu, rtu_request  # noqa: A004 - the standard's name
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
-from nportpy.status import ServiceStatus
+from nportpy.status import End, ServiceStatus
 
 OWN_EXCEPTIONS = frozenset(
     (
@@ -94,7 +94,11 @@ class ModbusMaster:
         """Take no more requests; what was asked is answered yet."""
         self._hushed = True
 
-    def stop(self) -> None:
+    def configure(self, settings: MasterSettings) -> None:
+        """Other limits from now on; what is under way goes on."""
+        self.settings = settings
+
+    def stop(self, end: End = End.SHUTDOWN) -> None:  # noqa: ARG002 - nobody is connected
         """Answer nothing from now on; `run` returns."""
         self._stopping.set()
 

@@ -5,7 +5,7 @@ client, for fair turns and limits, until it is the one that has been idle longes
 lost is lost, as UDP has it: the client asks again.
 
 So what is set for connections, their inactivity or what happens when there are too many, has no meaning here, and the
-door does not count these clients.
+limits over all services do not count these clients.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router, Visitor
 from nportpy.modes.modbus import Asked, busy, complain
 from nportpy.modes.modbus_base import ModbusSettings
-from nportpy.network.addresses import Ancillary, Endpoint, address_of, allowed, local_endpoint, reply_from
+from nportpy.network.addresses import Ancillary, Endpoint, address_of, barred_by, local_endpoint, peer_of, reply_from
 from nportpy.network.datagrams import another
 from nportpy.network.listener import Backend, first_opening
 from nportpy.protocols.modbus import mbap
@@ -106,6 +106,7 @@ class ModbusUdp:
         self._clients: dict[_Name, Correspondent] = {}  # the one that has been idle longest comes first
         self._reading: list[socket.socket] = []
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -122,21 +123,28 @@ class ModbusUdp:
             finally:
                 self._read_no_more()
                 for name in tuple(self._clients):
-                    self._forget(name, End.SHUTDOWN)
+                    self._forget(name, self._ending)
 
     def hush(self) -> None:
         """Take no more requests; what was asked is answered yet."""
         self._hushed = True
         self._read_no_more()
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """Answer nothing from now on; `run` returns."""
+        self._ending = end
         self._stopping.set()
 
     @property
     def sessions(self) -> list[Correspondent]:
         """The clients that are remembered; the one that has been idle longest comes first."""
         return list(self._clients.values())
+
+    def configure(self, settings: ModbusSettings) -> None:
+        """Other limits and lists from now on; who is allowed no more is forgotten."""
+        self.settings = settings
+        for name in [name for name in self._clients if barred_by(address_of(name[0]), settings.allow)]:
+            self._forget(name, End.NOT_ALLOWED)
 
     def accepted(self) -> int:
         """Requests under way."""
@@ -173,7 +181,7 @@ class ModbusUdp:
             try:
                 self._take(sock, data, ancillary, name)
             except Exception as error:
-                extra = self._extra() | {"client": str(name)}
+                extra = self._extra() | {"client": str(peer_of(name))}
                 log.error("a request failed", exc_info=error, extra=extra)
 
     def _take(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: _Name) -> None:
@@ -184,7 +192,7 @@ class ModbusUdp:
             transaction, unit, pdu = mbap.parse_datagram(data)
         except ProtocolError:
             self._router.refused["malformed"] += 1
-            complain(self._throttle, self.backend.name, _endpoint(name), address_of(name[0]), data, "no frame")
+            complain(self._throttle, self.backend.name, peer_of(name), address_of(name[0]), data, "no frame")
             return
         if client is None:
             client = self._welcome(name)
@@ -212,20 +220,21 @@ class ModbusUdp:
 
     def _admits(self, name: _Name) -> bool:
         address = address_of(name[0])
-        if allowed(address, self.settings.allow):
+        barring = barred_by(address, self.settings.allow)
+        if not barring:
             return True
         result = "refused_allow"
         self.results[result] += 1
         more = self._throttle.allow(address, asyncio.get_running_loop().time())
         if more is not None:
-            extra = self._extra() | {"client": str(address), "result": result}
+            extra = self._extra() | {"client": str(peer_of(name)), "result": result, "list": barring}
             log.warning("client refused", extra=extra | ({"more": more} if more else {}))
         return False
 
     def _welcome(self, name: _Name) -> Correspondent:
         while len(self._clients) >= self.settings.max_clients:
             self._forget(next(iter(self._clients)), End.KICKED)
-        client = self._clients[name] = Correspondent(_endpoint(name))
+        client = self._clients[name] = Correspondent(peer_of(name))
         client.visitor = self._router.visitor(client, address_of(name[0]))
         self.results["accepted"] += 1
         return client
@@ -258,7 +267,3 @@ class ModbusUdp:
 
     def _extra(self) -> dict[str, object]:
         return {"port": self.backend.name, "service": self.service}
-
-
-def _endpoint(name: _Name) -> Endpoint:
-    return Endpoint(name[0], name[1])

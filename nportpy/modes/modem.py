@@ -21,10 +21,10 @@ from nportpy.line.stream import Change
 from nportpy.linesettings import Flow, ModemLines, UartCounters
 from nportpy.modes.phone import Call
 from nportpy.modes.tcp_client import Destination
-from nportpy.network.addresses import Address, Endpoint, address_of
+from nportpy.network.access import AccessLimits
+from nportpy.network.addresses import Address, Endpoint, address_of, peer_of
 from nportpy.network.calling import call, outcome, reason
 from nportpy.network.connection import Stop
-from nportpy.network.door import Door
 from nportpy.network.listener import Listener, first_opening
 from nportpy.network.service import ServiceSettings, WhenDown
 from nportpy.protocols import at
@@ -100,7 +100,7 @@ class Modem:
         service: str,
         settings: ModemSettings,
         sockets: Sequence[socket.socket],
-        door: Door,
+        access: AccessLimits,
         throttle: Throttle,
     ) -> None:
         """Nobody is answered before `run`. `sockets` listen already, where the settings say.
@@ -118,7 +118,7 @@ class Modem:
             about=f"nportpy {__version__} {line.name}",
         )
         self._listener = Listener(
-            self, service, self.settings, partial(self._call, incoming=True), sockets, door, throttle
+            self, service, self.settings, partial(self._call, incoming=True), sockets, access, throttle
         )
         self._results: Counter[str] = Counter()  # of calls that we made
         self._dropped = 0
@@ -127,13 +127,14 @@ class Modem:
         self._dialled: at.Dial | None = None  # the last number; None if it was given up
         self._answering: Call | None = None  # whom the terminal waits for
         self._calling: asyncio.Task[None] | None = None
-        self._book = {_PUNCTUATION.sub("", each.dialled): each.to for each in settings.numbers}
+        self._book = _book(settings)
         self._carrier: bool | None = None  # as it is shown
         self._ready = False  # the terminal's DTR
         self._full = False
         self._holding = False
         self._hushed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
         self._tasks: asyncio.TaskGroup
 
@@ -162,9 +163,9 @@ class Modem:
                 await self._stopping.wait()
             finally:
                 self.hush()
-                self._listener.stop()
+                self._listener.stop(self._ending)
                 for session in tuple(self._calls):
-                    session.finish(End.SHUTDOWN)
+                    session.finish(self._ending)
                 if self._timer is not None:
                     self._timer.cancel()
                 self.line.watch.remove(self)
@@ -181,12 +182,25 @@ class Modem:
         for session in self._calls:
             session.stop(Stop.ENDING)
 
+    def configure(self, settings: ModemSettings) -> None:
+        """Other limits, lists and numbers from now on; a call that is allowed goes on."""
+        self.settings = replace(settings, max_clients=1, half_close=0.0)
+        self._book = _book(settings)
+        self._listener.configure(self.settings)
+        for session in self._calls:
+            session.configure(self.settings)
+
+    def add(self, sock: socket.socket) -> None:
+        """Take calls there, too."""
+        self._listener.add(sock)
+
     def accepted(self) -> int:
         """What the other side says is on its way to the line at once, or waits for ATO."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """End; `run` returns then."""
+        self._ending = end
         self._stopping.set()
 
     def status(self) -> ServiceStatus:
@@ -393,8 +407,8 @@ class Modem:
             self._failed(dial, _RESULTS.get(outcome(error), Result.NO_CARRIER))
             return
         self._calling = None
-        host, port = sock.getpeername()[:2]
-        session = self._call(sock, Endpoint(host, port), address_of(host), incoming=False)
+        peer = peer_of(sock.getpeername())
+        session = self._call(sock, peer, address_of(peer.host), incoming=False)
         self._answering = session if self._dialled is dial else None
         try:
             await asyncio.get_running_loop().create_connection(lambda: session, sock=sock)
@@ -423,7 +437,7 @@ class Modem:
     async def _attend(self, session: Call) -> None:
         """Much may have changed since it was called."""
         if self._stopping.is_set():
-            session.finish(End.SHUTDOWN)
+            session.finish(self._ending)
         elif self._hushed:
             session.stop(Stop.ENDING)
         await session.ended
@@ -435,3 +449,8 @@ class Modem:
         seconds = round(max(0.0, asyncio.get_running_loop().time() - session.started), 1)
         facts = {"result": str(end), "seconds": seconds, "received": session.received, "sent": session.sent}
         log.info("host gone", extra=extra | facts)
+
+
+def _book(settings: ModemSettings) -> dict[str, Destination]:
+    """Whom numbers mean."""
+    return {_PUNCTUATION.sub("", each.dialled): each.to for each in settings.numbers}

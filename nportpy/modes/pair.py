@@ -117,18 +117,13 @@ class Pair:
             break_time=settings.break_time,
             settings=settings.settings is Push.PUSH,
         )
-        self._session_settings = ServiceSettings(
-            listen=(),
-            half_close=0.0,
-            when_down=WhenDown.HOLD,
-            allowance=settings.allowance,
-            packing=settings.packing,
-        )
+        self._session_settings = _of_sessions(settings)
         self._kept = Kept(line.stream, settings.allowance, lambda: None, settings.packing)
         self._failure = ""  # why the last attempt failed, as logged
         self._calling: asyncio.Task[None] | None = None
         self._answered = False  # there is a connection
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -144,7 +139,7 @@ class Pair:
                 self.hush()
                 self._kept.end()
                 for session in tuple(self.sessions):
-                    session.finish(End.SHUTDOWN)
+                    session.finish(self._ending)
         self._show(plugged=True)
 
     def hush(self) -> None:
@@ -155,12 +150,19 @@ class Pair:
         for session in self.sessions:
             session.stop(Stop.ENDING)
 
+    def configure(self, settings: PairSettings) -> None:
+        """Other limits from now on; the connection stays."""
+        self.settings, self._session_settings = settings, _of_sessions(settings)
+        for session in self.sessions:
+            session.configure(self._session_settings)
+
     def accepted(self) -> int:
         """What the far end sends is on its way to the line at once."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """End the connection and make no more; `run` returns when it has ended."""
+        self._ending = end
         self._stopping.set()
 
     @property
@@ -227,7 +229,7 @@ class Pair:
         self.sessions.append(session)
         try:
             if self._stopping.is_set():
-                session.finish(End.SHUTDOWN)
+                session.finish(self._ending)
             elif self._hushed:
                 session.stop(Stop.ENDING)
             if not self.line.up:
@@ -271,3 +273,15 @@ class Pair:
 
     def _extra(self) -> dict[str, object]:
         return {"port": self.line.name, "service": self.service, "destination": str(self.settings.to)}
+
+
+def _of_sessions(settings: PairSettings) -> ServiceSettings:
+    """What the connection need know of them."""
+    return ServiceSettings(
+        listen=(),
+        alive_check=settings.alive_check,
+        half_close=0.0,
+        when_down=WhenDown.HOLD,
+        allowance=settings.allowance,
+        packing=settings.packing,
+    )

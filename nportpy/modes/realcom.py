@@ -15,13 +15,13 @@ from ipaddress import IPv4Address
 from nportpy.line.arbiter import Line
 from nportpy.modes.realcom_base import RealComSettings
 from nportpy.modes.realcom_pair import CommandConnection, DataConnection, Pairing
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of
 from nportpy.network.connection import Connection
-from nportpy.network.door import Door
 from nportpy.network.listener import Listener
 from nportpy.network.service import WhenFull
 from nportpy.protocols import dsci
-from nportpy.status import ServiceStatus
+from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
 _SPARE = 4  # command connections without a data connection yet, or still
@@ -34,8 +34,8 @@ class _DataListener(Listener):
 
     pairing: Pairing
 
-    def _refuse(self, sock: socket.socket, address: Address, result: str) -> None:
-        super()._refuse(sock, address, result)
+    def _refuse(self, sock: socket.socket, peer: Endpoint, address: Address, result: str) -> None:
+        super()._refuse(sock, peer, address, result)
         self.pairing.turn_away(address)
 
 
@@ -54,7 +54,7 @@ class RealCom:
         settings: RealComSettings,
         data_sockets: Sequence[socket.socket],
         command_sockets: Sequence[socket.socket],
-        door: Door,
+        access: AccessLimits,
         throttle: Throttle,
     ) -> None:
         """Nobody is let in before `run`. The sockets listen already, and stay the caller's."""
@@ -62,18 +62,14 @@ class RealCom:
         self._settings = settings
         pairing = Pairing(self._room, single=settings.max_clients == 1)
         make_data = partial(DataConnection, line, settings, pairing)
-        self._data = _DataListener(line, label, settings, make_data, data_sockets, door, throttle)
+        self._data = _DataListener(line, label, settings, make_data, data_sockets, access, throttle)
         self._data.pairing = pairing
-        of_commands = replace(
-            settings,
-            max_clients=settings.max_clients + _SPARE,
-            when_full=WhenFull.REFUSE,
-            takeover=False,
-            inactivity=0.0,
-        )
-        make_command = partial(CommandConnection, line, settings, pairing)
-        commands = f"{label} commands"
-        self._commands = Listener(line, commands, of_commands, make_command, command_sockets, door, throttle)
+
+        def make_command(sock: socket.socket, peer: Endpoint, address: Address) -> CommandConnection:
+            return CommandConnection(line, self._settings, pairing, sock, peer, address)
+
+        commands, limits = f"{label} commands", _of_commands(settings)
+        self._commands = Listener(line, commands, limits, make_command, command_sockets, access, throttle)
         self.endpoints: tuple[Endpoint, ...] = (*self._data.endpoints, *self._commands.endpoints)
 
     async def run(self) -> None:
@@ -91,10 +87,17 @@ class RealCom:
         """How much of what clients sent has been taken in and is not yet on its way to the line."""
         return self._data.accepted()
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """Accept nobody from now on and end the clients; `run` returns when they have ended."""
-        self._data.stop()
-        self._commands.stop()
+        self._data.stop(end)
+        self._commands.stop(end)
+
+    def configure(self, settings: RealComSettings) -> None:
+        """Other limits and lists from now on. Who is there keeps the control of the line that it has."""
+        self._settings = settings
+        self._data.pairing.single = settings.max_clients == 1
+        self._data.configure(settings)
+        self._commands.configure(_of_commands(settings))
 
     @property
     def sessions(self) -> list[Connection]:
@@ -131,3 +134,14 @@ class RealCom:
         if len(there) < settings.max_clients or settings.when_full is not WhenFull.REFUSE:
             return True
         return settings.takeover and any(session.address == address for session in there)
+
+
+def _of_commands(settings: RealComSettings) -> RealComSettings:
+    """The limits of command connections: they live with their data connections, and come before them."""
+    return replace(
+        settings,
+        max_clients=settings.max_clients + _SPARE,
+        when_full=WhenFull.REFUSE,
+        takeover=False,
+        inactivity=0.0,
+    )

@@ -106,9 +106,8 @@ class CommandConnection(Connection):
 
     Attributes:
         data: the data connection of the same client.
+        rules: what it was opened with, and keeps: the driver believes what it was told then.
     """
-
-    settings: RealComSettings
 
     def __init__(
         self,
@@ -121,6 +120,7 @@ class CommandConnection(Connection):
     ) -> None:
         """`connection_made` brings the rest."""
         super().__init__(line.name, settings, sock, peer, address)
+        self.rules = settings
         self.line = line
         self.data: DataConnection | None = None
         self._now = asyncio.get_running_loop().time
@@ -133,12 +133,12 @@ class CommandConnection(Connection):
 
     def opened(self) -> None:
         self.transport.set_write_buffer_limits(0)  # a client that does not fetch its answers gets no more of them
-        shared = self.settings.max_clients > 1
+        shared = self.rules.max_clients > 1
         settings = SessionSettings(
             shared=shared,
-            control=self.settings.allow_driver_control or not shared,
-            grace=self.settings.grace,
-            alive=self.settings.poll,
+            control=self.rules.allow_driver_control or not shared,
+            grace=self.rules.grace,
+            alive=self.rules.poll,
         )
         hello = self.address.version == 6
         self._session = Session(ClientsLine(self), settings, self._now(), hello=hello, ready=False)
@@ -155,7 +155,7 @@ class CommandConnection(Connection):
         if self._alone is not None:
             self._alone.cancel()
         self.data, data.partner = data, self
-        if self.settings.max_clients == 1 or self.settings.allow_driver_control:
+        if self.rules.max_clients == 1 or self.rules.allow_driver_control:
             self.line.enter_control(data)
         self.line.watch.add(data)
         self._session.connect_data(self._now())
@@ -164,8 +164,8 @@ class CommandConnection(Connection):
     @property
     def may_control(self) -> bool:
         """Whether the client's commands are obeyed."""
-        if self.settings.max_clients > 1:
-            return self.settings.allow_driver_control
+        if self.rules.max_clients > 1:
+            return self.rules.allow_driver_control
         return self.data is not None and self.line.controls(self.data)
 
     @property
@@ -361,17 +361,21 @@ class ClientsLine:
 
 
 class Pairing:
-    """Brings the two connections of a client together: by its address, in order of arrival. Nothing else tells."""
+    """Brings the two connections of a client together: by its address, in order of arrival. Nothing else tells.
+
+    Attributes:
+        single: there is one place, so that who comes again from an address has given up what he began before.
+    """
 
     def __init__(self, room: Callable[[Address], bool], *, single: bool) -> None:
         """Nobody is there.
 
         Args:
             room: says whether there may be a place for one more client from an address.
-            single: there is one place, so that who comes again from an address has given up what he began before.
+            single: see above.
         """
         self._room = room
-        self._single = single
+        self.single = single
         self._data: list[DataConnection] = []
         self._commands: list[CommandConnection] = []
 
@@ -396,7 +400,7 @@ class Pairing:
             self._data.remove(data)
             command.pair(data)
         elif self._room(command.address):
-            if self._single:
+            if self.single:
                 self.turn_away(command.address)
             self._commands.append(command)
         else:

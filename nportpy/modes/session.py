@@ -138,6 +138,11 @@ class Session(Connection):
     def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
         """Nor this."""
 
+    def configure(self, settings: ServiceSettings) -> None:
+        super().configure(settings)
+        if settings.when_down is WhenDown.CLOSE and self._joined and not self.line.up:
+            self.finish(End.LINE_DOWN)
+
     # Back-pressure.
 
     def weigh(self, waiting: int) -> None:

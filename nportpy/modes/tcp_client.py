@@ -170,6 +170,7 @@ class TcpClient:
         self._kept = Kept(line.stream, settings.keep, self._wanted.set, settings.packing)
         self._owed: set[_Host] = set()  # those who are told what is kept, once they answer
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -187,7 +188,7 @@ class TcpClient:
                 if modem is not None:
                     modem.cancel()
                 for session in tuple(self.sessions):
-                    session.finish(End.SHUTDOWN)
+                    session.finish(self._ending)
 
     def _begin(self, tasks: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         """Begin to call; the task that watches modem lines, if they matter."""
@@ -213,12 +214,19 @@ class TcpClient:
         for session in self.sessions:
             session.stop(Stop.ENDING)
 
+    def configure(self, settings: TcpClientSettings) -> None:
+        """Other limits from now on; connections stay."""
+        self.settings, self._session_settings = settings, _of_sessions(settings)
+        for session in self.sessions:
+            session.configure(self._session_settings)
+
     def accepted(self) -> int:
         """What hosts send is on its way to the line at once."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """End the connections and make no more; `run` returns when they have ended."""
+        self._ending = end
         self._stopping.set()
 
     @property
@@ -331,7 +339,7 @@ class TcpClient:
     async def _attend(self, session: HostSession) -> None:
         """Much may have changed since it was called."""
         if self._stopping.is_set():
-            session.finish(End.SHUTDOWN)
+            session.finish(self._ending)
         elif self._hushed:
             session.stop(Stop.ENDING)
         if not self.line.up:

@@ -21,13 +21,15 @@ from nportpy.network.addresses import (
     Address,
     Ancillary,
     Endpoint,
-    Network,
+    Rings,
     address_of,
     allowed,
+    barred_by,
     local_endpoint,
+    peer_of,
     reply_from,
 )
-from nportpy.network.datagrams import Name, Sender, another, dropped, endpoint_of, is_from, name_on
+from nportpy.network.datagrams import Name, Sender, another, dropped, is_from, name_on
 from nportpy.network.listener import first_opening
 from nportpy.network.multicast import Group, Leaving, Multicast, versions
 from nportpy.network.service import Direction
@@ -117,7 +119,7 @@ class UdpSettings:
     """
 
     listen: tuple[Endpoint, ...]
-    allow: tuple[tuple[Network, ...], ...] = ()
+    allow: Rings = ()
     accept: Accept = Accept.ANYONE
     destinations: tuple[Range, ...] = ()
     groups: tuple[Group, ...] = ()
@@ -169,6 +171,7 @@ class UdpMode:
         self._listening = False
         self._full = False
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -203,7 +206,7 @@ class UdpMode:
     def _sockets_for(self, address: Address) -> list[socket.socket]:
         """The one to send from; none if all are of another kind."""
         found = [sock for sock in self._open if address.version in versions(sock)][:1]
-        if not found:
+        if not found and self._open:
             log.error("no address to send from", extra=self._extra() | {"destination": str(address)})
         return found
 
@@ -215,7 +218,7 @@ class UdpMode:
         if self._multicast is not None:
             self._multicast.close()
         while self._senders:
-            self._forget(End.SHUTDOWN)
+            self._forget(next(iter(self._senders)), self._ending)
         self._overrun = self.overrun
         self._open = []
 
@@ -224,12 +227,19 @@ class UdpMode:
         self._hushed = True
         self._read_no_more()
 
+    def configure(self, settings: UdpSettings) -> None:
+        """Other limits and lists from now on; who is allowed no more is forgotten."""
+        self.settings = settings
+        for name in [name for name in self._senders if not allowed(address_of(name[0]), settings.allow)]:
+            self._forget(name, End.NOT_ALLOWED)
+
     def accepted(self) -> int:
         """Datagrams are on their way to the line at once."""
         return 0
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """Neither take nor send anything from now on; `run` returns."""
+        self._ending = end
         self._stopping.set()
 
     @property
@@ -314,7 +324,7 @@ class UdpMode:
 
     def _unsent(self, name: Name, error: OSError) -> None:
         self.results["unsent"] += 1
-        self._say("datagram not sent", ("send", name, error.errno), {"client": str(endpoint_of(name))}, error)
+        self._say("datagram not sent", ("send", name, error.errno), {"client": str(peer_of(name))}, error)
 
     # From the network.
 
@@ -366,17 +376,18 @@ class UdpMode:
         mine = self.settings.accept is Accept.ANYONE or address in self._peers
         if not mine or not allowed(address, self.settings.allow):
             self.results["refused_allow"] += 1
-            extra: dict[str, object] = {"client": str(address), "result": "refused_allow"}
+            extra: dict[str, object] = {"client": str(peer_of(name)), "result": "refused_allow"}
+            extra["list"] = barred_by(address, self.settings.allow) or "destinations"
             self._say("client refused", address, extra)
             return None
         while len(self._senders) >= _REMEMBERED:
-            self._forget(End.KICKED)
+            self._forget(next(iter(self._senders)), End.KICKED)
         self.results["accepted"] += 1
-        return Sender(endpoint_of(name), name, sock)
+        return Sender(peer_of(name), name, sock)
 
-    def _forget(self, end: End) -> None:
-        """Forget the one that has been silent longest."""
-        del self._senders[next(iter(self._senders))]
+    def _forget(self, name: Name, end: End) -> None:
+        if self._senders.pop(name) is self._last and end is not End.KICKED:
+            self._last = None
         self.results[end] += 1
 
     # Words.

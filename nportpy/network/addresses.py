@@ -2,11 +2,11 @@
 
 import contextlib
 import errno
-import os
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Self
 
 from nportpy.errors import ListenError
 
@@ -19,6 +19,11 @@ _IP_FREEBIND = 15  # linux/in.h
 _IP_PKTINFO = 8
 _IPV6_FREEBIND = 78  # linux/in6.h
 _BACKLOG = 128
+_REASONS = {
+    errno.EADDRINUSE: "the address is in use by another program",
+    errno.EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
+    errno.EAFNOSUPPORT: 'this machine has no IPv6; listen = "0.0.0.0" in [gateway] does without',
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,41 @@ def address_of(host: str) -> Address:
     return address if mapped is None else mapped
 
 
-def allowed(address: Address, rings: Iterable[Iterable[Network]]) -> bool:
+def peer_of(name: tuple[str, int] | tuple[str, int, int, int]) -> Endpoint:
+    """A peer's address and port as one writes them, from the socket module's: see `address_of`; a zone stays."""
+    host = name[0]
+    return Endpoint(host.removeprefix("::ffff:") if "." in host else host, name[1])
+
+
+class AllowList(tuple[Network, ...]):
+    """Networks of which an address must be in one.
+
+    Attributes:
+        key: where the list is written, as in `gateway.allow`.
+    """
+
+    key: str
+
+    def __new__(cls, networks: Iterable[Network] = (), key: str = "allow") -> Self:
+        """A tuple that knows its key."""
+        made = super().__new__(cls, networks)
+        made.key = key
+        return made
+
+
+Rings = tuple[tuple[Network, ...], ...]
+"""Who is allowed: an address must be in one network of every ring. No ring: anyone."""
+
+
+def allowed(address: Address, rings: Rings) -> bool:
     """Whether an address is in one network of every ring."""
     return all(any(address in network for network in ring) for ring in rings)
+
+
+def barred_by(address: Address, rings: Rings) -> str:
+    """The key of the first list that an address is not in; empty: it may come in."""
+    barring = next((ring for ring in rings if not any(address in network for network in ring)), None)
+    return "" if barring is None else getattr(barring, "key", "allow")
 
 
 def listen(endpoint: Endpoint, beside: Iterable[socket.socket] = ()) -> socket.socket:
@@ -92,7 +129,7 @@ def _bound(endpoint: Endpoint, kind: socket.SocketKind, beside: tuple[socket.soc
     try:
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
     except OSError as error:
-        raise ListenError(f"{endpoint}: {error.strerror}") from error
+        raise ListenError(str(endpoint), _reason(error), error.errno or 0) from error
     try:
         if kind is socket.SOCK_STREAM:  # a datagram socket would share its port with other programs
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,12 +144,26 @@ def _bound(endpoint: Endpoint, kind: socket.SocketKind, beside: tuple[socket.soc
                 sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        reason = {
-            errno.EADDRINUSE: "the address is in use by another program",
-            errno.EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
-        }.get(error.errno or 0, os.strerror(error.errno or 0))
-        raise ListenError(f"cannot listen on {endpoint}: {reason}") from error
+        raise ListenError(str(endpoint), _reason(error), error.errno or 0) from error
     return sock
+
+
+def _reason(error: OSError) -> str:
+    """Why an address cannot be bound, and what helps."""
+    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+
+
+def is_here(host: str) -> bool:
+    """Whether this machine has an address now; of "::" and "0.0.0.0", groups and loopback it always has some."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, 0))
+    except socket.gaierror:  # the zone is an interface that is not there
+        return False
+    except OSError as error:  # others, such as having no descriptor left, tell nothing
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV)
+    return True
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ whatever does more than a few steps there is `contained`.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -15,6 +16,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from nportpy.network.addresses import Address, Endpoint
+from nportpy.network.keepalive import set_up
 from nportpy.network.service import ServiceSettings
 from nportpy.status import ClientStatus, End
 
@@ -122,6 +124,7 @@ class Connection(asyncio.Protocol):
         self._joined = False
         self._stops: set[Stop] = set()
         self._silences: list[Silence] = []
+        self._inactive: Silence | None = None
         self._closing: asyncio.TimerHandle | None = None
 
     # What the transport calls.
@@ -132,8 +135,7 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         self.opened()
         self._join()
-        if self.settings.inactivity:
-            self._watch_silence(self.settings.inactivity, self._activity, End.INACTIVE)
+        self._watch_activity()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.end is None:
@@ -209,6 +211,24 @@ class Connection(asyncio.Protocol):
             self.dropped += waiting
             self.finish(End.SLOW, at_once=True)
 
+    def configure(self, settings: ServiceSettings) -> None:
+        """Other limits from now on."""
+        before, self.settings = self.settings, settings
+        if self.end is None and settings.alive_check != before.alive_check:
+            with contextlib.suppress(OSError):  # it has just gone
+                set_up(self.socket, settings.alive_check)
+        if self._joined and settings.inactivity != before.inactivity:
+            self._watch_activity()
+
+    def _watch_activity(self) -> None:
+        """End the connection when it is inactive for as long as the settings say now."""
+        if self._inactive is not None:
+            self._inactive.cancel()
+            self._silences.remove(self._inactive)
+            self._inactive = None
+        if self.settings.inactivity:
+            self._inactive = self._watch_silence(self.settings.inactivity, self._activity, End.INACTIVE)
+
     # The end.
 
     def finish(self, end: End, *, at_once: bool = False) -> None:
@@ -239,8 +259,9 @@ class Connection(asyncio.Protocol):
                 silence.cancel()
             self.left()
 
-    def _watch_silence(self, limit: float, look: Callable[[], tuple[int, ...]], end: End) -> None:
+    def _watch_silence(self, limit: float, look: Callable[[], tuple[int, ...]], end: End) -> Silence:
         self._silences.append(Silence(limit, look, lambda: self.finish(end)))
+        return self._silences[-1]
 
     def status(self) -> ClientStatus:
         """A snapshot."""

@@ -52,11 +52,6 @@ class Sender:
         )
 
 
-def endpoint_of(name: Name) -> Endpoint:
-    """The address and port in it."""
-    return Endpoint(name[0], name[1])
-
-
 def name_on(sock: socket.socket, address: Address, port: int) -> Name:
     """How a socket calls an address."""
     mapped = sock.family == socket.AF_INET6 and address.version == 4

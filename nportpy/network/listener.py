@@ -12,9 +12,9 @@ from functools import partial
 from typing import Protocol
 
 from nportpy.network import tcp
-from nportpy.network.addresses import Address, Endpoint, address_of, allowed, local_endpoint
+from nportpy.network.access import AccessLimits
+from nportpy.network.addresses import Address, Endpoint, address_of, allowed, barred_by, local_endpoint, peer_of
 from nportpy.network.connection import Connection, Stop
-from nportpy.network.door import Door
 from nportpy.network.service import ServiceSettings, WhenDown, WhenFull
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
@@ -95,7 +95,7 @@ class Listener:
         settings: ServiceSettings,
         make_session: ConnectionMaker,
         sockets: Sequence[socket.socket],
-        door: Door,
+        access: AccessLimits,
         throttle: Throttle,
         refused: Mapping[str, int] | None = None,
     ) -> None:
@@ -107,7 +107,7 @@ class Listener:
             settings: who may come in, and how many.
             make_session: makes what a client that was let in talks to.
             sockets: they listen already.
-            door: limits over all services.
+            access: limits over all services.
             throttle: for log lines of which there could be many.
             refused: requests refused, by reason: counted elsewhere, shown with this service.
         """
@@ -119,19 +119,22 @@ class Listener:
         self.results: Counter[str] = Counter()
         self.dropped = 0
         self._make_session = make_session
-        self._sockets = sockets
-        self._door = door
+        self._sockets = list(sockets)
+        self._access = access
         self._throttle = throttle
         self._refused = {} if refused is None else refused
         self._accepting = False
         self._hushed = False
+        self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
-        self._entering: set[asyncio.Task[None]] = set()  # connections between the door and their session
+        self._entering: set[asyncio.Task[None]] = set()  # connections on their way to their session
         self._probing: set[Connection] = set()
+        self._tasks: asyncio.TaskGroup  # while it runs
 
     async def run(self) -> None:
         """Serve until `stop`, and until the last session has ended."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             try:
                 await first_opening(self.backend, self._stopping)
                 if not self._hushed:
@@ -142,7 +145,7 @@ class Listener:
             finally:
                 self._accept_no_more()
                 for session in tuple(self.sessions):
-                    session.finish(End.SHUTDOWN)
+                    session.finish(self._ending)
 
     def _accept_no_more(self) -> None:
         if self._accepting:
@@ -157,12 +160,32 @@ class Listener:
         for session in tuple(self.sessions):
             session.stop(Stop.ENDING)
 
+    def configure(self, settings: ServiceSettings) -> None:
+        """Other limits and lists from now on, for those who are there, too; where it listens stays.
+
+        Who is not allowed any more goes. Nobody goes because there are more than `max_clients` now.
+        """
+        self.settings = settings
+        for session in tuple(self.sessions):
+            if allowed(session.address, settings.allow):
+                session.configure(settings)
+            else:
+                session.finish(End.NOT_ALLOWED)
+
+    def add(self, sock: socket.socket) -> None:
+        """Listen there, too."""
+        self._sockets.append(sock)
+        self.endpoints = (*self.endpoints, local_endpoint(sock))
+        if self._accepting:
+            asyncio.get_running_loop().add_reader(sock.fileno(), self._accept, sock, self._tasks)
+
     def accepted(self) -> int:
         """How much of what clients sent has been taken in and is not yet on its way to the line; 0 if none."""
         return sum(session.accepted() for session in self.sessions)
 
-    def stop(self) -> None:
+    def stop(self, end: End = End.SHUTDOWN) -> None:
         """Accept nobody from now on and end the sessions; `run` returns when they have ended."""
+        self._ending = end
         self._stopping.set()
 
     def status(self) -> ServiceStatus:
@@ -186,10 +209,10 @@ class Listener:
             except OSError as error:
                 self._rest(listening, tasks, error)
                 return
-            peer, address = Endpoint(name[0], name[1]), address_of(name[0])
+            peer, address = peer_of(name), address_of(name[0])
             refusal = self._refusal(address)
             if refusal:
-                self._refuse(sock, address, refusal)
+                self._refuse(sock, peer, address, refusal)
             else:
                 task = tasks.create_task(self._serve(sock, peer, address), name=f"{self.service} {peer}")
                 self._entering.add(task)
@@ -198,7 +221,7 @@ class Listener:
     def _gone(self, sock: socket.socket, address: Address, task: asyncio.Task[None]) -> None:
         self._entering.discard(task)
         sock.close()
-        self._door.leave(address)
+        self._access.leave(address)
 
     def _rest(self, listening: socket.socket, tasks: asyncio.TaskGroup, error: OSError) -> None:
         """Out of descriptors or memory: the listener outlives it, and does not spin meanwhile."""
@@ -218,20 +241,22 @@ class Listener:
             return "refused_allow"
         if not self.backend.up and self.settings.when_down is WhenDown.CLOSE:
             return "refused_down"
-        if not self._door.enter(address):
+        if not self._access.enter(address):
             return "refused_limit"
         return ""
 
-    def _refuse(self, sock: socket.socket, address: Address, result: str) -> None:
+    def _refuse(self, sock: socket.socket, peer: Endpoint, address: Address, result: str) -> None:
         sock.close()
         self.results[result] += 1
         more = self._throttle.allow(address, asyncio.get_running_loop().time())
         if more is not None:
-            extra = self._extra() | {"client": str(address), "result": result}
+            extra = self._extra() | {"client": str(peer), "result": result}
+            if barring := barred_by(address, self.settings.allow):
+                extra["list"] = barring
             log.warning("client refused", extra=extra | ({"more": more} if more else {}))
 
     async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
-        """One connection from the door to its end. A bug here ends it, and nothing else."""
+        """One connection, from its coming to its end. A bug here ends it, and nothing else."""
         try:
             session = await self._let_in(sock, peer, address)
             if session is not None:
@@ -243,7 +268,9 @@ class Listener:
         self.sessions.append(session)
         try:
             if self._stopping.is_set():
-                session.finish(End.SHUTDOWN)
+                session.finish(self._ending)
+            elif not allowed(address_of(peer.host), self.settings.allow):  # a reload came between
+                session.finish(End.NOT_ALLOWED)
             elif self._hushed:
                 session.stop(Stop.ENDING)
             if not self.backend.up:  # the line may have gone meanwhile; and uvloop reads as soon as it has a connection
@@ -261,9 +288,10 @@ class Listener:
         assert task is not None
         try:
             if not await self._make_room(address):
-                self._refuse(sock, address, "refused_full")
+                self._refuse(sock, peer, address, "refused_full")
                 return None
             session = self._make_session(sock, peer, address)
+            session.settings = self.settings  # they may have changed since that was made
             tcp.set_up(sock, self.settings.alive_check)
             await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
         except OSError as error:

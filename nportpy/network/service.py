@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from nportpy.network.addresses import Endpoint, Network
+from nportpy.network.addresses import Endpoint, Rings
 from nportpy.protocols.packing import PackingSettings
 
 
@@ -63,7 +63,7 @@ class ServiceSettings:
     """
 
     listen: tuple[Endpoint, ...]
-    allow: tuple[tuple[Network, ...], ...] = ()
+    allow: Rings = ()
     max_clients: int = 4
     when_full: WhenFull = WhenFull.REFUSE
     idle_after: float = 30.0
@@ -79,7 +79,7 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DoorSettings:
+class AccessSettings:
     """Limits that hold for all services together.
 
     Attributes:

@@ -67,7 +67,7 @@ def holders(paths: Iterable[str], roots: Roots = HERE) -> dict[str, list[Holder]
     devices = {path: os.path.realpath(path) for path in paths}
     found: dict[str, set[int]] = {device: set() for device in devices.values()}
     for pid in _processes(roots):
-        for target in _open_files(roots, pid):
+        for target in open_files(roots, pid):
             if target in found:
                 found[target].add(pid)
     for device, pids in found.items():
@@ -76,6 +76,12 @@ def holders(paths: Iterable[str], roots: Roots = HERE) -> dict[str, list[Holder]
         pids.update(_lock_file_holder(roots, device))
     commands = {pid: _command(roots, pid) for pids in found.values() for pid in pids}
     return {path: [Holder(pid, commands[pid]) for pid in sorted(found[device])] for path, device in devices.items()}
+
+
+def who_has_open(target: str, roots: Roots = HERE) -> list[Holder]:
+    """The processes but this one that have open what /proc calls `target`, as in `socket:[4711]`. See `who_holds`."""
+    pids = sorted(pid for pid in _processes(roots) if pid != os.getpid() and target in open_files(roots, pid))
+    return [Holder(pid, _command(roots, pid)) for pid in pids]
 
 
 def sees_all(roots: Roots = HERE) -> bool:
@@ -105,7 +111,8 @@ def _processes(roots: Roots) -> Iterator[int]:
     yield from (int(name) for name in names if name.isdecimal())
 
 
-def _open_files(roots: Roots, pid: int) -> Iterator[str]:
+def open_files(roots: Roots, pid: int) -> Iterator[str]:
+    """What a process has open, by the names of /proc: nothing where we may not see it."""
     directory = f"{roots.proc}/{pid}/fd"
     try:
         names = os.listdir(directory)

@@ -70,7 +70,7 @@ class GatewayCollector(Collector):
         status = self._status()
         yield from _gateway(status)
         yield from _lines(status.lines)
-        yield from _services(status.services)
+        yield from _services(status)
         yield from _datagrams_and_late(status.services)
         yield _refused(status.services)
         yield from _buses(status.buses)
@@ -93,7 +93,7 @@ def _gateway(status: GatewayStatus) -> Iterator[Metric]:
         {"name": status.name, "version": __version__, "python": platform.python_version()},
     )
     yield GaugeMetricFamily("nportpy_start_time_seconds", "When the gateway started, since the epoch.", status.started)
-    yield GaugeMetricFamily("nportpy_ready", "Whether every service listens.", status.ready)
+    yield GaugeMetricFamily("nportpy_ready", "Whether every service listens, at each of its addresses.", status.ready)
     reloads = CounterMetricFamily("nportpy_reloads", "Reloads of the configuration by result.", labels=("result",))
     reloads.add_metric(("done",), status.reloads)
     reloads.add_metric(("failed",), status.reloads_failed)
@@ -151,9 +151,11 @@ _NEVER_CALLED = frozenset({"tcp_client", "pair", "master"})
 _OF_DATAGRAMS = frozenset({"udp", "modbus", "router"})
 
 
-def _services(services: tuple[ServiceStatus, ...]) -> Iterator[Metric]:
+def _services(status: GatewayStatus) -> Iterator[Metric]:
     labels = ("port", "service")
-    listening = GaugeMetricFamily("nportpy_service_listening", "Whether the service listens.", labels=labels)
+    services, missing = status.services, {(each.port, each.service) for each in status.missing}
+    text = "Whether the service listens, at each of its addresses, and this machine has them."
+    listening = GaugeMetricFamily("nportpy_service_listening", text, labels=labels)
     clients = GaugeMetricFamily("nportpy_clients", "Clients that are connected.", labels=labels)
     dropped = CounterMetricFamily(
         "nportpy_dropped_bytes",
@@ -162,8 +164,8 @@ def _services(services: tuple[ServiceStatus, ...]) -> Iterator[Metric]:
     )
     for service in services:
         names = (service.port, service.service)
-        if service.listen or not service.may_be_silent:
-            listening.add_metric(names, bool(service.listen))
+        if service.listen or names in missing or not service.may_be_silent:
+            listening.add_metric(names, bool(service.listen) and names not in missing)
         clients.add_metric(names, len(service.clients))
         dropped.add_metric(names, service.dropped)
     yield from (listening, clients, dropped)

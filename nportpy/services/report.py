@@ -41,10 +41,12 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
     A lost line does not make the gateway unready: its own clients hear of it in their own protocol, and taking the
     gateway out of service would cut off the users of all other lines.
     """
-    silent = [
+    silent = [f"{each.port} {each.service} does not listen on {each.listen}: {each.reason}" for each in status.missing]
+    told = {(each.port, each.service) for each in status.missing}
+    silent += [
         f"{each.port} {each.service} does not listen"
         for each in status.services
-        if not each.listen and not each.may_be_silent
+        if not each.listen and not each.may_be_silent and (each.port, each.service) not in told
     ]
     return {
         "ready": status.ready,

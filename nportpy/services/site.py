@@ -15,7 +15,7 @@ from typing import cast
 
 from aiohttp import web
 
-from nportpy.network.addresses import Network, address_of, allowed
+from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
 from nportpy.services import exposition, metrics, report
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
@@ -47,9 +47,7 @@ Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
 class Site:
     """The pages and the connections of all listening addresses."""
 
-    def __init__(
-        self, allow: tuple[tuple[Network, ...], ...], status: Callable[[], GatewayStatus], healthy: Callable[[], bool]
-    ) -> None:
+    def __init__(self, allow: Rings, status: Callable[[], GatewayStatus], healthy: Callable[[], bool]) -> None:
         """Needs a running event loop. For the arguments see HttpService."""
         self._allow = allow
         self._status = status
@@ -69,13 +67,23 @@ class Site:
         """The protocol of a new connection."""
         return Connection(self, self._server)
 
-    def enter(self, client: "Connection", host: str) -> bool:
-        """Count a connection in and tell it whether it is welcome; False: there is no room for it."""
-        client.welcome = allowed(address_of(host), self._allow)
-        if not client.welcome and (held := self._throttle.allow(host, asyncio.get_running_loop().time())) is not None:
-            log.warning("refused: not in allow", extra={"client": host, "unlogged": held})
-        room = MAX_CLIENTS if client.welcome else MAX_STRANGERS
-        if sum(each.welcome is client.welcome for each in self._clients) >= room:
+    def configure(self, allow: Rings) -> None:
+        """Other lists from now on; who is in none of them any more is told so at its next request."""
+        self._allow = allow
+        for client in self._clients:
+            client.barred_by = barred_by(address_of(client.peer.host), allow)
+
+    def enter(self, client: "Connection", peer: Endpoint) -> bool:
+        """Count a connection in and tell it whether it is barred; False: there is no room for it."""
+        address = address_of(peer.host)
+        client.peer, client.barred_by = peer, barred_by(address, self._allow)
+        if client.barred_by:
+            unlogged = self._throttle.allow(address, asyncio.get_running_loop().time())
+            if unlogged is not None:
+                extra = {"client": str(peer), "list": client.barred_by, "unlogged": unlogged}
+                log.warning("refused: not in allow", extra=extra)
+        room = MAX_STRANGERS if client.barred_by else MAX_CLIENTS
+        if sum(bool(each.barred_by) is bool(client.barred_by) for each in self._clients) >= room:
             return False
         self._clients.add(client)
         return True
@@ -93,8 +101,10 @@ class Site:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         page = self._pages.get(request.path)
-        if not (isinstance(request.protocol, Connection) and request.protocol.welcome):
-            return _short(HTTPStatus.FORBIDDEN)
+        assert isinstance(request.protocol, Connection)
+        if request.protocol.barred_by:
+            host = request.protocol.peer.host
+            return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
         if page is None:
             return _short(HTTPStatus.NOT_FOUND)
         if request.method not in ("GET", "HEAD"):
@@ -141,7 +151,8 @@ class Connection(web.RequestHandler):
             max_headers=_MAX_HEADERS,
             lingering_time=LEFTOVERS,
         )
-        self.welcome = False
+        self.peer = Endpoint("", 0)
+        self.barred_by = ""
         self._site = site
         self._wire: asyncio.Transport | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -150,7 +161,7 @@ class Connection(web.RequestHandler):
         """Come in, or go at once."""
         self._wire = wire = cast(asyncio.Transport, transport)  # uvloop's is not of that class
         peer = wire.get_extra_info("peername")
-        if not peer or not self._site.enter(self, peer[0]):
+        if not peer or not self._site.enter(self, peer_of(peer)):
             wire.abort()
             return
         wire.set_write_buffer_limits(high=0)  # tells us as soon as anything waits
@@ -193,9 +204,9 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is not HTTP, or what made us fail. Only the latter is worth more than a debug line."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("no answer", exc_info=exc, extra={"path": request.path, "client": request.remote})
+            log.error("no answer", exc_info=exc, extra={"path": request.path, "client": str(self.peer)})
         else:
-            log.debug("not understood", extra={"reason": message, "client": request.remote})
+            log.debug("not understood", extra={"reason": message, "client": str(self.peer)})
         return _short(HTTPStatus(status))
 
     def _unstall(self) -> None:
@@ -208,9 +219,9 @@ _PLAIN = "text/plain; charset=utf-8"
 _JSON = "application/json"
 
 
-def _short(status: HTTPStatus) -> web.Response:
-    """Just the status, and the end of the connection: such clients are not worth keeping."""
-    response = web.Response(status=status, text=f"{status.value} {status.phrase}\n", headers=_NOT_CACHED)
+def _short(status: HTTPStatus, why: str = "") -> web.Response:
+    """Just the status, and why; and the end of the connection: such clients are not worth keeping."""
+    response = web.Response(status=status, text=f"{status.value} {status.phrase}{why}\n", headers=_NOT_CACHED)
     response.force_close()
     return response
 

@@ -1,4 +1,5 @@
 import json
+from ipaddress import ip_address
 from pathlib import Path
 
 import click.testing
@@ -7,6 +8,7 @@ import pytest
 from nportpy.cli import main
 from nportpy.cli.check import warnings
 from nportpy.config import parse
+from nportpy.network.addresses import allowed, barred_by
 
 PORT = """
 [port.a]
@@ -17,6 +19,11 @@ SHUT = '[gateway]\nallow = ["192.168.0.0/16", "127.0.0.1", "::1"]\n'
 
 def check(*arguments: str) -> click.testing.Result:
     return click.testing.CliRunner().invoke(main, ["check", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nportpy.cli.check_addresses.occupant", lambda *_, **__: None)
 
 
 @pytest.fixture
@@ -109,6 +116,7 @@ port spare
   last client     unsent bytes wait 3s for the line
   no service
 warning: port.spare: no service, so nobody can reach it
+warning: port.meters.raw: this machine does not have the address 192.168.7.7 now
 """
     )
 
@@ -328,8 +336,15 @@ OPEN = "no allow list: anyone who reaches this machine can use "
         (SHUT + PORT + "raw = { listen = '127.0.0.1:4001', allow = ['192.168.7.0/24'] }", [
             "port.a.raw: 127.0.0.1:4001 is for this machine alone, but 127.0.0.1 is not allowed to connect"
         ]),
-        ("[gateway]\nallow = ['10.0.0.0/8']" + PORT + "raw.listen = 4001", [
-            "http: 127.0.0.1:9550 is for this machine alone, but 127.0.0.1 is not allowed to connect"
+        ("[gateway]\nallow = ['10.0.0.0/8']" + PORT + "raw.listen = 4001", []),
+        (SHUT + PORT + "realcom = {}\nmodem.listen = 23", [
+            "port.a.modem: port 23 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+            "port.a.realcom: port 950 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+            "port.a.realcom: port 966 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+        ]),
+        (SHUT + PORT + "reverse_telnet.listen = 23\nudp = { listen = 1023, to = '192.168.0.1:9' }", [
+            "port.a.udp: port 1023 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
+            "port.a.reverse_telnet: port 23 is below 1024 and takes a privilege (CAP_NET_BIND_SERVICE)",
         ]),
         (SHUT + PORT + "raw.listen = 4001\n[http]\nlisten = '[::]:9550'", []),
         ("[http]\nlisten = ['[::]:80', '127.0.0.1:9550']" + PORT + "raw.listen = '[::1]:4001'", [
@@ -354,7 +369,7 @@ OPEN = "no allow list: anyone who reaches this machine can use "
         ]),
     ],
 )  # fmt: skip
-def test_warnings(text: str, expected: list[str]) -> None:
+def test_a12_warnings(text: str, expected: list[str]) -> None:
     assert warnings(parse(text, "x")) == expected
 
 
@@ -366,7 +381,91 @@ def test_who_may_connect(file: Path) -> None:
         ' { listen = 3, allow = ["192.168.0.0/16"] }]\n[http]\nlisten = "127.0.0.1:9550"\n'
     )
     who = [line.split(maxsplit=2)[2] for line in check("-c", str(file)).stdout.splitlines() if "may connect" in line]
-    assert who == ["10.0.0.0/8, fd00::/8", "10.7.0.0/16, 10.8.0.0/16", "10.7.7.7/32", "nobody"]
+    assert who == ["10.0.0.0/8, fd00::/8, 127.0.0.0/8", "10.7.0.0/16, 10.8.0.0/16", "10.7.7.7/32", "nobody"]
     file.write_text('[port.a]\ndevice = "loop://"\nraw.listen = 4001\nrfc2217.listen = ["127.0.0.1:1", "[::1]:1"]\n')
     who = [line.split(maxsplit=2)[2] for line in check("-c", str(file)).stdout.splitlines() if "may connect" in line]
     assert who == ["anyone on this machine", "anyone", "anyone on this machine"]
+
+
+def test_a3_addresses_and_interfaces_that_are_not_here(file: Path) -> None:
+    file.write_text("""
+[gateway]
+listen = "192.0.2.1"
+[http]
+listen = "192.0.2.2:9550"
+[discovery]
+listen = "192.0.2.3:4800"
+[mdns]
+interfaces = ["192.0.2.4", "127.0.0.1"]
+[port.a]
+device = "/dev/null"
+raw = [{ listen = "127.0.0.1:1111" }, { listen = ["[::]:1111", "192.0.2.5:1112"] }]
+modem.listen = 1113
+realcom = { data = 1114, command = "192.0.2.6:1115" }
+udp = { listen = "0.0.0.0:1116", to = "239.1.1.1:5", multicast = { groups = ["239.1.1.2"], interface = "nowhere0" } }
+[port.b]
+device = "/dev/zero"
+modbus.listen = "192.0.2.7:502"
+[modbus.plant]
+listen = "[2001:db8::1]:502"
+routes = [{ units = "1", port = "b" }]
+""")
+    result = check("-c", str(file))
+    assert result.exit_code == 0, result.stderr
+    found = [line.removeprefix("warning: ") for line in result.stdout.splitlines() if " now" in line]
+    lacks = "this machine does not have the address"
+    assert found == [
+        f"port.a.raw-2: {lacks} 192.0.2.5 now",
+        f"port.a.modem: {lacks} 192.0.2.1 now",
+        f"port.a.realcom: {lacks} 192.0.2.1 now",
+        f"port.a.realcom: {lacks} 192.0.2.6 now",
+        f"port.b.modbus: {lacks} 192.0.2.7 now",
+        f"modbus.plant: {lacks} 2001:db8::1 now",
+        f"discovery: {lacks} 192.0.2.3 now",
+        f"http: {lacks} 192.0.2.2 now",
+        "port.a.udp: there is no network interface nowhere0 now",
+        f"mdns.interfaces: {lacks} 192.0.2.4 now",
+    ]
+
+
+def test_a4_a_port_that_another_program_has_now(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Found:
+        is_gateway = False
+
+        def __str__(self) -> str:
+            return "ser2net -c /etc/ser2net.yaml (pid 812)"
+
+    found = Found()
+    monkeypatch.setattr(
+        "nportpy.cli.check_addresses.occupant", lambda place, **_: found if place.port == 4001 else None
+    )
+    file.write_text(SHUT + PORT + "raw.listen = 4001\nrfc2217.listen = 5001\n")
+    text = "warning: port.a.raw: [::]:4001 is in use now by ser2net -c /etc/ser2net.yaml (pid 812)\n"
+    assert check("-c", str(file)).stdout.endswith(text)
+    found.is_gateway = True  # which is to read this file: no news
+    assert text not in check("-c", str(file)).stdout
+
+
+def test_a2_loopback_services_are_for_this_machine() -> None:
+    here = ip_address("127.0.0.1")
+    rings = "[gateway]\nallow = ['192.168.7.0/24']\n" + PORT + "allow = ['192.168.7.8/30']\n"
+    text = rings + (
+        "raw.listen = ['127.0.0.1:4001', 4002]\nrfc2217.listen = 5001\nmodbus.listen = '[::1]:502'\n"
+        "udp.listen = '127.0.0.1:4001'\nmodem.listen = '127.3.2.1:4003'\n"
+        "realcom = { data = '127.0.0.1:4004', command = '127.0.0.1:4005' }\n"
+    )
+    settings = parse(text, "x")
+    (port,) = settings.ports
+    assert settings.http is not None
+    assert allowed(here, settings.http.allow)
+    assert not allowed(ip_address("::1"), settings.http.allow)  # nobody comes there from that
+    assert allowed(here, port.raw[0].allow)
+    assert barred_by(here, port.rfc2217[0].allow) == "gateway.allow"
+    assert allowed(ip_address("::1"), port.modbus[0].allow)
+    assert [allowed(here, settings.allow) for _, settings in port.modes] == [True, True, True]
+    own = parse(rings + "raw = { listen = '127.0.0.1:4001', allow = ['192.168.7.9'] }", "x").ports[0].raw[0]
+    assert barred_by(here, own.allow) == "port.a.raw.allow"
+    assert barred_by(ip_address("192.168.7.10"), own.allow) == "port.a.raw.allow"
+    assert barred_by(ip_address("192.168.7.20"), own.allow) == "port.a.allow"
+    assert barred_by(ip_address("192.168.8.9"), own.allow) == "gateway.allow"
+    assert barred_by(ip_address("192.168.7.9"), own.allow) == ""

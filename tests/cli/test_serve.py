@@ -9,7 +9,7 @@ import sys
 import time
 import tty
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import click.testing
@@ -207,23 +207,127 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, device: Pty) -> None:
         assert "Traceback" not in gateway.log
 
 
-def test_an_address_in_use_is_a_message_and_exit_1(tmp_path: Path, device: Pty) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        path = configuration(tmp_path, device, port)
-        with serve(tmp_path, "-c", str(path), ready=False) as gateway:
-            assert gateway.end() == 1
-            assert f"Error: cannot listen on 127.0.0.1:{port}: the address is in use by another program" in gateway.log
+def test_a4_with_a_file_an_address_in_use_is_waited_for(tmp_path: Path, device: Pty) -> None:
+    heard: list[str] = []
+    port, free = free_port(), free_port()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor, ExitStack() as other:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(PATIENCE)
+
+        def hears(text: str) -> None:
+            while text not in (heard[-1] if heard else ""):
+                heard.append(supervisor.recv(1000).decode())
+
+        taken = other.enter_context(
+            subprocess.Popen([sys.executable, "-c", _LISTEN, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
+        assert taken.stdout is not None
+        taken.stdout.readline()
+        path = configuration(tmp_path, device, port, more=f'[port.line.rfc2217]\nlisten = "127.0.0.1:{free}"\n')
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with serve(tmp_path, "-c", str(path), environment=environment) as gateway:
+            gateway.logs("cannot be reached yet, trying on port=line service=raw")
+            assert f"(pid {taken.pid})" in gateway.log  # root sees that
+            assert f"line={path}:9" in gateway.log
+            hears("READY=1")
+            hears("STATUS=1 of 1 lines up; not listening: line raw on 127.0.0.1:")
+            with client(free):
+                pass
+            assert gateway.process.poll() is None
+            taken.communicate()  # it ends
+            gateway.logs("no longer missing")
+            hears("STATUS=1 of 1 lines up")
+            with client(port) as sock:
+                sock.sendall(b"x")
+                assert device.read(1) == b"x"
+            gateway.signal(signal.SIGTERM)
+            assert gateway.end() == 0
             assert "Traceback" not in gateway.log
-        path.write_text(path.read_text().replace("listen = false", f'listen = "127.0.0.1:{port}"', 1))
-        path.write_text(path.read_text().replace(f'[port.line.raw]\nlisten = "127.0.0.1:{port}"', "", 1))
-        path.write_text(path.read_text() + f'[port.line.raw]\nlisten = "127.0.0.1:{free_port()}"\n')
-        with serve(tmp_path, "-c", str(path), ready=False) as gateway:
+
+
+_LISTEN = """
+import socket, sys
+sock = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("listening", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("option", ["--raw-port", "--rfc2217-port", "--http-port"])
+def test_a4_without_a_file_an_address_in_use_is_a_message_and_exit_1(tmp_path: Path, device: Pty, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = {each: str(free_port()) for each in ("--raw-port", "--rfc2217-port", "--http-port")}
+        ports[option] = str(taken.getsockname()[1])
+        arguments = [text for pair in ports.items() for text in pair]
+        with serve(tmp_path, str(device.link), "--listen", "127.0.0.1", *arguments, ready=False) as gateway:
             assert gateway.end() == 1
-            assert f"http: cannot listen on 127.0.0.1:{port}" in gateway.log
+            assert f"Error: cannot listen on 127.0.0.1:{ports[option]}: the address is in use by " in gateway.log
+            assert "--raw-port and the like choose others" in gateway.log
             assert "Traceback" not in gateway.log
+
+
+def test_a1_the_status_line_is_never_stale(tmp_path: Path, device: Pty) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(PATIENCE)
+
+        def hears(status: str, word: str = "") -> None:
+            while True:
+                lines = supervisor.recv(1000).decode().splitlines()
+                if f"STATUS={status}" in lines and (not word or word in lines):
+                    return
+
+        path = configuration(tmp_path, device, free_port())
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with serve(tmp_path, "-c", str(path), environment=environment) as gateway:
+            hears("1 of 1 lines up")
+            device.unplug()
+            hears("0 of 1 lines up; away: line")
+            device.plug()
+            hears("1 of 1 lines up")
+            other = f'[port.gone]\ndevice = "{tmp_path}/not-here"\n'
+            path.write_text(other + path.read_text().replace("115200", "9600"))
+            gateway.signal(signal.SIGHUP)
+            hears("1 of 2 lines up; away: gone")
+            gateway.signal(signal.SIGTERM)
+            assert gateway.end() == 0
+
+
+def test_a16_the_start_says_which_tcp_port_is_what(tmp_path: Path, device: Pty) -> None:
+    raw, http = free_port(), free_port()
+    path = configuration(tmp_path, device, raw)
+    path.write_text(path.read_text().replace("listen = false", f'listen = "127.0.0.1:{http}"'))
+    with serve(tmp_path, "-c", str(path)) as gateway:
+        assert f"listening port=line service=raw listen=127.0.0.1:{raw}" in gateway.log
+        assert f"listening service=http listen=127.0.0.1:{http}" in gateway.log
+        assert gateway.log.index("listening port=line") < gateway.log.index("nportpy.serve: serving")
+
+
+def test_a17_devices_can_leave_the_usual_tcp_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[GatewaySettings] = []
+    monkeypatch.setattr("nportpy.cli.running.main", lambda settings, *_: served.append(settings))
+
+    def run(*arguments: str) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(main, ["serve", "--listen", "::1", "ttyS0", "ttyS1", *arguments])
+
+    ports = ("--raw-port", "7001", "--rfc2217-port", "7003", "--modbus-port", "5020", "--http-port", "0")
+    assert run("--modbus", *ports).stderr.splitlines() == [
+        "/dev/ttyS0 (9600 8N1): raw TCP on [::1]:7001, RFC 2217 on [::1]:7003, Modbus TCP on [::1]:5020",
+        "/dev/ttyS1 (9600 8N1): raw TCP on [::1]:7002, RFC 2217 on [::1]:7004, Modbus TCP on [::1]:5021",
+    ]
+    assert served[0].http is None
+    run("--http-port", "8080")
+    assert served[1].http is not None
+    assert served[1].http.listen == (("127.0.0.1", 8080),)
+    for arguments, fault in {
+        ("--raw-port", "65535"): "--raw-port = 65535: needs 2 TCP ports from there on (allowed: 1 to 65534)",
+        ("--raw-port", "0"): "--raw-port = 0: needs 2 TCP ports from there on (allowed: 1 to 65534)",
+        ("--raw-port", "5002"): "--rfc2217-port = 5001: 5001 to 5002 overlap 5002 to 5003 of --raw-port",
+        ("--http-port", "4002"): "--raw-port = 4001: 4001 to 4002 overlap 4002 to 4002 of --http-port",
+    }.items():
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert fault in result.stderr
 
 
 def test_bad_configurations_and_usage_are_exit_2(tmp_path: Path, device: Pty) -> None:

@@ -15,10 +15,10 @@ from nportpy.line.turns import Outcome
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.modes.commands import MOST_ANSWER, Commands, CommandSettings, Unrequested
 from nportpy.modes.raw import RawSettings, sessions
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint, listen
-from nportpy.network.door import Door
 from nportpy.network.listener import Listener
-from nportpy.network.service import DoorSettings, WhenDown
+from nportpy.network.service import AccessSettings, WhenDown
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable, LoopbackPort
 from nportpy.protocols.modbus.exchange import Echo
@@ -633,10 +633,10 @@ async def masters(
     far = MemoryLine(PacedWire(Bus({unit: Store(unit) for unit in range(1, 5)}), line))
     cable.far = LoopbackPort(cable, PortSettings(cable.name), far)
     far.attach(cable.far)
-    door, throttle = Door(DoorSettings()), Throttle()
+    access, throttle = AccessLimits(AccessSettings()), Throttle()
     async with running(cable, line) as owner:
         sock = listen(Endpoint("127.0.0.1", 0))
-        listener = Listener(owner, "raw", wanted, sessions(owner, wanted), [sock], door, throttle)
+        listener = Listener(owner, "raw", wanted, sessions(owner, wanted), [sock], access, throttle)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
             try:

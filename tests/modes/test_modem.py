@@ -14,9 +14,9 @@ from nportpy.line.arbiter import Line
 from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.modes.modem import Carrier, Modem, ModemSettings, Number
 from nportpy.modes.tcp_client import Destination
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import listen
-from nportpy.network.door import Door
-from nportpy.network.service import DoorSettings, WhenDown
+from nportpy.network.service import AccessSettings, WhenDown
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.lines import Client as Listening
@@ -80,7 +80,7 @@ async def terminal(
     sockets = [listen(address) for address in addresses]
     try:
         async with running(cable, line_settings) as line:
-            modem = Modem(line, "modem", settings, sockets, Door(DoorSettings()), Throttle())
+            modem = Modem(line, "modem", settings, sockets, AccessLimits(AccessSettings()), Throttle())
             async with asyncio.TaskGroup() as tasks:
                 task = tasks.create_task(modem.run())
                 await settle()

@@ -16,10 +16,10 @@ from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import Flow, LineSettings, UartCounters
 from nportpy.modes.reverse_telnet import Enter, LineEnds, ReverseTelnetSession, ReverseTelnetSettings
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import listen
-from nportpy.network.door import Door
 from nportpy.network.listener import Listener
-from nportpy.network.service import DoorSettings
+from nportpy.network.service import AccessSettings
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.clock import VirtualLoop
@@ -64,8 +64,8 @@ async def console(
     try:
         async with running(cable, line_settings or LineSettings(115200)) as line:
             make = partial(ReverseTelnetSession, line, settings)
-            door = Door(DoorSettings())
-            listener = Listener(line, "reverse_telnet", settings, make, [sock], door, Throttle())
+            access = AccessLimits(AccessSettings())
+            listener = Listener(line, "reverse_telnet", settings, make, [sock], access, Throttle())
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(listener.run())
                 try:

@@ -19,7 +19,7 @@ from nportpy.modes.raw import RawSession
 from nportpy.network import tcp
 from nportpy.network.addresses import Endpoint, listen
 from nportpy.network.listener import Listener
-from nportpy.network.service import DoorSettings, WhenFull
+from nportpy.network.service import AccessSettings, WhenFull
 from nportpy.network.tcp import PeerSilence
 from nportpy.port.loopback import Cable
 from nportpy.status import End
@@ -248,7 +248,7 @@ async def test_a_session_that_is_not_read_and_has_died_gives_way(monkeypatch: py
         adds_up(served)
 
 
-# The door.
+# Access.
 
 
 async def test_rings_of_networks() -> None:
@@ -286,9 +286,9 @@ async def test_refusals_cost_one_log_line_per_address_and_minute(caplog: pytest.
 
 async def test_limits_hold_over_all_services() -> None:
     cable = Cable()
-    door = DoorSettings(max_connections=3, max_per_address=2)
+    access = AccessSettings(max_connections=3, max_per_address=2)
     services = raw(max_clients=9), com(max_clients=9)
-    async with serving(plan("cable", *services), cables=[cable], door=door) as served:
+    async with serving(plan("cable", *services), cables=[cable], access=access) as served:
         first, second = await served.raw(), await served.telnet()
         third = await another(served)
         await until(lambda: third.lost)
@@ -324,12 +324,12 @@ async def test_a_thousand_connections_leave_nothing_behind() -> None:
                 else:
                     client.transport.close()
             await until(lambda: not served.service().clients and not served.service("rfc2217").clients)
-        await until(lambda: served.gateway._door._total == 0)
+        await until(lambda: served.gateway._access._total == 0)
         await settle(0.1)
         gc.collect()
         assert len(os.listdir("/proc/self/fd")) == descriptors
         assert len(asyncio.all_tasks()) == tasks
-        assert served.gateway._door._inside == {}
+        assert served.gateway._access._inside == {}
         line = served.gateway._ports["cable"].line
         assert (line.stream.clients, line.stream._held, line.watch._clients, line._controllers) == ([], set(), [], [])
         adds_up(served)
@@ -377,10 +377,10 @@ def test_the_listener_outlives_running_out_of_descriptors() -> None:
 async def test_a_listener_that_is_cancelled_gives_everything_back() -> None:
     cable = Cable()
     async with serving(plan("cable", raw()), cables=[cable]) as served:
-        line, door = served.gateway._ports["cable"].line, served.gateway._door
+        line, access = served.gateway._ports["cable"].line, served.gateway._access
         sock = listen(Endpoint("127.0.0.1", 0))
         make = partial(RawSession, line, raw())
-        listener = Listener(line, "other", raw(), make, [sock], door, served.gateway._throttle)
+        listener = Listener(line, "other", raw(), make, [sock], access, served.gateway._throttle)
         task = asyncio.get_running_loop().create_task(listener.run())
         there = await connect(Client, listener.endpoints[0].port)
         await until(lambda: len(listener.sessions) == 1)
@@ -390,7 +390,7 @@ async def test_a_listener_that_is_cancelled_gives_everything_back() -> None:
         task.cancel()
         await asyncio.wait([task])
         await until(lambda: there.lost and all(client.lost for client in late))
-        assert door._total == 0
+        assert access._total == 0
         assert not listener.sessions
         assert line.stream.clients == []
         sock.close()

@@ -72,6 +72,8 @@ nportpy_connections_ended_total{port="meters",service="raw",result="slow"} 1
 nportpy_connections_ended_total{port="meters",service="raw",result="line_down"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="dead"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="error"} 0
+nportpy_connections_ended_total{port="meters",service="raw",result="not_allowed"} 0
+nportpy_connections_ended_total{port="meters",service="raw",result="reload"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="shutdown"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="other"} 0"""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from nportpy import __version__
 from nportpy.services import report
-from nportpy.status import BusStatus, GatewayStatus
+from nportpy.status import BusStatus, GatewayStatus, MissingStatus
 from tests.services import samples
 
 
@@ -17,7 +17,8 @@ def document(status: GatewayStatus) -> dict[str, Any]:
 def test_fields_under_their_names() -> None:
     found = document(samples.gateway())
     assert list(found) == [
-        "version", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses"
+        "version", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses",
+        "missing",
     ]  # fmt: skip
     assert (found["version"], found["name"], found["started"]) == (__version__, "pi-07", "2026-01-01T00:00:00.000Z")
     line = found["lines"][0]
@@ -97,5 +98,8 @@ def test_why_it_is_not_ready() -> None:
     silent = replace(starting.services[1], listen=())
     status = replace(starting, services=(starting.services[0], silent))
     assert report.readiness(status)["reasons"] == ["meters rfc2217 does not listen"]
+    missing = MissingStatus("meters", "rfc2217", "[::]:5001", "the address is in use by x (pid 7)", "f:3")
+    reasons = report.readiness(replace(status, missing=(missing,)))["reasons"]
+    assert reasons == ["meters rfc2217 does not listen on [::]:5001: the address is in use by x (pid 7)"]
     calling = replace(silent, service="tcp_client")
     assert report.readiness(replace(starting, services=(calling,)))["reasons"] == ["starting"]

@@ -10,9 +10,9 @@ from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import LineSettings
 from nportpy.modes.realcom import RealCom
 from nportpy.modes.realcom_base import RealComSettings
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint, listen
-from nportpy.network.door import Door
-from nportpy.network.service import DoorSettings
+from nportpy.network.service import AccessSettings
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.lines import running
@@ -212,7 +212,9 @@ async def serving(
     async with AsyncExitStack() as stack:
         sockets = [stack.enter_context(listen(Endpoint(where, 0))) for _ in range(2)]
         wire = await stack.enter_async_context(running(cable, line or LineSettings(115200), stream))
-        service = RealCom(wire, "realcom", settings, sockets[:1], sockets[1:], Door(DoorSettings()), Throttle())
+        service = RealCom(
+            wire, "realcom", settings, sockets[:1], sockets[1:], AccessLimits(AccessSettings()), Throttle()
+        )
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(service.run())
             try:

@@ -11,10 +11,10 @@ from nportpy.modbus.routing import Router, Visitor
 from nportpy.modbus.settings import RoutingSettings
 from nportpy.modes.modbus import SESSIONS
 from nportpy.modes.modbus_base import Access, ModbusSettings
+from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, listen
-from nportpy.network.door import Door
 from nportpy.network.listener import AlwaysUp, Listener
-from nportpy.network.service import DoorSettings
+from nportpy.network.service import AccessSettings
 from nportpy.throttle import Throttle
 from tests.support.serving import ANY_PORT, Client, connect, until
 
@@ -121,9 +121,9 @@ async def asking(
     throttle, wanted = Throttle(), settings(protocol, **changes)
     router = Scripted(answer, wanted.routing)
     sock = listen(wanted.listen[0])
-    door = Door(DoorSettings())
+    access = AccessLimits(AccessSettings())
     make = partial(SESSIONS[protocol], router, wanted, throttle)
-    listener = Listener(backend or AlwaysUp("plant"), "modbus", wanted, make, [sock], door, throttle, router.refused)
+    listener = Listener(backend or AlwaysUp("plant"), "modbus", wanted, make, [sock], access, throttle, router.refused)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())

@@ -1,21 +1,21 @@
-"""The door: who may connect to any service, and how many at once."""
+"""Access: how many may be connected to all services together."""
 
 from collections import Counter
 
 from nportpy.network.addresses import Address
-from nportpy.network.service import DoorSettings
+from nportpy.network.service import AccessSettings
 
 
-class Door:
+class AccessLimits:
     """Counts the connections of all services together."""
 
-    def __init__(self, settings: DoorSettings) -> None:
+    def __init__(self, settings: AccessSettings) -> None:
         """Nobody is inside yet."""
         self._settings = settings
         self._inside: Counter[Address] = Counter()
         self._total = 0
 
-    def configure(self, settings: DoorSettings) -> None:
+    def configure(self, settings: AccessSettings) -> None:
         """Other limits from now on; who is inside stays."""
         self._settings = settings
 

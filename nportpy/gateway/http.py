@@ -1,0 +1,74 @@
+"""The gateway's HTTP service: started, changed and stopped as a reload wants it, with those addresses it can have."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from nportpy.gateway.plans import http_places
+from nportpy.gateway.sockets import Place, Sockets
+from nportpy.services.http import HttpService, HttpSettings
+from nportpy.status import GatewayStatus
+
+log = logging.getLogger(__name__)
+
+
+class Http:
+    """It, as far as it is on."""
+
+    def __init__(self, sockets: Sockets, status: Callable[[], GatewayStatus]) -> None:
+        """It is off."""
+        self._sockets = sockets
+        self._status = status
+        self._settings: HttpSettings | None = None
+        self._service: HttpService | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def change(self, settings: HttpSettings | None, tasks: asyncio.TaskGroup) -> None:
+        """Serve what `settings` say; new lists alone cost no connection."""
+        before, self._settings = self._settings, settings
+        if settings is not None and before is not None and replace(before, allow=settings.allow) == settings:
+            if self._service is not None:
+                self._service.configure(settings)
+            return
+        await self._start(tasks)
+
+    async def complete(self, found: list[Place], tasks: asyncio.TaskGroup) -> None:
+        """Start anew if an address can be had now that could not before."""
+        if not set(found).isdisjoint(http_places(self._settings)):
+            await self._start(tasks)
+
+    async def stop(self) -> None:
+        """Answer nothing any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._service = self._task = None
+
+    def chosen_by_kernel(self) -> list[Place]:
+        """Where it listens that asked for port 0."""
+        if self._service is None or all(place.endpoint.port for place in http_places(self._settings)):
+            return []
+        return [Place(endpoint) for endpoint in self._service.endpoints]
+
+    def _take(self) -> Iterator[socket.socket]:
+        """The sockets that can be had, as sockets of its own: who serves HTTP closes them."""
+        for place in http_places(self._settings):
+            if (sock := self._sockets.take(place)) is not None:
+                try:
+                    yield sock.dup()
+                except OSError as error:  # out of descriptors
+                    self._sockets.lose(place, error)
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> None:
+        await self.stop()
+        sockets = list(self._take())
+        if self._settings is None or not sockets:
+            return
+        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True)
+        task = self._task = tasks.create_task(service.run(), name="http")
+        listening = tasks.create_task(service.listening.wait(), name="http listening")
+        await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        log.info("listening", extra={"service": "http", "listen": ", ".join(service.addresses)})
