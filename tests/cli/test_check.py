@@ -390,22 +390,22 @@ def test_who_may_connect(file: Path) -> None:
 def test_a3_addresses_and_interfaces_that_are_not_here(file: Path) -> None:
     file.write_text("""
 [gateway]
-listen = "192.0.2.1"
+listen = "203.0.113.1"
 [http]
-listen = "192.0.2.2:9550"
+listen = "203.0.113.2:9550"
 [discovery]
-listen = "192.0.2.3:4800"
+listen = "203.0.113.3:4800"
 [mdns]
-interfaces = ["192.0.2.4", "127.0.0.1"]
+interfaces = ["203.0.113.4", "127.0.0.1"]
 [port.a]
 device = "/dev/null"
-raw = [{ listen = "127.0.0.1:1111" }, { listen = ["[::]:1111", "192.0.2.5:1112"] }]
+raw = [{ listen = "127.0.0.1:1111" }, { listen = ["[::]:1110", "203.0.113.5:1112"] }]
 modem.listen = 1113
-realcom = { data = 1114, command = "192.0.2.6:1115" }
-udp = { listen = "0.0.0.0:1116", to = "239.1.1.1:5", multicast = { groups = ["239.1.1.2"], interface = "nowhere0" } }
+realcom = { data = 1114, command = "203.0.113.6:1115" }
+udp = { listen = "0.0.0.0:1116", groups = "239.1.1.2%nowhere0", multicast_interface = "nowhere0" }
 [port.b]
 device = "/dev/zero"
-modbus.listen = "192.0.2.7:502"
+modbus.listen = "203.0.113.7:502"
 [modbus.plant]
 listen = "[2001:db8::1]:502"
 routes = [{ units = "1", port = "b" }]
@@ -415,16 +415,16 @@ routes = [{ units = "1", port = "b" }]
     found = [line.removeprefix("warning: ") for line in result.stdout.splitlines() if " now" in line]
     lacks = "this machine does not have the address"
     assert found == [
-        f"port.a.raw-2: {lacks} 192.0.2.5 now",
-        f"port.a.modem: {lacks} 192.0.2.1 now",
-        f"port.a.realcom: {lacks} 192.0.2.1 now",
-        f"port.a.realcom: {lacks} 192.0.2.6 now",
-        f"port.b.modbus: {lacks} 192.0.2.7 now",
+        f"port.a.raw-2: {lacks} 203.0.113.5 now",
+        f"port.a.modem: {lacks} 203.0.113.1 now",
+        f"port.a.realcom: {lacks} 203.0.113.1 now",
+        f"port.a.realcom: {lacks} 203.0.113.6 now",
+        f"port.b.modbus: {lacks} 203.0.113.7 now",
         f"modbus.plant: {lacks} 2001:db8::1 now",
-        f"discovery: {lacks} 192.0.2.3 now",
-        f"http: {lacks} 192.0.2.2 now",
+        f"discovery: {lacks} 203.0.113.3 now",
+        f"http: {lacks} 203.0.113.2 now",
         "port.a.udp: there is no network interface nowhere0 now",
-        f"mdns.interfaces: {lacks} 192.0.2.4 now",
+        f"mdns.interfaces: {lacks} 203.0.113.4 now",
     ]
 
 
