@@ -4,6 +4,7 @@
     tables.py     what tables are made of
     schema.py     the tables and their keys
     clashes.py    what keys have to do with each other
+    slips.py      what is not TOML, and what was meant; forgiving.py reads that
     modbus_*.py   the same for the Modbus tables
     faults.py     what is wrong, in words; positions.py: on which line
     build.py      the settings of every part
@@ -31,6 +32,7 @@ __all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "start_loading"]
 DEFAULT_PATH = "/etc/nportpy/nportpy.toml"
 # Far more than any gateway needs, and not so much that the wrong file eats the machine.
 _LARGEST = 1 << 20
+_WIDEST = 100  # characters of a line that are shown
 
 
 def load(path: str) -> "GatewaySettings":
@@ -79,26 +81,33 @@ def parse(text: str, source: str) -> "GatewaySettings":
     """Read a configuration from its text; `source` names it in messages.
 
     Raises:
-        ConfigError: every fault at once, in the order of their lines. Where the text is not TOML, that alone.
+        ConfigError: every fault at once, in the order of their lines. Where the text is not TOML and nobody can tell
+            what is meant, only what is not TOML.
     """
     # Here, because whoever only wants `start_loading` should not pay for them.
     from pydantic import ValidationError
 
     from nportpy.config.build import build
     from nportpy.config.clashes import clashes
-    from nportpy.config.faults import faults_of, syntax_fault
+    from nportpy.config.faults import faults_of
     from nportpy.config.positions import Lines
     from nportpy.config.schema import File
 
+    faults: list[Fault] = []
     try:
-        data = tomllib.loads(text)
         text.encode()
+        data = tomllib.loads(text)
     except UnicodeEncodeError as error:
         raise ConfigError(source, (Fault("", "is not UTF-8 text"),)) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(source, (syntax_fault(error, text),)) from error
+        from nportpy.config.slips import slips
+
+        faults, meant = slips(text)
+        if meant is None:
+            raise ConfigError(source, tuple(sorted(faults, key=lambda fault: fault.line))) from error
+        text, data = meant, tomllib.loads(meant)
     lines = Lines(text)
-    faults = clashes(data, lines)
+    faults += clashes(data, lines)
     file = None
     try:
         file = File.model_validate(data)
@@ -110,8 +119,11 @@ def parse(text: str, source: str) -> "GatewaySettings":
 
 
 def fault_lines(error: ConfigError) -> list[str]:
-    """Each fault on one line: `file:line: key.path = value: reason (allowed: ...)`."""
-    return [_line(error.source, fault) for fault in error.faults]
+    """Each fault on one line: `file:line: key.path = value: reason (allowed: ...)`.
+
+    Below one that is about how something is written, and not about what is set, stands the line and a caret.
+    """
+    return [line for fault in error.faults for line in (_line(error.source, fault), *_excerpt(fault))]
 
 
 def _line(source: str, fault: Fault) -> str:
@@ -119,3 +131,14 @@ def _line(source: str, fault: Fault) -> str:
     what = f"{fault.key} = {fault.value}" if fault.value else fault.key
     allowed = f" (allowed: {fault.allowed})" if fault.allowed else ""
     return ": ".join(part for part in (where, what, fault.reason + allowed) if part)
+
+
+def _excerpt(fault: Fault) -> list[str]:
+    """The line of the file, as much of it as fits around the place, and a caret below that."""
+    if not fault.excerpt.strip():
+        return []
+    # One column for each character: a tab is a blank, and what would move the cursor a dot.
+    text = "".join(each if each.isprintable() else " " if each == "\t" else "." for each in fault.excerpt)
+    start = max(0, fault.column - 1 - _WIDEST // 2) if len(text) > _WIDEST else len(text) - len(text.lstrip())
+    start = min(start, fault.column - 1)
+    return [f"    {text[start : start + _WIDEST].rstrip()}", f"    {' ' * (fault.column - 1 - start)}^"]

@@ -1,7 +1,8 @@
 """The tables and keys of a configuration file, as pydantic models; those of Modbus are in modbus_tables.py."""
 
 from collections.abc import Callable
-from typing import Annotated, Self
+from functools import cache
+from typing import Annotated, Self, get_origin
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
@@ -235,6 +236,22 @@ def table_at(path: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
             return _TABLES[".".join([f"{kind}.NAME", *rest])]
         case rest:
             return _TABLES[".".join(rest)]
+
+
+@cache
+def boolean_keys() -> frozenset[str]:
+    """The keys that are true or false, in whatever table."""
+    models = [model for _, model in _TABLES.values()]
+    return frozenset(key for model in models for key, field in model.model_fields.items() if field.annotation is bool)
+
+
+def may_be_several(path: tuple[str | int, ...]) -> bool:
+    """Whether a table may stand at a key path several times, as [[...]]."""
+    match path:
+        case ("port", str(), str(service)) if service in Port.model_fields:
+            return f"port.NAME.{service}" in _TABLES and get_origin(Port.model_fields[service].annotation) is list
+        case _:
+            return False
 
 
 def tables_with(key: str) -> list[str]:
