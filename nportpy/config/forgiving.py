@@ -31,6 +31,7 @@ _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+")
 _ZEROS = re.compile(r"([+-]?)0+([0-9]+)")
 _HALF = re.compile(r"([+-]?)\.([0-9]+)")
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s+([A-Za-z]+)")
+_SPEED_AND_FORMAT = re.compile(r"([1-9][0-9]*)[\s/-]+([5-8][NEOMSneoms][12])")
 _COMMENT = re.compile(r"#|(?:(?<=\s)|^)(?://|;|--(?=\s))")
 # A line that begins a statement of its own, so that what came before it has ended.
 _STATEMENT = re.compile(r"""[ \t]*(?:[A-Za-z0-9_.-]+[ \t]*=|"[^"\n]*"[ \t]*=|\[\[?[ \t]*["A-Za-z])""")
@@ -55,12 +56,14 @@ class Forgiving:
     Attributes:
         forgiven: what was not TOML, in order.
         at: where in the text the reader is.
+        beside: a line that goes with it, where one value was two.
     """
 
     def __init__(self, text: str, at: int, booleans: AbstractSet[str]) -> None:
         """Read `text` from `at` on; `booleans` are the keys that are true or false."""
         self.forgiven: list[Forgiven] = []
         self.at = at
+        self.beside = ""
         self._text = text
         self._booleans = booleans
 
@@ -96,6 +99,10 @@ class Forgiving:
     def lines(self) -> int:
         """How many lines it has read to their end."""
         return self._text.count("\n", 0, self.at)
+
+    def place(self, at: int) -> tuple[int, int]:
+        """Line and column, from 0, of a place in the text."""
+        return self._text.count("\n", 0, at), at - self._text.rfind("\n", 0, at) - 1
 
     def _forgive(self, reason: str, at: int | None = None) -> None:
         self.forgiven.append(Forgiven(reason, self.at if at is None else at))
@@ -285,6 +292,10 @@ class Forgiving:
         if match := _HALF.fullmatch(word):
             self._forgive("a digit stands before the point", at)
             return f"{match[1]}0.{match[2]}"
+        if key == "baudrate" and (match := _SPEED_AND_FORMAT.fullmatch(word)):
+            self._forgive("speed and format are two keys", at)
+            self.beside = f'format = "{match[2].upper()}"'
+            return match[1]
         self._forgive(IN_QUOTES, at)
         amount = _AMOUNT.fullmatch(word)
         return _text("".join(amount.groups()) if amount else word.strip(_CLOSING))

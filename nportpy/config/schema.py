@@ -83,7 +83,7 @@ class Discovery(Table):
     """[discovery]: what programs that search for NPorts are told."""
 
     listen: Annotated[
-        list[Annotated[Endpoint, Leaf(values.endpoint, TEXT)]],
+        list[Annotated[Endpoint, Leaf(lambda value: values.endpoint(value, 4800), TEXT)]],
         Many("false switches discovery off", single=True, off=True, example='"0.0.0.0:4800" or false'),
     ] = Field(default_factory=lambda: list(_IDENTITY.listen))
     allow: Allow = Field(default_factory=list)
@@ -160,6 +160,8 @@ class _WordOrTable:
         try:
             return Rs485Settings(mode=Rs485Mode(values.word(value, Rs485Mode)))
         except ValueFault as fault:
+            if isinstance(value, bool):
+                raise ValueFault("is a word and no boolean", '"on"' if value else '"off", or "keep"') from fault
             reason = fault.reason.replace("a string", "a string or a table")
             raise ValueFault(reason, f'{fault.allowed}, {{ delay_after = "1ms" }}') from fault
 
@@ -172,7 +174,7 @@ class Port(Table):
     format: Annotated[
         str, Leaf(values.line_format, {"type": "string", "pattern": r"^[5-8][NEOMSneoms](1|1\.5|2)$"})
     ] = _PORT.line.format
-    flow: Annotated[Flow, words(Flow)] = _PORT.line.flow
+    flow: Annotated[Flow, Leaf(values.flow_control, {"enum": [str(flow) for flow in Flow]})] = _PORT.line.flow
     rs485: Annotated[Rs485Settings, _WordOrTable()] = _PORT.rs485
     dtr: Annotated[OnOpen, words(OnOpen)] = _PORT.dtr
     rts: Annotated[OnOpen, words(OnOpen)] = _PORT.rts

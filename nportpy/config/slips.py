@@ -44,7 +44,15 @@ _YAML = re.compile(r"(?:%YAML|---\s*$|(?:connection|define|default):)")
 
 @dataclass(slots=True)
 class _Found:
-    """A slip: where, why, what is meant, and what takes the place of the rows from `row` up to `end`."""
+    """A slip: the rows from `row` up to `end`, why, and what is meant.
+
+    Attributes:
+        column: where in the row that is to be shown.
+        remedy: what to write, for the reader.
+        instead: what takes the rows' place; None if nobody can tell what is meant.
+        aside: what takes their place then.
+        shown: which row is to be shown, counted from `row`.
+    """
 
     row: int
     end: int
@@ -52,6 +60,8 @@ class _Found:
     reason: str
     remedy: str = ""
     instead: str | None = None
+    aside: str = ""
+    shown: int = 0
 
 
 def slips(text: str) -> tuple[list[Fault], str | None]:
@@ -83,14 +93,17 @@ def slips(text: str) -> tuple[list[Fault], str | None]:
         faults.append(_fault(rows, found))
         sure = sure and found.instead is not None
         mended.add(found.row)
-        rows[found.row : found.end] = [found.instead or "", *[""] * (found.end - found.row - 1)]
+        rows[found.row : found.end] = [
+            found.aside if found.instead is None else found.instead,
+            *[""] * (found.end - found.row - 1),
+        ]
     return faults, "\n".join(rows) if sure else None
 
 
 def _fault(rows: list[str], found: _Found) -> Fault:
-    return Fault(
-        "", found.reason, allowed=found.remedy, line=found.row + 1, excerpt=rows[found.row], column=found.column + 1
-    )
+    remedy = found.remedy if found.remedy.isprintable() else ""
+    row = found.row + found.shown
+    return Fault("", found.reason, allowed=remedy, line=row + 1, excerpt=rows[row], column=found.column + 1)
 
 
 def _other_kind(rows: list[str]) -> Fault | None:
@@ -187,7 +200,8 @@ def _header(row: int, text: str) -> _Found | None:
         reason = "is not TOML: the name of a table has its line for itself"
         inside, _, behind = name.partition("]")
         remedy = f"{opening}{inside}{']' * len(opening)}, and on a line of its own {behind.strip('] ')}"
-        return _Found(row, row + 1, match.start(2) + len(inside) + 1, reason, remedy)
+        aside = f"{opening}{inside}{']' * len(opening)}"
+        return _Found(row, row + 1, match.start(2) + len(inside) + 1, reason, remedy, aside=aside)
     brackets = min(len(opening), 2)
     meant = _header_name(name)
     remedy = f"{'[' * brackets}{meant}{']' * brackets}"
@@ -229,14 +243,15 @@ def _pair(rows: list[str], row: int) -> _Found | None:
         return _without_remedy(row, key, reader, column, reason, str(error))
     if not reason and not reader.forgiven:
         return None
+    shown = 0
     if not reason:
-        reason, column = reader.forgiven[0].reason, reader.forgiven[0].at
-    end = row + reader.lines() + 1
-    column = min(column, len(text))
-    remedy = f"{key} = {value}"
-    if not _parses(remedy):
-        return _Found(row, end, column, f"is not TOML: {reason}")
-    return _Found(row, end, column, f"is not TOML: {reason}", remedy, match[1] + remedy)
+        reason, (shown, column) = reader.forgiven[0].reason, reader.place(reader.forgiven[0].at)
+    found = _Found(row, row + reader.lines() + 1, column, f"is not TOML: {reason}", shown=shown)
+    meant = f"{key} = {value}"
+    if _parses(meant):
+        found.remedy = f"{meant}, and on a line of its own {reader.beside}" if reader.beside else meant
+        found.instead = match[1] + meant
+    return found
 
 
 def _without_remedy(row: int, key: str, reader: Forgiving, column: int, reason: str, why: str) -> _Found:
@@ -284,6 +299,7 @@ def _table_twice(rows: list[str], row: int, path: Path, before: Lines, blank: in
     name, line = key_path(path), before.of(path)
     first = line - 1
     reason = f"has the table [{name}] twice, or adds it to an inline table"
+    aside = f"[again.line-{row}]"  # what stands in it is not to be told of as well
     other = _is_header(rows[first]) and _path(rows[first]) == path if line else False
     if other and may_be_several(path):
         rows[first] = f"[[{name}]]"
@@ -292,9 +308,10 @@ def _table_twice(rows: list[str], row: int, path: Path, before: Lines, blank: in
     if other and len(path) == 2 and path[0] in ("port", "modbus"):
         meant = f"[{key_path((path[0], f'{path[1]}-2'))}]"
         remedy = f"a name of its own, such as {meant}, or all keys in the table of line {line}"
-        return _Found(row, row + 1, blank, f"has the table [{name}] twice", remedy)
+        return _Found(row, row + 1, blank, f"has the table [{name}] twice", remedy, aside=aside)
     if other:
-        return _Found(row, row + 1, blank, f"has the table [{name}] twice", f"all keys in the table of line {line}")
+        remedy = f"all keys in the table of line {line}"
+        return _Found(row, row + 1, blank, f"has the table [{name}] twice", remedy, aside=aside)
     return _Found(row, row + 1, blank, reason, f"the same words in line {line}" if line else "")
 
 

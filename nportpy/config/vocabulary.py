@@ -6,10 +6,12 @@ table that this line belongs into.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from nportpy.config.schema import table_at
 from nportpy.config.toml import Path, key_path, toml_text
+from nportpy.config.values import PARITIES, duration, duration_text, flow_meant, format_meant
 
 Keys = dict[str, object]
 """A table as tomllib gave it."""
@@ -32,39 +34,23 @@ MODES: Final = {
 """Our tables, and what the modes that they are for are called elsewhere."""
 
 _TABLE_OF = {word: table for table, words in MODES.items() for word in words}
-_WANTS = {"tcp_client": 'to = "192.0.2.10:4001"', "pair": 'to = "192.0.2.10:4001"', "modbus": "listen = 502",
-          "rfc2217": "listen = 5001", "realcom": "", "modbus_master": 'routes = [{ units = "1-31", port = "NAME" }]'}  # fmt: skip
+_WANTS = {
+    "tcp_client": 'to = "192.0.2.10:4001"',
+    "pair": 'to = "192.0.2.10:4001"',
+    "modbus": "listen = 502",
+    "rfc2217": "listen = 5001",
+    "realcom": "",
+    "modbus_master": 'routes = [{ units = "1-31", port = "NAME" }]',
+}
 
-_PARITIES = {"none": "N", "no": "N", "n": "N", "even": "E", "e": "E", "odd": "O", "o": "O", "mark": "M", "m": "M",
-             "space": "S", "s": "S", "0": "N"}  # fmt: skip
 _DATA = ("data bits", "databits", "data bit", "bytesize", "byte size", "bits", "char size", "character size", "data")
 _PARITY = ("parity", "parity bit", "parity check")
 _STOP = ("stop bits", "stopbits", "stop bit", "stop")
-_FLOWS = {
-    "rtscts": ("hardware", "hw", "rts/cts", "rts cts", "cts/rts", "crtscts", "rts", "handshake"),
-    "xonxoff": ("software", "sw", "xon/xoff", "xon xoff", "soft"),
-    "dsrdtr": ("dtr/dsr", "dsr/dtr", "dtr dsr", "dsr dtr"),
-    "none": ("off", "no", "false", "disable", "disabled", "0", "keine"),
-}
 
 
 def plain(word: object) -> str:
     """A word as all spell it: small letters, blanks between."""
     return re.sub(r"[\s_-]+", " ", str(word)).strip().lower()
-
-
-def flow_meant(value: object) -> str | None:
-    """The flow control that a word of others' means."""
-    return next((ours for ours, words in _FLOWS.items() if plain(value) in words), None)
-
-
-def format_meant(value: object) -> str | None:
-    """The line format in other spellings: "8-N-1", "N81", "8,none,1", "even"."""
-    found = re.fullmatch(r"([5-8])[\s,/:-]*([A-Za-z]+)[\s,/:-]*(1\.5|[12])", str(value).strip())
-    turned = re.fullmatch(r"([A-Za-z]+)[\s,/:-]*([5-8])[\s,/:-]*(1\.5|[12])", str(value).strip())
-    data, parity, stop = found.groups() if found else (turned[2], turned[1], turned[3]) if turned else ("", "", "")
-    letter = _PARITIES.get(parity.lower(), "")
-    return f"{data}{letter}{stop}" if letter else None
 
 
 def meant(path: Path, value: object, table: Keys, data: Keys) -> str | None:
@@ -97,6 +83,11 @@ def _named(*steps: str) -> str:
 
 
 # Modes are tables.
+
+
+_MODE_WORDS = (
+    "mode", "operation mode", "operating mode", "op mode", "opmode", "type", "application", "protocol", "service",
+)  # fmt: skip
 
 
 def _table(word: str, value: object, where: list[str], _table: Keys, _data: Keys) -> str | None:
@@ -166,7 +157,7 @@ def _line_text(word: str, value: object, table: Keys) -> str | None:
     if word in (*_DATA, *_PARITY, *_STOP):
         return f"format = {toml_text(_format_of(table))}"
     if word in ("flow control", "flowcontrol", "flowctrl", "flow ctrl", "handshake", "handshaking"):
-        known = flow_meant(value) or (str(value) if str(value) in _FLOWS else "none")
+        known = flow_meant(value) or "none"
         return f"flow = {toml_text(known)}"
     if word in ("rtscts", "xonxoff", "dsrdtr") and isinstance(value, (bool, int)):
         return f"flow = {toml_text(word if value else 'none')}"
@@ -208,7 +199,7 @@ def _format_of(table: Keys) -> str:
         return next((plain(found[word]) for word in words if word in found), "")
 
     data, stop = re.match(r"[5-8]", first(_DATA)), re.match(r"1\.5|[12]", first(_STOP))
-    return f"{data[0] if data else 8}{_PARITIES.get(first(_PARITY), 'N')}{stop[0] if stop else 1}"
+    return f"{data[0] if data else 8}{PARITIES.get(first(_PARITY), 'N')}{stop[0] if stop else 1}"
 
 
 # What describes a service.
@@ -219,7 +210,8 @@ def _time(unit: str) -> Callable[[object], str]:
         amount = re.fullmatch(r"(\d+)\s*(ms|s|min|h|d)?", str(value))
         if amount is None:
             return toml_text(f"5{unit}")
-        return toml_text("off" if int(amount[1]) == 0 else amount[1] + (amount[2] or unit))
+        seconds = duration(amount[1][-9:] + (amount[2] or unit), "0s", "1000000000d")
+        return toml_text(duration_text(seconds) if seconds else "off")
 
     return text
 
@@ -246,85 +238,95 @@ def _listed(value: object) -> str:
     return toml_text(good or ["192.168.0.0/16"])
 
 
-_SERVICE: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[object], str]]] = {
-    "listen": (
-        ("tcp port", "local port", "local tcp port", "listen port", "localport", "tcpport", "port", "port number",
-         "server port", "local listen port", "accepter", "listen", "bind", "address", "data port", "rfc2217 port"),
-        ("raw", "rfc2217", "modbus", "udp", "reverse_telnet", "modem"), _number(4001),
-    ),
-    "command": (("command port", "cmd port", "local command port"), ("realcom",), _number(966)),
-    "max_clients": (
-        ("max connection", "max connections", "max conn", "maxconn", "maxconnections", "maximum connections",
-         "max client", "connections", "max users"),
-        ("raw", "rfc2217", "modbus", "realcom", "reverse_telnet", "modem"), _number(4),
-    ),
-    "inactivity": (
-        ("inactivity time", "inactivity timeout", "idle timeout", "idle time", "timeout", "tcp timeout"),
-        ("raw", "rfc2217", "realcom", "reverse_telnet", "tcp_client", "modem"), _time("ms"),
-    ),
-    "alive_check": (
-        ("tcp alive check", "tcp alive check time", "alive check time", "keepalive", "keep alive", "tcp keepalive", "alive"),
-        ("raw", "rfc2217", "modbus", "realcom", "reverse_telnet", "tcp_client", "pair", "modem"), _time("min"),
-    ),
-    "when_full": (("kickolduser", "kick old user", "kick"), ("raw", "rfc2217", "modbus"), _fixed('"kick_oldest"')),
-    "when_jammed": (("ignore jammed ip", "jammed"), ("raw", "rfc2217", "realcom", "tcp_client"), _fixed('"skip"')),
-    "to": (
-        ("destination", "destination ip", "destination address", "destination ip address", "dest ip", "remote host",
-         "remote", "remote address", "host", "server"),
-        ("tcp_client", "udp", "pair"), _text_or("192.0.2.10:4001"),
-    ),
-    "allow": (
-        ("accessible ip", "accessible ip list", "accessible ips", "allowed ips", "allowed hosts", "allow from",
-         "whitelist", "white list", "ip filter", "hosts allow"),
-        ("raw", "rfc2217", "modbus", "realcom"), _listed,
-    ),
-    "packing": (
-        ("packing length", "packet length"), ("raw", "rfc2217", "udp", "tcp_client"),
-        lambda value: f"{{ length = {_number(64)(value)} }}",
-    ),
-    "packing ": (
-        ("delimiter", "delimiter 1", "delimiter1", "delimiter 2", "delimiter2"), ("raw", "rfc2217", "udp", "tcp_client"),
-        _fixed('{ delimiters = "0D 0A" }'),
-    ),
-    "packing  ": (
-        ("delimiter process",), ("raw", "rfc2217", "udp", "tcp_client"),
-        _fixed('{ delimiters = "0D 0A", delimiting = "strip" }'),
-    ),
-    "packing   ": (
-        ("force transmit", "force tx", "chardelay", "chardelay max"), ("raw", "rfc2217", "udp", "tcp_client"),
-        lambda value: f"{{ force_transmit = {_time('ms')(value)} }}",
-    ),
-    "connect": (("connection control", "connect on", "connect mode"), ("tcp_client",), _fixed('"any_character"')),
-    "commands": (("command by command", "command mode"), ("raw",), _fixed("true")),
-    "timeout ": (("response timeout", "wait", "reply timeout", "slave timeout", "modbus timeout"), ("modbus",), _time("ms")),
-    "silence": (("inter frame delay", "interframe delay", "frame delay", "inter frame timeout", "pause", "t35", "t3.5"),
-                ("modbus",), _time("ms")),
-    "character_timeout": (("inter character timeout", "inter char timeout", "char timeout", "character delay"),
-                          ("modbus",), _time("ms")),
-    "retries": (("retry", "maxretry", "max retry", "retry count", "number of retries", "retries"), ("modbus",), _number(1)),
-    "framing": (("modbus mode", "modbus protocol", "transmission mode"), ("modbus",),
-                lambda value: toml_text("ascii" if "ascii" in plain(value) else "rtu")),
-    "unrouted": (("exception", "modbus tcp exception", "modbus exception"), ("modbus",),
-                 lambda value: toml_text("exception" if value else "silence")),
-    "protocol": (("modbus transport", "access"), ("modbus",), _fixed('"tcp"')),
-}  # fmt: skip
-"""Our keys, what they are called elsewhere, in which services' tables they stand, and how a value is written."""
+_LISTENERS = ("raw", "rfc2217", "realcom", "modbus", "reverse_telnet", "modem")
+_PACKED = ("raw", "rfc2217", "tcp_client", "udp", "pair", "realcom")
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A key of services: ours, in which tables it stands, how a value is written, and what it is called elsewhere."""
+
+    ours: str
+    tables: tuple[str, ...]
+    written: Callable[[object], str]
+    others: tuple[str, ...]
+
+
+def _packing(key: str, written: Callable[[object], str]) -> Callable[[object], str]:
+    return lambda value: f"{{ {key} = {written(value)} }}"
+
+
+_SERVICE = (
+    _Word("listen", ("raw", "rfc2217", "modbus", "udp", "reverse_telnet", "modem"), _number(4001), (
+        "tcp port", "local port", "local tcp port", "listen port", "localport", "tcpport", "port", "port number",
+        "server port", "local listen port", "accepter", "listen", "bind", "address", "data port", "rfc2217 port",
+    )),
+    _Word("command", ("realcom",), _number(966), ("command port", "cmd port", "local command port")),
+    _Word("max_clients", _LISTENERS, _number(4), (
+        "max connection", "max connections", "max conn", "maxconn", "maxconnections", "maximum connections",
+        "max client", "connections", "max users",
+    )),
+    _Word("inactivity", ("raw", "rfc2217", "realcom", "reverse_telnet", "tcp_client", "modem"), _time("ms"), (
+        "inactivity time", "inactivity timeout",
+    )),
+    _Word("inactivity", ("raw", "rfc2217", "realcom", "reverse_telnet", "tcp_client", "modem"), _time("s"), (
+        "timeout", "idle timeout", "idle time", "tcp timeout",
+    )),
+    _Word("alive_check", (*_LISTENERS, "tcp_client", "pair"), _time("min"), (
+        "tcp alive check", "tcp alive check time", "alive check time", "keepalive", "keep alive", "tcp keepalive",
+    )),
+    _Word("when_full", _LISTENERS, _fixed('"kick_oldest"'), ("kickolduser", "kick old user", "kick")),
+    _Word("when_jammed", ("raw", "rfc2217", "realcom", "tcp_client"), _fixed('"skip"'), ("ignore jammed ip", "jammed")),
+    _Word("to", ("tcp_client", "udp", "pair"), _text_or("192.0.2.10:4001"), (
+        "destination", "destination ip", "destination address", "destination ip address", "dest ip", "remote host",
+        "remote", "remote address", "host", "server",
+    )),
+    _Word("allow", _LISTENERS, _listed, (
+        "accessible ip", "accessible ip list", "accessible ips", "allowed ips", "allowed hosts", "allow from",
+        "whitelist", "white list", "ip filter", "hosts allow",
+    )),
+    _Word("packing", _PACKED, _packing("length", _number(64)), ("packing length", "packet length")),
+    _Word("packing", _PACKED, _packing("delimiters", _fixed('"0D 0A"')), (
+        "delimiter", "delimiter 1", "delimiter1", "delimiter 2", "delimiter2",
+    )),
+    _Word("packing", _PACKED, _fixed('{ delimiters = "0D 0A", delimiting = "strip" }'), ("delimiter process",)),
+    _Word("packing", _PACKED, _packing("force_transmit", _time("ms")), (
+        "force transmit", "force tx", "chardelay", "chardelay max",
+    )),
+    _Word("connect", ("tcp_client",), _fixed('"any_character"'), ("connection control", "connect on", "connect mode")),
+    _Word("commands", ("raw",), _fixed("true"), ("command by command", "command mode")),
+    _Word("timeout", ("modbus",), _time("ms"), (
+        "response timeout", "wait", "reply timeout", "slave timeout", "modbus timeout",
+    )),
+    _Word("silence", ("modbus",), _time("ms"), (
+        "inter frame delay", "interframe delay", "frame delay", "inter frame timeout", "pause", "t35", "t3.5",
+    )),
+    _Word("character_timeout", ("modbus",), _time("ms"), (
+        "inter character timeout", "inter char timeout", "char timeout", "character delay",
+    )),
+    _Word("retries", ("modbus",), _number(1), ("retry", "maxretry", "max retry", "retry count", "number of retries")),
+    _Word("framing", ("modbus",), lambda value: toml_text("ascii" if "ascii" in plain(value) else "rtu"), (
+        "modbus mode", "modbus protocol", "transmission mode",
+    )),
+    _Word("unrouted", ("modbus",), lambda value: toml_text("exception" if value else "silence"), (
+        "exception", "modbus tcp exception", "modbus exception",
+    )),
+)  # fmt: skip
 
 
 def _of_service(word: str, value: object, where: list[str], _table: Keys, data: Keys) -> str | None:
-    for ours, (words, tables, written) in _SERVICE.items():
-        if word not in words:
+    here = where[2] if len(where) == 3 and where[0] == "port" else ""
+    for known in _SERVICE:
+        if word not in known.others:
             continue
-        key = ours.strip()
-        here = where[2] if len(where) == 3 and where[0] == "port" else ""
-        if where == ["gateway"] and key == "allow":
-            return f"{key} = {written(value)}"
-        if (here and (here not in tables or key == word)) or (word == "timeout" and not here):
+        text = f"{known.ours} = {known.written(value)}"
+        if where and where[0] != "port":
+            if known.ours in table_at(tuple(where))[1].model_fields:
+                return text
             continue
-        text = f"{key} = {written(value)}"
-        if here or (where and where[0] == "modbus" and key in table_at(tuple(where))[1].model_fields):
-            return text
-        return f"{text} in {_service_of(where, tables, data)}"
+        if (here and (here not in known.tables or known.ours == word)) or (word == "timeout" and not here):
+            continue
+        return text if here else f"{text} in {_service_of(where, known.tables, data)}"
     if word in ("slave id map", "slave id", "slave ids", "id map", "unit id", "slave map") and where[:1] == ["modbus"]:
         return 'routes = [{ units = "1-31", port = "NAME" }]'
     return None
@@ -339,11 +341,16 @@ def _service_of(where: list[str], tables: tuple[str, ...], data: Keys) -> str:
     return _named("port", port, found)
 
 
+_NO_EQUAL = (
+    "logfile", "log file", "syslog", "pidfile", "pid file", "daemon", "lockfile", "banner", "openstr", "closestr",
+    "rotator", "led rx", "led tx", "fifo", "password", "username", "web console", "telnet console",
+)  # fmt: skip
+
+
 def _without_equal(word: str, _value: object, where: list[str], _table: Keys, _data: Keys) -> str | None:
     if word in ("loglevel", "log level", "verbosity", "verbose"):
         return 'level = "info" in [log]'
-    if word in ("logfile", "log file", "syslog", "pidfile", "pid file", "daemon", "lockfile", "banner", "openstr", "closestr",
-                "rotator", "led rx", "led tx", "fifo", "password", "username", "web console", "telnet console"):  # fmt: skip
+    if word in _NO_EQUAL:
         return "no such line: it has no equal here"
     if word in ("ip", "ip address", "netmask", "subnet", "gateway", "dhcp", "dns", "ip config") and where in (
         [],
