@@ -3,7 +3,7 @@
     values.py     single values: durations, sizes, addresses, networks
     tables.py     what tables are made of
     schema.py     the tables and their keys
-    clashes.py    what keys have to do with each other
+    clashes.py    what keys have to do with each other; idle_keys.py which of them do nothing where they stand
     slips.py      what is not TOML, and what was meant; forgiving.py reads that
     modbus_*.py   the same for the Modbus tables
     faults.py     what is wrong, in words; positions.py: on which line
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # `serve` starts loading before it imports what it will run
 
     from nportpy.gateway import GatewaySettings
 
-__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "start_loading"]
+__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "read", "start_loading", "without_effect"]
 
 DEFAULT_PATH = "/etc/nportpy/nportpy.toml"
 # Far more than any gateway needs, and not so much that the wrong file eats the machine.
@@ -41,6 +41,15 @@ def load(path: str) -> "GatewaySettings":
     Raises:
         ConfigError: the file cannot be read, or `parse` found faults in it.
     """
+    return parse(read(path), path)
+
+
+def read(path: str) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, is too large or no text.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(_LARGEST + 1)
@@ -49,11 +58,10 @@ def load(path: str) -> "GatewaySettings":
     if len(content) > _LARGEST:
         raise ConfigError(path, (Fault("", "is larger than 1MiB"),))
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(path, (Fault("", "is not UTF-8 text", line=line),)) from error
-    return parse(text, path)
 
 
 def start_loading(path: str) -> "Callable[[], GatewaySettings]":
@@ -116,6 +124,14 @@ def parse(text: str, source: str) -> "GatewaySettings":
     if faults or file is None:
         raise ConfigError(source, tuple(sorted(faults, key=lambda fault: (fault.line, fault.key))))
     return build(file)
+
+
+def without_effect(text: str, source: str) -> list[str]:
+    """What is right in a configuration without faults and does nothing where it stands, each on one line."""
+    from nportpy.config.idle_keys import idle_keys
+    from nportpy.config.positions import Lines
+
+    return [_line(source, idle) for idle in idle_keys(tomllib.loads(text), Lines(text))]
 
 
 def fault_lines(error: ConfigError) -> list[str]:

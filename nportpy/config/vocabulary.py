@@ -178,8 +178,8 @@ def _line_text(word: str, value: object, table: Keys) -> str | None:
     if word in ("tty", "serial port", "serial device", "com", "com port", "dev", "path", "file", "connector") or (
         word == "port" and isinstance(value, str) and not value.isdigit()
     ):
-        known = re.search(r"/dev/[^\s,\"]+", str(value))
-        return f"device = {toml_text(known[0] if known else '/dev/ttyUSB0')}"
+        device = re.search(r"/dev/[^\s,\"]+", str(value))
+        return f"device = {toml_text(device[0] if device else '/dev/ttyUSB0')}"
     if word in ("alias", "port alias", "description", "title", "label"):
         return "NAME in [port.NAME]"
     if word in ("trace read", "trace write", "trace both", "tr", "tw", "tb", "data log", "serial data log", "debug"):
