@@ -31,6 +31,8 @@ class Fault:
         value: the value found, as text; empty where there is none (a missing key).
         allowed: what would be right; may be empty.
         line: line number in the file, from 1; 0 if unknown.
+        excerpt: that line, where the words alone do not show what is wrong; else empty.
+        column: where in it, from 1.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Fault:
     value: str = ""
     allowed: str = ""
     line: int = 0
+    excerpt: str = ""
+    column: int = 0
 
 
 class ConfigError(NportpyError):

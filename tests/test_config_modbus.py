@@ -150,7 +150,8 @@ def faults_in(text: str) -> list[str]:
 def test_a_line_with_everything() -> None:
     meters = parse(EVERYTHING, "x").ports[0]
     here = ip_network("::1/128")  # it listens there, too, which is for this machine
-    rings = ((*GATEWAY_RING, here), (ip_network("192.168.7.0/24"), here))
+    outer = (GATEWAY_RING, (ip_network("192.168.7.0/24"),))
+    rings = tuple((*ring, here) for ring in outer)
     whole = (Route(frozenset(UNITS), "meters"),)
     assert meters.bus == BusSettings(
         framing=Framing.ASCII,
@@ -214,7 +215,7 @@ def test_a_line_with_everything() -> None:
             ),
         ),
         ModbusSettings(
-            listen=(Endpoint("0.0.0.0", 502),), allow=rings, protocol=Access.UDP, routing=RoutingSettings(whole)
+            listen=(Endpoint("0.0.0.0", 502),), allow=outer, protocol=Access.UDP, routing=RoutingSettings(whole)
         ),
     )
 

@@ -4,11 +4,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from ipaddress import ip_address
 
 import click
 
 from nportpy.cli.check_addresses import address_warnings
+from nportpy.cli.check_json import faults_object, settings_object
 from nportpy.cli.check_modbus import (
     Picture,
     line_picture,
@@ -19,7 +21,7 @@ from nportpy.cli.check_modbus import (
     unit_warnings,
 )
 from nportpy.cli.check_modes import discovery_picture, mdns_picture, modes_picture, port_picture, stream_picture
-from nportpy.config import DEFAULT_PATH, fault_lines, load
+from nportpy.config import DEFAULT_PATH, fault_lines, parse, read, without_effect
 from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
@@ -42,13 +44,14 @@ _LABEL_WIDTH = 18
 @click.option(
     "-c", "--config", "path", default=DEFAULT_PATH, show_default=True, metavar="FILE", help="The configuration file."
 )
+@click.option("--json", "as_json", is_flag=True, help="An object with faults, warnings and settings, for programs.")
 @click.option("--schema", is_flag=True, help="Print the file's JSON schema, for editors, and check nothing.")
-def check(path: str, schema: bool) -> None:
+def check(path: str, as_json: bool, schema: bool) -> None:
     """Check a configuration file and show what it means.
 
-    Each fault is one line on stderr: file:line: key = value: reason. Exit code 0, or 2 if there are faults.
-    Nothing is opened: a device or an address that is not here now is a warning, and so is a TCP or UDP port that
-    another program has now.
+    Each fault is one line on stderr: file:line: key = value: reason. Below what is not TOML stands the line itself,
+    with a caret. Exit code 0, or 2 if there are faults. Nothing is opened: a device or an address that is not here now
+    is a warning, and so is a TCP or UDP port that another program has now.
     """
     if schema:
         from nportpy.config.editors import json_schema
@@ -56,18 +59,26 @@ def check(path: str, schema: bool) -> None:
         click.echo(json.dumps(json_schema(), indent=2))
         return
     try:
-        settings = load(path)
+        text = read(path)
+        settings = parse(text, path)
     except ConfigError as error:
-        for line in fault_lines(error):
+        if as_json:
+            click.echo(json.dumps(faults_object(error), indent=2))
+        for line in fault_lines(error) if not as_json else ():
             click.echo(line, err=True)
         sys.exit(2)
+    found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
+    if as_json:
+        click.echo(json.dumps(settings_object(path, settings, found), indent=2))
+        return
     for label, text in _picture(settings):
         click.echo(f"{label:<{_LABEL_WIDTH}}{text}".rstrip())
-    for warning in [*warnings(settings), *address_warnings(settings)]:
+    for warning in found:
         click.echo(click.style("warning: ", fg="yellow") + warning)
 
 
 def _picture(settings: GatewaySettings) -> Picture:
+    routed = routed_ports(settings)
     yield "gateway", settings.name
     access = settings.access
     yield "  connections", f"{access.max_connections} at once, {access.max_per_address} from one address"
@@ -80,6 +91,10 @@ def _picture(settings: GatewaySettings) -> Picture:
     for port in settings.ports:
         yield f"port {port.name}", ""
         yield from _port_picture(port)
+        if port.name in routed:
+            yield "  routes", f"from {', '.join(routed[port.name])}"
+        elif not _reachable(port):
+            yield "  no service", ""
     for router in settings.routers:
         yield f"modbus {router.name}", _listing(router.service.listen)
         yield from _service_picture(router.service)
@@ -109,8 +124,11 @@ def _port_picture(port: PortPlan) -> Picture:
         yield f"  {name}", _listing(service.listen)
         yield from _service_picture(service)
     yield from modes_picture(port)
-    if not any(_services(port)) and port.master is None and not port.modes:
-        yield "  no service", ""
+
+
+def _reachable(port: PortPlan) -> bool:
+    """Whether anybody gets to the line by the port's own services."""
+    return any(_services(port)) or port.master is not None or bool(port.modes)
 
 
 def _opening(device: PortSettings) -> Iterator[str]:
@@ -213,6 +231,11 @@ def warnings(settings: GatewaySettings) -> list[str]:
         found.append(f"no allow list: anyone who reaches this machine can use {', '.join(open_services)}")
     if settings.http:
         found += _http_warnings(_endpoints(settings.http), settings.http.allow)
+    if settings.mdns is not None and find_spec("zeroconf") is None:
+        found.append(
+            "mdns: the package zeroconf is not installed, so nothing is announced: pip install 'nportpy[mdns]', or "
+            "apt install python3-zeroconf"
+        )
     return list(dict.fromkeys(found))
 
 
@@ -223,7 +246,7 @@ def _port_warnings(port: PortPlan, *, routed: bool) -> Iterator[str]:
         yield f"{key}: {device} is not here now"
     if port.port.rs485.mode is Rs485Mode.ON and port.port.line.flow is Flow.RTSCTS:
         yield f"{key}: RS-485 direction control and RTS/CTS flow control both want RTS"
-    if not any(_services(port)) and port.master is None and not port.modes and not routed:
+    if not _reachable(port) and not routed:
         yield f"{key}: no service, so nobody can reach it"
 
 

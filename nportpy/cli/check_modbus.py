@@ -143,11 +143,18 @@ def master_picture(master: MasterSettings) -> Picture:
     yield from routes_picture(master.routing)
 
 
-def routed_ports(settings: GatewaySettings) -> set[str]:
-    """Names of the ports that routes lead to."""
-    masters = [port.master for port in settings.ports if port.master is not None]
-    routings = [router.service.routing for router in settings.routers] + [master.routing for master in masters]
-    return {route.to for routing in routings for route in routing.routes if isinstance(route.to, str)}
+def routed_ports(settings: GatewaySettings) -> dict[str, list[str]]:
+    """The ports that routes lead to, each with what leads there: a service, and the units."""
+    routings = [(f"modbus.{router.name}", router.service.routing) for router in settings.routers]
+    routings += [
+        (f"port.{port.name}.modbus_master", port.master.routing) for port in settings.ports if port.master is not None
+    ]
+    found: dict[str, list[str]] = {}
+    for key, routing in routings:
+        for route in routing.routes:
+            if isinstance(route.to, str):
+                found.setdefault(route.to, []).append(f"{key} ({_units(route.units)})")
+    return found
 
 
 def unit_warnings(key: str, routing: RoutingSettings) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from nportpy.client.target import Target
 from nportpy.config.values import ValueFault, duration
 from nportpy.protocols.modbus.addresses import Numbering
 from nportpy.protocols.modbus.values import Order, ValueType
@@ -31,6 +32,23 @@ def patience(text: str) -> float:
         ValueFault: `text` is no time, or none that makes sense here.
     """
     return duration(text, "1ms", "10min")
+
+
+DEVICE_TIMEOUT: Final = 1.0
+NETWORK_TIMEOUT: Final = 3.0
+"""Seconds that an answer may take: of a unit on a device of this machine, and over a network, where a gateway that
+waits for the unit itself (two seconds for a read that it sends again) must have the time to say that nothing came."""
+
+TIMEOUT: Final = click.option(
+    "--timeout", metavar="TIME", callback=parsed(patience),
+    help=f"How long an answer may take.  [default: {DEVICE_TIMEOUT:g}s on a device of this machine, "
+    f"{NETWORK_TIMEOUT:g}s over a network, where a gateway waits for the unit itself]",
+)  # fmt: skip
+
+
+def timeout_for(target: Target, asked_for: float | None) -> float:
+    """Seconds that an answer of `target` may take."""
+    return asked_for or (NETWORK_TIMEOUT if target.far else DEVICE_TIMEOUT)
 
 
 NUMBERING: Final = click.option(

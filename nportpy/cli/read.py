@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from nportpy.cli.options import NUMBERING, ORDER, TYPE, parsed, patience
+from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, parsed, timeout_for
 from nportpy.cli.shown import Printer, Shape, printer
 from nportpy.client.readings import Reading, Wanted, take, wanted_values
 from nportpy.client.target import Client, Target, connect
@@ -45,21 +45,19 @@ class _Plan:
     help="Read over so many unwanted registers to save a request.",
 )  # fmt: skip
 @click.option("--raw", is_flag=True, help="Show the registers as well, in hexadecimal, as they were sent.")
-@click.option("--json", "shape", flag_value=Shape.JSON, type=Shape, help="A list of objects; with --every, one a line.")
-@click.option("--csv", "shape", flag_value=Shape.CSV, type=Shape, help="Comma-separated values, with a head line.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects; with --every, one a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
 @click.option(
     "--every", metavar="TIME", callback=parsed(lambda text: duration(text, "10ms", "7d")),
     help='Read again and again, as in "2s", until Ctrl-C.',
 )  # fmt: skip
-@click.option(
-    "--timeout", metavar="TIME", callback=parsed(patience), default="1s",
-    show_default=True, help="How long an answer may take.",
-)  # fmt: skip
+@TIMEOUT
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of a serial device.")
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of a serial device.")
 def read(
     target: Target, addresses: tuple[str, ...], unit: int, kind: ValueType | None, order: str, numbering: str,
-    gap: int, raw: bool, shape: Shape | None, every: float | None, timeout: float, baudrate: int, line_format: str,
+    gap: int, raw: bool, as_json: bool, as_csv: bool, every: float | None, timeout: float | None, baudrate: int,
+    line_format: str,
 ) -> None:  # fmt: skip
     """Read values of a Modbus device.
 
@@ -76,12 +74,15 @@ def read(
     """  # noqa: D301 - click wants the character
     if unit == 0 and target.rtu:
         raise click.BadParameter("unit 0 is all units at once, and none of them answers", param_hint="--unit")
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    shape = Shape.JSON if as_json else Shape.CSV if as_csv else None
     try:
         line = LineSettings.parse(baudrate, line_format)
         wanted = wanted_values((parse_range(text, Numbering(numbering)) for text in addresses), kind)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    plan = _Plan(target, line, timeout, unit, wanted, Order(order), gap)
+    plan = _Plan(target, line, timeout_for(target, timeout), unit, wanted, Order(order), gap)
     try:
         good = asyncio.run(_read_on(plan, printer(shape, wanted, raw, every), every))
     except KeyboardInterrupt:
@@ -106,6 +107,7 @@ async def _read_on(plan: _Plan, show: Printer, every: float | None) -> bool:
                 readings = await take(client, plan.unit, plan.wanted, plan.order, plan.gap)
             except (OSError, NportpyError) as error:  # a TimeoutError is an OSError
                 reason = str(error)
+                readings = [Reading(value, fault=reason) for value in plan.wanted]
             show(datetime.now(UTC).astimezone(), readings, reason)
             if client is not None and client.lost:
                 await client.close()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -25,6 +26,8 @@ FORMATS: Final = ("8N1", "8E1", "8O1", "8N2")
 LINE_TIMEOUT: Final = 0.2
 TCP_TIMEOUT: Final = 3.0
 """Seconds that an answer may take: of a unit on a line, and of a gateway that itself waits for a unit."""
+
+_FIRST_LINE, _NEXT_LINE = 2.0, 5.0  # seconds until progress is told, and told again, where there is no terminal
 
 _RANGE = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
@@ -151,11 +154,25 @@ def _run(found: Scan) -> str:
     return ""
 
 
+def _lines_now_and_then() -> Progress:
+    """Say nothing of a search that is over at once."""
+    due = time.monotonic() + _FIRST_LINE
+
+    def say_progress(what: str, done: int, total: int) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due:
+            due = now + _NEXT_LINE
+            click.echo(f"{done} of {total} asked, {what}", err=True)
+
+    return say_progress
+
+
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on standard error, if that is a terminal."""
+    """A bar on standard error, if that is a terminal; else a line now and then, so that nobody takes it for dead."""
     if not sys.stderr.isatty():
-        yield lambda _what, _done, _total: None
+        yield _lines_now_and_then()
         return
     from rich.console import Console  # only a terminal pays for it
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

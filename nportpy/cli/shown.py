@@ -14,12 +14,12 @@ from enum import StrEnum
 
 import click
 
-from nportpy.client.readings import Reading, Wanted
+from nportpy.client.readings import Reading, Wanted, reasons
 from nportpy.protocols.modbus.addresses import Address
 from nportpy.protocols.modbus.values import Kind, Value, show
 
 Printer = Callable[[datetime, list[Reading], str], None]
-"""Takes one round: when it was, its readings, and, if there are none, the reason."""
+"""Takes one round: when it was, its readings, and, if there are no values in them for one reason, that."""
 
 
 class Shape(StrEnum):
@@ -43,7 +43,7 @@ def printer(shape: Shape | None, wanted: Sequence[Wanted], raw: bool, every: flo
     if shape is Shape.CSV:
         return _csv_printer(raw)
     if every is not None and sys.stdout.isatty():
-        return _live_printer(wanted, raw)
+        return _live_printer(raw)
     return _text_printer(wanted, raw, timed=every is not None)
 
 
@@ -73,9 +73,8 @@ def _csv_printer(raw: bool) -> Printer:
         if head:
             line(head)
             head.clear()
-        for reading in readings:
-            if not reading.fault:
-                line([_time(when), reading.wanted.name, _text(reading), *[_hex(reading)] * raw])
+        for reading in readings:  # what could not be read is there, and empty: a gap that nobody sees is no gap
+            line([_time(when), reading.wanted.name, _text(reading), *[_hex(reading)] * raw])
         _complain(readings, reason)
 
     return put
@@ -96,44 +95,45 @@ def _json_printer(once: bool) -> Printer:
 
 def _object(when: datetime, reading: Reading) -> dict[str, object]:
     """Every fact of a reading. What JSON has no number for, NaN and the infinities, has a null for its value."""
-    table, number, _ = reading.wanted.span
+    table, address, _ = reading.wanted.span
     return {
         "time": _time(when),
         "address": reading.wanted.name,
-        "pdu_address": str(Address(table, number)),
+        "pdu_address": str(Address(table, address)),
         "type": str(reading.wanted.kind),
-        "value": _number(reading.value),
+        "value": number(reading.value),
         "raw": _hex(reading),
         "error": reading.fault or None,
     }
 
 
-def _number(value: Value | None) -> Value | None:
+def number(value: Value | None) -> Value | None:
+    """A value as JSON has it: NaN and the infinities are null there."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _live_printer(wanted: Sequence[Wanted], raw: bool) -> Printer:
+def _live_printer(raw: bool) -> Printer:
     from rich.console import Console, Group  # only a terminal pays for it
     from rich.live import Live
     from rich.table import Table
     from rich.text import Text
 
     live = Live(console=Console(), auto_refresh=False)
-    good = bad = 0
+    good = bad = rounds = 0
 
     def put(when: datetime, readings: list[Reading], reason: str) -> None:
-        nonlocal good, bad
-        failed = not readings or any(reading.fault for reading in readings)
-        good, bad = good + (not failed), bad + failed
+        nonlocal good, bad, rounds
+        failed = sum(bool(reading.fault) for reading in readings)
+        good, bad, rounds = good + len(readings) - failed, bad + failed, rounds + 1
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("address", "value", *["registers"] * raw):
             table.add_column(column, justify="right" if column == "value" else "left")
-        for reading in readings or [Reading(value, fault=reason) for value in wanted]:
+        for reading in readings:
             # Text, not markup: a device's string may hold square brackets
             cells = [reading.wanted.name, "-" if reading.fault else _text(reading), *[_hex(reading)] * raw]
             table.add_row(*map(Text, cells), style="red" if reading.fault else None)
-        faults = [reason] if reason else [f"{r.wanted.name}: {r.fault}" for r in readings if r.fault]
-        notes = [f"{when:%H:%M:%S}  read {good}, failed {bad}", *faults]
+        counts = f"{good} value{'s' * (good != 1)} read, {bad} failed, in {rounds} round{'s' * (rounds != 1)}"
+        notes = [f"{when:%H:%M:%S}  {counts}", *([reason] if reason else reasons(readings))]
         if not live.is_started:
             live.start()
             click.get_current_context().call_on_close(live.stop)
@@ -144,14 +144,8 @@ def _live_printer(wanted: Sequence[Wanted], raw: bool) -> Printer:
 
 def _complain(readings: Sequence[Reading], reason: str) -> None:
     """Say why values are missing, each reason once."""
-    if reason:
-        click.echo(f"Error: {reason}", err=True)
-    faults: dict[str, list[str]] = {}
-    for reading in readings:
-        if reading.fault:
-            faults.setdefault(reading.fault, []).append(reading.wanted.name)
-    for fault, names in faults.items():
-        click.echo(f"Error: {' '.join(names)}: {fault}", err=True)
+    for line in [reason] if reason else reasons(readings):
+        click.echo(f"Error: {line}", err=True)
 
 
 def _time(when: datetime) -> str:

@@ -5,14 +5,16 @@ was not answered has been obeyed, nobody knows.
 """
 
 import asyncio
+import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import click
 
-from nportpy.cli.options import NUMBERING, ORDER, TYPE, parsed, patience
-from nportpy.client.readings import MEANINGS, Reading, Wanted, take, wanted_values
+from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, parsed, timeout_for
+from nportpy.cli.shown import number
+from nportpy.client.readings import MEANINGS, Reading, Wanted, names, take, wanted_values
 from nportpy.client.target import Client, Target, connect
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
@@ -22,7 +24,6 @@ from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.protocols.modbus.values import Order, ValueType, decode, encode, parse_value, show
 from nportpy.protocols.modbus.writes import WRITABLE, Write, join, longest_write, request, split
 
-_ILLEGAL_FUNCTION = "it does not know this function; perhaps with --single, or with --multiple"
 _TABLES = {Table.DISCRETE_INPUTS: "discrete inputs", Table.INPUT_REGISTERS: "input registers"}
 
 
@@ -48,6 +49,23 @@ class _Plan:
     multiple: bool
 
 
+@dataclass(slots=True)
+class _Done:
+    """What came of it.
+
+    Attributes:
+        before: what was there; empty if it was not looked at.
+        written: names of what was written for certain.
+        after: what was read back; empty if it was not.
+        faults: what went wrong.
+    """
+
+    before: list[Reading] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    after: list[Reading] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
 @click.command()
 @click.argument("target", callback=parsed(Target.parse))
 @click.argument("assignments", metavar="ADDRESS=VALUE...", nargs=-1, required=True)
@@ -59,15 +77,14 @@ class _Plan:
 @click.option("--no-verify", is_flag=True, help="Do not read back what was written.")
 @click.option("--single", is_flag=True, help="One register or coil a request: functions 6 and 5 only.")
 @click.option("--multiple", is_flag=True, help="Functions 16 and 15 even for one register or coil.")
-@click.option(
-    "--timeout", metavar="TIME", callback=parsed(patience), default="1s", show_default=True,
-    help="How long an answer may take.",
-)  # fmt: skip
+@TIMEOUT
+@click.option("--json", "as_json", is_flag=True, help="An object with everything on standard output, for programs.")
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of a serial device.")
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of a serial device.")
 def write(
     target: Target, assignments: tuple[str, ...], unit: int, kind: ValueType | None, order: str, numbering: str,
-    yes: bool, no_verify: bool, single: bool, multiple: bool, timeout: float, baudrate: int, line_format: str,
+    yes: bool, no_verify: bool, single: bool, multiple: bool, timeout: float | None, as_json: bool, baudrate: int,
+    line_format: str,
 ) -> None:  # fmt: skip
     """Write values into a Modbus device.
 
@@ -97,8 +114,19 @@ def write(
     writes = join(Write(change.wanted.span, change.data) for change in changes)
     if single:
         writes = [one for several in writes for one in split(several)]
-    plan = _Plan(target, line, timeout, unit, Order(order), changes, writes, multiple)
-    sys.exit(0 if _run(plan, ask=not yes, verify=not no_verify) else 1)
+    plan = _Plan(target, line, timeout_for(target, timeout), unit, Order(order), changes, writes, multiple)
+    done = _Done()
+    try:
+        _run(plan, done, ask=not yes, verify=not no_verify, quiet=as_json)
+    except click.ClickException as error:
+        if not as_json:
+            raise
+        done.faults.append(error.message)
+    if as_json:
+        click.echo(json.dumps(_object(plan, done), indent=2))
+    for fault in done.faults:
+        click.echo(f"Error: {fault}", err=True)
+    sys.exit(1 if done.faults else 0)
 
 
 def _changes(assignments: Sequence[str], numbering: Numbering, kind: ValueType | None, order: Order) -> list[_Change]:
@@ -124,9 +152,9 @@ def _changes(assignments: Sequence[str], numbering: Numbering, kind: ValueType |
                 raise ValueError(
                     f"{where}: {wanted.kind} takes {quantity} registers, a request carries {longest_write(table)}"
                 )
-            for number in range(first, first + quantity):
-                if (other := taken.setdefault((table, number), text)) is not text:
-                    raise ValueError(f"{other} and {text} both write {Address(table, number)}")
+            for address in range(first, first + quantity):
+                if (other := taken.setdefault((table, address), text)) is not text:
+                    raise ValueError(f"{other} and {text} both write {Address(table, address)}")
             try:
                 changes.append(_Change(wanted, encode(parse_value(value, wanted.kind), wanted.kind, order)))
             except ValueError as error:
@@ -134,8 +162,8 @@ def _changes(assignments: Sequence[str], numbering: Numbering, kind: ValueType |
     return changes
 
 
-def _run(plan: _Plan, *, ask: bool, verify: bool) -> bool:
-    """Do it; whether all is as it should be.
+def _run(plan: _Plan, done: _Done, *, ask: bool, verify: bool, quiet: bool) -> None:
+    """Do it, and put into `done` what came of it; `quiet` keeps standard output for something else.
 
     The loop stands still while the user is asked, so that Ctrl-C ends the question.
 
@@ -150,67 +178,72 @@ def _run(plan: _Plan, *, ask: bool, verify: bool) -> bool:
             raise click.ClickException(str(error)) from None
         try:
             try:
-                before = runner.run(take(client, plan.unit, wanted, plan.order, 0))
+                done.before = runner.run(take(client, plan.unit, wanted, plan.order, 0))
             except (OSError, NportpyError) as error:
                 raise click.ClickException(f"nothing was written: {error}") from None
-            _show(plan, before)
+            if ask or not quiet:
+                _show(plan, done.before, err=quiet)
             if ask and not click.confirm(f"Write this to unit {plan.unit} of {plan.target}?", err=True):
                 raise click.ClickException("nothing was written")
             try:
-                runner.run(_write(plan, client))
+                runner.run(_write(plan, client, done))
             except KeyboardInterrupt:
                 raise click.ClickException("interrupted; what was written is not known") from None
             if not verify:
-                click.echo("written")
-                return True
+                click.echo("written", err=quiet)
+                return
             try:
-                after = runner.run(take(client, plan.unit, wanted, plan.order, 0))
+                done.after = runner.run(take(client, plan.unit, wanted, plan.order, 0))
             except (OSError, NportpyError) as error:
                 raise click.ClickException(f"written, but not read back: {error}") from None
-            return _compare(plan, after)
+            done.faults += _differences(plan, done.after)
+            if not done.faults:
+                click.echo("written, and read back the same", err=quiet)
         finally:
             runner.run(client.close())
 
 
-def _show(plan: _Plan, before: Sequence[Reading]) -> None:
+def _show(plan: _Plan, before: Sequence[Reading], *, err: bool) -> None:
     """Each value as it is and as it will be."""
     width = max(len(change.wanted.name) for change in plan.changes)
     for change, reading in zip(plan.changes, before, strict=True):
         old = "(cannot be read)" if reading.value is None else show(reading.value)
-        click.echo(f"{change.wanted.name.ljust(width)}  {old} -> {_text(plan, change)}")
+        click.echo(f"{change.wanted.name.ljust(width)}  {old} -> {_text(plan, change)}", err=err)
 
 
 def _text(plan: _Plan, change: _Change) -> str:
     return show(decode(change.data, change.wanted.kind, plan.order))
 
 
-async def _write(plan: _Plan, client: Client) -> None:
+async def _write(plan: _Plan, client: Client, done: _Done) -> None:
     """Write, one request after another.
 
     Raises:
         click.ClickException: one was refused, or not answered; the later ones were not sent.
     """
-    done: list[str] = []
+    written: list[Wanted] = []
     for write in plan.writes:
-        names = _names(plan, write.span)
+        values = _values(plan, write.span)
+        several = plan.multiple or write.span.quantity > 1
         try:
-            answer = await client.ask(plan.unit, request(write, multiple=plan.multiple or write.span.quantity > 1))
+            answer = await client.ask(plan.unit, request(write, multiple=several))
         except (OSError, NportpyError) as error:
             reason = f"{error}; whether it was written is not known"
         else:
             if not answer[0] & EXCEPTION_BIT:
-                done += names
+                written += [value for value in values if value not in written]
+                done.written = [value.name for value in written]
                 continue
-            reason = f"unit {plan.unit} refuses: {_refusal(answer[1])}"
+            reason = f"unit {plan.unit} refuses: {_refusal(answer[1], several=several, by_gateway=client.by_gateway)}"
         # With --single a part of a value may have been written.
-        before = f"; written before it: {' '.join(dict.fromkeys(done))}" if done else ""
-        raise click.ClickException(f"{' '.join(names)}: {reason}{before}")
+        before = f"; written before it: {names(written)}" if written else ""
+        raise click.ClickException(f"{names(values)}: {reason}{before}")
 
 
-def _names(plan: _Plan, span: Span) -> list[str]:
+def _values(plan: _Plan, span: Span) -> list[Wanted]:
     """The values that lie in what a request writes, or that it is a part of."""
     return [
-        change.wanted.name
+        change.wanted
         for change in plan.changes
         if change.wanted.span.table == span.table
         and change.wanted.span.address < span.address + span.quantity
@@ -218,27 +251,49 @@ def _names(plan: _Plan, span: Span) -> list[str]:
     ]
 
 
-def _refusal(code: int) -> str:
+def _refusal(code: int, *, several: bool, by_gateway: bool) -> str:
+    """What an exception means; `several`: of a function for several registers or coils."""
     try:
         known = ExceptionCode(code)
     except ValueError:
         return f"exception {code}, which the standard does not know"
-    meaning = _ILLEGAL_FUNCTION if known is ExceptionCode.ILLEGAL_FUNCTION else MEANINGS[known]
+    meaning = MEANINGS[known]
+    if known is ExceptionCode.ILLEGAL_FUNCTION:
+        other = "--single" if several else "--multiple"
+        rule = "a rule of the gateway forbids it (rules in its configuration), or " if by_gateway else ""
+        meaning = f"{rule}it does not know this function: try {other}"
     return f"exception {code}, {known.name.replace('_', ' ').lower()}: {meaning}"
 
 
-def _compare(plan: _Plan, after: Sequence[Reading]) -> bool:
-    """Say what is not as it was written; whether nothing is."""
-    good = True
+def _differences(plan: _Plan, after: Sequence[Reading]) -> Iterator[str]:
+    """What is not as it was written."""
     for change, reading in zip(plan.changes, after, strict=True):
         name, text = change.wanted.name, _text(plan, change)
         if reading.value is None:
-            click.echo(f"Error: {name}: written, but it cannot be read back: {reading.fault}", err=True)
-            good = False
+            yield f"{name}: written, but it cannot be read back: {reading.fault}"
         # Of texts the value counts, as devices fill them up in their own way; of NaN the bytes.
         elif reading.data != change.data and show(reading.value) != text:
-            click.echo(f"Error: {name}: {text} was written, but {show(reading.value)} is read back", err=True)
-            good = False
-    if good:
-        click.echo("written, and read back the same")
-    return good
+            yield f"{name}: {text} was written, but {show(reading.value)} is read back"
+
+
+def _object(plan: _Plan, done: _Done) -> dict[str, object]:
+    """Everything; values that are not known, and numbers that JSON has not, are null."""
+    nothing = [None] * len(plan.changes)
+    return {
+        "target": str(plan.target),
+        "unit": plan.unit,
+        "ok": not done.faults,
+        "values": [
+            {
+                "address": change.wanted.name,
+                "pdu_address": str(Address(*change.wanted.span[:2])),
+                "type": str(change.wanted.kind),
+                "before": None if before is None else number(before.value),
+                "value": number(decode(change.data, change.wanted.kind, plan.order)),
+                "written": change.wanted.name in done.written,
+                "after": None if after is None else number(after.value),
+            }
+            for change, before, after in zip(plan.changes, done.before or nothing, done.after or nothing, strict=True)
+        ],
+        "errors": done.faults,
+    }

@@ -96,6 +96,8 @@ def _absence(search: Search, scan: Scan) -> Iterator[str]:
         else:
             at = f" at any of {len(lines)} speeds and formats"
         yield f"Error: nobody answers{at}: {_units(len(search.units))} asked, {ranges(search.units)}"
+        if not search.target.rtu and absent[Absence.SILENT] == scan.done and not scan.late:
+            yield f"nothing at all came from {search.target}. A raw port? Then write rtu+tcp://{search.target}"
     if count := absent[Absence.NO_PATH]:
         yield f"the gateway has no way to {_units(count)} (exception 10)"
     if count := absent[Absence.CLOSED]:

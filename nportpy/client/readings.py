@@ -1,6 +1,7 @@
 """One round of `nportpy read`: what is wanted, fetched in few requests, decoded."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,11 @@ MEANINGS: Final = {
     ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND: "the gateway is there, but the unit did not answer it",
 }
 """What the exceptions mean to the one who asks (MODBUS Application Protocol V1.1b3, 7)."""
+
+BY_RULE: Final = ", or a rule of the gateway forbids it"
+"""What exception 1 may mean besides, where a gateway may be on the way."""
+
+_MANY = 3  # values that follow on one another and are named as a range
 
 # Of a read that several values share: one alone may well be answered.
 _WORTH_SPLITTING = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA_VALUE)
@@ -74,7 +80,7 @@ async def take(client: Client, unit: int, wanted: Sequence[Wanted], order: Order
     for read in group({value.span for value in wanted}, gap):
         parts = {value.span for value in wanted if _inside(value.span, read)} - data.keys()
         await _fetch(client, unit, read, parts, data)
-    return [_reading(value, data[value.span], order, unit) for value in wanted]
+    return [_reading(value, data[value.span], order, unit, by_gateway=client.by_gateway) for value in wanted]
 
 
 def _inside(part: Span, whole: Span) -> bool:
@@ -94,9 +100,10 @@ async def _fetch(client: Client, unit: int, read: Span, parts: set[Span], data: 
         data.update((part, answer[1]) for part in parts)
 
 
-def _reading(wanted: Wanted, data: bytes | int, order: Order, unit: int) -> Reading:
+def _reading(wanted: Wanted, data: bytes | int, order: Order, unit: int, *, by_gateway: bool) -> Reading:
     if isinstance(data, int):
-        return Reading(wanted, fault=f"unit {unit} refuses: {_exception(data)}")
+        besides = BY_RULE if by_gateway and data == ExceptionCode.ILLEGAL_FUNCTION else ""
+        return Reading(wanted, fault=f"unit {unit} refuses: {_exception(data)}{besides}")
     return Reading(wanted, data, decode(data, wanted.kind, order))
 
 
@@ -106,3 +113,41 @@ def _exception(code: int) -> str:
     except ValueError:
         return f"exception {code}, which the standard does not know"
     return f"exception {code}, {known.name.replace('_', ' ').lower()}: {MEANINGS[known]}"
+
+
+def reasons(readings: Iterable[Reading]) -> Iterator[str]:
+    """Why values are missing, each reason once, behind the values that it is about."""
+    faults: dict[str, list[Wanted]] = {}
+    for reading in readings:
+        if reading.fault:
+            faults.setdefault(reading.fault, []).append(reading.wanted)
+    for fault, values in faults.items():
+        yield f"{names(values)}: {fault}"
+
+
+def names(values: Sequence[Wanted]) -> str:
+    """What values are called, in their order; many that follow on one another as a range: `41001-41125`."""
+    runs: list[list[Wanted]] = []
+    for value in values:
+        if runs and _follows(runs[-1][-1], value):
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return " ".join(word for run in runs for word in _named(run))
+
+
+def _follows(before: Wanted, value: Wanted) -> bool:
+    table, address, quantity = before.span
+    return value.span.table == table and value.span.address == address + quantity
+
+
+def _named(run: Sequence[Wanted]) -> list[str]:
+    """From the first to the last register of the last value, as one writes it on the command line."""
+    if len(run) < _MANY:
+        return [value.name for value in run]
+    number = re.fullmatch(r"(?:.*:)?(0x)?([0-9a-fA-F]+)", run[-1].name, re.IGNORECASE)
+    if number is None:
+        return [value.name for value in run]
+    base = 16 if number[1] else 10
+    last = int(number[2], base) + run[-1].span.quantity - 1
+    return [f"{run[0].name}-{hex(last) if base == 16 else str(last).zfill(len(number[2]))}"]

@@ -39,6 +39,7 @@ READ_LATENCY: Final = 0.02
 
 FORMS: Final = "HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT, rfc2217://HOST:PORT or a device such as /dev/ttyUSB0"
 
+_REGISTERS = (3, 4)  # functions that read registers
 _KEPT = 2 * MAX_FRAME  # bytes of what was heard lately: a frame that comes late may come in two pieces
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -60,6 +61,11 @@ class Target:
     def sets_line(self) -> bool:
         """Whether the line's speed and format are set from here."""
         return isinstance(self.place, str)
+
+    @property
+    def far(self) -> bool:
+        """Whether it is reached over a network."""
+        return not isinstance(self.place, str) or "://" in self.place
 
     @classmethod
     def parse(cls, text: str) -> "Target":
@@ -119,6 +125,7 @@ class Client(asyncio.Protocol):
         self._timeout = timeout
         self._answer: asyncio.Future[bytes] | None = None
         self._lost: Exception | None = None
+        self._mute = True  # nothing ever came
         self._transport: asyncio.Transport | None = None
         self._gone = asyncio.Event()
 
@@ -138,9 +145,24 @@ class Client(asyncio.Protocol):
         """Whether nothing can be asked any more."""
         return self._lost is not None
 
+    @property
+    def by_gateway(self) -> bool:
+        """Whether a gateway may be on the way, which answers in a unit's place."""
+        return self._transport is not None
+
     @abstractmethod
     def overheard(self) -> Overheard:
         """What was said beside."""
+
+    @property
+    def _nothing(self) -> str:
+        """What to say where nothing at all has come, from whomever."""
+        return ""
+
+    @property
+    def _hung_up(self) -> str:
+        """What to say where nothing came but the end of the connection."""
+        return ""
 
     async def close(self) -> None:
         """Give the connection back."""
@@ -155,7 +177,8 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         reason = f": {exc}" if exc else ""
-        self._fail(ConnectionError(f"{self._name} closed the connection{reason}"))
+        hint = f". {self._hung_up}" if self._mute and self._hung_up else ""
+        self._fail(ConnectionError(f"{self._name} closed the connection{reason}{hint}"))
         self._gone.set()
 
     def _fail(self, error: Exception) -> None:
@@ -177,7 +200,8 @@ class Client(asyncio.Protocol):
                 self._write(wire)
                 return await self._answer
         except TimeoutError:
-            raise TimeoutError(f"unit {unit} does not answer within {self._timeout:g} s") from None
+            reason = f"unit {unit} does not answer within {self._timeout:g} s"
+            raise TimeoutError(f"{reason}: {self._nothing}" if self._mute and self._nothing else reason) from None
         finally:
             self._answer = None
 
@@ -194,14 +218,25 @@ class TcpClient(Client):
         super().__init__(name, timeout)
         self._codec = mbap.Client()
         self._late = 0  # that `overheard` has told already
+        self._read = b""  # the frame that was sent, if it reads registers: no answer is like it
 
     async def ask(self, unit: int, pdu: bytes) -> bytes:
         """See `Client`."""
         transaction, wire = self._codec.request(unit, pdu)
+        self._read = wire if pdu[0] in _REGISTERS else b""
         try:
             return await self._wait(unit, wire, self._timeout)
         finally:
             self._codec.forget(transaction)
+
+    @property
+    def _nothing(self) -> str:
+        """See `Client`."""
+        return f"nothing at all came from {self._name}. {self._raw_port}"
+
+    @property
+    def _raw_port(self) -> str:
+        return f"A raw port? Then write rtu+tcp://{self._name}"
 
     def overheard(self) -> Overheard:
         """See `Client`."""
@@ -210,12 +245,17 @@ class TcpClient(Client):
 
     def data_received(self, data: bytes) -> None:
         """Find the answer in what came."""
+        self._mute = False
+        if data == self._read:
+            self._fail(ProtocolError(f"{self._name} sends back what it gets. {self._raw_port}"))
         for event in self._codec.feed(data):
             match event:
                 case mbap.Adu():
                     self._settle(event.pdu)
                 case mbap.Malformed():
-                    self._fail(ProtocolError(f"{self._name} does not speak Modbus TCP: {event.reason}"))
+                    self._fail(
+                        ProtocolError(f"{self._name} does not speak Modbus TCP: {event.reason}. {self._raw_port}")
+                    )
 
 
 class RtuClient(Client):
@@ -236,6 +276,11 @@ class RtuClient(Client):
         self._noise = 0  # that `overheard` has told already
         self._port: Port | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def _hung_up(self) -> str:
+        """See `Client`: a Modbus TCP server does so, as RTU frames are nothing to it."""
+        return f"A Modbus TCP port? Then write {self._name.partition('://')[2]}"
 
     def attach(self, port: Port) -> None:
         """Ask through `port`, which has this as its receiver."""
@@ -279,6 +324,7 @@ class RtuClient(Client):
     def data_received(self, data: bytes) -> None:
         """Find the answer in what came."""
         now = asyncio.get_running_loop().time()
+        self._mute = False
         self._clear = now + self._silence
         self._heard = (self._heard + data)[-_KEPT:]
         self._hear(self._finder.feed(data, now))

@@ -3,7 +3,8 @@
     values.py     single values: durations, sizes, addresses, networks
     tables.py     what tables are made of
     schema.py     the tables and their keys
-    clashes.py    what keys have to do with each other
+    clashes.py    what keys have to do with each other; idle_keys.py which of them do nothing where they stand
+    slips.py      what is not TOML, and what was meant; forgiving.py reads that
     modbus_*.py   the same for the Modbus tables
     faults.py     what is wrong, in words; positions.py: on which line
     build.py      the settings of every part
@@ -27,11 +28,12 @@ if TYPE_CHECKING:  # `serve` starts loading before it imports what it will run
 
     from nportpy.gateway import GatewaySettings
 
-__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "start_loading"]
+__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "read", "start_loading", "without_effect"]
 
 DEFAULT_PATH = "/etc/nportpy/nportpy.toml"
 # Far more than any gateway needs, and not so much that the wrong file eats the machine.
 _LARGEST = 1 << 20
+_WIDEST = 100  # characters of a line that are shown
 
 
 def load(path: str) -> "GatewaySettings":
@@ -39,6 +41,15 @@ def load(path: str) -> "GatewaySettings":
 
     Raises:
         ConfigError: the file cannot be read, or `parse` found faults in it.
+    """
+    return parse(read(path), path)
+
+
+def read(path: str) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, is too large or no text.
     """
     try:
         with open(path, "rb") as file:
@@ -48,11 +59,10 @@ def load(path: str) -> "GatewaySettings":
     if len(content) > _LARGEST:
         raise ConfigError(path, (Fault("", "is larger than 1MiB"),))
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(path, (Fault("", "is not UTF-8 text", line=line),)) from error
-    return parse(text, path)
 
 
 def start_loading(path: str) -> "Callable[[], GatewaySettings]":
@@ -80,26 +90,33 @@ def parse(text: str, source: str) -> "GatewaySettings":
     """Read a configuration from its text; `source` names it in messages.
 
     Raises:
-        ConfigError: every fault at once, in the order of their lines. Where the text is not TOML, that alone.
+        ConfigError: every fault at once, in the order of their lines. Where the text is not TOML and nobody can tell
+            what is meant, only what is not TOML.
     """
     # Here, because whoever only wants `start_loading` should not pay for them.
     from pydantic import ValidationError
 
     from nportpy.config.build import build
     from nportpy.config.clashes import clashes, origins
-    from nportpy.config.faults import faults_of, syntax_fault
+    from nportpy.config.faults import faults_of
     from nportpy.config.positions import Lines
     from nportpy.config.schema import File
 
+    faults: list[Fault] = []
     try:
-        data = tomllib.loads(text)
         text.encode()
+        data = tomllib.loads(text)
     except UnicodeEncodeError as error:
         raise ConfigError(source, (Fault("", "is not UTF-8 text"),)) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(source, (syntax_fault(error, text),)) from error
+        from nportpy.config.slips import slips
+
+        faults, meant = slips(text)
+        if meant is None:
+            raise ConfigError(source, tuple(sorted(faults, key=lambda fault: fault.line))) from error
+        text, data = meant, tomllib.loads(meant)
     lines = Lines(text)
-    faults = clashes(data, lines)
+    faults += clashes(data, lines)
     file = None
     try:
         file = File.model_validate(data)
@@ -110,9 +127,20 @@ def parse(text: str, source: str) -> "GatewaySettings":
     return replace(build(file), origins=origins(data, lines, source))
 
 
+def without_effect(text: str, source: str) -> list[str]:
+    """What is right in a configuration without faults and does nothing where it stands, each on one line."""
+    from nportpy.config.idle_keys import idle_keys
+    from nportpy.config.positions import Lines
+
+    return [_line(source, idle) for idle in idle_keys(tomllib.loads(text), Lines(text))]
+
+
 def fault_lines(error: ConfigError) -> list[str]:
-    """Each fault on one line: `file:line: key.path = value: reason (allowed: ...)`."""
-    return [_line(error.source, fault) for fault in error.faults]
+    """Each fault on one line: `file:line: key.path = value: reason (allowed: ...)`.
+
+    Below one that is about how something is written, and not about what is set, stands the line and a caret.
+    """
+    return [line for fault in error.faults for line in (_line(error.source, fault), *_excerpt(fault))]
 
 
 def _line(source: str, fault: Fault) -> str:
@@ -120,3 +148,14 @@ def _line(source: str, fault: Fault) -> str:
     what = f"{fault.key} = {fault.value}" if fault.value else fault.key
     allowed = f" (allowed: {fault.allowed})" if fault.allowed else ""
     return ": ".join(part for part in (where, what, fault.reason + allowed) if part)
+
+
+def _excerpt(fault: Fault) -> list[str]:
+    """The line of the file, as much of it as fits around the place, and a caret below that."""
+    if not fault.excerpt.strip():
+        return []
+    # One column for each character: a tab is a blank, and what would move the cursor a dot.
+    text = "".join(each if each.isprintable() else " " if each == "\t" else "." for each in fault.excerpt)
+    start = max(0, fault.column - 1 - _WIDEST // 2) if len(text) > _WIDEST else len(text) - len(text.lstrip())
+    start = min(start, fault.column - 1)
+    return [f"    {text[start : start + _WIDEST].rstrip()}", f"    {' ' * (fault.column - 1 - start)}^"]

@@ -1,8 +1,6 @@
-"""From what pydantic and tomllib found to faults in our own words."""
+"""From what pydantic found to faults in our own words."""
 
 import difflib
-import re
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +10,7 @@ from nportpy.config.positions import Lines
 from nportpy.config.schema import table_at, tables_with
 from nportpy.config.toml import Path, key_path, toml_text
 from nportpy.config.values import ValueFault
+from nportpy.config.vocabulary import MODES, meant
 from nportpy.errors import Fault
 
 if TYPE_CHECKING:
@@ -28,28 +27,7 @@ _EXAMPLES = {
     "priority": 'a priority, as in priority = "high"',
     "gap": "how far apart reads may be, as in { gap = 16 }",
 }
-# What other programs call it.
-_MEANT = {
-    "baud": "baudrate",
-    "bits": "format",
-    "bytesize": "format",
-    "databits": "format",
-    "data_bits": "format",
-    "parity": "format",
-    "stopbits": "format",
-    "stop_bits": "format",
-    "flowcontrol": "flow",
-    "flow_control": "flow",
-    "speed": "baudrate",
-    "slave": "unit",
-    "slaves": "units",
-    "host": "to",
-    "server": "to",
-}
 _MOST_TABLES = 4  # named in a message
-# tomllib's own messages end in a place.
-_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-_TABLE = re.compile(r"Cannot (?:declare|mutate immutable namespace) (\(.*\))")
 
 
 def faults_of(error: ValidationError, data: dict[str, object], lines: Lines) -> list[Fault]:
@@ -64,7 +42,7 @@ def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines) -> Fau
     if found == "missing":
         return Fault(key, "is missing", "", _EXAMPLES[str(path[-1])], line)
     if found == "extra_forbidden":
-        reason, allowed = _unknown(path)
+        reason, allowed = _unknown(path, value, data)
         return Fault(key, reason, toml_text(value), allowed, line)
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, ValueFault):
@@ -89,37 +67,39 @@ def _trace(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[Pat
     return ((*path, loc[-1]), None) if missing else (path, here)
 
 
-def _unknown(path: Path) -> tuple[str, str]:
-    """Reason and remedy for a key that nothing knows."""
+def _unknown(path: Path, value: object, data: dict[str, object]) -> tuple[str, str]:
+    """Reason and remedy for a key that nothing knows, or not in this place."""
     key = str(path[-1])
     name, model = table_at(path[:-1])
     known = list(model.model_fields)
+    there = _beside(path, data)
+    if there:
+        return f"does not belong into {name}", f"{key} in {' or '.join(there)}"
+    ours = meant(path, value, _table_of(path, data), data)
+    if ours is not None:
+        return f"is not a key of {name}", ours
     elsewhere = tables_with(key)
     if elsewhere:
         others = " and others" if len(elsewhere) > _MOST_TABLES else ""
         return f"does not belong into {name}", f"{key} in {', '.join(elsewhere[:_MOST_TABLES])}{others}"
-    meant = _MEANT.get(key.lower())
-    near = [meant] if meant in known else difflib.get_close_matches(key.lower(), known, n=1)
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
     if near:
         return f"is not a key of {name}: did you mean {near[0]}?", ""
     return f"is not a key of {name}", ", ".join(known)
 
 
-def syntax_fault(error: Exception, text: str) -> Fault:
-    """What tomllib could not read in `text`; it stops at the first fault."""
-    if isinstance(error, RecursionError):
-        return Fault("", "is nested too deep")
-    if not isinstance(error, tomllib.TOMLDecodeError):
-        return Fault("", "has a number that is too long")
-    message = str(error)
-    place = _PLACE.search(message)
-    last_line = text.rstrip().count("\n") + 1
-    line = int(place[1]) if place and place[1] else last_line
-    reason = message[: place.start()] if place else message
-    if reason == "Cannot overwrite a value":
-        return Fault("", "has a key twice, or a table under a key that is a value", line=line)
-    table = _TABLE.search(reason)
-    if table:
-        name = key_path(tuple(re.findall(r"'([^']*)'", table[1])))
-        return Fault("", f"has the table [{name}] twice, or adds it to an inline table", line=line)
-    return Fault("", f"is not TOML: {reason[:1].lower()}{reason[1:]}", line=line)
+def _beside(path: Path, data: dict[str, object]) -> list[str]:
+    """The tables of the same port that know a key."""
+    if len(path) != 3 or path[0] != "port":
+        return []
+    services = _table_of(path, data)
+    names = [
+        name for name in services if name in MODES and str(path[-1]) in table_at((*path[:2], name))[1].model_fields
+    ]
+    return [f"[{key_path((*path[:2], name))}]" for name in names]
+
+
+def _table_of(path: Path, data: Any) -> dict[str, object]:
+    for step in path[:-1]:
+        data = data[step]
+    return data if isinstance(data, dict) else {}

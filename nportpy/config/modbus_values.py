@@ -94,7 +94,11 @@ def server(value: object) -> Endpoint:
     values.typed(value, str, _A_SERVER)
     match = _URL.fullmatch(str(value))
     if not match:
-        raise ValueFault("is not the address of a Modbus TCP server", _A_SERVER)
+        bare = re.sub(r"^[a-z0-9+]+://", "", str(value).strip(), flags=re.IGNORECASE)
+        meant = f'"tcp://{bare}"' if bare and _URL.fullmatch(f"tcp://{bare}") else ""
+        if str(value).lower().startswith(("rtu", "socket")):  # as an address of RTU over TCP
+            meant = 'a port of its own with device = "socket://..." and a [port.NAME.modbus], for RTU over TCP'
+        raise ValueFault("is not the address of a Modbus TCP server", meant or _A_SERVER)
     port = int(match[2] or _MODBUS_PORT)
     if not 1 <= port <= 65535:
         raise ValueFault("the port is out of range", "1 to 65535")

@@ -1,7 +1,8 @@
 """The tables and keys of a configuration file, as pydantic models; those of Modbus are in modbus_tables.py."""
 
 from collections.abc import Callable
-from typing import Annotated, Self
+from functools import cache
+from typing import Annotated, Self, get_origin
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
@@ -82,7 +83,7 @@ class Discovery(Table):
     """[discovery]: what programs that search for NPorts are told."""
 
     listen: Annotated[
-        list[Annotated[Endpoint, Leaf(values.endpoint, TEXT)]],
+        list[Annotated[Endpoint, Leaf(lambda value: values.endpoint(value, 4800), TEXT)]],
         Many("false switches discovery off", single=True, off=True, example='"0.0.0.0:4800" or false'),
     ] = Field(default_factory=lambda: list(_IDENTITY.listen))
     allow: Allow = Field(default_factory=list)
@@ -159,6 +160,8 @@ class _WordOrTable:
         try:
             return Rs485Settings(mode=Rs485Mode(values.word(value, Rs485Mode)))
         except ValueFault as fault:
+            if isinstance(value, bool):
+                raise ValueFault("is a word and no boolean", '"on"' if value else '"off", or "keep"') from fault
             reason = fault.reason.replace("a string", "a string or a table")
             raise ValueFault(reason, f'{fault.allowed}, {{ delay_after = "1ms" }}') from fault
 
@@ -171,7 +174,7 @@ class Port(Table):
     format: Annotated[
         str, Leaf(values.line_format, {"type": "string", "pattern": r"^[5-8][NEOMSneoms](1|1\.5|2)$"})
     ] = _PORT.line.format
-    flow: Annotated[Flow, words(Flow)] = _PORT.line.flow
+    flow: Annotated[Flow, Leaf(values.flow_control, {"enum": [str(flow) for flow in Flow]})] = _PORT.line.flow
     rs485: Annotated[Rs485Settings, _WordOrTable()] = _PORT.rs485
     dtr: Annotated[OnOpen, words(OnOpen)] = _PORT.dtr
     rts: Annotated[OnOpen, words(OnOpen)] = _PORT.rts
@@ -235,6 +238,22 @@ def table_at(path: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
             return _TABLES[".".join([f"{kind}.NAME", *rest])]
         case rest:
             return _TABLES[".".join(rest)]
+
+
+@cache
+def boolean_keys() -> frozenset[str]:
+    """The keys that are true or false, in whatever table."""
+    models = [model for _, model in _TABLES.values()]
+    return frozenset(key for model in models for key, field in model.model_fields.items() if field.annotation is bool)
+
+
+def may_be_several(path: tuple[str | int, ...]) -> bool:
+    """Whether a table may stand at a key path several times, as [[...]]."""
+    match path:
+        case ("port", str(), str(service)) if service in Port.model_fields:
+            return f"port.NAME.{service}" in _TABLES and get_origin(Port.model_fields[service].annotation) is list
+        case _:
+            return False
 
 
 def tables_with(key: str) -> list[str]:

@@ -25,8 +25,21 @@ def destination(value: object, local_port: int = 0) -> Destination:
     values.typed(value, str, _A_HOST)
     match = _HOST_PORT.fullmatch(str(value))
     if not match:
-        raise ValueFault("is no host with a port", _A_HOST)
+        raise ValueFault("is no host with a port", _host_meant(str(value)) or _A_HOST)
     return Destination(values.host(match[1], _A_HOST), _port(match[2]), local_port)
+
+
+def _host_meant(text: str) -> str:
+    """A URL without its scheme, a host with the commonest port; empty if that is no host."""
+    bare = re.sub(r"^[a-z0-9+]+://|/$", "", text.strip())
+    for meant in (bare, f"{bare}:4001", f"[{bare}]:4001"):
+        match = _HOST_PORT.fullmatch(meant)
+        try:
+            if match and values.host(match[1], ""):
+                return f'"{meant}"'
+        except ValueFault:
+            pass
+    return ""
 
 
 def udp_range(value: object) -> Range:
@@ -54,7 +67,10 @@ def group(value: object) -> Group:
     try:
         found = ip_address(text)
     except ValueError as error:
-        raise ValueFault("is no multicast address", _A_GROUP) from error
+        alone = text.rpartition(":")[0].strip("[]")
+        with_port = re.fullmatch(r"2[23][0-9](?:\.[0-9]{1,3}){3}", alone)
+        reason = "has a port, and a multicast address alone stands here" if with_port else "is no multicast address"
+        raise ValueFault(reason, f'"{alone}"; the port is the one of listen' if with_port else _A_GROUP) from error
     if not found.is_multicast or (percent and not _INTERFACE.fullmatch(interface)):
         raise ValueFault("is no multicast address", _A_GROUP)
     return Group(found, interface)
@@ -93,6 +109,9 @@ def mac(value: object) -> bytes:
     allowed = 'six bytes, as in "00:90:e8:12:34:56"'
     values.typed(value, str, allowed)
     if not _MAC.fullmatch(str(value)):
+        meant = re.sub(r"[-:. ]", "", str(value)).lower()
+        if re.fullmatch(r"[0-9a-f]{12}", meant):
+            allowed = f'"{":".join(meant[n : n + 2] for n in range(0, 12, 2))}"'
         raise ValueFault("is no MAC address", allowed)
     return bytes.fromhex(str(value).replace(":", ""))
 

@@ -10,9 +10,10 @@ import socket
 from collections.abc import Iterable
 from datetime import date, datetime, time
 from decimal import Decimal
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_network, summarize_address_range
+from itertools import islice
 
-from nportpy.linesettings import LineSettings
+from nportpy.linesettings import Flow, LineSettings
 from nportpy.network.addresses import Endpoint, Network
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -33,6 +34,19 @@ _AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([a-zA-Z]*)")
 _DEVICE_URL = re.compile(r"[a-z][a-z0-9+.-]*://.*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+PARITIES = {
+    "none": "N", "no": "N", "n": "N", "even": "E", "e": "E", "odd": "O", "o": "O", "mark": "M", "m": "M",
+    "space": "S", "s": "S",
+}  # fmt: skip
+"""The letter of each parity, by what it is called."""
+
+_FLOWS = {
+    "rtscts": ("hardware", "hw", "rts/cts", "rts cts", "cts/rts", "crtscts", "rts", "handshake"),
+    "xonxoff": ("software", "sw", "xon/xoff", "xon xoff", "soft"),
+    "dsrdtr": ("dtr/dsr", "dsr/dtr", "dtr dsr", "dsr dtr"),
+    "none": ("off", "no", "false", "disable", "disabled", "0", "keine"),
+}
+_EVERYWHERE = ("*", "", "any", "all", "+", "0")
 NAME_PATTERN = f"^{_NAME.pattern}$"
 _AN_ENDPOINT = '"address:port", as in "192.168.0.7:4001" or "[fd00::7]:4001"'
 
@@ -60,13 +74,19 @@ def typed(value: object, wanted: type, allowed: str) -> None:
 
 def boolean(value: object) -> bool:
     """True or false."""
-    typed(value, bool, "true or false")
+    small = str(value).lower()
+    allowed = "true" if small in ("true", "yes", "on", "1") else "false" if small in ("false", "no", "off", "0") else ""
+    typed(
+        value, bool, f"{allowed}, without quotes" if allowed and isinstance(value, str) else allowed or "true or false"
+    )
     return bool(value)
 
 
 def integer(value: object, low: int, high: int) -> int:
     """A whole number from `low` to `high`."""
     allowed = f"{low} to {high}"
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) and low <= int(value) <= high:
+        raise ValueFault("a number stands without quotes", str(int(value)))
     typed(value, int, allowed)
     assert isinstance(value, int)
     if not low <= value <= high:
@@ -134,8 +154,15 @@ def device(value: object) -> str:
         return value
     if _DEVICE_URL.fullmatch(value) and value.isprintable():
         return value
-    if re.fullmatch(r"tty\w+", value):
-        raise ValueFault("is not a whole path", f'"/dev/{value}"')
+    if re.fullmatch(r"(?:dev/)?(?:tty\w+|serial/\S+)", value):
+        raise ValueFault("is not a whole path", f'"/dev/{value.removeprefix("dev/")}"')
+    if re.fullmatch(r"(?:\\\\[.?]\\)?com[0-9]{1,3}:?", value, re.IGNORECASE):
+        raise ValueFault(
+            "is a name that Windows gives", 'a path such as "/dev/ttyUSB0"; nportpy ports lists what is here'
+        )
+    if re.fullmatch(r"\S+:[0-9]{1,5}", value):
+        far = f'"socket://{value}" for a raw TCP port elsewhere, "rfc2217://{value}" for one with its settings'
+        raise ValueFault("is a place on the network and no device", far)
     raise ValueFault("is neither an absolute path nor a URL", allowed)
 
 
@@ -149,14 +176,44 @@ def device_identity(text: str) -> str | None:
 def line_format(value: object) -> str:
     """A line format such as 8N1 in its usual spelling."""
     allowed = '5-8 data bits, N E O M or S, 1 1.5 or 2 stop bits, as in "8N1"'
+    if isinstance(value, float):  # 8E1 without quotes is a number, 80.0
+        for meant in (f"{bits}E{stop}" for bits in "5678" for stop in "12"):
+            if value == float(meant):
+                raise ValueFault("is a number without quotes", f'"{meant}"')
     typed(value, str, allowed)
     try:
         parsed = LineSettings.parse(9600, str(value))
     except ValueError as error:
         if "1.5" in str(value)[2:] and str(value)[:1] in set("678"):
             raise ValueFault(str(error), '"5N1.5" and the like') from error
-        raise ValueFault("is not a line format", allowed) from error
+        written = format_meant(value)
+        raise ValueFault("is not a line format", f'"{written}"' if written else allowed) from error
     return parsed.format
+
+
+def flow_control(value: object) -> Flow:
+    """How the line is held up."""
+    try:
+        return Flow(word(value, Flow))
+    except ValueFault as fault:
+        meant = flow_meant(value)
+        raise ValueFault(fault.reason, f'"{meant}"' if meant else fault.allowed) from fault
+
+
+def flow_meant(value: object) -> str | None:
+    """The flow control that a word of others' means."""
+    text = re.sub(r"[\s_-]+", " ", str(value)).strip().lower()
+    return next((ours for ours, words in _FLOWS.items() if text == ours or text in words), None)
+
+
+def format_meant(value: object) -> str | None:
+    """The line format in other spellings: "8-N-1", "N81", "8,none,1"."""
+    text = str(value).strip()
+    found = re.fullmatch(r"([5-8])[\s,/:-]*([A-Za-z]+)[\s,/:-]*(1\.5|[12])", text)
+    turned = re.fullmatch(r"([A-Za-z]+)[\s,/:-]*([5-8])[\s,/:-]*(1\.5|[12])", text)
+    data, parity, stop = found.groups() if found else (turned[2], turned[1], turned[3]) if turned else ("", "", "")
+    letter = PARITIES.get(parity.lower(), "")
+    return f"{data}{letter}{stop}" if letter else None
 
 
 def duration(value: object, low: str, high: str, *, off: bool = False) -> float:
@@ -235,14 +292,38 @@ def address(value: object) -> str:
     """An IP address to listen on, in its shortest spelling. Names are refused: a gateway starts before DNS does."""
     allowed = 'an address of this machine, or "::" for all of them (IPv4 too), or "0.0.0.0" for all of IPv4'
     typed(value, str, allowed)
+    text = str(value)
     try:
-        return str(ip_address(str(value)))
+        return str(ip_address(text))
     except ValueError as error:
+        if text.lower() == "localhost":
+            raise ValueFault("is a name, and an address stands here", '"127.0.0.1"') from error
+        if text.lower() in _EVERYWHERE:
+            raise ValueFault("is not an IPv4 or IPv6 address", '"::", which is all addresses') from error
+        alone, port = _parted(text)
+        if alone and port:
+            reason = "is an address with a port, and an address alone stands here"
+            raise ValueFault(reason, f'"{alone}"; the port belongs to a service, as in listen = {port}') from error
+        if alone:
+            raise ValueFault(
+                "is a network or stands in brackets, and an address alone stands here", f'"{alone}"'
+            ) from error
         raise ValueFault("is not an IPv4 or IPv6 address", allowed) from error
 
 
-def endpoint(value: object) -> Endpoint:
-    """Where to listen, from "address:port" or "[v6]:port"."""
+def _parted(text: str) -> tuple[str, str]:
+    """The address, and the port, in a text that has an address and more; else nothing."""
+    match = re.fullmatch(
+        r"(?:[a-z+]+://)?(\[[0-9a-fA-F:.]+\]|[0-9.]+|[0-9a-fA-F:]+)(?::([0-9]{1,5}))?(?:/[0-9]{0,3})?", text
+    )
+    try:
+        return (str(ip_address(match[1].strip("[]"))), match[2] or "") if match else ("", "")
+    except ValueError:
+        return "", ""
+
+
+def endpoint(value: object, usual: int = 9550) -> Endpoint:
+    """Where to listen, from "address:port" or "[v6]:port"; `usual` is the port to name where there is none."""
     if re.fullmatch("[0-9]{1,5}", str(value)):
         raise ValueFault("has no address", f'"127.0.0.1:{value}" or "[::]:{value}"')
     typed(value, str, _AN_ENDPOINT)
@@ -251,7 +332,7 @@ def endpoint(value: object) -> Endpoint:
     try:
         found = str(ip_address(host[1:-1] if bracketed else host))
     except ValueError as error:
-        raise ValueFault("is not an address with a port", _AN_ENDPOINT) from error
+        raise _no_endpoint(str(value), host, port if colon else "", usual) from error
     if (":" in found) is not bracketed:
         right = f'"[{host}]:{port}"' if not bracketed else f'"{found}:{port}"'
         raise ValueFault("IPv6 addresses stand in brackets, IPv4 addresses do not", right)
@@ -260,12 +341,38 @@ def endpoint(value: object) -> Endpoint:
     return Endpoint(found, int(port))
 
 
+def _no_endpoint(text: str, host: str, port: str, usual: int) -> ValueFault:
+    """What to say of a text that should be an address with a port, in two parts at its last colon."""
+    alone, there = _parted(text)
+    if alone and there:
+        return ValueFault("is a URL, and an address with a port stands here", f'"{Endpoint(alone, int(there))}"')
+    if alone:
+        return ValueFault("has no port", f'"{Endpoint(alone, usual)}"')
+    if not re.fullmatch("[0-9]{1,5}", port):
+        return ValueFault("is not an address with a port", _AN_ENDPOINT)
+    if host.lower().removeprefix("tcp://") in _EVERYWHERE:
+        return ValueFault("is not an address with a port", f'"[::]:{port}", which is all addresses')
+    if host.lower() == "localhost":
+        return ValueFault("has a name where an address stands", f'"127.0.0.1:{port}"')
+    if _HOST.fullmatch(host.lower()):
+        reason = "has a name where an address of this machine stands"
+        return ValueFault(reason, f'"[::]:{port}" for all addresses, "127.0.0.1:{port}" for this machine alone')
+    return ValueFault("is not an address with a port", _AN_ENDPOINT)
+
+
 def listener(value: object) -> int | Endpoint:
     """Where a service listens: a port alone, or "address:port"."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(.*?):?([1-9][0-9]{0,4})", value)):
+        host = match[1].lower().removeprefix("tcp://")
+        if host in _EVERYWHERE and ":" in value:
+            raise ValueFault("is all addresses, for which a port alone stands", match[2])
+    if isinstance(value, str) and (match := re.fullmatch(r"([1-9][0-9]{0,4})\s*(-|,|\s)\s*([1-9][0-9]{0,4})", value)):
+        dots = ", ..." if match[2] == "-" and int(match[3]) > int(match[1]) + 1 else ""
+        raise ValueFault("is several ports, which stand in an array", f"[{match[1]}{dots}, {match[3]}]")
     if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,4}", value):
         raise ValueFault("a port alone stands without quotes", value)
     if isinstance(value, str):
-        return endpoint(value)
+        return endpoint(value, 4001)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueFault(f"must be a port or an address with a port, not {kind(value)}", f"4001 or {_AN_ENDPOINT}")
     return tcp_port(value)
@@ -294,7 +401,7 @@ def network(value: object) -> Network:
     try:
         meant = ip_network(str(value), strict=False)
     except ValueError as error:
-        raise ValueFault("is not a network", allowed) from error
+        raise ValueFault("is not a network", _network_meant(str(value)) or allowed) from error
     alone = str(value).partition("/")[0]
     if meant.network_address != ip_address(alone):
         raise ValueFault("has bits set behind its prefix", f'"{meant}" for the network, "{alone}" for the one address')
@@ -303,3 +410,23 @@ def network(value: object) -> Network:
         # A client's address is compared as the IPv4 address that it is.
         raise ValueFault("is an IPv4 network in IPv6 spelling", f'"{mapped}/{meant.prefixlen - 96}"')
     return meant
+
+
+def _network_meant(text: str) -> str:
+    """What to write instead of something that is no network; empty if nobody knows."""
+    if text.lower() in _EVERYWHERE:
+        return "no such line for anyone"
+    if text.lower() == "localhost":
+        return '"127.0.0.1", "::1"'
+    if match := re.fullmatch(r"((?:[0-9]{1,3}\.){1,3})\*(?:\.\*)*", text):
+        parts = match[1].split(".")[:-1]
+        return f'"{".".join([*parts, "0", "0", "0"][:4])}/{8 * len(parts)}"'
+    if match := re.fullmatch(r"([0-9.]+)\s*-\s*([0-9.]+)", text):
+        try:
+            first, last = ip_address(match[1]), ip_address(match[2])
+            networks = list(islice(summarize_address_range(first, last), 5))
+        except (TypeError, ValueError):
+            return ""
+        return ", ".join(f'"{network}"' for network in networks) if len(networks) < 5 else ""
+    alone, port = _parted(text)
+    return f'"{alone}": clients come from any port' if alone and port else ""

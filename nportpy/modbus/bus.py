@@ -357,7 +357,7 @@ class Bus:
 
     def status(self) -> BusStatus:
         """A snapshot."""
-        line = self._transactions.status()
+        line, now = self._transactions.status(), self._clock()
         return BusStatus(
             name=self.name,
             up=self._line.up,
@@ -378,7 +378,11 @@ class Bus:
             spoilt=line.spoilt,
             foreign=line.foreign,
             unfit=line.unfit,
-            units=tuple(_unit_status(self._units[number]) for number in sorted(self._units) if number != _BROADCAST),
+            units=tuple(
+                _unit_status(unit)
+                for number, unit in sorted(self._units.items())
+                if number != _BROADCAST and not unit.is_forgotten(now)
+            ),
         )
 
     def _trace(self, flight: Flight, result: Result) -> None:

@@ -30,6 +30,10 @@ LONGEST_REST: Final = 10.0
 REST: Final = 5.0
 """For how many times the time of a try it is: so that trying takes a sixth of the bus at most."""
 
+FORGOTTEN: Final = 300.0
+"""Seconds after its last try in which a unit that never answered is shown as silent: who looked for units that are not
+there, as a scan does, is not to leave them on the status page for ever."""
+
 STRANGE: Final = 5
 """How many requests in a row that it never answered make a unit silent that has answered others."""
 
@@ -108,6 +112,10 @@ class Unit:
             return False
         self._trying = True
         return True
+
+    def is_forgotten(self, now: float) -> bool:
+        """It never answered, and nobody has tried it for long: nothing is to be said of it."""
+        return self.silent and not self.answered and now - self._again_at > FORGOTTEN
 
     def has_answered(self, pdu: bytes) -> bool:
         """Whether it is known to answer this, if perhaps not now."""

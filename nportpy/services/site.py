@@ -10,11 +10,13 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
+from html import escape
 from http import HTTPStatus
 from typing import cast
 
 from aiohttp import web
 
+from nportpy import __version__
 from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
 from nportpy.services import exposition, metrics, report
 from nportpy.status import GatewayStatus
@@ -57,6 +59,7 @@ class Site:
         self._server = web.Server(self._answer)
         self._clients: set[Connection] = set()
         self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[Answer]]] = {
+            "/": self._contents,
             "/metrics": self._metrics,
             "/healthz": self._health,
             "/readyz": self._readiness,
@@ -117,6 +120,16 @@ class Site:
             headers["Content-Encoding"] = "gzip"
             body = await _gzip(body)
         return web.Response(status=status, headers=headers, body=body)
+
+    async def _contents(self, request: web.BaseRequest) -> Answer:
+        """What is here, with links for a browser."""
+        title = f"nportpy {__version__}, {self._status().name}"
+        if "text/html" not in request.headers.get("Accept", ""):
+            rows = [f"{path:<16} {what}" for path, what in _CONTENTS.items()]
+            return HTTPStatus.OK, _PLAIN, "\n".join([title, "", *rows, ""]).encode()
+        items = "".join(f'<li><a href="{path}">{path}</a> {what}</li>' for path, what in _CONTENTS.items())
+        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        return HTTPStatus.OK, _HTML, f"{head}<h1>{escape(title)}</h1><ul>{items}</ul></html>\n".encode()
 
     async def _metrics(self, request: web.BaseRequest) -> Answer:
         form = exposition.content_type(request.headers.get("Accept", ""))
@@ -215,6 +228,13 @@ class Connection(web.RequestHandler):
             self._stalled = None
 
 
+_CONTENTS = {
+    "/metrics": "everything that is counted, for Prometheus",
+    "/healthz": "whether the gateway works",
+    "/readyz": "whether all services listen, and which lines are down",
+    "/api/v1/status": "lines, clients, services and units as they are now, as JSON",
+}
+_HTML = "text/html; charset=utf-8"
 _PLAIN = "text/plain; charset=utf-8"
 _JSON = "application/json"
 

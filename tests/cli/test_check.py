@@ -7,7 +7,7 @@ import pytest
 
 from nportpy.cli import main
 from nportpy.cli.check import warnings
-from nportpy.config import parse
+from nportpy.config import parse, without_effect
 from nportpy.network.addresses import allowed, barred_by
 
 PORT = """
@@ -207,7 +207,7 @@ port meters
     reads         one for all who ask the same
     broadcast     100ms for the units to obey
     raw clients   hold up a request for up to 1s, until 50ms of silence
-  no service
+  routes          from modbus.plant (units 1-31), port.old.modbus_master (units 1-8)
 port plc
   device          loop://
 {LINE}\
@@ -240,6 +240,7 @@ port plc
     unit 0        broadcast
     unit 255      unrouted
     unrouted      exception
+  routes          from modbus.plant (units 32-63)
 port old
   device          loop://
 {LINE}\
@@ -294,7 +295,7 @@ def test_faults_go_to_stderr_one_a_line(file: Path) -> None:
 
 
 def test_without_a_file_the_usual_one_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nportpy.cli.check.load", lambda path: parse(f"port.a.device = 'x:/{path}'", path))
+    monkeypatch.setattr("nportpy.cli.check.read", lambda path: f"port.a.device = 'x:/{path}'")
     assert "  device          x://etc/nportpy/nportpy.toml\n" in check().stdout
 
 
@@ -390,22 +391,22 @@ def test_who_may_connect(file: Path) -> None:
 def test_a3_addresses_and_interfaces_that_are_not_here(file: Path) -> None:
     file.write_text("""
 [gateway]
-listen = "192.0.2.1"
+listen = "203.0.113.1"
 [http]
-listen = "192.0.2.2:9550"
+listen = "203.0.113.2:9550"
 [discovery]
-listen = "192.0.2.3:4800"
+listen = "203.0.113.3:4800"
 [mdns]
-interfaces = ["192.0.2.4", "127.0.0.1"]
+interfaces = ["203.0.113.4", "127.0.0.1"]
 [port.a]
 device = "/dev/null"
-raw = [{ listen = "127.0.0.1:1111" }, { listen = ["[::]:1111", "192.0.2.5:1112"] }]
+raw = [{ listen = "127.0.0.1:1111" }, { listen = ["[::]:1110", "203.0.113.5:1112"] }]
 modem.listen = 1113
-realcom = { data = 1114, command = "192.0.2.6:1115" }
-udp = { listen = "0.0.0.0:1116", to = "239.1.1.1:5", multicast = { groups = ["239.1.1.2"], interface = "nowhere0" } }
+realcom = { data = 1114, command = "203.0.113.6:1115" }
+udp = { listen = "0.0.0.0:1116", groups = "239.1.1.2%nowhere0", multicast_interface = "nowhere0" }
 [port.b]
 device = "/dev/zero"
-modbus.listen = "192.0.2.7:502"
+modbus.listen = "203.0.113.7:502"
 [modbus.plant]
 listen = "[2001:db8::1]:502"
 routes = [{ units = "1", port = "b" }]
@@ -415,16 +416,16 @@ routes = [{ units = "1", port = "b" }]
     found = [line.removeprefix("warning: ") for line in result.stdout.splitlines() if " now" in line]
     lacks = "this machine does not have the address"
     assert found == [
-        f"port.a.raw-2: {lacks} 192.0.2.5 now",
-        f"port.a.modem: {lacks} 192.0.2.1 now",
-        f"port.a.realcom: {lacks} 192.0.2.1 now",
-        f"port.a.realcom: {lacks} 192.0.2.6 now",
-        f"port.b.modbus: {lacks} 192.0.2.7 now",
+        f"port.a.raw-2: {lacks} 203.0.113.5 now",
+        f"port.a.modem: {lacks} 203.0.113.1 now",
+        f"port.a.realcom: {lacks} 203.0.113.1 now",
+        f"port.a.realcom: {lacks} 203.0.113.6 now",
+        f"port.b.modbus: {lacks} 203.0.113.7 now",
         f"modbus.plant: {lacks} 2001:db8::1 now",
-        f"discovery: {lacks} 192.0.2.3 now",
-        f"http: {lacks} 192.0.2.2 now",
+        f"discovery: {lacks} 203.0.113.3 now",
+        f"http: {lacks} 203.0.113.2 now",
         "port.a.udp: there is no network interface nowhere0 now",
-        f"mdns.interfaces: {lacks} 192.0.2.4 now",
+        f"mdns.interfaces: {lacks} 203.0.113.4 now",
     ]
 
 
@@ -469,3 +470,165 @@ def test_a2_loopback_services_are_for_this_machine() -> None:
     assert barred_by(ip_address("192.168.7.20"), own.allow) == "port.a.allow"
     assert barred_by(ip_address("192.168.8.9"), own.allow) == "gateway.allow"
     assert barred_by(ip_address("192.168.7.9"), own.allow) == ""
+
+
+IDLE = """\
+[gateway]
+allow = ["10.0.0.0/8"]
+[http]
+listen = false
+allow = ["127.0.0.1"]
+[port.p1]
+device = "/dev/null"
+buffer = "64KiB"
+flush_on_first_client = true
+[port.p1.modbus]
+timeout_min = "100ms"
+character_timeout = "2s"
+[port.p2]
+device = "loop://"
+[[port.p2.modbus]]
+listen = 5020
+idle_after = "10s"
+rules = [{ action = "deny" }, { action = "read-only", units = "1" }]
+[[port.p2.modbus]]
+listen = 5020
+protocol = "udp"
+alive_check = "1min"
+[port.p3]
+device = "loop://"
+buffer = "64KiB"
+flush_on_first_client = true
+[port.p3.modbus]
+timeout = "2s"
+[port.p3.udp]
+listen = 4001
+reply_time = "5s"
+packing = { delimiting = "strip", length = 3, gap = 3.5 }
+[port.p3.modem]
+max_clients = 2
+[port.p3.tcp_client]
+to = "192.0.2.10:4001"
+direction = "to_line"
+packing = "gap"
+[port.p4]
+device = "loop://"
+[port.p4.modbus_master]
+deadline = "2s"
+cache = "1s"
+routes = [{ units = "1", port = "p1" }]
+[modbus.plant]
+listen = 5021
+cache = "1s"
+units = [{ units = "3", timeout = "5s" }]
+routes = [{ units = "1-31", port = "p1" }, { units = "32", port = "p2", unit = 1 }]
+[modbus.mixed]
+listen = 5022
+cache = "1s"
+routes = [{ units = "1-31", port = "p1" }, { units = "32", to = "tcp://192.0.2.10" }]
+"""
+KICK = 'when_full = "kick_idle"'
+ONE_WAY = 'with direction = "to_line" nobody hears the line'
+TO_LINES = "all routes of this table lead to lines"
+UNITS = '[{ units = "3", timeout = "5s" }]'
+NOWHERE = (
+    "it listens nowhere, and no route leads here (allowed: a listen in it, or a route of [modbus.NAME] that leads to "
+    "this port)"
+)
+UNREACHED = "the rule before it holds for everything (port.p2.modbus[0].rules[0]) (allowed: this one first)"
+IN_LINES = "[port.p1.modbus] or [port.p2.modbus]"
+NO_STREAM = (
+    "it is about streams, and no service of this port is one (allowed: no such line, or a service such as "
+    "[port.NAME.raw])"
+)
+
+
+def test_a10_keys_without_effect_say_where_they_belong(file: Path) -> None:
+    file.write_text(IDLE)
+    result = check("-c", str(file))
+    assert result.exit_code == 0
+    found = [line.split(": ", 2)[1:] for line in result.stdout.splitlines() if "has no effect" in line]
+    assert [": ".join(parts).replace(f"{file}:", "").replace(" has no effect:", "") for parts in found] == [
+        '5: http.allow = ["127.0.0.1"]: http is off (listen = false) (allowed: a listen that is an address)',
+        f'8: port.p1.buffer = "64KiB": {NO_STREAM}',
+        f"9: port.p1.flush_on_first_client = true: {NO_STREAM}",
+        '11: port.p1.modbus.timeout_min = "100ms": it is about a timeout that is learned (allowed: timeout = "auto")',
+        '12: port.p1.modbus.character_timeout = "2s": it is about ASCII frames (allowed: framing = "ascii")',
+        f'17: port.p2.modbus[0].idle_after = "10s": it is about {KICK} (allowed: {KICK})',
+        f'18: port.p2.modbus[0].rules[1] = {{ action = "read-only", units = "1" }}: {UNREACHED}',
+        '22: port.p2.modbus[1].alive_check = "1min": over UDP there are no connections (allowed: no such line)',
+        "26: port.p3.flush_on_first_client = true: with a buffer nothing is thrown away (allowed: one of the two)",
+        f'27: port.p3.modbus = {{ timeout = "2s" }}: {NOWHERE}',
+        '31: port.p3.udp.reply_time = "5s": reply_to_last is not on (allowed: reply_to_last = true)',
+        '32: port.p3.udp.packing.delimiting = "strip": there are no delimiters (allowed: delimiters = "0D 0A")',
+        '32: port.p3.udp.packing.gap = 3.5: they are about mode "gap" and "rtu" (allowed: mode = "gap")',
+        "34: port.p3.modem.max_clients = 2: this modem only dials (allowed: a listen beside it)",
+        f'38: port.p3.tcp_client.packing = "gap": {ONE_WAY} (allowed: no such line)',
+        f'43: port.p4.modbus_master.cache = "1s": {TO_LINES} (allowed: cache in [port.p1.modbus])',
+        f'47: modbus.plant.cache = "1s": {TO_LINES} (allowed: cache in {IN_LINES})',
+        f"48: modbus.plant.units = {UNITS}: {TO_LINES} (allowed: units in {IN_LINES})",
+    ]
+
+
+def test_a10_the_commented_file_has_no_key_without_effect() -> None:
+    path = Path(__file__).parents[2] / "etc" / "nportpy.toml"
+    assert without_effect(path.read_text(), "f") == []
+
+
+def test_a20_a_port_that_a_route_uses_has_a_service(file: Path) -> None:
+    file.write_text(IDLE)
+    lines = check("-c", str(file)).stdout.splitlines()
+    assert "  no service" not in lines
+    ways = "modbus.plant (units 1-31), modbus.mixed (units 1-31), port.p4.modbus_master (unit 1)"
+    assert f"  routes          from {ways}" in lines
+
+
+def test_a20_json_has_the_settings_and_the_warnings(file: Path) -> None:
+    file.write_text(IDLE)
+    result = check("--json", "-c", str(file))
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert (found["file"], found["ok"], found["faults"]) == (str(file), True, [])
+    assert any("modbus.plant.cache" in warning for warning in found["warnings"])
+    plant = found["settings"]["routers"][0]["service"]
+    assert plant["listen"] == ["[::]:5021"]
+    assert plant["routing"]["routes"][1] == {"units": [32], "to": "p2", "offset": 0, "unit": 1}
+
+
+def test_a20_json_has_the_faults(file: Path) -> None:
+    file.write_text("[port.p1]\ndevice = /dev/ttyS0\nbaudrate = 0\n")
+    result = check("--json", "-c", str(file))
+    assert result.exit_code == 2
+    assert result.stderr == ""
+    found = json.loads(result.stdout)
+    assert (found["ok"], found["settings"]) == (False, None)
+    assert found["faults"] == [
+        {
+            "line": 2,
+            "column": 10,
+            "key": None,
+            "value": None,
+            "reason": "is not TOML: a text stands in quotes",
+            "allowed": 'device = "/dev/ttyS0"',
+            "excerpt": "device = /dev/ttyS0",
+        },
+        {
+            "line": 3,
+            "column": None,
+            "key": "port.p1.baudrate",
+            "value": "0",
+            "reason": "is out of range",
+            "allowed": "1 to 2147483647",
+            "excerpt": None,
+        },
+    ]
+
+
+def test_a22_mdns_without_zeroconf(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(SHUT + "[mdns]" + PORT + "raw.listen = 4001\n")
+    assert "zeroconf" not in check("-c", str(file)).stdout
+    monkeypatch.setattr("nportpy.cli.check.find_spec", lambda name: None)
+    result = check("-c", str(file))
+    assert result.exit_code == 0
+    assert "warning: mdns: the package zeroconf is not installed" in result.stdout
+    assert "pip install 'nportpy[mdns]', or apt install python3-zeroconf" in result.stdout

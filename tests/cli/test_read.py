@@ -17,6 +17,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from nportpy.cli.options import timeout_for
 from nportpy.cli.read import read
 from nportpy.client.target import Target
 from nportpy.linesettings import LineSettings
@@ -190,7 +191,9 @@ def test_rtu_over_tcp() -> None:
 def test_nobody_answers(scheme: str) -> None:
     with server(counting, rtu=scheme == "rtu+tcp://") as where:
         done = run(scheme + where, "41001", "--unit", "9", "--timeout", "50ms")
-    assert done.stderr == "Error: unit 9 does not answer within 0.05 s\n"
+    hint = f": nothing at all came from {where}. A raw port? Then write rtu+tcp://{where}"
+    hint = "" if scheme == "rtu+tcp://" else hint
+    assert done.stderr == f"Error: unit 9 does not answer within 0.05 s{hint}\n"
     assert done.stdout == ""
     assert done.exit_code == 1
 
@@ -239,6 +242,7 @@ def test_not_modbus_tcp() -> None:
         (["127.0.0.1:70000", "41001"], "a TCP port is 1 to 65535"),
         (["rtu+tcp://127.0.0.1", "41001"], "names no TCP port"),
         (["ftp://127.0.0.1", "41001"], "is no target"),
+        (["127.0.0.1:502", "41001", "--csv", "--json"], "--json and --csv exclude each other"),
         (["/dev/ttyS0", "41001", "--format", "9X9"], "'9X9' is not a format"),
         (["/dev/ttyS0", "41001", "--unit", "0"], "none of them answers"),
     ],
@@ -317,7 +321,7 @@ def test_a_terminal_gets_a_live_table(modbus_tcp: str) -> None:
         with reading(modbus_tcp, "41001", "42001", "--every", "50ms", stdout=theirs) as process:
             shown = b""
             deadline = time.monotonic() + 30
-            while b"read 0, failed 3" not in shown:
+            while b"3 values read, 3 failed, in 3 rounds" not in shown:
                 assert time.monotonic() < deadline, shown
                 assert select.select([ours], [], [], 30)[0], shown
                 shown += os.read(ours, 4096)
@@ -362,3 +366,95 @@ def test_rich_is_not_loaded_for_a_pipe(modbus_tcp: str) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("scheme", ["", "rtu+tcp://"])
+def test_a6_a_gateway_has_the_time_to_say_that_nobody_answered_it(scheme: str) -> None:
+    def late(unit: int, pdu: bytes) -> bytes:
+        time.sleep(1.5)  # as a gateway that asks twice
+        return bytes((pdu[0] | 0x80, 11))
+
+    with server(late, rtu=bool(scheme)) as where:
+        done = run(scheme + where, "41001")
+    assert done.exit_code == 1
+    assert "exception 11, gateway target failed to respond: the gateway is there" in done.stderr
+
+
+def test_a6_a_device_of_this_machine_is_waited_for_as_long_as_before() -> None:
+    def waited(text: str) -> float:
+        return timeout_for(Target.parse(text), None)
+
+    assert waited("/dev/ttyUSB0") == 1.0
+    assert {waited(text) for text in ("gateway", "tcp://gateway", "rtu+tcp://gateway:1", "rfc2217://gateway:2")} == {
+        3.0
+    }
+    assert timeout_for(Target.parse("gateway"), 0.2) == 0.2
+
+
+def test_a7_silence_after_an_answer_is_no_raw_port() -> None:
+    """Who has answered once speaks Modbus TCP: what is silent then is the unit."""
+    with server(lambda unit, pdu: counting(unit, pdu) if pdu[1:3] == b"\x03\xe8" else b"") as where:
+        done = run(where, "41001", "41900", "--timeout", "50ms")
+    assert done.stderr == "Error: unit 1 does not answer within 0.05 s\n"
+
+
+def test_a7_a_raw_port_that_echoes() -> None:
+    with server(lambda unit, pdu: pdu) as where:
+        done = run(where, "41001", "--timeout", "50ms")
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: {where} sends back what it gets. A raw port? Then write rtu+tcp://{where}\n"
+
+
+def test_a7_a_modbus_tcp_port_that_is_taken_for_a_raw_one() -> None:
+    class HangUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(100)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), HangUp) as listening:
+        thread = threading.Thread(target=listening.handle_request)
+        thread.start()
+        where = f"127.0.0.1:{listening.server_address[1]}"
+        done = run(f"rtu+tcp://{where}", "41001")
+        thread.join(30)
+    reason = f"rtu+tcp://{where} closed the connection. A Modbus TCP port? Then write {where}"
+    assert (done.exit_code, done.stderr) == (1, f"Error: {reason}\n")
+
+
+@pytest.mark.parametrize("rtu", [False, True], ids=["tcp", "rtu"])
+def test_a8_a_read_that_a_rule_forbids(rtu: bool) -> None:
+    with server(lambda unit, pdu: bytes((pdu[0] | 0x80, 1)), rtu=rtu) as where:
+        done = run(f"rtu+tcp://{where}" if rtu else where, "41001")
+    assert done.stderr.endswith("perhaps the value lies in another table, or a rule of the gateway forbids it\n")
+
+
+def test_a19_csv_has_a_row_for_what_could_not_be_read(modbus_tcp: str) -> None:
+    done = run(modbus_tcp, "41001", "42001", "--csv", "--raw")
+    rows = [line.split(",")[1:] for line in done.stdout.splitlines()[1:]]
+    assert rows == [["41001", "1000", "03e8"], ["42001", "", ""]]
+    assert "42001: unit 1 refuses" in done.stderr
+    done = run(modbus_tcp, "41001", "41002", "--csv", "--unit", "9", "--timeout", "50ms")
+    assert [line.split(",")[1:] for line in done.stdout.splitlines()[1:]] == [["41001", ""], ["41002", ""]]
+    assert done.stderr.count("Error") == 1
+
+
+def test_a19_json_has_an_object_for_what_could_not_be_read(modbus_tcp: str) -> None:
+    done = run(modbus_tcp, "41001", "--json", "--unit", "9", "--timeout", "50ms")
+    assert [(item["address"], item["value"]) for item in json.loads(done.stdout)] == [("41001", None)]
+    assert "unit 9 does not answer" in json.loads(done.stdout)[0]["error"]
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("addresses", "named"),
+    [
+        (["42001-42125"], "42001-42125"),
+        (["42001-42006", *FLOAT], "42001-42006"),
+        (["holding:2000-2009"], "holding:2000-2009"),
+        (["holding:0x7D0-0x7D9"], "holding:2000-2009"),
+        (["holding:0x7D0", "holding:0x7D1", "holding:0x7D2"], "holding:0x7D0-0x7d2"),
+        (["42001-42002"], "42001 42002"),
+        (["42001-42003", "42010", "42020-42030"], "42001-42003 42010 42020-42030"),
+    ],
+)
+def test_a19_many_addresses_are_named_as_a_range(modbus_tcp: str, addresses: list[str], named: str) -> None:
+    assert run(modbus_tcp, *addresses).stderr.startswith(f"Error: {named}: unit 1 refuses: exception 2")

@@ -32,6 +32,12 @@ QUICK = ("--timeout", "300ms")
 HEAD = ["unit", "holding:0"]
 
 
+@pytest.fixture(autouse=True)
+def without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a search takes is the machine's business, and what it says meanwhile has a test of its own."""
+    monkeypatch.setattr("nportpy.cli.scan._FIRST_LINE", 1e9)
+
+
 def run(*arguments: str) -> click.testing.Result:
     return click.testing.CliRunner().invoke(scan, arguments, catch_exceptions=False)
 
@@ -152,9 +158,11 @@ def test_what_to_ask() -> None:
     ],
 )
 @pytest.mark.parametrize("rtu", [False, True], ids=["tcp", "rtu"])
-def test_nobody_behind_a_gateway(code: bytes, message: str, rtu: bool) -> None:
+def test_a7_nobody_behind_a_gateway(code: bytes, message: str, rtu: bool) -> None:
     with server(Units(code), rtu=rtu) as where:
         done = run(f"rtu+tcp://{where}" if rtu else where, "--units", "7,20,8", *QUICK)
+    if not rtu and not code:
+        message += f"nothing at all came from {where}. A raw port? Then write rtu+tcp://{where}\n"
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", message)
 
 
@@ -456,3 +464,17 @@ def test_rich_is_not_loaded_for_a_pipe() -> None:
 def test_ranges() -> None:
     assert ranges([5, 1, 2, 3, 9, 8]) == "1-3,5,8-9"
     assert ranges([]) == ""
+
+
+def test_a18_progress_is_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nportpy.cli.scan._FIRST_LINE", 0.0)
+    monkeypatch.setattr("nportpy.cli.scan._NEXT_LINE", 0.0)
+    with server(Units(b"\x0b")) as where:
+        done = run(where, "--units", "1-3,7", "--json", *QUICK)
+    assert json.loads(done.stdout)["asked"] == 4
+    assert done.stderr.splitlines() == [
+        "0 of 4 asked, found 0, unit 1",
+        "1 of 4 asked, found 1, unit 2",
+        "2 of 4 asked, found 2, unit 3",
+        "3 of 4 asked, found 3, unit 7",
+    ]

@@ -228,7 +228,8 @@ def test_a4_with_a_file_an_address_in_use_is_waited_for(tmp_path: Path, device: 
         with serve(tmp_path, "-c", str(path), environment=environment) as gateway:
             gateway.logs("cannot be reached yet, trying on port=line service=raw")
             assert f"(pid {taken.pid})" in gateway.log  # root sees that
-            assert f"line={path}:9" in gateway.log
+            number = path.read_text().splitlines().index(f'listen = "127.0.0.1:{port}"') + 1
+            assert f"line={path}:{number}" in gateway.log
             hears("READY=1")
             hears("STATUS=1 of 1 lines up; not listening: line raw on 127.0.0.1:")
             with client(free):

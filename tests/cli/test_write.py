@@ -1,5 +1,6 @@
 """`nportpy write` against servers that hold what they are given, or do not."""
 
+import json
 import os
 import select
 import signal
@@ -75,8 +76,8 @@ def test_the_way_that_a_device_needs() -> None:
         done = run(where, "41001=8", "--yes")
         assert done.exit_code == 1
         assert done.stderr == (
-            "Error: 41001: unit 1 refuses: exception 1, illegal function: it does not know this function; "
-            "perhaps with --single, or with --multiple\n"
+            "Error: 41001: unit 1 refuses: exception 1, illegal function: a rule of the gateway forbids it "
+            "(rules in its configuration), or it does not know this function: try --multiple\n"
         )
         assert run(where, "41001=8", "--multiple", "--yes").exit_code == 0
 
@@ -146,7 +147,9 @@ def test_a_unit_that_is_not_there_is_not_written_to() -> None:
     with stored() as (where, store):
         done = run(where, "41001=1", "--unit", "9", "--yes", "--timeout", "300ms")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "Error: nothing was written: unit 9 does not answer within 0.3 s\n"
+    assert done.stderr.startswith(
+        "Error: nothing was written: unit 9 does not answer within 0.3 s: nothing at all came"
+    )
     assert store.writes == []
 
 
@@ -304,3 +307,83 @@ def test_the_connection_that_ends_while_the_user_thinks() -> None:
         process.communicate(timeout=60)
         assert process.returncode == 1
     assert store.writes == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["41001=8"], "try --multiple"),
+        (["41001=8", "--multiple"], "try --single"),
+        (["41001=8", "41002=9"], "try --single"),
+        (["41001=8", "41002=9", "--single"], "try --multiple"),
+        (["coil:1=on"], "try --multiple"),
+    ],
+)
+def test_a8_a_write_that_a_rule_forbids_gets_the_right_hint(arguments: list[str], hint: str) -> None:
+    with stored(functions=frozenset((1, 3))) as (where, _):
+        done = run(where, *arguments, "--yes")
+    assert done.exit_code == 1
+    assert "illegal function: a rule of the gateway forbids it (rules in its configuration), or " in done.stderr
+    assert done.stderr.endswith(f"it does not know this function: {hint}\n")
+
+
+def test_a8_no_gateway_is_on_the_way_to_a_device() -> None:
+    with bus(
+        lambda speed, frame: Frame(frame.unit, Store(functions=frozenset((3,)))(frame.unit, frame.pdu)).encode()
+    ) as device:
+        done = run(device, "41001=8", "--yes")
+    assert done.stderr.endswith("illegal function: it does not know this function: try --multiple\n")
+
+
+def test_a19_many_addresses_are_named_as_a_range() -> None:
+    with stored(functions=frozenset((3,))) as (where, _):
+        done = run(where, "41001-41100=8", "--yes")
+    assert done.stderr.startswith("Error: 41001-41100: unit 1 refuses")
+
+
+def test_a20_json_has_what_was_and_what_is() -> None:
+    with stored() as (where, _):
+        done = run(where, "41001=50", "coil:3=on", "--yes", "--json")
+    assert (done.exit_code, done.stderr) == (0, "written, and read back the same\n")
+    assert json.loads(done.stdout) == {
+        "target": where,
+        "unit": 1,
+        "ok": True,
+        "values": [
+            {
+                "address": "41001",
+                "pdu_address": "holding:1000",
+                "type": "uint16",
+                "before": 1000,
+                "value": 50,
+                "written": True,
+                "after": 50,
+            },
+            {
+                "address": "coil:3",
+                "pdu_address": "coil:3",
+                "type": "bit",
+                "before": 0,
+                "value": 1,
+                "written": True,
+                "after": 1,
+            },
+        ],
+        "errors": [],
+    }
+
+
+def test_a20_json_says_what_was_not_written() -> None:
+    with stored() as (where, _):
+        done = run(where, "41001=1", "42001=2", "--yes", "--json")
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert [(each["written"], each["before"], each["after"]) for each in found["values"]] == [
+        (True, 1000, None),
+        (False, None, None),
+    ]
+    assert found["ok"] is False
+    assert done.stderr == f"Error: {found['errors'][0]}\n"
+    with stored() as (where, _):
+        done = run(where, "41001=1", "--yes", "--json", "--unit", "9", "--timeout", "50ms")
+    assert json.loads(done.stdout)["errors"][0].startswith("nothing was written: unit 9 does not answer")

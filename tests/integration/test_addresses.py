@@ -235,7 +235,7 @@ async def test_a3_an_address_that_this_machine_lacks(
 def test_a3_is_here() -> None:
     for host in ("127.0.0.1", "127.3.2.1", "0.0.0.0", "::", "::1"):
         assert addresses.is_here(host), host
-    for host in ("192.0.2.77", "2001:db8::77", "fe80::1%nowhere"):
+    for host in ("203.0.113.77", "2001:db8::77", "fe80::1%nowhere"):
         assert not addresses.is_here(host), host
 
 

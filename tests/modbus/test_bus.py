@@ -7,6 +7,7 @@ import pytest
 
 from nportpy.line.turns import Priority
 from nportpy.linesettings import LineSettings
+from nportpy.modbus.health import FIRST_REST, FORGOTTEN
 from nportpy.modbus.settings import Framing, Timeout, UnitSettings
 from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import ascii as ascii_frames
@@ -631,3 +632,22 @@ async def test_a_decoded_trace_says_what_was_asked_and_what_came(caplog: pytest.
     assert lines[0].endswith(" ms")
     assert lines[1].startswith("01 FC6 7 -> exception 02, ")
     assert lines[2].startswith("02 FC65 3 bytes -> no answer, 1")
+
+
+async def test_a18_a_unit_that_never_answered_is_forgotten() -> None:
+    """Who has looked for units that are not there does not leave them in the status for ever."""
+    cable = Cable()
+    Units(cable, lambda data: slowly(data) if data[0] == 1 else [])
+    async with a_modbus(cable) as bus:
+        client = Client(bus)
+        for unit in (1, 2, 3):
+            client.ask(read(1000, 2), unit=unit)
+            await client.ended()
+        assert [(unit.unit, unit.silent) for unit in bus.status().units] == [(1, False), (2, True), (3, True)]
+        await asyncio.sleep(FORGOTTEN / 2)
+        client.ask(read(1000, 2), unit=3)  # somebody wants it, so it is missed
+        await client.ended()
+        await asyncio.sleep(FORGOTTEN / 2 + FIRST_REST * 20)
+        assert [(unit.unit, unit.silent) for unit in bus.status().units] == [(1, False), (3, True)]
+        await asyncio.sleep(FORGOTTEN)
+        assert [unit.unit for unit in bus.status().units] == [1]

@@ -17,7 +17,7 @@ import pytest
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.modes.raw import RawSession
 from nportpy.network import tcp
-from nportpy.network.addresses import Endpoint, listen
+from nportpy.network.addresses import AllowList, Endpoint, listen
 from nportpy.network.listener import Listener
 from nportpy.network.service import AccessSettings, WhenFull
 from nportpy.network.tcp import PeerSilence
@@ -401,3 +401,24 @@ def _group_of(task: "asyncio.Task[None]", listener: Listener) -> asyncio.TaskGro
     assert frame is not None
     group: asyncio.TaskGroup = frame.f_locals["tasks"]
     return group
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a11_clients_have_one_form(host: str, caplog: pytest.LogCaptureFixture) -> None:
+    """IPv4 through a dual-stack socket is IPv4, in the log and the status, let in or refused."""
+    caplog.set_level("INFO")
+    cable = Cable()
+    four = AllowList((ip_network("127.0.0.0/8"),), "gateway.allow")
+    service = raw(listen=(Endpoint("::", 0),), allow=(four,))
+    async with serving(plan("cable", service), cables=[cable]) as served:
+        client = await connect(Client, served.port(), host)
+        own = str(Endpoint(*client.transport.get_extra_info("sockname")[:2]))
+        if host == "127.0.0.1":
+            await until(lambda: served.service().clients)
+            assert served.service().clients[0].address == "127.0.0.1"
+        else:
+            await until(lambda: client.lost)
+    said = [record.__dict__ for record in caplog.records if "client" in record.__dict__]
+    assert said
+    assert {each["client"] for each in said} == {own}
+    assert {each.get("list", "gateway.allow") for each in said} == {"gateway.allow"}

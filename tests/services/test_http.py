@@ -167,9 +167,27 @@ async def test_readiness_with_a_reason() -> None:
 
 
 @pytest.mark.real
+async def test_a20_the_root_lists_what_is_there() -> None:
+    async with serving(status=lambda: replace(samples.gateway(), name="<pi>")) as service:
+        response, body = await fetch(service, "/")
+        assert (response.status, response.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+        title, empty, *rows = body.decode().splitlines()
+        assert title.endswith(", <pi>")
+        assert empty == ""
+        paths = [row.split()[0] for row in rows]
+        assert paths == ["/metrics", "/healthz", "/readyz", "/api/v1/status"]
+        for path in paths:
+            assert (await fetch(service, path))[0].status in (200, 503)
+        response, body = await fetch(service, "/", Accept="text/html,*/*;q=0.8")
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert b'<a href="/metrics">' in body
+        assert b"<pi>" not in body
+
+
+@pytest.mark.real
 async def test_only_these_pages_and_only_for_reading() -> None:
     async with serving() as service:
-        response, body = await fetch(service, "/")
+        response, body = await fetch(service, "/index.html")
         assert (response.status, body) == (404, b"404 Not Found\n")
         response, body = await fetch(service, "/metrics/../../etc/passwd")
         assert response.status == 404

@@ -1,0 +1,58 @@
+"""`nportpy check --json`: what was found, and what the file means, for programs."""
+
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from nportpy.errors import ConfigError
+from nportpy.gateway import GatewaySettings
+from nportpy.network.addresses import Endpoint
+
+
+def faults_object(error: ConfigError) -> dict[str, object]:
+    """Every fault with all that is known of it; what is not known is null."""
+    return {
+        "file": error.source,
+        "ok": False,
+        "faults": [
+            {
+                "line": fault.line or None,
+                "column": fault.column or None,
+                "key": fault.key or None,
+                "value": fault.value or None,
+                "reason": fault.reason,
+                "allowed": fault.allowed or None,
+                "excerpt": fault.excerpt or None,
+            }
+            for fault in error.faults
+        ],
+        "warnings": [],
+        "settings": None,
+    }
+
+
+def settings_object(path: str, settings: GatewaySettings, warnings: list[str]) -> dict[str, object]:
+    """The settings as the gateway has them: times in seconds, sizes in bytes, addresses and networks as text."""
+    return {"file": path, "ok": True, "faults": [], "warnings": warnings, "settings": _plain(settings)}
+
+
+def _plain(value: Any) -> object:
+    match value:
+        case Enum():
+            return value.value
+        case None | bool() | int() | float() | str():
+            return value
+        case bytes():
+            return value.hex(" ")
+        case Endpoint():
+            return str(value)
+        case _ if is_dataclass(value):
+            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        case frozenset():
+            return sorted(value)
+        case tuple() if hasattr(value, "_asdict"):
+            return {name: _plain(part) for name, part in value._asdict().items()}
+        case tuple():
+            return [_plain(part) for part in value]
+        case _:
+            return str(value)  # an address or a network
