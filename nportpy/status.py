@@ -325,11 +325,19 @@ class UpstreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class EdgeStatus:
-    """The second storey."""
+    """The second storey.
 
-    archive: ArchiveStatus
+    Attributes:
+        archive: where samples are kept; None while it cannot be had, and `error` says why.
+        stations: what is read.
+        upstreams: where samples are sent.
+        error: why nothing is read; empty if it is.
+    """
+
+    archive: ArchiveStatus | None
     stations: tuple[StationStatus, ...]
     upstreams: tuple[UpstreamStatus, ...]
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,3 +375,4 @@ class GatewayStatus:
     services: tuple[ServiceStatus, ...]
     buses: tuple[BusStatus, ...] = ()
     missing: tuple[MissingStatus, ...] = ()
+    edge: EdgeStatus | None = None

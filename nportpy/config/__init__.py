@@ -98,6 +98,7 @@ def parse(text: str, source: str) -> "GatewaySettings":
 
     from nportpy.config.build import build
     from nportpy.config.clashes import clashes, origins
+    from nportpy.config.edge_build import edge_faults
     from nportpy.config.faults import faults_of
     from nportpy.config.positions import Lines
     from nportpy.config.schema import File
@@ -122,6 +123,8 @@ def parse(text: str, source: str) -> "GatewaySettings":
         file = File.model_validate(data)
     except ValidationError as error:
         faults += faults_of(error, data, lines)
+    if file is not None:
+        faults += edge_faults(file, lines)
     if faults or file is None:
         raise ConfigError(source, tuple(sorted(faults, key=lambda fault: (fault.line, fault.key))))
     return replace(build(file), origins=origins(data, lines, source))

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from nportpy.config import schema
+from nportpy.config.edge_build import edge
 from nportpy.config.modbus_tables import ModbusService, Routed
 from nportpy.config.tables import Service, endpoints
 from nportpy.config.toml import key_path
@@ -13,7 +14,7 @@ from nportpy.gateway import GatewaySettings, PortPlan, RouterPlan
 from nportpy.gateway.plans import Kind
 from nportpy.gateway.plans import Service as PlannedService
 from nportpy.line.stream import StreamSettings
-from nportpy.modbus.settings import Route, RoutingSettings
+from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.modes.raw import RawSettings
@@ -29,12 +30,17 @@ _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 def build(file: schema.File) -> GatewaySettings:
-    """The settings that a file describes."""
+    """The settings that a file describes.
+
+    Raises:
+        EdgeFault: of a station, whose keys do not go together.
+    """
     gateway, http, log = file.gateway, file.http, file.log
+    routers = tuple(_router(name, table, gateway) for name, table in file.modbus.items())
     return GatewaySettings(
         name=gateway.name,
         ports=tuple(_port(name, port, place, gateway) for place, (name, port) in enumerate(file.port.items(), 1)),
-        routers=tuple(_router(name, table, gateway) for name, table in file.modbus.items()),
+        routers=routers,
         access=AccessSettings(gateway.max_connections, gateway.max_connections_per_address),
         drain=gateway.drain,
         http=HttpSettings(
@@ -46,7 +52,14 @@ def build(file: schema.File) -> GatewaySettings:
         log=LogSettings(log.level, log.format),
         discovery=_discovery(file),
         mdns=MdnsSettings(**vars(file.mdns) | {"interfaces": tuple(file.mdns.interfaces)}) if file.mdns else None,
+        edge=edge(file, _servers(routers)),
     )
+
+
+def _servers(routers: tuple[RouterPlan, ...]) -> dict[Endpoint, ServerSettings]:
+    """The servers that routes lead to: a station there shares their connection."""
+    routes = (route.to for router in routers for route in router.service.routing.routes)
+    return {to.endpoint: to for to in routes if isinstance(to, ServerSettings)}
 
 
 def _discovery(file: schema.File) -> DiscoverySettings | None:

@@ -38,7 +38,7 @@ class _Claim:
 def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every fault that lies between two keys."""
     faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines), *modbus_clashes(data, lines)]
-    if data.get("port", {}) == {}:
+    if data.get("port", {}) == {} and not table(data, "station"):
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
     return faults
 

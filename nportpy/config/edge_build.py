@@ -5,18 +5,21 @@ of the profile's changes only the keys that it has.
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from nportpy.config.edge_tables import Archive, Profile, Station, Tag, Upstream
 from nportpy.config.edge_values import Deadband
+from nportpy.config.positions import Lines
 from nportpy.config.profiles import ProfileError, profile
-from nportpy.config.toml import Path
+from nportpy.config.toml import Path, key_path, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.edge.settings import (
     SERIAL_GAP,
     TCP_GAP,
     ArchiveSettings,
+    Confirm,
     EdgeSettings,
     Format,
     Limits,
@@ -26,21 +29,25 @@ from nportpy.edge.settings import (
     TlsFiles,
     UpstreamSettings,
 )
+from nportpy.errors import Fault
 from nportpy.linesettings import LineSettings
-from nportpy.modbus.settings import BusSettings, Rule, ServerSettings
+from nportpy.modbus.settings import UNITS, Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.addresses import Numbering, parse_range
 from nportpy.protocols.modbus.reads import holds_bits, longest_read
 from nportpy.protocols.modbus.values import Kind, Order, ValueType
 
+if TYPE_CHECKING:
+    from nportpy.config.schema import File
+
 _STATE_DIRECTORY: Final = "/var/lib/nportpy"
 _FLOATS: Final = (Kind.FLOAT32, Kind.FLOAT64)
 _TEXTS: Final = (Kind.STRING, Kind.BIT)
 
 
-class TagFault(ValueError):
-    """Something about a tag, or a station, is wrong: `path` is where, from the station on."""
+class EdgeFault(ValueError):
+    """Something about a station or an upstream is wrong: `path` is where, from its table on."""
 
     def __init__(self, path: Path, fault: ValueFault) -> None:
         super().__init__(str(fault))
@@ -48,33 +55,73 @@ class TagFault(ValueError):
         self.fault = fault
 
 
-def edge(
-    archive: Archive | None,
-    stations: Mapping[str, Station],
-    upstreams: Mapping[str, Upstream],
-    node: str,
-    rules: Mapping[str, tuple[Rule, ...]],
-) -> EdgeSettings | None:
-    """The whole second storey; None where no station and no upstream is.
+def edge(file: "File", servers: Mapping[Endpoint, ServerSettings]) -> EdgeSettings | None:
+    """The whole second storey; None where a file says nothing of it.
 
     Args:
-        archive: its table.
-        stations: theirs, by name.
-        upstreams: theirs, by name.
-        node: the gateway's name.
-        rules: who may ask what on which port.
+        file: all its tables.
+        servers: those that routes lead to.
 
     Raises:
-        TagFault: of a station; `faults` finds all of them.
+        EdgeFault: of the first station at fault; `edge_faults` has found all of them before.
     """
-    if not stations and not upstreams and archive is None:
+    if not file.station and not file.upstream and file.archive is None:
         return None
-    table = archive or Archive()
+    table = file.archive or Archive()
     return EdgeSettings(
         ArchiveSettings(archive_file(table.path), table.max_size, table.max_age, table.commit),
-        tuple(station(name, each, rules.get(each.port or "", ())) for name, each in stations.items()),
-        tuple(_upstream(name, each, node) for name, each in upstreams.items()),
+        tuple(station(name, each, _rules(file, each), servers) for name, each in file.station.items()),
+        tuple(_upstream(name, each, file.gateway.name) for name, each in file.upstream.items()),
     )
+
+
+def edge_faults(file: "File", lines: Lines) -> list[Fault]:
+    """Every fault that lies between keys of stations, and between them and the rest of the file."""
+    found: list[Fault] = []
+    for name, table in file.station.items():
+        found += _faults_of(lambda: station(name, table), ("station", name), lines)  # noqa: B023 - called at once
+        if table.port is not None and table.port not in file.port:
+            path, known = ("station", name, "port"), ", ".join(file.port) or "a table [port.NAME]"
+            found.append(Fault(key_path(path), "there is no such port", toml_text(table.port), known, lines.of(path)))
+        if table.port is not None and table.unit > UNITS[-1]:
+            path = ("station", name, "unit")
+            found.append(Fault(key_path(path), "no unit on a line has it", str(table.unit), "1 to 247", lines.of(path)))
+    for name, upstream in file.upstream.items():
+        found += _faults_of(lambda: _check(upstream), ("upstream", name), lines)  # noqa: B023 - called at once
+    return found
+
+
+def _faults_of(check: Callable[[], object], path: Path, lines: Lines) -> list[Fault]:
+    try:
+        check()
+    except EdgeFault as error:
+        where = (*path, *error.path)
+        return [Fault(key_path(where), error.fault.reason, "", error.fault.allowed, lines.of(where))]
+    return []
+
+
+def _check(table: Upstream) -> None:
+    kinds = {url.partition("://")[0].startswith("influx") for url in table.url}
+    if len(kinds) > 1:
+        raise EdgeFault(("url",), ValueFault("leads to brokers and to databases", "one kind an upstream"))
+    if True in kinds and table.format is Format.JSON:
+        raise EdgeFault(("format",), ValueFault("a database takes line protocol only", '"influx", or no such line'))
+    if True in kinds and table.confirm is Confirm.HOST:
+        raise EdgeFault(("confirm",), ValueFault("a database confirms nothing else", '"broker", or no such line'))
+    if table.format is Format.INFLUX and table.confirm is Confirm.HOST:
+        raise EdgeFault(("confirm",), ValueFault("line protocol has no numbers to confirm", 'format = "json"'))
+    if bool(table.cert_file) is not bool(table.key_file):
+        raise EdgeFault((), ValueFault("a certificate goes with its key", "cert_file and key_file"))
+    if table.password_file and not table.user:
+        raise EdgeFault((), ValueFault("has a password and no user", 'user = "..."'))
+    if bool(table.org) and not table.bucket:
+        raise EdgeFault(("org",), ValueFault("goes with a bucket", 'bucket = "..."'))
+
+
+def _rules(file: "File", table: Station) -> tuple[Rule, ...]:
+    """What holds on the station's line: the rules of the port's first Modbus service."""
+    services = file.port[table.port].modbus if table.port is not None and table.port in file.port else []
+    return services[0].routing(()).rules if services else ()
 
 
 def archive_file(path: str) -> str:
@@ -90,16 +137,21 @@ def archive_file(path: str) -> str:
     return os.path.join(home, "nportpy", path)
 
 
-def station(name: str, table: Station, rules: tuple[Rule, ...] = ()) -> StationSettings:
+def station(
+    name: str,
+    table: Station,
+    rules: tuple[Rule, ...] = (),
+    servers: Mapping[Endpoint, ServerSettings] = MappingProxyType({}),
+) -> StationSettings:
     """The settings of a station.
 
     Raises:
-        TagFault: something of it is wrong.
+        EdgeFault: something of it is wrong.
     """
     serial = table.port is not None or (table.target is not None and table.target.rtu)
     return StationSettings(
         name=name,
-        to=_whom(table),
+        to=_whom(table, servers),
         unit=table.unit,
         every=table.every,
         tags=tuple(_tags(table)),
@@ -111,18 +163,18 @@ def station(name: str, table: Station, rules: tuple[Rule, ...] = ()) -> StationS
     )
 
 
-def _whom(table: Station) -> str | ServerSettings | PortSettings:
+def _whom(table: Station, servers: Mapping[Endpoint, ServerSettings]) -> str | ServerSettings | PortSettings:
     target = table.target
     if table.port is not None and target is not None:
-        raise TagFault(("target",), ValueFault("goes not with port", "one of both"))
+        raise EdgeFault(("target",), ValueFault("goes not with port", "one of both"))
     if table.port is not None:
         return table.port
     if target is None:
-        raise TagFault(
+        raise EdgeFault(
             (), ValueFault("has neither port nor target", 'port = "meters" or target = "tcp://192.0.2.10:502"')
         )
     if not target.rtu and isinstance(target.place, Endpoint):
-        return ServerSettings(target.place, BusSettings())
+        return servers.get(target.place) or ServerSettings(target.place)
     device = f"socket://{target.place}" if isinstance(target.place, Endpoint) else target.place
     return PortSettings(device, LineSettings.parse(table.baudrate, table.format))
 
@@ -133,16 +185,16 @@ def _tags(table: Station) -> Iterator[TagSettings]:
     if len(own) != len(table.tags):
         names = [tag.name for tag in table.tags]
         twice = next(place for place, name in enumerate(names) if name in names[:place])
-        raise TagFault(("tags", twice, "name"), ValueFault("is there twice", "each tag of a station has its own name"))
+        raise EdgeFault(("tags", twice, "name"), ValueFault("is there twice", "each tag of a station has its own name"))
     of_profile = {tag.name: tag for tag in known.tags} if known is not None else {}
     for place, name in enumerate(table.only):
         if name not in of_profile:
-            raise TagFault(
+            raise EdgeFault(
                 ("only", place), ValueFault("is no tag of the profile", ", ".join(of_profile) or "a profile")
             )
     chosen = {name: tag for name, tag in of_profile.items() if not table.only or name in table.only}
     if not chosen and not own:
-        raise TagFault((), ValueFault("has no tags", 'profile = "..." or tags = [...]'))
+        raise EdgeFault((), ValueFault("has no tags", 'profile = "..." or tags = [...]'))
     for name, tag in chosen.items():
         mine = own.get(name)
         path: Path = ("tags", table.tags.index(mine)) if mine is not None else ("profile",)
@@ -158,7 +210,7 @@ def _profile(table: Station) -> Profile | None:
     try:
         return profile(table.profile)
     except ProfileError as error:
-        raise TagFault(("profile",), ValueFault(str(error))) from error
+        raise EdgeFault(("profile",), ValueFault(str(error))) from error
 
 
 def _keys(tag: Tag) -> dict[str, Any]:
@@ -166,8 +218,8 @@ def _keys(tag: Tag) -> dict[str, Any]:
 
 
 def _tag(path: Path, keys: dict[str, Any], table: Station, known: Profile | None) -> TagSettings:
-    def fault(key: str, reason: str, allowed: str = "") -> TagFault:
-        return TagFault((*path, key), ValueFault(reason, allowed))
+    def fault(key: str, reason: str, allowed: str = "") -> EdgeFault:
+        return EdgeFault((*path, key), ValueFault(reason, allowed))
 
     if "at" not in keys:
         raise fault("at", "is missing", 'an address as the manual prints it, as in at = "41009"')

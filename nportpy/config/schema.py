@@ -7,7 +7,7 @@ from typing import Annotated, Self, get_origin
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from nportpy.config import modbus_tables, stream_tables, stream_values, values
+from nportpy.config import edge_tables, edge_values, modbus_tables, stream_tables, stream_values, values
 from nportpy.config.modbus_tables import LineModbus, Master, Routed
 from nportpy.config.stream_tables import COMMANDS, Modem, Pair, RealCom, ReverseTelnet, StreamService, TcpClient, Udp
 from nportpy.config.tables import (
@@ -215,6 +215,8 @@ class Port(Table):
 _NAME_SHAPE: JsonSchema = {"type": "string", "pattern": values.NAME_PATTERN}
 _PortName = Annotated[str, Leaf(values.port_name, _NAME_SHAPE)]
 _RouterName = Annotated[str, Leaf(values.router_name, _NAME_SHAPE)]
+_StationName = Annotated[str, Leaf(edge_values.station_name, {"type": "string", "pattern": edge_values.TAG_NAME})]
+_UpstreamName = Annotated[str, Leaf(edge_values.upstream_name, {"type": "string", "pattern": edge_values.TOPIC_NAME})]
 
 
 class File(Table):
@@ -227,6 +229,9 @@ class File(Table):
     mdns: Mdns | None = None
     port: dict[_PortName, Port] = Field(default_factory=dict)
     modbus: dict[_RouterName, Routed] = Field(default_factory=dict)
+    archive: edge_tables.Archive | None = None
+    station: dict[_StationName, edge_tables.Station] = Field(default_factory=dict)
+    upstream: dict[_UpstreamName, edge_tables.Upstream] = Field(default_factory=dict)
 
 
 def table_at(path: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
@@ -234,7 +239,7 @@ def table_at(path: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
     match [step for step in path if isinstance(step, str)]:
         case []:
             return "the file", File
-        case ["port" | "modbus" as kind, _, *rest]:
+        case ["port" | "modbus" | "station" | "upstream" as kind, _, *rest]:
             return _TABLES[".".join([f"{kind}.NAME", *rest])]
         case rest:
             return _TABLES[".".join(rest)]
@@ -273,4 +278,5 @@ _TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     "port.NAME.rfc2217": ("[port.NAME.rfc2217]", Rfc2217),
     **modbus_tables.TABLES,
     **stream_tables.TABLES,
+    **edge_tables.TABLES,
 }

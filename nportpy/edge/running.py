@@ -8,8 +8,10 @@ archive's own settings stops the stations for the moment in which its file chang
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
@@ -19,6 +21,7 @@ from nportpy.edge.schedule import phase
 from nportpy.edge.settings import EdgeSettings, StationSettings, TagSettings, UpstreamSettings
 from nportpy.edge.station import Station
 from nportpy.edge.upstream import Upstream
+from nportpy.errors import ArchiveError
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.routing import Router
 from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
@@ -27,6 +30,8 @@ from nportpy.status import EdgeStatus
 
 FindBus = Callable[[str | ServerSettings | PortSettings], Bus | None]
 """The units at a port of the gateway, at a server, or on a line of the station's own; None while there are none."""
+
+_RETRY_PAUSE: Final = 10.0  # seconds between two attempts to have the archive
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +68,9 @@ class Edge:
         self._tasks = tasks
         self._clock = clock or Clock()
         self._settings: EdgeSettings | None = None
+        self._changing = asyncio.Lock()
+        self._error = ""  # why there is no archive
+        self._retrying: asyncio.Task[None] | None = None
         self._archive: Archive | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._stations: dict[str, _Reading] = {}
@@ -71,15 +79,17 @@ class Edge:
     async def change(self, settings: EdgeSettings | None) -> None:
         """Go over to other settings; None: to none at all. What did not change goes on undisturbed.
 
-        Raises:
-            ArchiveError: the archive cannot be had; nothing is read then.
+        While the archive cannot be had nothing is read, as it could not be kept: that is said, and tried again.
         """
+        async with self._changing:
+            await self._change(settings)
+
+    async def _change(self, settings: EdgeSettings | None) -> None:
         before, self._settings = self._settings, settings
         if settings is None or (before is not None and settings.archive != before.archive):
             await self._stop_all()
-        if settings is None:
+        if settings is None or not await self._open_archive(settings):
             return
-        await self._open_archive(settings)
         await self._stop_stations({name for name, each in self._named(settings).items() if self._same(name, each)})
         await self._stop_upstreams({each.name for each in settings.upstreams if self._sent(each.name) == each})
         for place, station in enumerate(settings.stations):
@@ -97,14 +107,15 @@ class Edge:
 
     async def stop(self) -> None:
         """Read no more, and put what was read on the disk."""
-        await self._stop_all()
+        await self.change(None)
 
     def status(self) -> EdgeStatus | None:
-        """A snapshot; None while there is no archive."""
-        if self._archive is None:
+        """A snapshot; None where nothing is to be read, kept or sent."""
+        if self._settings is None:
             return None
         return EdgeStatus(
-            archive=self._archive.status(),
+            error=self._error,
+            archive=self._archive.status() if self._archive is not None else None,
             stations=tuple(each.station.status() for each in self._stations.values()),
             upstreams=tuple(each.upstream.status() for each in self._upstreams.values()),
         )
@@ -121,13 +132,32 @@ class Edge:
 
     # Starting
 
-    async def _open_archive(self, settings: EdgeSettings) -> None:
+    async def _open_archive(self, settings: EdgeSettings) -> bool:
+        """Have the archive; False if that cannot be: it is tried again, and nothing is read until then."""
         if self._archive is not None:
-            return
+            return True
         archive = Archive(settings.archive, self._clock)
-        await archive.open()
+        try:
+            os.makedirs(os.path.dirname(settings.archive.path) or ".", mode=0o750, exist_ok=True)
+            await archive.open()
+        except (ArchiveError, OSError) as error:
+            if self._error != str(error):
+                self._error = str(error)
+                extra = {"archive": settings.archive.path, "reason": self._error}
+                log.error("no archive, so no station is read; trying on", extra=extra)
+            if self._retrying is None:
+                self._retrying = self._tasks.create_task(self._try_again(), name="archive again")
+            return False
+        self._error = ""
         self._archive = archive
         self._keeping = self._tasks.create_task(archive.run(), name="archive")
+        return True
+
+    async def _try_again(self) -> None:
+        while self._archive is None and self._settings is not None:
+            await asyncio.sleep(_RETRY_PAUSE)
+            await self.change(self._settings)
+        self._retrying = None
 
     def _start_station(self, settings: StationSettings, first: float) -> None:
         archive = self._archive
@@ -159,6 +189,9 @@ class Edge:
     # Stopping
 
     async def _stop_all(self) -> None:
+        if self._retrying is not None and self._settings is None:
+            self._retrying.cancel()
+            self._retrying = None
         await self._stop_stations(set())
         await self._stop_upstreams(set())
         archive, self._archive = self._archive, None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nportpy.gateway.plans import PortPlan, Service, services_of
+from nportpy.gateway.plans import Elsewhere, PortPlan, Service, services_of
 from nportpy.gateway.services import Services, Shared
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import StreamSettings
@@ -85,7 +85,7 @@ class RunningPort:
 
 @dataclass(slots=True)
 class _Server:
-    """A server elsewhere that is asked."""
+    """A server or a line elsewhere that is asked."""
 
     line: Line
     bus: "Bus"
@@ -93,25 +93,25 @@ class _Server:
 
 
 class Servers:
-    """The Modbus TCP servers elsewhere that routes lead to."""
+    """What routes and stations lead to that is no port: Modbus TCP servers, and serial lines of stations' own."""
 
     def __init__(self, opener: Opener) -> None:
         """None is connected to."""
         self._opener = opener
-        self._running: dict[ServerSettings, _Server] = {}
+        self._running: dict[Elsewhere, _Server] = {}
 
-    async def change(self, wanted: set[ServerSettings], tasks: asyncio.TaskGroup) -> None:
+    async def change(self, wanted: set[Elsewhere], tasks: asyncio.TaskGroup) -> None:
         """Keep connected to these, and to no others."""
         gone = [self._running.pop(settings) for settings in tuple(self._running) if settings not in wanted]
         for server in gone:
             server.task.cancel()
         if gone:
             await asyncio.wait([server.task for server in gone])
-        for settings in sorted(wanted - self._running.keys(), key=lambda each: each.name):
+        for settings in sorted(wanted - self._running.keys(), key=_name_of):
             self._running[settings] = self._start(settings, tasks)
 
-    def find(self, settings: ServerSettings) -> "Bus | None":
-        """The units of a server."""
+    def find(self, settings: Elsewhere) -> "Bus | None":
+        """The units there."""
         server = self._running.get(settings)
         return None if server is None else server.bus
 
@@ -119,10 +119,22 @@ class Servers:
         """All of them."""
         return [server.bus for server in self._running.values()]
 
-    def _start(self, settings: ServerSettings, tasks: asyncio.TaskGroup) -> _Server:
-        from nportpy.modbus.bus import Bus
-        from nportpy.protocols.modbus.mbap_reply import ReplyFinder
+    def _start(self, settings: Elsewhere, tasks: asyncio.TaskGroup) -> _Server:
+        line, bus = line_elsewhere(settings, self._opener)
+        return _Server(line, bus, tasks.create_task(line.run(), name=line.name))
 
-        line = Line(settings.name, PortSettings(settings.name), StreamSettings(), self._opener)
-        bus = Bus(line, settings.bus, ReplyFinder(), settings.rest)
-        return _Server(line, bus, tasks.create_task(line.run(), name=settings.name))
+
+def line_elsewhere(settings: Elsewhere, opener: Opener) -> tuple[Line, "Bus"]:
+    """A line and its units; it opens when it runs."""
+    from nportpy.modbus.bus import Bus
+    from nportpy.protocols.modbus.mbap_reply import ReplyFinder
+
+    if isinstance(settings, ServerSettings):
+        line = Line(settings.name, PortSettings(settings.name), StreamSettings(), opener)
+        return line, Bus(line, settings.bus, ReplyFinder(), settings.rest)
+    line = Line(settings.device, settings, StreamSettings(), opener)
+    return line, Bus(line, BusSettings())
+
+
+def _name_of(settings: Elsewhere) -> str:
+    return settings.name if isinstance(settings, ServerSettings) else settings.device

@@ -18,6 +18,7 @@ from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
 
 if TYPE_CHECKING:  # a gateway without them need not import what they take
+    from nportpy.edge.settings import EdgeSettings
     from nportpy.modes.discovery import DiscoverySettings
     from nportpy.services.mdns import MdnsSettings
 
@@ -37,6 +38,9 @@ class Kind(StrEnum):
     MODEM = "modem"
     REALCOM = "realcom"
 
+
+Elsewhere = ServerSettings | PortSettings
+"""Units that are on no port of the gateway: at a Modbus TCP server, or on a serial line of a station's own."""
 
 Service = tuple[Kind, Any]
 """A service: its kind, and the settings of that kind's own class."""
@@ -98,6 +102,7 @@ class GatewaySettings:
         log: logging.
         discovery: what programs that search for NPorts are told; None: nothing.
         mdns: what is announced by multicast DNS; None: nothing.
+        edge: what is read, kept and sent on here; None: nothing.
         origins: where each place is written that is listened at: `file:line`. What was not written is not there.
     """
 
@@ -110,6 +115,7 @@ class GatewaySettings:
     log: LogSettings = field(default_factory=LogSettings)
     discovery: "DiscoverySettings | None" = None
     mdns: "MdnsSettings | None" = None
+    edge: "EdgeSettings | None" = None
     origins: Mapping[Place, str] = field(default_factory=dict, compare=False)
 
 
@@ -137,9 +143,11 @@ def routings(settings: GatewaySettings) -> Iterator[RoutingSettings]:
     yield from (router.service.routing for router in settings.routers)
 
 
-def buses(settings: GatewaySettings) -> set[str | ServerSettings]:
-    """Where units are that somebody may ask: names of ports, and servers elsewhere."""
-    found: set[str | ServerSettings] = {route.to for routing in routings(settings) for route in routing.routes}
+def buses(settings: GatewaySettings) -> set[str | Elsewhere]:
+    """Where units are that somebody may ask: names of ports, and what is elsewhere."""
+    found: set[str | Elsewhere] = {route.to for routing in routings(settings) for route in routing.routes}
+    if settings.edge is not None:
+        found |= {station.to for station in settings.edge.stations}
     return found | {plan.name for plan in settings.ports if plan.bus is not None}
 
 

@@ -11,6 +11,7 @@ from nportpy.gateway.changes import changed
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.plans import (
+    Elsewhere,
     GatewaySettings,
     Kind,
     PortPlan,
@@ -23,14 +24,15 @@ from nportpy.gateway.plans import (
 )
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import NOT_HERE, Place, Sockets
-from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
+from nportpy.modbus.settings import BusSettings, RoutingSettings
 from nportpy.network.access import AccessLimits
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
 from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
 
-if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
+if TYPE_CHECKING:  # a gateway without them need not import what they take
+    from nportpy.edge.running import Edge
     from nportpy.modbus.bus import Bus
 
 _LOOK_AGAIN = 0.02  # seconds; whether requests under way have been answered
@@ -80,6 +82,7 @@ class Gateway:
         self._tasks: asyncio.TaskGroup | None = None
         self._waiting: set[asyncio.Task[None]] = set()  # for lines to be opened for the first time
         self._announcing: Announcing | None = None
+        self._edge: Edge | None = None
         self._shared: Shared | None = None
 
     async def run(self) -> None:
@@ -97,6 +100,7 @@ class Gateway:
                 self._announcing = Announcing(self._shared, self._all_services)
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
+                await self._change_edge(self._settings)
                 await self._http.change(self._settings.http, self._tasks)
                 self._tell_of_addresses()
                 self.ready.set()
@@ -155,12 +159,13 @@ class Gateway:
             services=tuple(status for each in services for status in each.status()) + announcing,
             buses=tuple(bus.status() for bus in asked),
             missing=missing,
+            edge=self._edge.status() if self._edge is not None else None,
         )
 
     async def _start_all(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
         wanted = buses(settings)
-        await self._servers.change({to for to in wanted if isinstance(to, ServerSettings)}, self._tasks)
+        await self._servers.change({to for to in wanted if not isinstance(to, str)}, self._tasks)
         ports = [self._start_port(plan) for plan in settings.ports]
         self._serve_requests(settings, wanted)
         for port in ports:
@@ -184,7 +189,7 @@ class Gateway:
             self._say_what_goes(port.plan, plans.get(port.plan.name))
         await asyncio.gather(*(port.stop(self._settings.drain, End.RELOAD) for port in replaced))
         wanted = buses(settings)
-        await self._servers.change({to for to in wanted if isinstance(to, ServerSettings)}, self._tasks)
+        await self._servers.change({to for to in wanted if not isinstance(to, str)}, self._tasks)
         running, self._ports = {port.plan.name: port for port in kept}, {}
         new = []
         for plan in settings.ports:  # in the file's order
@@ -197,6 +202,7 @@ class Gateway:
         for port in new:
             port.start_services()
         self._refresh()
+        await self._change_edge(settings)
         assert self._announcing is not None
         await self._announcing.change(settings)
         self._sockets.keep([*listening(settings), *self._chosen_by_kernel()])
@@ -238,10 +244,22 @@ class Gateway:
     def _refresh(self) -> None:
         for services in self._all_services():
             services.refresh()
+        if self._edge is not None:
+            self._edge.refresh()
 
-    def _find(self, to: str | ServerSettings) -> "Bus | None":
-        """Whom a route leads to."""
-        if isinstance(to, ServerSettings):
+    async def _change_edge(self, settings: GatewaySettings) -> None:
+        """Read, keep and send what the settings say; nothing of that is imported where they say nothing."""
+        if self._edge is None and settings.edge is not None:
+            from nportpy.edge.running import Edge
+
+            assert self._tasks is not None
+            self._edge = Edge(self._find, self._tasks)
+        if self._edge is not None:
+            await self._edge.change(settings.edge)
+
+    def _find(self, to: str | Elsewhere) -> "Bus | None":
+        """Whom a route or a station leads to."""
+        if not isinstance(to, str):
             return self._servers.find(to)
         port = self._ports.get(to)
         return None if port is None else port.bus
@@ -271,7 +289,7 @@ class Gateway:
         port = self._ports[plan.name] = RunningPort(plan, self._shared, self._opener, self.changed.set)
         return port
 
-    def _serve_requests(self, settings: GatewaySettings, wanted: set[str | ServerSettings]) -> None:
+    def _serve_requests(self, settings: GatewaySettings, wanted: set[str | Elsewhere]) -> None:
         for plan in settings.ports:
             if plan.name in wanted:
                 self._ports[plan.name].serve_requests(plan.bus)
@@ -364,6 +382,8 @@ class Gateway:
         if self._announcing is not None:
             await self._announcing.stop()
         self._sockets.close()  # so that nobody waits in the kernel's queue for what will not come
+        if self._edge is not None:
+            await self._edge.stop()
         await self._stop_routers(set(), End.SHUTDOWN)
         await asyncio.gather(*(port.stop(self._settings.drain) for port in self._ports.values()))
         assert self._tasks is not None
