@@ -9,7 +9,7 @@ archive's own settings stops the stations for the moment in which its file chang
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
 from nportpy.edge.drivers.modbus import ModbusDriver
 from nportpy.edge.messages import StationState
+from nportpy.edge.sample import Sample
 from nportpy.edge.schedule import phase
 from nportpy.edge.settings import EdgeSettings, StationSettings, TagSettings, UpstreamSettings
 from nportpy.edge.station import Station
@@ -26,6 +27,7 @@ from nportpy.modbus.bus import Bus
 from nportpy.modbus.routing import Router
 from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
 from nportpy.port.base import PortSettings
+from nportpy.services.archived import ShownSample, utc
 from nportpy.status import EdgeStatus
 
 FindBus = Callable[[str | ServerSettings | PortSettings], Bus | None]
@@ -120,15 +122,28 @@ class Edge:
             upstreams=tuple(each.upstream.status() for each in self._upstreams.values()),
         )
 
-    @property
-    def archive(self) -> Archive | None:
-        """Where samples are kept; None while there is none."""
-        return self._archive
+    async def samples(self, start: int, end: int, tag: str = "") -> AsyncIterator[list[ShownSample]]:
+        """See `Archived`."""
+        archive = self._archive
+        if archive is None:
+            return
+        async for portion in archive.between(start, end):
+            shown = [shown_of(each, self._was_late(each)) for each in portion if _is_of(each, tag)]
+            if shown:
+                yield shown
 
-    def upstream(self, name: str) -> Upstream | None:
-        """One of the upstreams."""
-        sending = self._upstreams.get(name)
-        return None if sending is None else sending.upstream
+    def send(self, upstream: str, start: int, end: int) -> list[str]:
+        """See `Archived`."""
+        if upstream and upstream not in self._upstreams:
+            known = ", ".join(self._upstreams) or "none"
+            raise LookupError(f"there is no upstream {upstream}; there are: {known}")
+        chosen = [upstream] if upstream else list(self._upstreams)
+        for name in chosen:
+            self._upstreams[name].upstream.send_interval(start, end)
+        return chosen
+
+    def _was_late(self, sample: Sample) -> bool:
+        return any(each.upstream.was_late(sample.seq) for each in self._upstreams.values())
 
     # Starting
 
@@ -233,6 +248,19 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
+
+
+def shown_of(sample: Sample, late: bool) -> ShownSample:
+    """A sample as it is shown."""
+    tag = sample.tag
+    quality = sample.quality.name.lower()
+    return ShownSample(
+        utc(sample.at), tag.station, tag.name, sample.value, tag.unit, quality, late, sample.seq, sample.boot
+    )
+
+
+def _is_of(sample: Sample, tag: str) -> bool:
+    return not tag or tag in (sample.tag.path, sample.tag.station)
 
 
 def _type_of(tag: TagSettings) -> str:

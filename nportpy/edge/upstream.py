@@ -58,6 +58,7 @@ _READ: Final = 500  # samples from the archive at once
 _STATE_EVERY: Final = 60.0
 _SOONEST_STATE: Final = 1.0  # seconds between two: a flapping station does not flood the other side
 _REFUSED_PAUSE: Final = 5.0
+_LATE_KNOWN: Final = 256
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ class Upstream:
         self._delivered = Delivered(archive.cursor(settings.name))
         self._errands: deque[_Errand] = deque()
         self._errand_came = asyncio.Event()
+        self._late: deque[tuple[int, int]] = deque(maxlen=_LATE_KNOWN)  # runs of numbers
         self._session: _Session | None = None
         self._since = clock.wall()
         self._reason = "not connected yet"
@@ -178,6 +180,10 @@ class Upstream:
     def send_interval(self, start: int, end: int) -> None:
         """Send the samples with `start` <= at < `end` (microseconds UTC) again, late, as soon as there is a link."""
         self._send_late(_Errand(self._archive.oldest, self._archive.newest, (start, end), "sent on request"))
+
+    def was_late(self, number: int) -> bool:
+        """Whether a sample was sent late, as far as this run knows."""
+        return any(first <= number <= last for first, last in self._late)
 
     def changed(self) -> None:
         """A station has come or gone: say so soon."""
@@ -379,6 +385,7 @@ class Upstream:
                 await asyncio.sleep(_REFUSED_PAUSE)
         self._reason = ""
         if late:
+            self._remember_late(parcel)
             self.counts.late += len(parcel.samples)
         else:
             self.counts.live += len(parcel.samples)
@@ -406,6 +413,12 @@ class Upstream:
 
     def _arrived(self, first: int, last: int) -> None:
         self._archive.acknowledge(self.settings.name, self._delivered.add(first, last))
+
+    def _remember_late(self, parcel: Parcel) -> None:
+        if self._late and self._late[-1][1] + 1 == parcel.first:
+            self._late[-1] = self._late[-1][0], parcel.last
+        else:
+            self._late.append((parcel.first, parcel.last))
 
     def _pass_over(self, after: int, samples: Sequence[Sample]) -> None:
         """Numbers that no sample has (any more) hold nobody up."""

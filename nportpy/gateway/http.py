@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
+from nportpy.services.archived import Archived
 from nportpy.services.http import HttpService, HttpSettings
 from nportpy.status import GatewayStatus
 
@@ -17,10 +18,13 @@ log = logging.getLogger(__name__)
 class Http:
     """It, as far as it is on."""
 
-    def __init__(self, sockets: Sockets, status: Callable[[], GatewayStatus]) -> None:
+    def __init__(
+        self, sockets: Sockets, status: Callable[[], GatewayStatus], archive: Callable[[], Archived | None]
+    ) -> None:
         """It is off."""
         self._sockets = sockets
         self._status = status
+        self._archive = archive
         self._settings: HttpSettings | None = None
         self._service: HttpService | None = None
         self._task: asyncio.Task[None] | None = None
@@ -66,7 +70,7 @@ class Http:
         sockets = list(self._take())
         if self._settings is None or not sockets:
             return
-        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True)
+        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive)
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")
         await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)

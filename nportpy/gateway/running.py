@@ -70,7 +70,7 @@ class Gateway:
         self._servers = Servers(opener)
         self._sockets = Sockets()
         self._throttle = Throttle()
-        self._http = Http(self._sockets, self.status)
+        self._http = Http(self._sockets, self.status, lambda: self._edge)
         self._strict = strict
         self._told: tuple[MissingStatus, ...] = ()
         self._reloaded = asyncio.Event()

@@ -12,6 +12,7 @@ from nportpy.network.addresses import Rings, local_endpoint
 from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:
+    from nportpy.services.archived import Archived
     from nportpy.services.site import Site
 
 _BACKLOG = 32
@@ -46,6 +47,7 @@ class HttpService:
         sockets: Sequence[socket.socket],
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
+        archive: Callable[[], "Archived | None"] = lambda: None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -54,6 +56,7 @@ class HttpService:
             sockets: they listen already, and are closed in the end.
             status: the gateway's status now; asked once per request.
             healthy: what /healthz says, as long as the event loop is alive to ask it.
+            archive: the archive whose samples it shows, if there is one.
         """
         self.listening = asyncio.Event()
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
@@ -63,6 +66,7 @@ class HttpService:
         self._site: Site | None = None
         self._status = status
         self._healthy = healthy
+        self._archive = archive
 
     async def run(self) -> None:
         """Serve until cancelled, then close every connection."""
@@ -84,7 +88,7 @@ class HttpService:
     async def _serve(self) -> None:
         from nportpy.services.site import Site  # loaded by `run`
 
-        site = self._site = Site(self._settings.allow, self._status, self._healthy)
+        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive)
         loop = asyncio.get_running_loop()
         try:
             with ExitStack() as servers:

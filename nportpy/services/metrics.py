@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Sample
 
 from nportpy import __version__
+from nportpy.services.edge_metrics import edge
 from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LineStatus, ServiceStatus, UnitStatus
 
 CONNECTED = ("accepted", "refused_allow", "refused_limit", "refused_full", "refused_down")
@@ -76,6 +77,7 @@ class GatewayCollector(Collector):
         yield from _buses(status.buses)
         yield _requests(status.buses)
         yield from _units(status.buses)
+        yield from edge(status.edge)
 
 
 def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import IntFlag
 
 from nportpy import __version__
-from nportpy.status import DURATIONS, GatewayStatus
+from nportpy.status import DURATIONS, EdgeStatus, GatewayStatus
 
 
 def document(status: GatewayStatus) -> Iterator[str]:
@@ -28,6 +28,23 @@ def document(status: GatewayStatus) -> Iterator[str]:
         else:
             yield text(_member(each.name, value))
     yield "}\n"
+
+
+def stations(status: EdgeStatus | None) -> Iterator[str]:
+    """The stations, as a JSON list, a station at a time."""
+    found = status.stations if status is not None else ()
+    for number, station in enumerate(found):
+        yield ("," if number else "[") + text(_plain(station))
+    yield "]\n" if found else "[]\n"
+
+
+def archive(status: EdgeStatus | None) -> Iterator[str]:
+    """The archive and the upstreams, as JSON; null where nothing is archived."""
+    if status is None:
+        yield "null\n"
+        return
+    upstreams = [_plain(each) for each in status.upstreams]
+    yield text({"archive": _plain(status.archive), "upstreams": upstreams, "error": status.error}) + "\n"
 
 
 def text(value: object) -> str:
@@ -94,6 +111,8 @@ def _durations(counts: Iterable[int]) -> list[object]:
 
 _WAYS: dict[str, Callable[..., object]] = {
     "started": _time,
+    "at": lambda seconds: None if seconds is None else _time(seconds),
+    "oldest_at": lambda seconds: None if seconds is None else _time(seconds),
     "since": _time,
     "requests": _requests,
     "durations": _durations,

@@ -18,7 +18,9 @@ from aiohttp import web
 
 from nportpy import __version__
 from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
-from nportpy.services import exposition, metrics, report
+from nportpy.services import edge_metrics, exposition, metrics, report
+from nportpy.services.archive_pages import ArchivePages
+from nportpy.services.archived import Archived
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
 
@@ -49,7 +51,13 @@ Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
 class Site:
     """The pages and the connections of all listening addresses."""
 
-    def __init__(self, allow: Rings, status: Callable[[], GatewayStatus], healthy: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        allow: Rings,
+        status: Callable[[], GatewayStatus],
+        healthy: Callable[[], bool],
+        archive: Callable[[], Archived | None] = lambda: None,
+    ) -> None:
         """Needs a running event loop. For the arguments see HttpService."""
         self._allow = allow
         self._status = status
@@ -64,6 +72,14 @@ class Site:
             "/healthz": self._health,
             "/readyz": self._readiness,
             "/api/v1/status": self._document,
+            "/api/v1/stations": self._stations,
+            "/api/v1/archive": self._archive,
+            "/readings": self._readings,
+        }
+        pages = ArchivePages(archive)
+        self._streams: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
+            ("GET", "/api/v1/archive/samples"): pages.samples,
+            ("POST", "/api/v1/archive/send"): pages.send,
         }
 
     def accept(self) -> asyncio.Protocol:
@@ -102,14 +118,17 @@ class Site:
         for client in tuple(self._clients):
             client.abort()
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self._pages.get(request.path)
         assert isinstance(request.protocol, Connection)
         if request.protocol.barred_by:
             host = request.protocol.peer.host
             return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
+        if stream := self._streams.get((request.method, request.path)):
+            return await stream(request)
         if page is None:
-            return _short(HTTPStatus.NOT_FOUND)
+            known = any(request.path == path for _, path in self._streams)
+            return _short(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
         if request.method not in ("GET", "HEAD"):
             response = _short(HTTPStatus.METHOD_NOT_ALLOWED)
             response.headers["Allow"] = "GET, HEAD"
@@ -125,7 +144,7 @@ class Site:
         """What is here, with links for a browser."""
         title = f"nportpy {__version__}, {self._status().name}"
         if "text/html" not in request.headers.get("Accept", ""):
-            rows = [f"{path:<16} {what}" for path, what in _CONTENTS.items()]
+            rows = [f"{path:<24} {what}" for path, what in _CONTENTS.items()]
             return HTTPStatus.OK, _PLAIN, "\n".join([title, "", *rows, ""]).encode()
         items = "".join(f'<li><a href="{path}">{path}</a> {what}</li>' for path, what in _CONTENTS.items())
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -147,6 +166,18 @@ class Site:
 
     async def _document(self, _request: web.BaseRequest) -> Answer:
         return HTTPStatus.OK, _JSON, await _joined(report.document(self._status()))
+
+    async def _stations(self, _request: web.BaseRequest) -> Answer:
+        edge = self._status().edge
+        return HTTPStatus.OK, _JSON, await _joined(report.stations(edge))
+
+    async def _archive(self, _request: web.BaseRequest) -> Answer:
+        return HTTPStatus.OK, _JSON, await _joined(report.archive(self._status().edge))
+
+    async def _readings(self, request: web.BaseRequest) -> Answer:
+        form = exposition.content_type(request.headers.get("Accept", ""))
+        families = edge_metrics.readings(self._status().edge)
+        return HTTPStatus.OK, form, await _joined(exposition.written(families, form))
 
 
 class Connection(web.RequestHandler):
@@ -233,6 +264,10 @@ _CONTENTS = {
     "/healthz": "whether the gateway works",
     "/readyz": "whether all services listen, and which lines are down",
     "/api/v1/status": "lines, clients, services and units as they are now, as JSON",
+    "/api/v1/stations": "stations and their newest values, as JSON",
+    "/api/v1/archive": "the archive, and the upstreams that it is sent to, as JSON",
+    "/api/v1/archive/samples": "what is kept: ?from=, to=, tag=, format=csv or ndjson",
+    "/readings": "newest values of all tags, for Prometheus",
 }
 _HTML = "text/html; charset=utf-8"
 _PLAIN = "text/plain; charset=utf-8"
