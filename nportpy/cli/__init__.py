@@ -11,7 +11,9 @@ import click
 
 from nportpy import __version__
 
-COMMANDS = ("serve", "check", "ports", "demo", "read", "write", "scan", "discover", "attach", "import")
+COMMANDS = (
+    "serve", "check", "ports", "demo", "read", "write", "scan", "discover", "attach", "import", "poll", "archive",
+)  # fmt: skip
 
 
 class _Lazy(click.Group):

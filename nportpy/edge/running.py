@@ -7,6 +7,7 @@ archive's own settings stops the stations for the moment in which its file chang
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +27,7 @@ from nportpy.errors import ArchiveError
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.routing import Router
 from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
+from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
 from nportpy.services.archived import ShownSample, utc
 from nportpy.status import EdgeStatus
@@ -33,6 +35,8 @@ from nportpy.status import EdgeStatus
 FindBus = Callable[[str | ServerSettings | PortSettings], Bus | None]
 """The units at a port of the gateway, at a server, or on a line of the station's own; None while there are none."""
 
+_ANYWHERE: Final = ServerSettings(Endpoint("", 0))
+_FIRST_OPENING: Final = 2.0  # seconds that a line has to come up
 _RETRY_PAUSE: Final = 10.0  # seconds between two attempts to have the archive
 
 log = logging.getLogger(__name__)
@@ -128,7 +132,7 @@ class Edge:
         if archive is None:
             return
         async for portion in archive.between(start, end):
-            shown = [shown_of(each, self._was_late(each)) for each in portion if _is_of(each, tag)]
+            shown = [shown_of(each, self._was_late(each)) for each in portion if is_of(each, tag)]
             if shown:
                 yield shown
 
@@ -181,14 +185,19 @@ class Edge:
             tag.name: archive.register(settings.name, tag.name, tag.unit, _type_of(tag), device_class_of(tag)).id
             for tag in settings.tags
         }
-        route = Route(frozenset((settings.unit,)), settings.name)
-        routing = RoutingSettings((route,), rules=settings.rules)
-        router = Router(f"station {settings.name}", routing, lambda _: self._find(settings.to))
-        router.refresh()
+        router = router_of(settings, self._find)
         driver = ModbusDriver(settings, router, self._clock)
         station = Station(settings, driver, archive.add, self._clock, ids, first)
-        task = self._tasks.create_task(station.run(), name=f"station {settings.name}")
+        task = self._tasks.create_task(self._read(station), name=f"station {settings.name}")
         self._stations[settings.name] = _Reading(station, router, task)
+
+    async def _read(self, station: Station) -> None:
+        """Read a station, once its line was tried: that it does not answer before says nothing of it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_OPENING):
+                if (bus := self._find(station.settings.to)) is not None:
+                    await bus.tried.wait()
+        await station.run()
 
     def _start_upstream(self, settings: UpstreamSettings) -> None:
         assert self._archive is not None  # it was opened before
@@ -250,6 +259,17 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks)
 
 
+def router_of(settings: StationSettings, find: FindBus) -> Router:
+    """The station's way to its unit: the same rules hold for it as for the line's clients."""
+    # As if it were a server's: there every unit id may be, and which one is possible the configuration has seen to.
+    route = Route(frozenset((settings.unit,)), _ANYWHERE)
+    router = Router(
+        f"station {settings.name}", RoutingSettings((route,), rules=settings.rules), lambda _: find(settings.to)
+    )
+    router.refresh()
+    return router
+
+
 def shown_of(sample: Sample, late: bool) -> ShownSample:
     """A sample as it is shown."""
     tag = sample.tag
@@ -259,7 +279,8 @@ def shown_of(sample: Sample, late: bool) -> ShownSample:
     )
 
 
-def _is_of(sample: Sample, tag: str) -> bool:
+def is_of(sample: Sample, tag: str) -> bool:
+    """Whether a sample is of that `station/tag` or `station`; empty: any."""
     return not tag or tag in (sample.tag.path, sample.tag.station)
 
 

@@ -10,6 +10,7 @@ the gateway itself answers (MODBUS Application Protocol V1.1b3, 7):
     06  too many requests of this client wait
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
@@ -117,6 +118,11 @@ class Bus:
         self._told: set[int] = set()  # units of which the log says last that they do not answer
         self._measured: object = None  # the line's settings that these follow from
         self._byte_time = 0.0  # of a byte of a frame
+
+    @property
+    def tried(self) -> asyncio.Event:
+        """Set once its line was opened, or failed to be, for the first time."""
+        return self._line.tried
 
     def ask(self, question: Question) -> None:
         """Have a question answered; its unit is the one on the line, and its PDU has passed `check_request`."""

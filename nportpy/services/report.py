@@ -23,7 +23,7 @@ def document(status: GatewayStatus) -> Iterator[str]:
         yield f",{text(each.name)}:"
         if isinstance(value, tuple):
             for number, member in enumerate(value):
-                yield ("," if number else "[") + text(_plain(member))
+                yield ("," if number else "[") + text(plain(member))
             yield "]" if value else "[]"
         else:
             yield text(_member(each.name, value))
@@ -34,7 +34,7 @@ def stations(status: EdgeStatus | None) -> Iterator[str]:
     """The stations, as a JSON list, a station at a time."""
     found = status.stations if status is not None else ()
     for number, station in enumerate(found):
-        yield ("," if number else "[") + text(_plain(station))
+        yield ("," if number else "[") + text(plain(station))
     yield "]\n" if found else "[]\n"
 
 
@@ -43,8 +43,8 @@ def archive(status: EdgeStatus | None) -> Iterator[str]:
     if status is None:
         yield "null\n"
         return
-    upstreams = [_plain(each) for each in status.upstreams]
-    yield text({"archive": _plain(status.archive), "upstreams": upstreams, "error": status.error}) + "\n"
+    upstreams = [plain(each) for each in status.upstreams]
+    yield text({"archive": plain(status.archive), "upstreams": upstreams, "error": status.error}) + "\n"
 
 
 def text(value: object) -> str:
@@ -77,17 +77,18 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
 
 
 def _member(name: str, value: object) -> object:
-    return _WAYS.get(name, _plain)(value)
+    return _WAYS.get(name, plain)(value)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A value of a status as JSON has it."""
     match value:
         case IntFlag():
             return [str(flag.name).lower() for flag in value]
         case tuple():
-            return [_plain(each) for each in value]
+            return [plain(each) for each in value]
         case Mapping():
-            return {str(key): _plain(each) for key, each in value.items()}
+            return {str(key): plain(each) for key, each in value.items()}
         case _ if is_dataclass(value):
             return {each.name: _member(each.name, getattr(value, each.name)) for each in fields(value)}
         case _:
