@@ -78,7 +78,7 @@ def _chosen(settings: "GatewaySettings", names: tuple[str, ...], path: str) -> "
 
 
 async def _read(
-    settings: "GatewaySettings", chosen: "list[StationSettings]", every: float | None, show: object
+    settings: "GatewaySettings", chosen: "list[StationSettings]", every: float | None, show: "_Show"
 ) -> bool:
     from nportpy.gateway.polling import read, stations
 
