@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from nportpy.config import fault_lines, load, modbus_tables, parse, schema, stream_tables
+from nportpy.config import edge_tables, fault_lines, load, modbus_tables, parse, schema, stream_tables
 from nportpy.config.devices import for_devices
 from nportpy.config.editors import json_schema
 from nportpy.errors import ConfigError
@@ -322,6 +322,10 @@ def test_the_shipped_file_shows_every_key() -> None:
         "port.meters.modbus": set(modbus_tables.LineModbus.model_fields),
         "port.plc.modbus_master": set(modbus_tables.Master.model_fields),
         "modbus.plant": set(modbus_tables.Routed.model_fields),
+        "archive": set(edge_tables.Archive.model_fields),
+        "station.emon": set(edge_tables.Station.model_fields) - {"target"},  # port is there
+        "tags": {"name", "at", "type", "unit", "deadband"},  # the others are told above it
+        "upstream.plant": set(edge_tables.Upstream.model_fields),
         "rules": set(modbus_tables.RuleTable.model_fields) - {"functions", "registers"},
         "priorities": set(modbus_tables.PriorityTable.model_fields) - {"clients"},
         "units": set(modbus_tables.DifferentOnLine.model_fields),
@@ -437,7 +441,7 @@ def test_values_of_any_kind_are_faults_at_worst(value: object) -> None:
 
 def test_the_schema_for_editors_knows_every_table() -> None:
     made = json_schema()
-    assert set(made["properties"]) == {"gateway", "http", "log", "discovery", "mdns", "port", "modbus"}
+    assert set(made["properties"]) == set(schema.File.model_fields)
     tables = {"Gateway", "Http", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
     others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values())
     assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}

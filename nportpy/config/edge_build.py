@@ -214,7 +214,7 @@ def _profile(table: Station) -> Profile | None:
 
 
 def _keys(tag: Tag) -> dict[str, Any]:
-    return {key: value for key, value in vars(tag).items() if value is not None}
+    return {key: value for key, value in vars(tag).items() if value is not None and value != []}
 
 
 def _tag(path: Path, keys: dict[str, Any], table: Station, known: Profile | None) -> TagSettings:

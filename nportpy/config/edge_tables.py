@@ -46,7 +46,7 @@ class Archive(Table):
     """[archive]: where samples are kept, and how long."""
 
     path: Annotated[str, Leaf(edge_values.archive_path, TEXT)] = "archive.db"
-    max_size: Annotated[int, size("1MiB", "64GiB")] = _ARCHIVE.max_size
+    max_size: Annotated[int, size("1MiB", "65536MiB")] = _ARCHIVE.max_size
     max_age: Annotated[float, duration("1h", "3650d")] = _ARCHIVE.max_age
     commit: Annotated[float, duration("100ms", "5min")] = _ARCHIVE.commit
 
@@ -71,9 +71,9 @@ class Tag(Table):
     offset: Annotated[float | int | None, _NUMBER] = None
     precision: Annotated[int | None, integer(0, 12)] = None
     invalid: Annotated[
-        list[Annotated[int | float, _NUMBER]] | None,
+        list[Annotated[int | float, _NUMBER]],
         Many("every number is valid without such a line", single=True, example="[0x8000, 0xFFFFFFFF]"),
-    ] = None
+    ] = Field(default_factory=list)
     limits: LimitsTable | None = None
     enum: Annotated[dict[int, str] | None, Leaf(edge_values.enum_words, {"type": "object"})] = None
     bits: Annotated[tuple[int, int] | None, Leaf(edge_values.bits, {"type": ["string", "integer"]})] = None
