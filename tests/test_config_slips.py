@@ -82,3 +82,9 @@ def test_a13_a_long_line_is_shown_around_the_place() -> None:
     assert line.startswith("f:2: is not TOML: a text stands in quotes")
     assert len(excerpt) <= 104
     assert excerpt[caret.index("^") :].startswith("10.1.0.0/16")
+
+
+def test_a13_the_log_has_one_line_for_each_fault() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("[port.a]\ndevice = /dev/ttyS0\nbaud: 9600\n", "f")
+    assert [line[:4] for line in fault_lines(caught.value, excerpts=False)] == ["f:2:", "f:3:", "f:3:"]

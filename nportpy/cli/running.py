@@ -115,7 +115,7 @@ async def _reload(gateway: Gateway, path: str | None) -> None:
         await gateway.reload(settings)
     except ConfigError as error:
         gateway.reload_failed()
-        for line in config.fault_lines(error):
+        for line in config.fault_lines(error, excerpts=False):
             log.error("configuration fault", extra={"fault": line})
         log.error("reload failed, nothing has changed", extra={"file": error.source})
     else:

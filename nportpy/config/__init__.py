@@ -138,12 +138,14 @@ def without_effect(text: str, source: str) -> list[str]:
     return [_line(source, idle) for idle in idle_keys(tomllib.loads(text), Lines(text))]
 
 
-def fault_lines(error: ConfigError) -> list[str]:
+def fault_lines(error: ConfigError, *, excerpts: bool = True) -> list[str]:
     """Each fault on one line: `file:line: key.path = value: reason (allowed: ...)`.
 
-    Below one that is about how something is written, and not about what is set, stands the line and a caret.
+    With `excerpts`, the line and a caret stand below one that is about how something is written.
     """
-    return [line for fault in error.faults for line in (_line(error.source, fault), *_excerpt(fault))]
+    return [
+        line for fault in error.faults for line in (_line(error.source, fault), *(_excerpt(fault) if excerpts else ()))
+    ]
 
 
 def _line(source: str, fault: Fault) -> str:

@@ -72,6 +72,8 @@ def _unknown(path: Path, value: object, data: dict[str, object]) -> tuple[str, s
     key = str(path[-1])
     name, model = table_at(path[:-1])
     known = list(model.model_fields)
+    if (small := key.lower().replace("-", "_")) in known:
+        return f"is not a key of {name}: did you mean {small}?", ""
     there = _beside(path, data)
     if there:
         return f"does not belong into {name}", f"{key} in {' or '.join(there)}"

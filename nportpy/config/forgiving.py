@@ -10,6 +10,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
+from nportpy.config.values import format_meant
+
 IN_QUOTES: Final = "a text stands in quotes"
 
 # Opening marks that people and their word processors write, and what may close them.
@@ -32,6 +34,7 @@ _ZEROS = re.compile(r"([+-]?)0+([0-9]+)")
 _HALF = re.compile(r"([+-]?)\.([0-9]+)")
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s+([A-Za-z]+)")
 _SPEED_AND_FORMAT = re.compile(r"([1-9][0-9]*)[\s/-]+([5-8][NEOMSneoms][12])")
+_V6_AND_PORT = re.compile(r"\[[0-9a-fA-F]*:[0-9a-fA-F:.]*\]:[0-9]")
 _COMMENT = re.compile(r"#|(?:(?<=\s)|^)(?://|;|--(?=\s))")
 # A line that begins a statement of its own, so that what came before it has ended.
 _STATEMENT = re.compile(r"""[ \t]*(?:[A-Za-z0-9_.-]+[ \t]*=|"[^"\n]*"[ \t]*=|\[\[?[ \t]*["A-Za-z])""")
@@ -87,8 +90,9 @@ class Forgiving:
                 self._forgive("a comment begins with #")
                 break
             if rest[0] != "," and rest[0] not in _QUOTES:
-                self._forgive("something stands behind the value")
-                raise Unreadable("one key and one value stand on a line")
+                second = _STATEMENT.match(self._text, self.at)
+                self._forgive("a second key stands on this line" if second else "something stands behind the value")
+                raise Unreadable("each key on a line of its own" if second else "one key and one value stand on a line")
             self._forgive("several values stand in an array")
             if rest[0] == ",":
                 self.at += 1
@@ -123,7 +127,7 @@ class Forgiving:
         first = self._text[self.at : self.at + 1]
         if first in _QUOTES and first:
             return self._quoted(first, ends)
-        if first == "[":
+        if first == "[" and not _V6_AND_PORT.match(self._text, self.at):
             return self._array(key, depth)
         if first == "{":
             return self._table(depth)
@@ -195,13 +199,13 @@ class Forgiving:
             self._blanks(" \t\r\n")
             self._skip_comment()
             crossed = "\n" in self._text[before : self.at]
-            if crossed and not separated and self._text[self.at : self.at + 1] not in ("}", ","):
+            here = self._text[self.at : self.at + 1]
+            if crossed and (here == "{" or (not separated and here not in ("}", ","))):
                 self.at = before
                 self._forgive("the table that begins with { does not end: } is missing", start)
                 break
             if crossed:
                 self._forgive("a table in braces stands on one line", start)
-            here = self._text[self.at : self.at + 1]
             if here == "}":
                 self.at += 1
                 if separated and pairs:
@@ -253,8 +257,8 @@ class Forgiving:
         start, word = self.at, line.rstrip(" ,;")
         if "=" in word:
             self._forgive("a second key stands on this line", start + word.index("="))
-            raise Unreadable("one key and one value stand on a line")
-        parts = [part.strip() for part in word.split(",")]
+            raise Unreadable("each key on a line of its own")
+        parts = [part.strip() for part in word.split(",")] if key != "format" else [word]
         self.at = start + len(line)
         if _THOUSANDS.fullmatch(word):
             self._forgive("a number has no comma in it", start + word.index(","))
@@ -297,6 +301,8 @@ class Forgiving:
             self.beside = f'format = "{match[2].upper()}"'
             return match[1]
         self._forgive(IN_QUOTES, at)
+        if key == "format" and (meant := format_meant(word)):
+            return f'"{meant}"'
         amount = _AMOUNT.fullmatch(word)
         return _text("".join(amount.groups()) if amount else word.strip(_CLOSING))
 

@@ -22,7 +22,7 @@ MOST_SLIPS = 50
 """How many are told: who has more has another kind of file."""
 
 _MOST_TRIED = 200  # rows at which a statement may begin
-_MOST_READ = 8 << 20  # bytes that tomllib gets in all
+_MOST_READ = 4 << 20  # bytes that tomllib gets in all
 # tomllib's own messages end in a place.
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _HEADER = re.compile(r"\s*(\[+)\s*(.*?)\s*(\]*)\s*(#.*)?")
@@ -255,6 +255,7 @@ def _pair(rows: list[str], row: int) -> _Found | None:
 
 
 def _without_remedy(row: int, key: str, reader: Forgiving, column: int, reason: str, why: str) -> _Found:
+    shown = 0
     if reader.forgiven:
         first = reader.forgiven[0]
         if first.reason == "has no value":
@@ -263,8 +264,10 @@ def _without_remedy(row: int, key: str, reader: Forgiving, column: int, reason: 
                     row, row + 1, first.at, f"is not TOML: {key} has no value", f"{key} = true", f"{key} = true"
                 )
             return _Found(row, row + 1, first.at, f"is not TOML: {key} has no value", _example(key))
-        reason, column = reason or first.reason, first.at
-    return _Found(row, row + 1, column, f"is not TOML: {reason or why}", why if reason else "")
+        if not reason:
+            reason, (shown, column) = first.reason, reader.place(first.at)
+    end = row + reader.lines() + 1
+    return _Found(row, end, column, f"is not TOML: {reason or why}", why if reason else "", shown=shown)
 
 
 def _example(key: str) -> str:

@@ -109,7 +109,11 @@ def _table(word: str, value: object, where: list[str], _table: Keys, _data: Keys
             return _mode_table(_TABLE_OF.get(plain(value)), port)
         if isinstance(value, (dict, list)) and word in _TABLE_OF:
             return _mode_table(_TABLE_OF[word], port)
+    if not where and word in _MODE_WORDS and (found := format_meant(value)):
+        return f"format = {toml_text(found)} in [port.NAME]"
     if not where and isinstance(value, dict):
+        if re.fullmatch(r"(?:port|modbus)\.[A-Za-z0-9._ -]+", word):
+            return f"[{path_name(word, _data)}], without quotes"
         if "device" in value:
             return _named("port", str(path_name(word, _data)))
         if word in ("serial", "serial port", "ports", "line", "lines", "uart", "tty"):
@@ -218,8 +222,8 @@ def _time(unit: str) -> Callable[[object], str]:
 
 def _number(default: int) -> Callable[[object], str]:
     def text(value: object) -> str:
-        found = re.search(r"\d+$", str(value)) if not isinstance(value, bool) else None
-        return found[0] if found else str(default)
+        found = re.search(r"(?:^|[:,\s])([1-9]\d*)$", str(value)) if not isinstance(value, bool) else None
+        return found[1] if found else str(default)
 
     return text
 
