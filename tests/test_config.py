@@ -443,7 +443,7 @@ def test_the_schema_for_editors_knows_every_table() -> None:
     made = json_schema()
     assert set(made["properties"]) == set(schema.File.model_fields)
     tables = {"Gateway", "Http", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
-    others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values())
+    others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values(), *edge_tables.TABLES.values())
     assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}
     assert made["$defs"]["Port"]["required"] == ["device"]
     assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}
