@@ -1,6 +1,7 @@
 """From what pydantic found to faults in our own words."""
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -27,6 +28,7 @@ _EXAMPLES = {
     "priority": 'a priority, as in priority = "high"',
     "gap": "how far apart reads may be, as in { gap = 16 }",
 }
+_PASSWORD = re.compile(r"([/,][^\s/:@,'\"]*:)[^\s/@'\"]+@")
 _MOST_TABLES = 4  # named in a message
 
 
@@ -47,10 +49,15 @@ def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines) -> Fau
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, ValueFault):
         name_at_fault = detail["loc"][-1] == "[key]" and len(path) < len(detail["loc"])
-        return Fault(key, error.reason, "" if name_at_fault else toml_text(value), error.allowed, line)
+        return Fault(key, error.reason, "" if name_at_fault else _without_passwords(value), error.allowed, line)
     # What is left of pydantic's own findings: something else stands where a table should.
     wanted = f"tables [{path[0]}.NAME]" if path in (("port",), ("modbus",)) else table_at(path)[0]
     return Fault(key, f"must be a table, not {values.kind(value)}", toml_text(value), wanted, line)
+
+
+def _without_passwords(value: object) -> str:
+    """A value as it was written, but for a password in a URL: messages go to logs."""
+    return _PASSWORD.sub(r"\1***@", toml_text(value))
 
 
 def _trace(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[Path, object]:
