@@ -90,7 +90,7 @@ def test_the_alerts_ask_for_metrics_that_are_there() -> None:
     line = LineStatus(
         "meters", "/dev/ttyAMA0", "up", 0.0, "", LineSettings(), None, None, 0, 0, 0, 0, 0, 0, 0, UartCounters(), 0
     )
-    service = ServiceStatus("meters", "modem", (), (), {}, 0)  # it is called, and calls
+    service = ServiceStatus("meters", "modem", ("[::]:4001",), (), {}, 0)  # it is called, and calls
     status = GatewayStatus("pi-07", 0.0, True, 0, 0, (line,), (service,))
     exposition = generate_latest(registry(lambda: status))
     there = set(re.findall(r"^(nportpy_\w+)", exposition.decode(), flags=re.MULTILINE))
