@@ -355,7 +355,7 @@ class Gateway:
         for each in before:
             if (each.port, each.service, each.listen) not in now:
                 extra = {"port": each.port, "service": each.service, "listen": each.listen}
-                log.info("no longer missing", extra=extra)
+                log.info("can be reached now", extra=extra)
         if self._told != before:
             self.changed.set()
 
