@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 
 from nportpy.config import parse
 from nportpy.linesettings import LineSettings, UartCounters
+from nportpy.network.addresses import allowed
 from nportpy.services.metrics import registry
 from nportpy.status import GatewayStatus, LineStatus, ServiceStatus
 
@@ -88,7 +90,7 @@ def test_the_alerts_ask_for_metrics_that_are_there() -> None:
     line = LineStatus(
         "meters", "/dev/ttyAMA0", "up", 0.0, "", LineSettings(), None, None, 0, 0, 0, 0, 0, 0, 0, UartCounters(), 0
     )
-    service = ServiceStatus("meters", "modem", (), (), {}, 0)  # it is called, and calls
+    service = ServiceStatus("meters", "modem", ("[::]:4001",), (), {}, 0)  # it is called, and calls
     status = GatewayStatus("pi-07", 0.0, True, 0, 0, (line,), (service,))
     exposition = generate_latest(registry(lambda: status))
     there = set(re.findall(r"^(nportpy_\w+)", exposition.decode(), flags=re.MULTILINE))
@@ -137,3 +139,16 @@ def test_the_documents_link_to_what_is_there() -> None:
     for document in ("README.md", "CONTRIBUTING.md"):
         for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
             assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_a2_the_main_example_of_a_replacement_serves_its_own_last_step() -> None:
+    """Step 5 has a person on the machine ask 127.0.0.1:9550, and the example allows a network."""
+    document = (ROOT / "docs/replacing-an-nport.md").read_text()
+    assert "http://127.0.0.1:9550/metrics" in document
+    example = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)[0]
+    settings = parse(example, "x")
+    assert settings.http is not None
+    assert settings.http.listen == (("127.0.0.1", 9550),)
+    assert settings.http.allow
+    assert allowed(ip_address("127.0.0.1"), settings.http.allow)
+    assert not allowed(ip_address("127.0.0.1"), settings.ports[0].raw[0].allow)

@@ -45,7 +45,11 @@ class Origins(Mapping[K, str]):
         self._paths = paths
 
     def __getitem__(self, key: K) -> str:
-        return f"{self._source}:{self._lines.of(self._paths[key])}"
+        path = self._paths[key]
+        try:
+            return f"{self._source}:{self._lines.of(path)}"
+        except (OSError, ImportError):  # out of descriptors, say: what is asked for this late must not end a gateway
+            return self._source
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._paths)

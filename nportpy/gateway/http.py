@@ -33,8 +33,9 @@ class Http:
         """Serve what `settings` say; new lists alone cost no connection."""
         before, self._settings = self._settings, settings
         if settings is not None and before is not None and replace(before, allow=settings.allow) == settings:
-            if self._service is not None:
+            if self._service is not None and settings != before:
                 self._service.configure(settings)
+                log.info("changed in place", extra={"service": "http", "changed": "allow", "result": "reload"})
             return
         await self._start(tasks)
 

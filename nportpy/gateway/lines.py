@@ -57,6 +57,8 @@ class RunningPort:
     async def change(self, plan: PortPlan) -> list[Service]:
         """Go over to other services on the same line; those that are yet to be started (see `Services.keep`)."""
         self.plan = plan
+        self.line.linger = plan.stream.linger
+        self.line.stream.set_linger(plan.stream.linger)
         left = await self.services.keep(services_of(plan))
         self.line.set_trace(plan.trace)
         if self.bus is not None:

@@ -196,5 +196,6 @@ def same_line(running: PortPlan, wanted: PortPlan | None, has_bus: bool) -> bool
         modes=running.modes,
         bus=running.bus,
         trace=running.trace,
+        stream=replace(wanted.stream, linger=running.stream.linger),
     )
     return same == running

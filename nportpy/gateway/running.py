@@ -206,7 +206,9 @@ class Gateway:
         assert self._announcing is not None
         await self._announcing.change(settings)
         self._sockets.keep([*listening(settings), *self._chosen_by_kernel()])
-        self._access.configure(settings.access)
+        if names := changed(self._settings.access, settings.access):
+            log.info("changed in place", extra={"changed": ", ".join(names), "result": "reload"})
+            self._access.configure(settings.access)
         self._settings = settings
 
     def _say_what_goes(self, running: PortPlan, wanted: PortPlan | None) -> None:
@@ -371,7 +373,7 @@ class Gateway:
         for each in before:
             if (each.port, each.service, each.listen) not in now:
                 extra = {"port": each.port, "service": each.service, "listen": each.listen}
-                log.info("no longer missing", extra=extra)
+                log.info("can be reached now", extra=extra)
         if self._told != before:
             self.changed.set()
 

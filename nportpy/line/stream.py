@@ -12,7 +12,7 @@ and all are told when there is room again.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -320,6 +320,10 @@ class Stream:
             flows = {line.flow, line.flow_in}
             dtr, rts = (None if flow in flows else high for flow in (Flow.DSRDTR, Flow.RTSCTS))
             self._wire.set_modem_lines(dtr=dtr, rts=rts)
+
+    def set_linger(self, seconds: float) -> None:
+        """How long unsent bytes may wait, from the next time on that they begin to."""
+        self._settings = replace(self._settings, linger=seconds)
 
     def _wait_for_line(self) -> None:
         unsent = self._wire.unsent()

@@ -17,11 +17,13 @@ class Supervisor:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         """Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from `environ`."""
         self._address = _socket_address(environ.get("NOTIFY_SOCKET", ""))
+        self._said = ""
         self.watchdog = _watchdog_seconds(environ) if self._address else 0.0
         """Seconds without a sign of life after which the supervisor acts; 0: it does not watch."""
 
     def ready(self, status: str = "") -> None:
         """Say that start-up, or a reload, is complete."""
+        self._said = status or self._said
         self._send("READY=1", _status_line(status))
 
     def reloading(self) -> None:
@@ -31,11 +33,14 @@ class Supervisor:
 
     def stopping(self, status: str = "") -> None:
         """Say that the process is on its way out."""
+        self._said = status or self._said
         self._send("STOPPING=1", _status_line(status))
 
     def status(self, text: str) -> None:
-        """Set the line that `systemctl status` shows."""
-        self._send(_status_line(text))
+        """Set the line that `systemctl status` shows; what it shows already is not said again."""
+        if text != self._said:
+            self._said = text
+            self._send(_status_line(text))
 
     async def watch(self) -> None:
         """Give the watchdog signs of life, from this event loop, until cancelled; end at once if none is set."""

@@ -236,7 +236,7 @@ def test_a4_with_a_file_an_address_in_use_is_waited_for(tmp_path: Path, device: 
                 pass
             assert gateway.process.poll() is None
             taken.communicate()  # it ends
-            gateway.logs("no longer missing")
+            gateway.logs("can be reached now")
             hears("STATUS=1 of 1 lines up")
             with client(port) as sock:
                 sock.sendall(b"x")

@@ -79,7 +79,7 @@ async def test_a4_an_occupied_port_stops_nobody_else(kind: str, which: int, capl
                 await served.gateway.changed.wait()
             assert served.gateway.status().ready
             assert listening(served, port=way.name, service=kind) == 1
-            assert len(logged(caplog, "no longer missing")) == 1
+            assert len(logged(caplog, "can be reached now")) == 1
             await way.join(served)
             await way.both_ways()
             assert not beside.lost

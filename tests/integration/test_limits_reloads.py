@@ -115,6 +115,17 @@ async def test_a9_a_line_that_starts_anew_says_what_has_changed(caplog: pytest.L
         assert not served.gateway.status().services
 
 
+async def test_a9_linger_changes_in_place() -> None:
+    way = WAYS["raw"]()
+    async with serving_text(way.line(), way.text(), ways=[way]) as served:
+        await way.join(served)
+        await served.gateway.reload(parsed(way.line('linger = "7s"'), way.text()))
+        await way.both_ways()
+        assert not way.lost
+        line = served.gateway._ports[way.name].line
+        assert (line.linger, line.stream._settings.linger) == (7.0, 7.0)
+
+
 async def test_a9_fewer_clients_than_there_are_send_nobody_away() -> None:
     way = WAYS["raw"]()
     async with serving_text(way.line(), way.text(), ways=[way]) as served:
