@@ -10,6 +10,7 @@ from ipaddress import ip_address
 import click
 
 from nportpy.cli.check_addresses import address_warnings
+from nportpy.cli.check_edge import edge_picture, edge_warnings
 from nportpy.cli.check_json import faults_object, settings_object
 from nportpy.cli.check_modbus import (
     Picture,
@@ -68,6 +69,7 @@ def check(path: str, as_json: bool, schema: bool) -> None:
             click.echo(line, err=True)
         sys.exit(2)
     found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
+    found += edge_warnings(settings.edge)
     if as_json:
         click.echo(json.dumps(settings_object(path, settings, found), indent=2))
         return
@@ -99,6 +101,7 @@ def _picture(settings: GatewaySettings) -> Picture:
         yield f"modbus {router.name}", _listing(router.service.listen)
         yield from _service_picture(router.service)
         yield from routes_picture(router.service.routing)
+    yield from edge_picture(settings.edge)
     yield from discovery_picture(settings.discovery)
     yield from mdns_picture(settings.mdns)
 

@@ -144,7 +144,7 @@ def master_picture(master: MasterSettings) -> Picture:
 
 
 def routed_ports(settings: GatewaySettings) -> dict[str, list[str]]:
-    """The ports that routes lead to, each with what leads there: a service, and the units."""
+    """The ports that routes and stations lead to, each with what leads there, and the units."""
     routings = [(f"modbus.{router.name}", router.service.routing) for router in settings.routers]
     routings += [
         (f"port.{port.name}.modbus_master", port.master.routing) for port in settings.ports if port.master is not None
@@ -154,6 +154,9 @@ def routed_ports(settings: GatewaySettings) -> dict[str, list[str]]:
         for route in routing.routes:
             if isinstance(route.to, str):
                 found.setdefault(route.to, []).append(f"{key} ({_units(route.units)})")
+    for station in settings.edge.stations if settings.edge is not None else ():
+        if isinstance(station.to, str):
+            found.setdefault(station.to, []).append(f"station.{station.name} (unit {station.unit})")
     return found
 
 
