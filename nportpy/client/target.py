@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, NoReturn, cast
 
 from nportpy.errors import LineError, ProtocolError
-from nportpy.line.transaction import ECHO_TIME
+from nportpy.line.doubts import ECHO_TIME
 from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Port, PortSettings

@@ -1,4 +1,4 @@
-"""How quiet a line is, for the next request and for the streams beside it, and which answers may still come late.
+"""How quiet a line is, for the next request and for the streams beside it.
 
 The discipline that asks is transaction.py, whose top says what the rules are.
 """
@@ -113,30 +113,3 @@ class Quiet:
 
     def _gap(self) -> float:
         return max(self._settings.idle_gap, _GAP_CHARACTERS * self._character)
-
-
-class Doubts:
-    """Units and functions of which an answer may still come that nobody waits for any more.
-
-    Attributes:
-        until: when that is over, by unit and function.
-        clears: none of them is over before this time.
-    """
-
-    __slots__ = ("clears", "until")
-
-    def __init__(self) -> None:
-        """There are none."""
-        self.until: dict[tuple[int, int], float] = {}
-        self.clears = math.inf
-
-    def add(self, unit: int, function: int, until: float) -> None:
-        """An answer may come until then."""
-        self.until[unit, function] = until
-        self.clears = min(self.clears, until)
-
-    def look(self, now: float) -> None:
-        """Forget those that are over."""
-        if self.clears <= now:
-            self.until = {kind: until for kind, until in self.until.items() if until > now}
-            self.clears = min(self.until.values(), default=math.inf)

@@ -28,19 +28,16 @@ import math
 import time
 from collections.abc import Callable, Hashable
 from enum import Enum, auto
-from typing import Final
 
-from nportpy.line.quiet import Doubts, Quiet
+from nportpy.line.doubts import Doubts
+from nportpy.line.quiet import Quiet
 from nportpy.line.stream import Stream
 from nportpy.line.timer import Timer, open_timer
 from nportpy.line.transaction_base import TransactionSettings, TransactionStatus, Wire
 from nportpy.line.turns import Outcome, Request, Turns
-from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Counts, Exchange
+from nportpy.protocols.modbus.exchange import Counts, Exchange
 
-__all__ = ["ECHO_TIME", "TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
-
-ECHO_TIME: Final = 0.05
-"""Seconds in which an echo arrives: a USB adapter may hold it for 16 ms."""
+__all__ = ["TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
 
 
 class _Awaiting(Enum):
@@ -72,14 +69,14 @@ class Transactions:
         self._began = 0.0  # when it was sent
         self._due = 0.0  # when it has waited long enough
         self._again: Request | None = None  # goes before all others: it was on the line already
-        self._doubts = Doubts()
+        self._doubts = Doubts(exchange)
         self._way_wanted = False  # for a stream's client that waits for the request to end
         self._kept = bytearray()  # what streams wrote while a request was on the line
         self._blocked = math.inf  # since when the next request waits for the line to be quiet
         self._clock: Callable[[], float] = time.monotonic
         self._timer: Timer | None = None
         self._armed = math.inf
-        self._requests = self._withdrawn = self._retries = self._probes = 0
+        self._requests = self._withdrawn = self._retries = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._waited = self._busy = 0.0
         stream.share(self.write)
@@ -148,7 +145,7 @@ class Transactions:
             waited=self._waited,
             busy=self._busy,
             retries=self._retries,
-            probes=self._probes,
+            probes=self._doubts.probes,
             late=counts.late,
             echoes=counts.echoes,
             junk=counts.junk,
@@ -198,7 +195,7 @@ class Transactions:
             self._armed = math.inf
         ended = [request for request in (self._request, self._again) if request is not None]
         if self._request is not None:
-            self._doubt(self._request)
+            self._doubts.unanswered(self._request, self._due)
             self._busy += now - self._began
         # Not `abandon`: that nothing was heard says nothing about the echo.
         self._exchange.settle()
@@ -331,13 +328,9 @@ class Transactions:
 
     def _first(self, now: float) -> Request | None:
         """Whose turn it is, those apart whose answer could be taken for a late one."""
-        doubts = self._doubts
-        if not doubts.until:
-            return self._turns.first()
-        doubts.look(now)
-        request = self._turns.first(doubts.until)
+        request = self._doubts.first(self._turns, now)
         if request is None and self._turns:
-            self._wake_at(doubts.clears)
+            self._wake_at(self._doubts.clears)
         return request
 
     def _send(self, request: Request, now: float, early: bool = False) -> None:
@@ -345,10 +338,9 @@ class Transactions:
         unit, pdu, wait = request.unit, request.pdu, request.timeout
         if not request.awaited:
             self._awaiting, wait = _TURNAROUND, self._settings.turnaround
-        elif not request.probed and exchange.wants_probe(unit, pdu):
-            request.probed = True
-            self._probes += 1
-            self._awaiting, unit, pdu, wait = _ECHO, PROBE_UNIT, PROBE_PDU, ECHO_TIME
+        elif exchange.echo.present is None and (probe := self._doubts.probe(request)) is not None:
+            self._awaiting = _ECHO
+            unit, pdu, wait = probe
         else:
             self._awaiting = _ANSWER
         if self._awaiting is not _ECHO and request.sent_at < 0:
@@ -368,8 +360,8 @@ class Transactions:
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
         """The request on the line has ended."""
         request = self._off_the_line(now)
-        if answer and (request.unit, request.pdu[0]) in self._doubts.until:
-            self._doubt(request)  # it was asked twice
+        if answer and self._doubts.until:
+            self._doubts.answered(request, self._due)
         self._end(request, outcome, now, answer)
         if self._turns or self._kept or self._again is not None:
             self._next(self._clock())
@@ -405,11 +397,6 @@ class Transactions:
         self._again = self._off_the_line(now)
         self._next(now)
 
-    def _doubt(self, request: Request) -> None:
-        """The answer to what was sent last may come until it has been waited for twice as long."""
-        if request.awaited and self._exchange.serial:
-            self._doubts.add(request.unit, request.pdu[0], self._due + request.timeout)
-
     def _give_up(self, now: float) -> None:
         """The time of the request on the line is over."""
         request = self._request
@@ -419,7 +406,7 @@ class Transactions:
         if self._awaiting is _TURNAROUND:
             self._finish(Outcome.SENT, b"", now)
             return
-        self._doubt(request)
+        self._doubts.unanswered(request, self._due)
         if request.retries > 0 and now < request.deadline and not request.left:
             request.retries -= 1
             self._retries += 1
