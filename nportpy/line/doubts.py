@@ -7,10 +7,9 @@ import math
 from typing import Final
 
 from nportpy.line.turns import Request, Turns
-from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Exchange
+from nportpy.protocols.modbus.exchange import Exchange, probe_of
 
-ECHO_TIME: Final = 0.05
-"""Seconds in which an echo arrives: a USB adapter may hold it for 16 ms."""
+_PROBES: Final = 2
 
 
 class Doubts:
@@ -59,10 +58,18 @@ class Doubts:
         self.look(now)
         return turns.first(self.until)
 
-    def probe(self, request: Request) -> tuple[int, bytes, float] | None:
-        """What to send before a request to find out about the echo: unit, PDU, and how long to wait. Once for each."""
-        if request.probed or not self._exchange.wants_probe(request.unit, request.pdu):
+    def probe(self, request: Request) -> bytes | None:
+        """What to ask its unit before a request to find out about the echo.
+
+        Once, and once more where noise before the answer left it open.
+        """
+        if request.probed >= _PROBES or not self._exchange.wants_probe(request.pdu):
             return None
-        request.probed = True
+        request.probed += 1
         self.probes += 1
-        return PROBE_UNIT, PROBE_PDU, ECHO_TIME
+        return probe_of(request.pdu)
+
+    def probe_unanswered(self, request: Request, due: float) -> None:
+        """What was asked before a request got no answer until `due`; it may come late, as others."""
+        request.probed = _PROBES
+        self.add(request.unit, probe_of(request.pdu)[0], due + request.timeout)

@@ -44,12 +44,12 @@ class _Awaiting(Enum):
     """What the request on the line waits for."""
 
     ANSWER = auto()
-    ECHO = auto()  # a probe was sent in its place
+    PROBE = auto()  # the answer to what was asked in its place, to find out about the echo
     TURNAROUND = auto()
 
 
 # Python 3.11 takes a quarter of a microsecond to find a member of an enum, and these are wanted for every request.
-_ANSWER, _ECHO, _TURNAROUND = _Awaiting
+_ANSWER, _PROBE, _TURNAROUND = _Awaiting
 _ANSWERED = Outcome.ANSWERED
 
 
@@ -172,9 +172,8 @@ class Transactions:
             self._finish(_ANSWERED, answer, now)
         else:
             self._quiet.heard(now)
-            probing = self._request is not None and self._awaiting is _ECHO
-            if probing and self._exchange.echo.present is not None:
-                self._end_probe(now)
+            if answer is not None and self._request is not None and self._awaiting is _PROBE:
+                self._end_probe(now, answered=True)
             else:
                 self._listen()
 
@@ -249,8 +248,8 @@ class Transactions:
         self._quiet.changed(now, breaking=breaking)
         if self._request is None:
             self._next(now)
-        elif self._awaiting is _ECHO:
-            self._end_probe(now)
+        elif self._awaiting is _PROBE:
+            self._end_probe(now, answered=False)
         else:
             self._give_up(now)
 
@@ -339,11 +338,10 @@ class Transactions:
         if not request.awaited:
             self._awaiting, wait = _TURNAROUND, self._settings.turnaround
         elif exchange.echo.present is None and (probe := self._doubts.probe(request)) is not None:
-            self._awaiting = _ECHO
-            unit, pdu, wait = probe
+            self._awaiting, pdu = _PROBE, probe
         else:
             self._awaiting = _ANSWER
-        if self._awaiting is not _ECHO and request.sent_at < 0:
+        if self._awaiting is not _PROBE and request.sent_at < 0:
             request.sent_at = now
             self._waited += now - request.queued_at
         wire = exchange.begin(unit, pdu)
@@ -381,11 +379,13 @@ class Transactions:
         self._outcomes[outcome] += 1
         request.done(request, request.result(outcome, answer, now))
 
-    def _end_probe(self, now: float) -> None:
+    def _end_probe(self, now: float, *, answered: bool) -> None:
         """What is known of the echo now is all that can be known: send what it was for."""
-        self._exchange.abandon(now)
         request = self._request
         assert request is not None  # the callers' condition
+        if not answered:
+            self._exchange.abandon(now + request.timeout)
+            self._doubts.probe_unanswered(request, self._due)
         if request.left:
             self._finish(Outcome.GONE, b"", now)
         elif request.deadline <= now:
@@ -444,9 +444,11 @@ class Transactions:
         if self._request is not None:
             if answer is not None and self._awaiting is _ANSWER:
                 self._finish(_ANSWERED, answer, now)
+            elif answer is not None and self._awaiting is _PROBE:
+                self._end_probe(now, answered=True)
             elif now >= self._due:
-                if self._awaiting is _ECHO:
-                    self._end_probe(now)
+                if self._awaiting is _PROBE:
+                    self._end_probe(now, answered=False)
                 else:
                     self._give_up(now)
         self._next(now)
