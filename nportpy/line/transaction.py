@@ -19,25 +19,38 @@ A connection. There frames take no time and need no silence. An exchange that is
 the line is given up, and comes back as after any other loss.
 
 Streams on the same line (stream.py). What arrives while a request is on the line belongs to it, everything else to
-the streams. What a stream writes meanwhile is kept and goes out, whole, after the answer and the silence. A request
-waits while a stream's conversation is under way, but no longer than `patience`. Who would change the speed waits for
-the request on the line, and the next one waits for that.
+the streams. What a stream writes meanwhile is kept and goes out after the answer and the silence (stream_output.py).
+A request waits while a stream's conversation is under way. Who would change the speed waits for the request on the
+line, and the next one waits for that.
+
+Shares. Neither side keeps the other from the wire for longer than this:
+
+    a request waits for streams      `patience`, and for what of a write had begun by then, which takes no longer
+    streams wait for requests        the one on the line; where they had used up a request's patience, also for those
+                                     that follow it within as long a time, `LONGEST_TURN` at most
+
+So on a line that both sides fill each has half of it.
 """
 
 import math
 import time
 from collections.abc import Callable, Hashable
 from enum import Enum, auto
+from typing import Final
 
 from nportpy.line.doubts import Doubts
 from nportpy.line.quiet import Quiet
 from nportpy.line.stream import Stream
+from nportpy.line.stream_output import StreamOutput
 from nportpy.line.timer import Timer, open_timer
 from nportpy.line.transaction_base import TransactionSettings, TransactionStatus, Wire
 from nportpy.line.turns import Outcome, Request, Turns
 from nportpy.protocols.modbus.exchange import Counts, Exchange
 
 __all__ = ["TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
+
+LONGEST_TURN: Final = 1.0
+"""Seconds in which requests follow each other after one that streams had held up, however patient requests are."""
 
 
 class _Awaiting(Enum):
@@ -71,8 +84,9 @@ class Transactions:
         self._again: Request | None = None  # goes before all others: it was on the line already
         self._doubts = Doubts(exchange)
         self._way_wanted = False  # for a stream's client that waits for the request to end
-        self._kept = bytearray()  # what streams wrote while a request was on the line
-        self._blocked = math.inf  # since when the next request waits for the line to be quiet
+        self._output = StreamOutput(wire, stream, self._quiet)
+        self._blocked = math.inf  # since when the next request waits for the line to be quiet, or for streams
+        self._turn_ends = 0.0  # until then requests need not wait for streams
         self._clock: Callable[[], float] = time.monotonic
         self._timer: Timer | None = None
         self._armed = math.inf
@@ -202,7 +216,8 @@ class Transactions:
         ended += self._turns.clear()
         self._blocked = math.inf
         self._quiet.closed(now)
-        self._release(now)
+        self._turn_ends = 0.0
+        self._output.release(now)
         for request in ended:
             self._end(request, Outcome.LINE_DOWN, now)
 
@@ -214,13 +229,12 @@ class Transactions:
             self._wire.put(data)
             return
         now = self._clock()
-        if self._request is None and not self._kept and now >= self._quiet.tail:
-            self._talk_on(data, now)
+        free = self._request is None
+        if free and now >= self._quiet.tail and now >= self._turn_ends and self._output.passed(data, now):
             return
-        self._kept += data
-        self._stream.wait_for_turn()
-        if self._request is None:
-            self._wake_at(self._quiet.tail)
+        self._output.keep(data)
+        if free:
+            self._next(now)
 
     def make_way(self) -> None:
         """A stream's client waits for the line: after the request on it the next one waits for that client."""
@@ -255,26 +269,45 @@ class Transactions:
 
     def kept(self) -> int:
         """Bytes that streams wrote and that wait for a request."""
-        return len(self._kept)
+        return self._output.size
 
     def purge(self) -> int:
         """Throw those away; how many there were."""
-        size = len(self._kept)
-        self._kept.clear()
-        self._release(self._clock())
-        return size
+        return self._output.clear()
 
-    def _talk_on(self, data: bytes, now: float) -> None:
-        self._quiet.measure()
-        self._quiet.sent(now, len(data))
-        self._quiet.talked()
-        self._wire.put(data)
+    def _let_streams_send(self, now: float, request: Request | None) -> bool:
+        """Send what streams wrote, and see to it that this goes on; False where it is the turn of `request`."""
+        if now < self._quiet.tail:
+            self._wake_at(self._quiet.tail)
+            return True
+        if request is None:
+            self._turn_ends = 0.0
+            again = self._output.send(now, math.inf, one=True)
+        elif now < self._turn_ends:
+            return False
+        else:
+            first = self._blocked == math.inf
+            self._blocked = min(self._blocked, max(now, self._quiet.rested))
+            again = self._output.send(now, self._blocked + self._settings.patience, one=first)
+        if again is None:
+            self._begin_turn(max(now, self._quiet.last))
+            return False
+        if again < math.inf:
+            self._wake_at(again)
+        return again < math.inf
 
-    def _release(self, now: float) -> None:
-        if self._kept:
-            kept, self._kept = bytes(self._kept), bytearray()
-            self._talk_on(kept, now)
-        self._stream.turn_came()
+    def _ready_at(self, request: Request, now: float) -> float:
+        """When a request may be sent if the line stays quiet. Those whose turn it is do not wait for streams."""
+        quiet = self._quiet
+        if now >= self._turn_ends:
+            if quiet.talk <= now or now < self._blocked + self._settings.patience:
+                return quiet.ready_at(request.pause)
+            self._begin_turn(now)
+        return quiet.silent_at(request.pause)
+
+    def _begin_turn(self, now: float) -> None:
+        """Requests have waited for streams for long enough: it is the streams that wait now."""
+        self._turn_ends = now + min(self._settings.patience, LONGEST_TURN)
 
     # One request after another.
 
@@ -283,7 +316,7 @@ class Transactions:
             self._request is None
             and self._again is None
             and not self._turns
-            and not self._kept
+            and not self._output.size
             and not self._doubts.until
             and self._quiet.ready_at(request.pause) <= now
         )
@@ -295,24 +328,28 @@ class Transactions:
                 self._end(late, Outcome.EXPIRED, now)
         if self._request is not None or not self._wire.up:
             return
-        if self._kept:
-            if now < self._quiet.tail:
-                self._wake_at(self._quiet.tail)
-                return
-            self._release(now)
         request = self._again or self._first(now)
+        if self._output.size and self._let_streams_send(now, request):
+            return
         if request is None:
             self._blocked = math.inf
             return
         early = False
-        ready = self._quiet.ready_at(request.pause)
+        ready = self._ready_at(request, now)
         if ready > now:
             self._blocked = min(self._blocked, max(now, self._quiet.rested))
-            limit = self._blocked + self._settings.patience + max(request.pause, self._quiet.silence)
-            when = min(ready, limit)
+            enough = self._blocked + self._settings.patience
+            silence = max(request.pause, self._quiet.silence)
+            sent = self._quiet.last if self._quiet.last > now else 0.0  # when the last byte of streams has left
+            when = min(ready, max(enough, sent) + silence)
+            if when > enough > now >= self._turn_ends and self._quiet.talk > now:
+                self._wake_at(enough)
+                return
             lead = self._timer.lead if self._timer is not None else 0.0
             if now < when - lead:
                 self._wake_at(when - lead)
+                if self._output.size and now < self._turn_ends:
+                    self._wake_at(self._turn_ends)
                 return
             if request is not self._again and self._quiet.last > request.deadline:
                 self._wake_at(request.deadline)  # what streams wrote before takes longer than it may wait
@@ -361,7 +398,7 @@ class Transactions:
         if answer and self._doubts.until:
             self._doubts.answered(request, self._due)
         self._end(request, outcome, now, answer)
-        if self._turns or self._kept or self._again is not None:
+        if self._turns or self._output.size or self._again is not None:
             self._next(self._clock())
 
     def _off_the_line(self, now: float) -> Request:
@@ -372,6 +409,7 @@ class Transactions:
         self._quiet.request_over(now)
         if self._way_wanted:
             self._way_wanted = False
+            self._turn_ends = 0.0
             self._quiet.give_way()
         return request
 

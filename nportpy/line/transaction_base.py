@@ -20,7 +20,7 @@ class TransactionSettings:
         rest: seconds that a device needs between its coming and the first request.
         turnaround: seconds that units get to obey a request that nobody answers (MODBUS over Serial Line, 2.4.1).
         queue: requests of one client that may wait.
-        patience: seconds that noise, or a stream's conversation, may hold up a request.
+        patience: seconds that noise, or streams, may hold up a request.
         idle_gap: seconds without a byte after which a stream's conversation is over.
         writes_first: within a class of priority, requests that write go ahead of the others.
     """
@@ -84,6 +84,12 @@ class Wire(Protocol):
 
     def put(self, data: bytes) -> None:
         """Send `data`."""
+
+    def unsent(self) -> int:
+        """Bytes that have not left the port, and those that `Transactions.kept` counts."""
+
+    def left(self) -> bool:
+        """Whether all that was put has left the UART."""
 
     def give_up(self, reason: str) -> None:
         """Open the device anew: it is of no use as it is. As if it had been lost."""

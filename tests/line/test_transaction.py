@@ -519,7 +519,7 @@ async def test_a_request_behind_more_than_its_deadline_allows_is_not_sent() -> N
         return at_once(FRAME) if heard.endswith(FRAME) else []
 
     Units(cable, answer)
-    async with a_bus(cable, TransactionSettings(patience=0.1), LineSettings(1200)) as (line, bus):
+    async with a_bus(cable, TransactionSettings(patience=11), LineSettings(1200)) as (line, bus):
         stream, asker = Client(), Asker(bus)
         line.stream.join(stream)
         line.stream.write(stream, bytes(1200))  # ten seconds

@@ -46,6 +46,12 @@ class NoWire:
     def take_back(self) -> int:
         return 0
 
+    def unsent(self) -> int:
+        return 0
+
+    def left(self) -> bool:
+        return True
+
     def give_up(self, reason: str) -> None: ...
 
 
