@@ -22,6 +22,7 @@ from nportpy.linesettings import (
 from nportpy.port import ioctls, terminal
 from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.port.tty import open_tty
+from tests.support.peers import output_of
 from tests.support.ports import Recorder, a_pty, descriptors, until
 
 pytestmark = pytest.mark.real  # the kernel carries a pseudo-terminal's bytes over in its own time
@@ -42,6 +43,39 @@ async def test_any_speed_reaches_the_terminal(baudrate: int) -> None:
         assert (now.ispeed, now.ospeed) == (baudrate, baudrate)
         assert port.settings.baudrate == baudrate
         await port.close()
+
+
+@pytest.mark.parametrize("baudrate", [50, 134, 300, 9600, 38400, 57600, 115200, 921600, 4_000_000])
+async def test_t1_other_programs_see_a_standard_speed(baudrate: int) -> None:
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path, LineSettings(), exclusive=False), Recorder())
+        assert port.configure(LineSettings(baudrate)).baudrate == baudrate
+        assert await stty(end.path, "speed") == str(baudrate)
+        slave = os.open(end.path, os.O_RDWR | os.O_NOCTTY)
+        seen = termios.tcgetattr(slave)
+        os.close(slave)
+        assert seen[4] == seen[5] == getattr(termios, f"B{baudrate}")
+        await port.close()
+
+
+async def test_t1_a_speed_that_another_program_sets_is_that_of_both_directions() -> None:
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path, LineSettings(9600), exclusive=False), Recorder())
+        await stty(end.path, "19200")
+        now = ioctls.Termios2(end.master)
+        assert (now.ispeed, now.ospeed) == (19200, 19200)
+        for odd in (31250, 19200):  # and from one that has no constant back to one that has
+            assert port.configure(LineSettings(odd)).baudrate == odd
+            now = ioctls.Termios2(end.master)
+            assert (now.ispeed, now.ospeed) == (odd, odd)
+        assert await stty(end.path, "speed") == "19200"
+        await port.close()
+
+
+async def stty(path: str, *words: str) -> str:
+    code, output = await output_of("stty", "-F", path, *words)
+    assert code == 0, output
+    return output.strip()
 
 
 async def test_raw_mode_whatever_the_last_user_left_behind() -> None:
