@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings
+from nportpy.status import TransactionCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class TransactionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class TransactionStatus:
+class TransactionStatus(TransactionCounts):
     """Numbers since the start, but for `queued`.
 
     Attributes:
@@ -45,14 +46,6 @@ class TransactionStatus:
         queued: requests that wait now.
         waited: seconds that requests waited until they were first sent, all added up.
         busy: seconds in which a request was on the line.
-        retries: requests sent again.
-        probes: requests sent to find out about the echo.
-        late: answers that came when nobody waited for them any more.
-        echoes: copies of what was sent.
-        junk: bytes that belong to no frame.
-        spoilt: answers with a wrong check sum.
-        foreign: frames of other units, or of another function.
-        unfit: answers that do not fit their request.
     """
 
     requests: int
@@ -61,14 +54,6 @@ class TransactionStatus:
     queued: int
     waited: float
     busy: float
-    retries: int
-    probes: int
-    late: int
-    echoes: int
-    junk: int
-    spoilt: int
-    foreign: int
-    unfit: int
 
 
 class Wire(Protocol):

@@ -31,6 +31,7 @@ from nportpy.port import ioctls, terminal
 from nportpy.port.base import OnOpen, Port, PortReceiver, PortSettings
 from nportpy.port.departure import Departure
 from nportpy.port.dsrdtr import DsrGate
+from nportpy.port.hangup import HangupWatch
 from nportpy.port.inventory import driver_of
 from nportpy.port.threaded import opened
 
@@ -258,7 +259,7 @@ class TtyPort(Port):
         self._full = 0  # how many of the transport and the gate are
         self._has_lsr = device.tells_when_empty
         self._transport = _Transport(loop, self, device)
-        self._hangup: select.epoll | None = None
+        self._hangup: HangupWatch | None = None
         self._gate: DsrGate | None = None
         self._telling: asyncio.Handle | None = None
         self._released: asyncio.Future[None] | None = None
@@ -302,18 +303,12 @@ class TtyPort(Port):
     def pause_reading(self) -> None:
         if self._open and self._hangup is None:
             self._transport.pause_reading()
-            # A hang-up must be noticed while nobody reads. The kernel announces it to those who wait for input, so
-            # this waits for input too, edge-triggered: what has arrived and stays there does not wake us again.
-            self._hangup = select.epoll()
-            self._hangup.register(self._fd, select.EPOLLIN | select.EPOLLET)
-            self._loop.add_reader(self._hangup.fileno(), self._look_for_hangup)
+            self._hangup = HangupWatch(self._loop, self._fd, self._look_for_hangup)
             if self._gate is not None:
                 self._gate.hold_far_end()
 
-    def _look_for_hangup(self) -> None:
-        if self._hangup is not None and any(
-            events & (select.EPOLLHUP | select.EPOLLERR) for _, events in self._hangup.poll(0)
-        ):
+    def _look_for_hangup(self, events: int) -> None:
+        if events & (select.EPOLLHUP | select.EPOLLERR):
             self.lost(None)
 
     def resume_reading(self) -> None:
@@ -425,7 +420,6 @@ class TtyPort(Port):
 
     def _forget_hangup(self) -> None:
         if self._hangup is not None:
-            self._loop.remove_reader(self._hangup.fileno())
             self._hangup.close()
             self._hangup = None
 
