@@ -46,6 +46,7 @@ class DataConnection(RawSession):
         self.partner: CommandConnection | None = None
         self._pairing = pairing
         self._last_words = False
+        self._patience: float | None = None  # for a line that takes nothing of what is left behind; None: as ever
 
     def data_received(self, data: bytes) -> None:
         if self.partner is not None:
@@ -98,7 +99,13 @@ class DataConnection(RawSession):
         self._pairing.data_went(self)
         partner, self.partner = self.partner, None
         if partner is not None:
-            partner.data_went(self.end or End.CLOSED)
+            self._patience = partner.data_went(self.end or End.CLOSED)
+
+    def _leave(self) -> None:
+        super()._leave()
+        if self._patience is not None:
+            self.line.stream.hurry(self._patience)
+            self._patience = None
 
 
 class CommandConnection(Connection):
@@ -167,11 +174,6 @@ class CommandConnection(Connection):
         if self.rules.max_clients > 1:
             return self.rules.allow_driver_control
         return self.data is not None and self.line.controls(self.data)
-
-    @property
-    def gone(self) -> bool:
-        """Whether the client will send no more commands."""
-        return self.half_closed or not self._joined
 
     # What comes.
 
@@ -263,6 +265,7 @@ class CommandConnection(Connection):
             self.finish(End.CLOSED)
         else:
             self.half_closed = True
+            self._session.commands_ended()
             self.data.hear_last_words()
         return True
 
@@ -271,18 +274,21 @@ class CommandConnection(Connection):
             self._alone.cancel()
         self._pairing.command_went(self)
         if self.data is not None:
+            self._session.commands_ended()
             self.data.hear_last_words()
         else:
             self._end()
 
-    def data_went(self, end: End) -> None:
-        """The data connection has ended, so the client has."""
+    def data_went(self, end: End) -> float | None:
+        """The data connection has ended, so the client has; how long to wait for a line that takes nothing, if short.
+        """
         data, self.data = self.data, None
         if data is not None:
             self._end()
             self.line.watch.remove(data)
             self.line.leave_control(data)
         self.finish(end, at_once=end in (End.KICKED, End.TAKEN_OVER))
+        return self._session.patience
 
     def _end(self) -> None:
         if not self._over:
@@ -335,8 +341,8 @@ class ClientsLine:
             self._client.hold_back(hold)
 
     def purge(self, *, received: bool, unsent: bool) -> None:
-        """Throw away what has not been read, or has not left. What a client that has gone left behind, leaves."""
-        if self._client.may_control and not self._client.gone:
+        """Throw away what has not been read, or has not left."""
+        if self._client.may_control:
             self._line.purge(received=received, unsent=unsent)
 
     def undelivered(self) -> int:
