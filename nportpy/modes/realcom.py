@@ -10,7 +10,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address
 
 from nportpy.line.arbiter import Line
 from nportpy.modes.realcom_base import RealComSettings
@@ -109,7 +108,7 @@ class RealCom:
         return replace(self._data.status(), listen=tuple(map(str, self.endpoints)))
 
     def connections(self) -> Iterator[dsci.Entry]:
-        """The connections of the clients by IPv4, as discovery lists them."""
+        """The connections of the clients, as discovery lists them."""
         for data in self.sessions:
             if isinstance(data, DataConnection) and data.partner is not None:
                 for half in (data, data.partner):
@@ -123,8 +122,6 @@ class RealCom:
         except OSError:
             return None
         local, remote = address_of(host), half.address
-        if not isinstance(local, IPv4Address) or not isinstance(remote, IPv4Address):
-            return None
         return dsci.Entry(remote, half.peer.port, local, port, port=self._settings.number or 0xFF)
 
     def _room(self, address: Address) -> bool:
