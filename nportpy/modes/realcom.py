@@ -38,6 +38,31 @@ class _DataListener(Listener):
         self.pairing.turn_away(address)
 
 
+class _CommandListener(Listener):
+    """Lets in who may find a place, and speaks only of those who did: a driver without one comes again each second."""
+
+    pairing: Pairing
+
+    async def _make_room(self, address: Address) -> bool:
+        return self.pairing.expects(address) and await super()._make_room(address)
+
+    def _greet(self, session: Connection) -> None:
+        assert isinstance(session, CommandConnection)
+        session.when_paired(partial(super()._greet, session))
+
+    def _account(self, session: Connection, peer: Endpoint) -> None:
+        assert isinstance(session, CommandConnection)
+        if session.paired:
+            super()._account(session, peer)
+            return
+        end = session.end or End.ERROR
+        self.results[end] += 1
+        now = asyncio.get_running_loop().time()
+        if (more := self._throttle.allow(("no data connection", session.address), now)) is not None:
+            extra = self._extra() | {"client": str(peer), "result": str(end)}
+            log.info("no data connection came", extra=extra | ({"more": more} if more else {}))
+
+
 class RealCom:
     """Serves the drivers of one service until it is told to stop. The gateway treats it as a `Listener`.
 
@@ -68,7 +93,8 @@ class RealCom:
             return CommandConnection(line, self._settings, pairing, sock, peer, address)
 
         commands, limits = f"{label} commands", _of_commands(settings)
-        self._commands = Listener(line, commands, limits, make_command, command_sockets, access, throttle)
+        self._commands = _CommandListener(line, commands, limits, make_command, command_sockets, access, throttle)
+        self._commands.pairing = pairing
         self.endpoints: tuple[Endpoint, ...] = (*self._data.endpoints, *self._commands.endpoints)
 
     async def run(self) -> None:

@@ -114,6 +114,7 @@ class CommandConnection(Connection):
     Attributes:
         data: the data connection of the same client.
         rules: what it was opened with, and keeps: the driver believes what it was told then.
+        paired: it has had one.
     """
 
     def __init__(
@@ -130,6 +131,8 @@ class CommandConnection(Connection):
         self.rules = settings
         self.line = line
         self.data: DataConnection | None = None
+        self.paired = False
+        self._on_paired: Callable[[], None] = lambda: None
         self._now = asyncio.get_running_loop().time
         self._pairing = pairing
         self._alone: asyncio.TimerHandle | None = None
@@ -162,11 +165,20 @@ class CommandConnection(Connection):
         if self._alone is not None:
             self._alone.cancel()
         self.data, data.partner = data, self
+        self.paired = True
+        self._on_paired()
         if self.rules.max_clients == 1 or self.rules.allow_driver_control:
             self.line.enter_control(data)
         self.line.watch.add(data)
         self._session.connect_data(self._now())
         self._go_on()
+
+    def when_paired(self, call: Callable[[], None]) -> None:
+        """Call once the client is complete, which may be now."""
+        if self.paired:
+            call()
+        else:
+            self._on_paired = call
 
     @property
     def may_control(self) -> bool:
@@ -179,6 +191,7 @@ class CommandConnection(Connection):
 
     @contained
     def data_received(self, data: bytes) -> None:
+        self.received += len(data)
         self._session.feed(data, self._now())
         self._go_on()
 
@@ -217,6 +230,7 @@ class CommandConnection(Connection):
         session = self._session
         for piece in session.take_output():
             if not self.transport.is_closing():
+                self.sent += len(piece)
                 self.transport.write(piece)  # each by itself: drivers put nothing together
         if session.dead:
             self._give_up()
@@ -399,18 +413,20 @@ class Pairing:
         if data in self._data:
             self._data.remove(data)
 
+    def expects(self, address: Address) -> bool:
+        """Whether to let a command connection from there in: drivers connect it first, and some find no place."""
+        return any(data.address == address for data in self._data) or self._room(address)
+
     def command_came(self, command: CommandConnection) -> None:
-        """It is there; drivers connect it first, so that here is where those are sent away who find no place."""
+        """It is there."""
         data = next((data for data in self._data if data.address == command.address), None)
         if data is not None:
             self._data.remove(data)
             command.pair(data)
-        elif self._room(command.address):
+        else:
             if self.single:
                 self.turn_away(command.address)
             self._commands.append(command)
-        else:
-            command.finish(End.KICKED)
 
     def command_went(self, command: CommandConnection) -> None:
         """It has gone."""

@@ -1,6 +1,7 @@
 """Real COM over sockets: the strict client, pairs of connections and their end, and who else is there."""
 
 import asyncio
+import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable
@@ -424,6 +425,40 @@ async def test_a_further_client_is_accepted_and_closed_at_once() -> None:
         host.write(b"still there")
         await until(lambda: served.cable.heard == b"still there")
         assert served.results["refused_full"] == 2
+
+
+@pytest.mark.parametrize("takeover", [False, True])
+async def test_r5_a_driver_that_is_refused_each_second_fills_no_log(
+    takeover: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(takeover=takeover) as served:
+        host = await served.host()
+        caplog.clear()
+        for _ in range(50):
+            commands, data = await served.pair(OTHER)
+            await until(lambda commands=commands, data=data: commands.lost and data.lost, 5)  # type: ignore[misc]
+            await settle(1.0)
+        assert len(caplog.records) <= 2
+        for _ in range(10):
+            commands, data = await served.pair()  # from the address that has the place
+            await until(lambda commands=commands, data=data: commands.lost and data.lost, 5)  # type: ignore[misc]
+        assert len(caplog.records) <= 4
+        assert not host.lost
+
+
+async def test_r5_what_was_said_on_a_command_connection_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving() as served:
+        host = await served.host()
+        host.hang_up()
+        await until(lambda: not served.service.sessions)
+        await settle(0.01)
+    told = [(each.message, each.__dict__) for each in caplog.records if each.__dict__.get("service") != "realcom"]
+    assert [message for message, _ in told if message.startswith("client")] == ["client connected", "client gone"]
+    gone = dict(told)["client gone"]
+    assert (gone["service"], gone["received"]) == ("realcom commands", 10 + 4 + 3)
+    assert gone["sent"] >= 5 + 3 + 3
 
 
 async def test_a_driver_whose_connections_were_lost_comes_back_at_once() -> None:
