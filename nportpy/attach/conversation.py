@@ -236,8 +236,9 @@ async def dial(make: Callable[[], asyncio.Protocol], place: Endpoint) -> tuple[a
 
 
 def set_up(transport: asyncio.BaseTransport) -> None:
-    """Have a connection end when its server has vanished."""
+    """Have a connection end when its server has vanished, and hear every byte of it."""
     sock = transport.get_extra_info("socket")
+    keepalive.keep_urgent_data(sock)
     keepalive.set_up(sock, 0)
     keepalive.probe(sock, _IDLE, _INTERVAL, _COUNT, 0)
 

@@ -15,6 +15,7 @@ from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change, StreamClient
 from nportpy.linesettings import Flow, ModemLines, UartCounters
 from nportpy.modes.session import Session
+from nportpy.network import tcp
 from nportpy.network.addresses import address_of, peer_of
 from nportpy.network.connection import contained
 from nportpy.network.service import ServiceSettings
@@ -93,6 +94,7 @@ class FarEnd(Session):
     # The beginning and the end.
 
     def opened(self) -> None:
+        tcp.keep_urgent_data(self.socket)
         self._client.begin(asyncio.get_running_loop().time())
         self._flush()
         self._await_options()

@@ -20,6 +20,7 @@ import serial
 
 from nportpy.errors import LineDown, LineUnsupported
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, Rs485Mode, UartCounters
+from nportpy.network import keepalive
 from nportpy.port.base import OnOpen, Port, PortReceiver, PortSettings
 from nportpy.port.threaded import opened
 
@@ -65,6 +66,8 @@ def _open(settings: PortSettings) -> Any:
         if settings.rts is not OnOpen.KEEP:
             device.rts = settings.rts is OnOpen.ON
         device.open()
+        if settings.device.startswith("rfc2217:"):
+            keepalive.keep_urgent_data(device._socket)
     except _FAULTS as error:
         raise LineDown(f"{settings.device}: {error}") from error
     return device
