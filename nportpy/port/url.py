@@ -34,6 +34,8 @@ _PATIENCE = 0.2  # seconds that a read waits before it looks whether it should e
 # end in one of the others.
 _FAULTS = (OSError, ValueError, TypeError, AttributeError, LookupError)
 
+_UNREACHED = "Could not open port"  # what pyserial says then
+
 log = logging.getLogger(__name__)
 
 
@@ -69,8 +71,17 @@ def _open(settings: PortSettings) -> Any:
         if settings.device.startswith("rfc2217:"):
             keepalive.keep_urgent_data(device._socket)
     except _FAULTS as error:
-        raise LineDown(f"{settings.device}: {error}") from error
+        raise LineDown(f"{settings.device}: {_reason(settings.device, error)}") from error
     return device
+
+
+def _reason(url: str, error: Exception) -> str:
+    """Why it cannot be opened. Who is reached and does not speak RFC 2217 has a plain port, mostly."""
+    reason = str(error)
+    if not url.startswith("rfc2217:") or _UNREACHED in reason:
+        return reason
+    place = url.partition("://")[2].partition("?")[0]
+    return f"no RFC 2217 there ({reason}); a raw port? rtu+tcp://{place} to read and write, socket://{place} as a device"
 
 
 def _close(device: Any) -> None:
