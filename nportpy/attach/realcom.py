@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from nportpy.attach.session import Arrived, Doubted, Event, Garbage, Received, Refused, Session, Settled
+from nportpy.attach.session import Arrived, Event, Garbage, Received, Refused, Session, Settled
 from nportpy.attach.wish import Wish
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.realcom import messages as m
@@ -24,10 +24,9 @@ STALLED: Final = 5.0
 SHORTEST_BREAK: Final = 0.25
 """Seconds between the answer to the beginning of a break and its end: the beginning may have waited for bytes."""
 
-DOUBT: Final = 2.5
-"""Seconds after which a server that has answered nothing is doubted aloud. It may have bytes of somebody else to send."""
+NOT_REALCOM: Final = "the server does not answer as one of Real COM"
+"""Why it is of no use."""
 
-_NOT_REALCOM = "the server does not answer as one of Real COM"
 _PIECE = 500  # of a wait for bytes to leave: milliseconds to servers that we know
 _LOOK = 0.01
 _FASTEST = (1 << 31) - 1
@@ -61,13 +60,11 @@ class RealComSession(Session):
         self._least, self._since = -1, 0.0  # of those; and when it was so few
         self._again: float | None = None
         self._greet_by: float | None = None  # the first answer must have come
-        self._doubt_at: float | None = None  # it should have
 
     def begin(self, now: float) -> list[Event]:
         """See `Session`."""
         self._client = Client(hello=self.hello)
         self._greet_by = now + PATIENCE
-        self._doubt_at = now + DOUBT
         self.settled = True
         return [Settled()]
 
@@ -87,20 +84,22 @@ class RealComSession(Session):
 
     def deadline(self) -> float | None:
         """See `Session`."""
-        times = (self._client.deadline(), self._again, self._greet_by, self._doubt_at)
+        times = (self._client.deadline(), self._again, self._greet_by)
         return None if self.failure else min((time for time in times if time is not None), default=None)
 
     def expire(self, now: float) -> list[Event]:
         """See `Session`."""
-        doubted = self._doubt_at is not None and now >= self._doubt_at
-        if doubted:
-            self._doubt_at = None
         late = self._greet_by is not None and now >= self._greet_by
         if self._client.expire(now) or late:
-            self.failure = _NOT_REALCOM
-        return [Doubted(_NOT_REALCOM)] if doubted else []
+            self.failure = NOT_REALCOM
+        return []
 
     # The command connection.
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the server has answered anything."""
+        return self._greet_by is None
 
     @property
     def busy(self) -> bool:
@@ -121,7 +120,7 @@ class RealComSession(Session):
         for event in self._client.feed(data, now):
             match event:
                 case Answered(command, answer):
-                    self._greet_by = self._doubt_at = None
+                    self._greet_by = None
                     events += self._answered(command, answer, now)
                 case m.Garbage(data):
                     events.append(Garbage(f"no answer: {data[:16].hex(' ')}"))
