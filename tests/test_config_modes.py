@@ -95,10 +95,10 @@ def test_r1_discovery_speaks_ipv6_unless_the_gateway_does_not() -> None:
     text = '[port.b]\ndevice = "/dev/ttyS1"\n[port.b.realcom]\n'
     for gateway, table, expected in (
         ("", "", "::"),
-        ("[gateway]\nlisten = \"0.0.0.0\"\n", "", "0.0.0.0"),
-        ("[gateway]\nlisten = \"127.0.0.1\"\n", "[discovery]\nname = \"x\"\n", "0.0.0.0"),
-        ("[gateway]\nlisten = \"::1\"\n", "", "::"),
-        ("[gateway]\nlisten = \"0.0.0.0\"\n", "[discovery]\nlisten = \"[::1]:4800\"\n", "::1"),
+        ('[gateway]\nlisten = "0.0.0.0"\n', "", "0.0.0.0"),
+        ('[gateway]\nlisten = "127.0.0.1"\n', '[discovery]\nname = "x"\n', "0.0.0.0"),
+        ('[gateway]\nlisten = "::1"\n', "", "::"),
+        ('[gateway]\nlisten = "0.0.0.0"\n', '[discovery]\nlisten = "[::1]:4800"\n', "::1"),
     ):
         discovery = parse(gateway + text + table, "x").discovery
         assert discovery is not None

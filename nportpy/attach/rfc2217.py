@@ -74,7 +74,8 @@ class Rfc2217Session(Session):
                     events.append(self._settled(com_port=com_port))
                 case rfc2217_client.LineIs(baudrate, data_bits, parity, stop_bits, flow, flow_in):
                     events.append(Learned(Wish(baudrate, data_bits, parity, stop_bits, flow, flow_in)))
-                case rfc2217_client.Refused(item, asked, has):
+                case rfc2217_client.Refused(what, asked, has):
+                    item = Item(what)
                     events.append(Refused(_name(item), _text(item, asked), _text(item, has)))
                 case rfc2217_client.Suspended(on):
                     events.append(Suspended(on))

@@ -60,7 +60,10 @@ def discovery_picture(settings: DiscoverySettings | None) -> Picture:
 def discovery_warnings(settings: GatewaySettings) -> Iterator[str]:
     """Drivers that would not be answered: after a minute of silence on their line they connect anew, for ever."""
     services = [
-        (f"port.{port.name}.{kind}", mode) for port in settings.ports for kind, mode in port.modes if kind is Kind.REALCOM
+        (f"port.{port.name}.{kind}", mode)
+        for port in settings.ports
+        for kind, mode in port.modes
+        if kind is Kind.REALCOM
     ]
     discovery = settings.discovery
     if discovery is None:

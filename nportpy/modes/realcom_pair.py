@@ -294,8 +294,7 @@ class CommandConnection(Connection):
             self._end()
 
     def data_went(self, end: End) -> float | None:
-        """The data connection has ended, so the client has; how long to wait for a line that takes nothing, if short.
-        """
+        """The data connection has ended, so the client has; how long to wait for a line that takes nothing."""
         data, self.data = self.data, None
         if data is not None:
             self._end()

@@ -68,8 +68,9 @@ def _open(settings: PortSettings) -> Any:
         if settings.rts is not OnOpen.KEEP:
             device.rts = settings.rts is OnOpen.ON
         device.open()
-        if settings.device.startswith("rfc2217:"):
-            keepalive.keep_urgent_data(device._socket)
+        held = getattr(device, "_socket", None)
+        if held is not None and settings.device.startswith("rfc2217:"):
+            keepalive.keep_urgent_data(held)
     except _FAULTS as error:
         raise LineDown(f"{settings.device}: {_reason(settings.device, error)}") from error
     return device
@@ -81,7 +82,9 @@ def _reason(url: str, error: Exception) -> str:
     if not url.startswith("rfc2217:") or _UNREACHED in reason:
         return reason
     place = url.partition("://")[2].partition("?")[0]
-    return f"no RFC 2217 there ({reason}); a raw port? rtu+tcp://{place} to read and write, socket://{place} as a device"
+    return (
+        f"no RFC 2217 there ({reason}); a raw port? rtu+tcp://{place} to read and write, socket://{place} as a device"
+    )
 
 
 def _close(device: Any) -> None:

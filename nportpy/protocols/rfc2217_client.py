@@ -92,7 +92,7 @@ class Arrived:
 class Refused:
     """The server has another value in effect than it was asked for. Values are those of RFC 2217."""
 
-    what: "Item"
+    what: str
     asked: int
     has: int
 
@@ -111,9 +111,7 @@ class Garbage:
     reason: str
 
 
-Event = (
-    Received | Settled | InputsAre | BreakHeard | BreakIs | LineIs | Arrived | Refused | Suspended | Garbage
-)
+Event = Received | Settled | InputsAre | BreakHeard | BreakIs | LineIs | Arrived | Refused | Suspended | Garbage
 
 
 class Item(StrEnum):
@@ -399,8 +397,9 @@ class Rfc2217Client:
             self._say(rfc2217.PurgeData(PurgeValue.RECEIVE * received + PurgeValue.TRANSMIT * unsent))
 
     def ask_arrival(self) -> bool:
-        """Have `Arrived` told; False if the server cannot tell. A question about the speed does it: it is answered in
-        the order of the stream.
+        """Have `Arrived` told; False if the server cannot tell.
+
+        A question about the speed does it: it is answered in the order of the stream.
         """
         if self._agreed:
             self._fence = True

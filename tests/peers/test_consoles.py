@@ -1,4 +1,4 @@
-"""What people reach consoles with: telnet, conserver and conman. Their break key, and telnet's Synch, on each service."""
+"""What people reach consoles with: telnet, conserver and conman. Break keys and telnet's Synch, on each service."""
 
 import asyncio
 import getpass
@@ -39,7 +39,9 @@ async def console(service: str) -> AsyncIterator[tuple[Cable, int]]:
     kind, _, control = service.partition(" ")
     ports = plan("cable", com(control=WhoControls(control))) if control else plan("cable")
     if not control:
-        ports = type(ports)(ports.name, ports.port, modes=((Kind.REVERSE_TELNET, ReverseTelnetSettings(listen=ANY_PORT)),))
+        ports = type(ports)(
+            ports.name, ports.port, modes=((Kind.REVERSE_TELNET, ReverseTelnetSettings(listen=ANY_PORT)),)
+        )
     async with serving(ports, cables=[cable]) as served:
         yield cable, served.port(kind)
 
@@ -112,7 +114,7 @@ async def test_b2_the_synch_of_telnet(service: str) -> None:
             await telnet_command(b"send synch")(person)
             await settle(0.3)
             person.type(b"CD")
-            await until(lambda: len(cable.heard) >= len(expected), 20)
+            await until(lambda end=expected: len(cable.heard) >= len(end), 20)  # type: ignore[misc]
             assert cable.heard == expected
         assert cable.far.counts.breaks == 0
 

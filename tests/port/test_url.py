@@ -141,3 +141,26 @@ async def test_opening_that_is_cancelled_midway_closes_the_connection(monkeypatc
         with accepted:
             accepted.settimeout(5)
             assert await asyncio.get_running_loop().run_in_executor(None, accepted.recv, 1) == b""
+
+
+@pytest.mark.parametrize("echoes", [False, True], ids=["silent", "echo"])
+async def test_a5_rfc2217_of_a_raw_port_says_what_it_may_be(echoes: bool) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            if echoes:
+                writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LineDown, match=rf"a raw port\? rtu\+tcp://127.0.0.1:{port} "):
+            await open_url(PortSettings(f"rfc2217://127.0.0.1:{port}", LineSettings()), Recorder())
+    finally:
+        server.close()
+
+
+async def test_a5_who_cannot_be_reached_is_no_raw_port() -> None:
+    with pytest.raises(LineDown) as caught:
+        await open_url(PortSettings("rfc2217://127.0.0.1:1", LineSettings()), Recorder())
+    assert "raw port" not in str(caught.value)

@@ -5,6 +5,7 @@ connections it has; and all that only while a port is open. By IPv6 the search a
 """
 
 import math
+import struct
 from typing import Final
 
 SEARCH_AGAIN: Final = 6.0
@@ -24,9 +25,7 @@ class Daemon:
         listed: ports of all connections that the server told of: the client's and the server's.
     """
 
-    def __init__(
-        self, ports: tuple[int, int], own_ports: tuple[int, int], now: float, *, ipv6: bool = False
-    ) -> None:
+    def __init__(self, ports: tuple[int, int], own_ports: tuple[int, int], now: float, *, ipv6: bool = False) -> None:
         """The port was opened.
 
         Args:
@@ -142,9 +141,9 @@ class Daemon:
     def _check(self, entries: list[bytes], now: float) -> None:
         """A port that is listed as listening must have its connections listed too; twice in a row they were not."""
         listens = own = 0
-        at, state, order = (32, 37, "big") if self._ipv6 else (8, 13, "little")
+        at, state, ports = (32, 37, ">HH") if self._ipv6 else (8, 13, "<HH")
         for entry in entries:
-            remote_port, local_port = (int.from_bytes(entry[place : place + 2], order) for place in (at, at + 2))
+            remote_port, local_port = struct.unpack_from(ports, entry, at)
             self.listed.add((remote_port, local_port))
             listens += entry[state] == _LISTEN and local_port in self._ports
             own += entry[state] == _ESTABLISHED and remote_port in self._own_ports
