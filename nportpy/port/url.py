@@ -60,6 +60,7 @@ def _discard(device: Any) -> None:
 
 
 def _open(settings: PortSettings) -> Any:
+    device: Any = None
     try:
         device = serial.serial_for_url(settings.device, do_not_open=True, timeout=_PATIENCE, write_timeout=None)
         _apply(device, settings.line)
@@ -72,6 +73,8 @@ def _open(settings: PortSettings) -> Any:
         if held is not None and settings.device.startswith("rfc2217:"):
             keepalive.keep_urgent_data(held)
     except _FAULTS as error:
+        if device is not None:
+            _close(device)  # pyserial leaves a connection to who does not speak RFC 2217
         raise LineDown(f"{settings.device}: {_reason(settings.device, error)}") from error
     return device
 
