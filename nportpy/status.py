@@ -145,8 +145,33 @@ class UnitStatus:
     unanswered: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionCounts:
+    """What was sent and heard beside requests and their answers, since the start.
+
+    Attributes:
+        retries: requests sent again.
+        probes: requests sent to find out about the echo.
+        late: answers that came when nobody waited for them any more.
+        echoes: copies of what was sent.
+        junk: bytes that belong to no frame.
+        spoilt: answers with a wrong check sum.
+        foreign: frames of other units, or of another function.
+        unfit: answers that do not fit their request.
+    """
+
+    retries: int
+    probes: int
+    late: int
+    echoes: int
+    junk: int
+    spoilt: int
+    foreign: int
+    unfit: int
+
+
 @dataclass(frozen=True, slots=True)
-class BusStatus:
+class BusStatus(TransactionCounts):
     """The Modbus requests of one line, or of a server elsewhere. Numbers since the start, but for `queued`.
 
     Attributes:
@@ -164,14 +189,6 @@ class BusStatus:
         coalesced: requests answered by a transaction that another one caused.
         cached: requests answered from the cache.
         merged: requests that were made part of a wider one.
-        retries: requests sent again.
-        probes: requests sent to find out about the echo.
-        late: answers that came when nobody waited for them any more.
-        echoes: copies of what was sent.
-        junk: bytes that belong to no frame.
-        spoilt: answers with a wrong check sum.
-        foreign: frames of other units, or of another function.
-        unfit: answers that do not fit their request.
         units: those that were asked for, by unit id.
     """
 
@@ -186,14 +203,6 @@ class BusStatus:
     coalesced: int
     cached: int
     merged: int
-    retries: int
-    probes: int
-    late: int
-    echoes: int
-    junk: int
-    spoilt: int
-    foreign: int
-    unfit: int
     units: tuple[UnitStatus, ...]
 
 

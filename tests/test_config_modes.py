@@ -91,13 +91,27 @@ def test_modem() -> None:
     )
 
 
+def test_r1_discovery_speaks_ipv6_unless_the_gateway_does_not() -> None:
+    text = '[port.b]\ndevice = "/dev/ttyS1"\n[port.b.realcom]\n'
+    for gateway, table, expected in (
+        ("", "", "::"),
+        ('[gateway]\nlisten = "0.0.0.0"\n', "", "0.0.0.0"),
+        ('[gateway]\nlisten = "127.0.0.1"\n', '[discovery]\nname = "x"\n', "0.0.0.0"),
+        ('[gateway]\nlisten = "::1"\n', "", "::"),
+        ('[gateway]\nlisten = "0.0.0.0"\n', '[discovery]\nlisten = "[::1]:4800"\n', "::1"),
+    ):
+        discovery = parse(gateway + text + table, "x").discovery
+        assert discovery is not None
+        assert discovery.listen == (Endpoint(expected, 4800),)
+
+
 def test_realcom_is_where_drivers_expect_the_ports_number() -> None:
     text = '[port.a]\ndevice = "/dev/ttyS0"\n[port.b]\ndevice = "/dev/ttyS1"\n[port.b.realcom]\n'
     settings = parse(text, "x")
     assert settings.ports[1].modes == (
         (Kind.REALCOM, RealComSettings(data=(Endpoint("::", 951),), command=(Endpoint("::", 967),), number=2)),
     )
-    discovery = Place(Endpoint("0.0.0.0", 4800), udp=True)
+    discovery = Place(Endpoint("::", 4800), udp=True)
     http = Place(Endpoint("127.0.0.1", 9550))
     assert listening(settings) == [Place(Endpoint("::", 951)), Place(Endpoint("::", 967)), discovery, http]
     assert settings.discovery == DiscoverySettings(name=settings.name)

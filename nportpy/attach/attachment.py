@@ -22,6 +22,7 @@ from nportpy.attach.realcom_conversation import RealComConversation
 from nportpy.attach.rfc2217 import Rfc2217Session
 from nportpy.attach.session import (
     Arrived,
+    Doubted,
     Event,
     Garbage,
     Learned,
@@ -285,8 +286,12 @@ class Attachment:
     def told(self, event: Event) -> None:
         """See `ConversationReceiver`."""
         match event:
-            case Settled(complaint):
-                self._begin(complaint)
+            case Settled(complaint, other):
+                self._begin(self._other(complaint) if other else complaint)
+            case Doubted(reason):
+                complaint = self._other(reason)
+                self._log_once(logging.WARNING, "the server may be of another kind", complaint)
+                self._say(f"connected: {complaint}")
             case Learned(wish):
                 self._learned = wish
                 if not self._set and self._terminal.show(wish):
@@ -305,16 +310,19 @@ class Attachment:
             case _:
                 assert_never(event)
 
+    def _other(self, reason: str) -> str:
+        return f"{reason}; another kind of port? {self._settings.target.others}"
+
     def _begin(self, complaint: str) -> None:
         """Data may be sent now: the settings first."""
         conversation = self._conversation
         assert conversation is not None  # it says so
-        if self._announce:
-            self._announce = False
-            log.info("connected", extra=self._names)
         if complaint:
             self._log_once(logging.WARNING, "the server cannot do all", complaint)
-        self._say("connected")
+        elif self._announce:
+            log.info("connected", extra=self._names)
+        self._announce = False
+        self._say(f"connected: {complaint}" if complaint else "connected")
         if not self._set:
             conversation.session.ask_line()
         if self._line is not None:

@@ -63,6 +63,7 @@ class Conversation(asyncio.Protocol):
         self._receiver = receiver
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         self._arrived = False
 
     @property
@@ -148,10 +149,11 @@ class Conversation(asyncio.Protocol):
         if output := self.session.take_output():
             self._transport.write(output)
         when = self.session.deadline()
-        if self._timer is not None and (when is None or self._timer.when() != when):
+        if self._timer is not None and self._due != when:
             self._timer.cancel()
             self._timer = None
         if self._timer is None and when is not None and not self.lost.done():
+            self._due = when  # uvloop's timers do not tell, once it is past
             self._timer = self._loop.call_at(when, self._expire)
 
     def pause_reading(self) -> None:
@@ -236,8 +238,9 @@ async def dial(make: Callable[[], asyncio.Protocol], place: Endpoint) -> tuple[a
 
 
 def set_up(transport: asyncio.BaseTransport) -> None:
-    """Have a connection end when its server has vanished."""
+    """Have a connection end when its server has vanished, and hear every byte of it."""
     sock = transport.get_extra_info("socket")
+    keepalive.keep_urgent_data(sock)
     keepalive.set_up(sock, 0)
     keepalive.probe(sock, _IDLE, _INTERVAL, _COUNT, 0)
 

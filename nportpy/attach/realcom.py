@@ -24,6 +24,9 @@ STALLED: Final = 5.0
 SHORTEST_BREAK: Final = 0.25
 """Seconds between the answer to the beginning of a break and its end: the beginning may have waited for bytes."""
 
+NOT_REALCOM: Final = "the server does not answer as one of Real COM"
+"""Why it is of no use."""
+
 _PIECE = 500  # of a wait for bytes to leave: milliseconds to servers that we know
 _LOOK = 0.01
 _FASTEST = (1 << 31) - 1
@@ -88,10 +91,15 @@ class RealComSession(Session):
         """See `Session`."""
         late = self._greet_by is not None and now >= self._greet_by
         if self._client.expire(now) or late:
-            self.failure = "the server does not answer as one of Real COM"
+            self.failure = NOT_REALCOM
         return []
 
     # The command connection.
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the server has answered anything."""
+        return self._greet_by is None
 
     @property
     def busy(self) -> bool:

@@ -4,9 +4,11 @@ import asyncio
 from typing import cast
 
 from nportpy.attach.conversation import Conversation, ConversationReceiver, dial, reason_of, set_up
-from nportpy.attach.realcom import RealComSession
-from nportpy.attach.session import Suspended
+from nportpy.attach.realcom import NOT_REALCOM, RealComSession
+from nportpy.attach.session import Doubted, Suspended
 from nportpy.network.addresses import Endpoint, address_of
+
+_DOUBT = 2.5  # a server that has answered nothing by then is doubted aloud; it may have another client's bytes to send
 
 
 class _Commands(asyncio.Protocol):
@@ -32,6 +34,7 @@ class RealComConversation(Conversation):
         self._place = commands
         self._commands: asyncio.Transport | None = None
         self._begun = self._suspended = False
+        self._doubt: asyncio.TimerHandle | None = None
 
     @property
     def left(self) -> int:
@@ -52,6 +55,7 @@ class RealComConversation(Conversation):
         """Both connections are there."""
         self._begun = True
         super().connection_made(transport)
+        self._doubt = self._loop.call_later(_DOUBT, self._doubt_it)
         if self.lost.done():
             self.abort()
 
@@ -59,6 +63,12 @@ class RealComConversation(Conversation):
         """The data connection has ended, and so the other."""
         super().connection_lost(exc)
         self.abandon()
+        if self._doubt is not None:
+            self._doubt.cancel()
+
+    def _doubt_it(self) -> None:
+        if not self._realcom.greeted and not self.lost.done():
+            self._receiver.told(Doubted(NOT_REALCOM))
 
     def abandon(self) -> None:
         """End the command connection."""

@@ -19,9 +19,22 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Data may be sent from now on. `complaint`: what will not work here; empty if everything does."""
+    """Data may be sent from now on.
+
+    Attributes:
+        complaint: what will not work here; empty if everything does.
+        other: it looks like a port of another kind, which another target names.
+    """
 
     complaint: str = ""
+    other: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """The server has not said what one of its kind says by now: it may be a port of another kind."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Garbage:
     reason: str
 
 
-Event = Received | Settled | Learned | Refused | Suspended | Arrived | Garbage
+Event = Received | Settled | Doubted | Learned | Refused | Suspended | Arrived | Garbage
 
 
 class Session(Protocol):

@@ -71,6 +71,14 @@ class Target:
         command = _port(text, match["command"]) if match["command"] else place.port + _BEHIND
         return cls(Scheme.REALCOM, place, Endpoint(place.host, command))
 
+    @property
+    def others(self) -> str:
+        """What else there may be at the place, as targets, for people."""
+        found = {scheme: f"{scheme}://{self.place}" for scheme in Scheme}
+        if self.place.port not in _NUMBERED:
+            del found[Scheme.REALCOM]
+        return " or ".join(text for scheme, text in found.items() if scheme is not self.scheme)
+
     def __str__(self) -> str:
         """As `parse` takes it."""
         return f"{self.scheme}://{self.place}" + (f",{self.commands.port}" if self.commands else "")

@@ -26,7 +26,7 @@ import tty
 from typing import Final, Protocol
 
 from nportpy.attach.inotify import forget_openings, watch_openings
-from nportpy.attach.wish import EXTPROC, Wish, make_ready, set_speed, show, wish_of
+from nportpy.attach.wish import EXTPROC, Wish, make_ready, show, wish_of
 from nportpy.errors import LineBusy
 from nportpy.port.ioctls import Termios2
 
@@ -115,7 +115,7 @@ class Terminal:
             os.set_blocking(self._master, False)
             fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
             now = Termios2(self._master)
-            set_speed(now, 9600)
+            now.set_speed(9600)
             now.cflag |= termios.HUPCL
             now.lflag |= EXTPROC
             make_ready(now)

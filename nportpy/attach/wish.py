@@ -7,18 +7,16 @@ set all of them as they should be, pyserial never checks. So a parity that is ch
 every other one, like the data bits, is a matter of configuration.
 """
 
-import re
 import termios
 from dataclasses import dataclass
 from typing import Final
 
 from nportpy.linesettings import Flow, Parity, StopBits
-from nportpy.port.ioctls import CBAUD, CIBAUD_SHIFT, CMSPAR, Termios2
+from nportpy.port.ioctls import CMSPAR, Termios2
 
 EXTPROC: Final = 0o200000
 """asm-generic/termbits.h: the other end does the terminal's work. It is what makes TIOCPKT tell of every tcsetattr."""
 
-_CODES: Final = {int(name[1:]): getattr(termios, name) for name in dir(termios) if re.fullmatch("B[1-9][0-9]*", name)}
 _PARITIES: Final = {
     0: Parity.EVEN,
     termios.PARODD: Parity.ODD,
@@ -67,7 +65,7 @@ def wish_of(now: Termios2) -> Wish:
 def show(now: Termios2, wish: Wish) -> None:
     """Have a terminal's settings say what `wish` does; what it leaves open stays."""
     if wish.baudrate:
-        set_speed(now, wish.baudrate)
+        now.set_speed(wish.baudrate)
     if wish.stop_bits is not None:
         now.cflag &= ~termios.CSTOPB
         now.cflag |= termios.CSTOPB * (wish.stop_bits is not StopBits.ONE)
@@ -76,13 +74,6 @@ def show(now: Termios2, wish: Wish) -> None:
         now.iflag &= ~(termios.IXON | termios.IXOFF)
         now.cflag |= termios.CRTSCTS * (wish.flow is Flow.RTSCTS)
         now.iflag |= termios.IXON * (wish.flow is Flow.XONXOFF) | termios.IXOFF * (wish.flow_in is Flow.XONXOFF)
-
-
-def set_speed(now: Termios2, baudrate: int) -> None:
-    """Any rate, and one that has a constant as that constant: programs that know no others see 0 otherwise."""
-    now.set_speed(baudrate)
-    if (code := _CODES.get(baudrate)) is not None:
-        now.cflag = (now.cflag & ~(CBAUD | CBAUD << CIBAUD_SHIFT)) | code
 
 
 def make_ready(now: Termios2) -> None:

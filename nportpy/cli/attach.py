@@ -4,6 +4,7 @@ import asyncio
 import grp
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -118,6 +119,8 @@ def attach(
         sys.exit(1)
     except LineError as error:
         raise click.ClickException(str(error)) from None
+    except PermissionError as error:
+        raise click.ClickException(_not_permitted(error, target, link, group)) from None
     except OSError as error:
         raise click.ClickException(f"{link}: {error.strerror or error}") from None
 
@@ -130,6 +133,26 @@ def _wish(baudrate: int | None, line_format: str | None) -> Wish | None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--format") from None
     return Wish(baudrate, line.data_bits, line.parity, line.stop_bits)
+
+
+def _not_permitted(error: OSError, target: Target, link: str, group: int | None) -> str:
+    """What a user may not do, and what to type instead."""
+    path = os.path.abspath(link)
+    root = shlex.join(["sudo", "nportpy", "attach", str(target), path, "--group", _name(group)])
+    if not isinstance(error.filename, str):  # giving it to the group has failed
+        return f"only root, or a member, may give a device to group {_name(group)}: {root}"
+    home = shlex.join(["nportpy", "attach", str(target), f"{os.path.expanduser('~')}/{os.path.basename(path)}"])
+    return (
+        f"{link}: {error.strerror}: {os.path.dirname(path)} is not yours to write to.\n"
+        f"A link of your own, for programs that run as you:\n  {home}\n"
+        f"In {os.path.dirname(path)}, for everybody in group {_name(group)} (programs need nothing more):\n  {root}\n"
+        "At every start: etc/nportpy-attach@.service, see docs/attach.md"
+    )
+
+
+def _name(group: int | None) -> str:
+    """Of a group; serial devices are dialout's, if nobody says otherwise."""
+    return "dialout" if group is None else grp.getgrgid(group).gr_name
 
 
 def _loop(name: str) -> Callable[[], asyncio.AbstractEventLoop]:

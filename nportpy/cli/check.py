@@ -21,7 +21,14 @@ from nportpy.cli.check_modbus import (
     service_picture,
     unit_warnings,
 )
-from nportpy.cli.check_modes import discovery_picture, mdns_picture, modes_picture, port_picture, stream_picture
+from nportpy.cli.check_modes import (
+    discovery_picture,
+    discovery_warnings,
+    mdns_picture,
+    modes_picture,
+    port_picture,
+    stream_picture,
+)
 from nportpy.config import DEFAULT_PATH, fault_lines, parse, read, without_effect
 from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
@@ -232,6 +239,7 @@ def warnings(settings: GatewaySettings) -> list[str]:
         found += _listener_warnings("discovery", place.endpoint, settings.discovery.allow)
     if open_services:
         found.append(f"no allow list: anyone who reaches this machine can use {', '.join(open_services)}")
+    found += discovery_warnings(settings)
     if settings.http:
         found += _http_warnings(_endpoints(settings.http), settings.http.allow)
     if settings.mdns is not None and find_spec("zeroconf") is None:

@@ -3,21 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from enum import Enum
+from ipaddress import ip_network
 from typing import Any
 
 from nportpy.config.values import duration_text, size_text
-from nportpy.gateway import PortPlan
+from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.gateway.plans import Kind, places
 from nportpy.line.stream import IdleLevels
 from nportpy.modes.commands import CommandSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modem import Number
 from nportpy.modes.udp import Range
+from nportpy.network.addresses import Endpoint, Network
 from nportpy.network.service import ServiceSettings
+from nportpy.protocols import dsci
 from nportpy.protocols.packing import PackingSettings
 from nportpy.services.mdns import MdnsSettings
 
 Picture = Iterator[tuple[str, str]]
+Rings = tuple[tuple[Network, ...], ...]
 
 # What the line of the service itself says.
 _SAID = {"listen", "data", "command", "destinations", "to"}
@@ -51,6 +55,51 @@ def discovery_picture(settings: DiscoverySettings | None) -> Picture:
     if settings is not None:
         yield "discovery", ", ".join(map(str, settings.listen))
         yield from _different(settings, "  ")
+
+
+def discovery_warnings(settings: GatewaySettings) -> Iterator[str]:
+    """Drivers that would not be answered: after a minute of silence on their line they connect anew, for ever."""
+    services = [
+        (f"port.{port.name}.{kind}", mode)
+        for port in settings.ports
+        for kind, mode in port.modes
+        if kind is Kind.REALCOM
+    ]
+    discovery = settings.discovery
+    if discovery is None:
+        if services:
+            names = ", ".join(key for key, _ in services)
+            yield f"discovery is off, so the drivers of {names} {_LEAVE}; leave [discovery] out, or its listen = false"
+        return
+    hosts = {endpoint.host for endpoint in discovery.listen if endpoint.port == dsci.PORT}
+    for key, mode in services:
+        missed = [host for host in dict.fromkeys(place.host for place in mode.data) if not _hears(hosts, host)]
+        if missed:
+            what = ", ".join(map(str, (Endpoint(host, dsci.PORT) for host in missed)))
+            yield f"discovery does not listen on {what}, so drivers of {key} that connect there {_LEAVE}"
+        elif not _answers(discovery.allow, mode.allow):
+            yield f"discovery.allow leaves out some who may use {key}, and their drivers {_LEAVE}"
+
+
+_LEAVE = "connect anew each minute while their line is silent, and lose what it says meanwhile"
+
+
+def _hears(hosts: set[str], host: str) -> bool:
+    """Whether what comes to an address of a service is heard."""
+    return bool(hosts & {host, "::"}) or ("0.0.0.0" in hosts and ":" not in host)  # noqa: S104 - compared, not bound
+
+
+def _answers(allow: Rings, clients: Rings) -> bool:
+    """Whether all clients are answered. An address has to be in one network of every ring."""
+    innermost = [ring for ring in clients if ring] or [(ip_network("0.0.0.0/0"), ip_network("::/0"))]
+    return all(
+        any(all(any(_within(network, outer) for outer in ring) for network in inner) for inner in innermost)
+        for ring in allow
+    )
+
+
+def _within(network: Network, outer: Network) -> bool:
+    return network.version == outer.version and outer.supernet_of(network)  # type: ignore[arg-type]  # of one version
 
 
 def mdns_picture(settings: MdnsSettings | None) -> Picture:

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, NoReturn, cast
 
 from nportpy.errors import LineError, ProtocolError
-from nportpy.line.transaction import ECHO_TIME
 from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Port, PortSettings
 from nportpy.port.opening import open_port
 from nportpy.protocols.modbus import mbap
-from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT
+from nportpy.protocols.modbus.exchange import probe_of
 from nportpy.protocols.modbus.functions import expected_answer
 from nportpy.protocols.modbus.overheard import answering
 from nportpy.protocols.modbus.rtu import MAX_FRAME, silent_interval
@@ -295,9 +294,11 @@ class RtuClient(Client):
 
     async def ask(self, unit: int, pdu: bytes) -> bytes:
         """See `Client`."""
-        if self._finder.wants_probe(unit, pdu):
-            with suppress(TimeoutError):  # as it should be
-                await self._exchange(PROBE_UNIT, PROBE_PDU, ECHO_TIME)
+        if self._finder.wants_probe(pdu):
+            with suppress(TimeoutError):  # a unit may leave reads unanswered and obey writes
+                await self._exchange(unit, probe_of(pdu), self._timeout)
+                if self._finder.wants_probe(pdu):  # there was noise before the answer
+                    await self._exchange(unit, probe_of(pdu), self._timeout)
         return await self._exchange(unit, pdu, self._timeout)
 
     async def _exchange(self, unit: int, pdu: bytes, patience: float) -> bytes:

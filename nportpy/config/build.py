@@ -22,6 +22,7 @@ from nportpy.modes.reverse_telnet import ReverseTelnetSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network.addresses import AllowList, Endpoint, Network, Rings, address_of
 from nportpy.network.service import AccessSettings
+from nportpy.protocols import dsci
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
 from nportpy.services.mdns import MdnsSettings
@@ -71,9 +72,12 @@ def _discovery(file: schema.File) -> DiscoverySettings | None:
         table = schema.Discovery()
     if not table.listen:
         return None
+    listen = tuple(table.listen)
+    if "listen" not in table.model_fields_set and ":" not in file.gateway.listen:  # a machine that may have no IPv6
+        listen = (Endpoint("0.0.0.0", dsci.PORT),)  # noqa: S104 - a broadcast reaches no other
     own = {
-        "listen": tuple(table.listen),
-        "allow": _rings(table.listen, _outer(file.gateway), AllowList(table.allow, "discovery.allow")),
+        "listen": listen,
+        "allow": _rings(listen, _outer(file.gateway), AllowList(table.allow, "discovery.allow")),
         "name": table.name or file.gateway.name,
     }
     return DiscoverySettings(**vars(table) | own)

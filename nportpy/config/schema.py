@@ -84,7 +84,7 @@ class Discovery(Table):
 
     listen: Annotated[
         list[Annotated[Endpoint, Leaf(lambda value: values.endpoint(value, 4800), TEXT)]],
-        Many("false switches discovery off", single=True, off=True, example='"0.0.0.0:4800" or false'),
+        Many("false switches discovery off", single=True, off=True, example='"[::]:4800" or false'),
     ] = Field(default_factory=lambda: list(_IDENTITY.listen))
     allow: Allow = Field(default_factory=list)
     name: Annotated[str | None, Leaf(lambda value: values.label(value, 39, ascii_only=True), TEXT)] = None

@@ -266,6 +266,10 @@ class Line:
             self.transactions.make_way()
         return min(max(self.unsent() * self.settings.character_time, 0.001), 0.05)
 
+    def left(self) -> bool:
+        """Whether all that was put has left the UART."""
+        return self._port is None or self._port.sent()
+
     def all_sent(self) -> bool:
         """Whether everything written has left the UART, and no request is on the line: whether it may be changed."""
         bus = self.transactions

@@ -1,4 +1,4 @@
-"""How quiet a line is, for the next request and for the streams beside it, and which answers may still come late.
+"""How quiet a line is, for the next request and for the streams beside it.
 
 The discipline that asks is transaction.py, whose top says what the rules are.
 """
@@ -13,6 +13,8 @@ from nportpy.protocols.modbus.rtu import silent_interval
 _GAP_CHARACTERS: Final = 5
 """A conversation goes on over a gap of this many characters, however slow the line."""
 
+_FEW: Final = 16
+
 
 class Quiet:
     """When a line was used last, and when it may be used again. Times are those of the discipline's clock.
@@ -23,6 +25,7 @@ class Quiet:
         talk: when the streams' conversation is over.
         tail: when streams may write after a request.
         rested: when the device has had its rest.
+        whole: bytes that a stream sends without a break in which a request could go.
     """
 
     __slots__ = (
@@ -36,6 +39,7 @@ class Quiet:
         "silence",
         "tail",
         "talk",
+        "whole",
     )
 
     def __init__(self, wire: Wire, settings: TransactionSettings, *, serial: bool) -> None:
@@ -46,6 +50,7 @@ class Quiet:
         self._serial = serial
         self._measured: LineSettings | None = None  # the settings that these follow from
         self._character = 0.0
+        self.whole: float = math.inf
 
     def measure(self) -> None:
         """Go by the line's settings as they are now."""
@@ -57,23 +62,40 @@ class Quiet:
         self._character = settings.character_time if self._serial else 0.0
         needed = silent_interval(settings) if self._serial else 0.0
         self.silence = needed if fixed is None else fixed
+        self.whole = self._settings.patience / self._character if self._character else math.inf
+
+    def takes(self, size: int) -> float:
+        """Seconds that so many bytes need on the wire."""
+        return size * self._character
+
+    def part(self, seconds: float) -> int:
+        """How many bytes need so long; a few more on slow lines, but no more than `whole`. Of a longer write only."""
+        return max(1, int(min(self.whole, max(_FEW, seconds / self._character))))
 
     def ready_at(self, pause: float) -> float:
         """When a request that needs so much silence may be sent, if the line stays quiet."""
+        ready = self.silent_at(pause)
+        if ready < self.talk:
+            ready = self.talk
+        return ready
+
+    def silent_at(self, pause: float) -> float:
+        """The same for one that need not wait for the streams' conversation, a break apart."""
         if self._wire.settings is not self._measured:
             self.measure()
         # Comparing takes a third of the time of max().
         ready = self.last + self.silence
         if pause > self.silence:
             ready = self.last + pause
-        if ready < self.talk:
-            ready = self.talk
         if ready < self.rested:
             ready = self.rested
+        if self.talk == math.inf:
+            ready = self.talk
         return ready
 
     def opened(self, now: float) -> None:
         """The device is there. Nobody knows what was said before."""
+        self.measure()
         self.last = now
         self.rested = now + self._settings.rest
 
@@ -113,30 +135,3 @@ class Quiet:
 
     def _gap(self) -> float:
         return max(self._settings.idle_gap, _GAP_CHARACTERS * self._character)
-
-
-class Doubts:
-    """Units and functions of which an answer may still come that nobody waits for any more.
-
-    Attributes:
-        until: when that is over, by unit and function.
-        clears: none of them is over before this time.
-    """
-
-    __slots__ = ("clears", "until")
-
-    def __init__(self) -> None:
-        """There are none."""
-        self.until: dict[tuple[int, int], float] = {}
-        self.clears = math.inf
-
-    def add(self, unit: int, function: int, until: float) -> None:
-        """An answer may come until then."""
-        self.until[unit, function] = until
-        self.clears = min(self.clears, until)
-
-    def look(self, now: float) -> None:
-        """Forget those that are over."""
-        if self.clears <= now:
-            self.until = {kind: until for kind, until in self.until.items() if until > now}
-            self.clears = min(self.until.values(), default=math.inf)

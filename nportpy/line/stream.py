@@ -160,10 +160,16 @@ class Stream:
         self._weigh()
         if not self.clients and self._wire.unsent():
             if self._wire.up:
-                self._wait_for_line()
+                self._wait_for_line(self._settings.linger)
             else:
                 self._wire.purge_unsent()
         self._go_idle()
+
+    def hurry(self, seconds: float) -> None:
+        """The last client had its bytes thrown away: no more than so long for a line that takes none of them."""
+        if self._linger is not None and seconds < self._settings.linger:
+            self._linger.cancel()
+            self._wait_for_line(seconds)
 
     def _listen(self, client: StreamClient, packing: PackingSettings) -> None:
         packed = None
@@ -325,15 +331,14 @@ class Stream:
         """How long unsent bytes may wait, from the next time on that they begin to."""
         self._settings = replace(self._settings, linger=seconds)
 
-    def _wait_for_line(self) -> None:
+    def _wait_for_line(self, seconds: float) -> None:
         unsent = self._wire.unsent()
-        loop = asyncio.get_running_loop()
-        self._linger = loop.call_later(self._settings.linger, self._look_at_line, unsent)
+        self._linger = asyncio.get_running_loop().call_later(seconds, self._look_at_line, unsent)
 
     def _look_at_line(self, before: int) -> None:
         self._linger = None
         now = self._wire.unsent()
         if 0 < now < before:
-            self._wait_for_line()
+            self._wait_for_line(self._settings.linger)
         elif now:
             self._wire.purge_unsent()

@@ -19,9 +19,17 @@ A connection. There frames take no time and need no silence. An exchange that is
 the line is given up, and comes back as after any other loss.
 
 Streams on the same line (stream.py). What arrives while a request is on the line belongs to it, everything else to
-the streams. What a stream writes meanwhile is kept and goes out, whole, after the answer and the silence. A request
-waits while a stream's conversation is under way, but no longer than `patience`. Who would change the speed waits for
-the request on the line, and the next one waits for that.
+the streams. What a stream writes meanwhile is kept and goes out after the answer and the silence (stream_output.py).
+A request waits while a stream's conversation is under way. Who would change the speed waits for the request on the
+line, and the next one waits for that.
+
+Shares. Neither side keeps the other from the wire for longer than this:
+
+    a request waits for streams      `patience`, and for what of a write had begun by then, which takes no longer
+    streams wait for requests        the one on the line; where they had used up a request's patience, also for those
+                                     that follow it within as long a time, `LONGEST_TURN` at most
+
+So on a line that both sides fill each has half of it.
 """
 
 import math
@@ -30,29 +38,31 @@ from collections.abc import Callable, Hashable
 from enum import Enum, auto
 from typing import Final
 
-from nportpy.line.quiet import Doubts, Quiet
+from nportpy.line.doubts import Doubts
+from nportpy.line.quiet import Quiet
 from nportpy.line.stream import Stream
+from nportpy.line.stream_output import StreamOutput
 from nportpy.line.timer import Timer, open_timer
 from nportpy.line.transaction_base import TransactionSettings, TransactionStatus, Wire
 from nportpy.line.turns import Outcome, Request, Turns
-from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Counts, Exchange
+from nportpy.protocols.modbus.exchange import Counts, Exchange
 
-__all__ = ["ECHO_TIME", "TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
+__all__ = ["TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
 
-ECHO_TIME: Final = 0.05
-"""Seconds in which an echo arrives: a USB adapter may hold it for 16 ms."""
+LONGEST_TURN: Final = 1.0
+"""Seconds in which requests follow each other after one that streams had held up, however patient requests are."""
 
 
 class _Awaiting(Enum):
     """What the request on the line waits for."""
 
     ANSWER = auto()
-    ECHO = auto()  # a probe was sent in its place
+    PROBE = auto()  # the answer to what was asked in its place, to find out about the echo
     TURNAROUND = auto()
 
 
 # Python 3.11 takes a quarter of a microsecond to find a member of an enum, and these are wanted for every request.
-_ANSWER, _ECHO, _TURNAROUND = _Awaiting
+_ANSWER, _PROBE, _TURNAROUND = _Awaiting
 _ANSWERED = Outcome.ANSWERED
 
 
@@ -72,14 +82,15 @@ class Transactions:
         self._began = 0.0  # when it was sent
         self._due = 0.0  # when it has waited long enough
         self._again: Request | None = None  # goes before all others: it was on the line already
-        self._doubts = Doubts()
+        self._doubts = Doubts(exchange)
         self._way_wanted = False  # for a stream's client that waits for the request to end
-        self._kept = bytearray()  # what streams wrote while a request was on the line
-        self._blocked = math.inf  # since when the next request waits for the line to be quiet
+        self._output = StreamOutput(wire, stream, self._quiet)
+        self._blocked = math.inf  # since when the next request waits for the line to be quiet, or for streams
+        self._turn_ends = 0.0  # until then requests need not wait for streams
         self._clock: Callable[[], float] = time.monotonic
         self._timer: Timer | None = None
         self._armed = math.inf
-        self._requests = self._withdrawn = self._retries = self._probes = 0
+        self._requests = self._withdrawn = self._retries = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._waited = self._busy = 0.0
         stream.share(self.write)
@@ -148,7 +159,7 @@ class Transactions:
             waited=self._waited,
             busy=self._busy,
             retries=self._retries,
-            probes=self._probes,
+            probes=self._doubts.probes,
             late=counts.late,
             echoes=counts.echoes,
             junk=counts.junk,
@@ -175,9 +186,8 @@ class Transactions:
             self._finish(_ANSWERED, answer, now)
         else:
             self._quiet.heard(now)
-            probing = self._request is not None and self._awaiting is _ECHO
-            if probing and self._exchange.echo.present is not None:
-                self._end_probe(now)
+            if answer is not None and self._request is not None and self._awaiting is _PROBE:
+                self._end_probe(now, answered=True)
             else:
                 self._listen()
 
@@ -198,7 +208,7 @@ class Transactions:
             self._armed = math.inf
         ended = [request for request in (self._request, self._again) if request is not None]
         if self._request is not None:
-            self._doubt(self._request)
+            self._doubts.unanswered(self._request, self._due)
             self._busy += now - self._began
         # Not `abandon`: that nothing was heard says nothing about the echo.
         self._exchange.settle()
@@ -206,7 +216,8 @@ class Transactions:
         ended += self._turns.clear()
         self._blocked = math.inf
         self._quiet.closed(now)
-        self._release(now)
+        self._turn_ends = 0.0
+        self._output.release(now)
         for request in ended:
             self._end(request, Outcome.LINE_DOWN, now)
 
@@ -218,13 +229,12 @@ class Transactions:
             self._wire.put(data)
             return
         now = self._clock()
-        if self._request is None and not self._kept and now >= self._quiet.tail:
-            self._talk_on(data, now)
+        free = self._request is None
+        if free and now >= self._quiet.tail and now >= self._turn_ends and self._output.passed(data, now):
             return
-        self._kept += data
-        self._stream.wait_for_turn()
-        if self._request is None:
-            self._wake_at(self._quiet.tail)
+        self._output.keep(data)
+        if free:
+            self._next(now)
 
     def make_way(self) -> None:
         """A stream's client waits for the line: after the request on it the next one waits for that client."""
@@ -252,33 +262,52 @@ class Transactions:
         self._quiet.changed(now, breaking=breaking)
         if self._request is None:
             self._next(now)
-        elif self._awaiting is _ECHO:
-            self._end_probe(now)
+        elif self._awaiting is _PROBE:
+            self._end_probe(now, answered=False)
         else:
             self._give_up(now)
 
     def kept(self) -> int:
         """Bytes that streams wrote and that wait for a request."""
-        return len(self._kept)
+        return self._output.size
 
     def purge(self) -> int:
         """Throw those away; how many there were."""
-        size = len(self._kept)
-        self._kept.clear()
-        self._release(self._clock())
-        return size
+        return self._output.clear()
 
-    def _talk_on(self, data: bytes, now: float) -> None:
-        self._quiet.measure()
-        self._quiet.sent(now, len(data))
-        self._quiet.talked()
-        self._wire.put(data)
+    def _let_streams_send(self, now: float, request: Request | None) -> bool:
+        """Send what streams wrote, and see to it that this goes on; False where it is the turn of `request`."""
+        if now < self._quiet.tail:
+            self._wake_at(self._quiet.tail)
+            return True
+        if request is None:
+            self._turn_ends = 0.0
+            again = self._output.send(now, math.inf, one=True)
+        elif now < self._turn_ends:
+            return False
+        else:
+            first = self._blocked == math.inf
+            self._blocked = min(self._blocked, max(now, self._quiet.rested))
+            again = self._output.send(now, self._blocked + self._settings.patience, one=first)
+        if again is None:
+            self._begin_turn(max(now, self._quiet.last))
+            return False
+        if again < math.inf:
+            self._wake_at(again)
+        return again < math.inf
 
-    def _release(self, now: float) -> None:
-        if self._kept:
-            kept, self._kept = bytes(self._kept), bytearray()
-            self._talk_on(kept, now)
-        self._stream.turn_came()
+    def _ready_at(self, request: Request, now: float) -> float:
+        """When a request may be sent if the line stays quiet. Those whose turn it is do not wait for streams."""
+        quiet = self._quiet
+        if now >= self._turn_ends:
+            if quiet.talk <= now or now < self._blocked + self._settings.patience:
+                return quiet.ready_at(request.pause)
+            self._begin_turn(now)
+        return quiet.silent_at(request.pause)
+
+    def _begin_turn(self, now: float) -> None:
+        """Requests have waited for streams for long enough: it is the streams that wait now."""
+        self._turn_ends = now + min(self._settings.patience, LONGEST_TURN)
 
     # One request after another.
 
@@ -287,7 +316,7 @@ class Transactions:
             self._request is None
             and self._again is None
             and not self._turns
-            and not self._kept
+            and not self._output.size
             and not self._doubts.until
             and self._quiet.ready_at(request.pause) <= now
         )
@@ -299,24 +328,28 @@ class Transactions:
                 self._end(late, Outcome.EXPIRED, now)
         if self._request is not None or not self._wire.up:
             return
-        if self._kept:
-            if now < self._quiet.tail:
-                self._wake_at(self._quiet.tail)
-                return
-            self._release(now)
         request = self._again or self._first(now)
+        if self._output.size and self._let_streams_send(now, request):
+            return
         if request is None:
             self._blocked = math.inf
             return
         early = False
-        ready = self._quiet.ready_at(request.pause)
+        ready = self._ready_at(request, now)
         if ready > now:
             self._blocked = min(self._blocked, max(now, self._quiet.rested))
-            limit = self._blocked + self._settings.patience + max(request.pause, self._quiet.silence)
-            when = min(ready, limit)
+            enough = self._blocked + self._settings.patience
+            silence = max(request.pause, self._quiet.silence)
+            sent = self._quiet.last if self._quiet.last > now else 0.0  # when the last byte of streams has left
+            when = min(ready, max(enough, sent) + silence)
+            if when > enough > now >= self._turn_ends and self._quiet.talk > now:
+                self._wake_at(enough)
+                return
             lead = self._timer.lead if self._timer is not None else 0.0
             if now < when - lead:
                 self._wake_at(when - lead)
+                if self._output.size and now < self._turn_ends:
+                    self._wake_at(self._turn_ends)
                 return
             if request is not self._again and self._quiet.last > request.deadline:
                 self._wake_at(request.deadline)  # what streams wrote before takes longer than it may wait
@@ -331,13 +364,9 @@ class Transactions:
 
     def _first(self, now: float) -> Request | None:
         """Whose turn it is, those apart whose answer could be taken for a late one."""
-        doubts = self._doubts
-        if not doubts.until:
-            return self._turns.first()
-        doubts.look(now)
-        request = self._turns.first(doubts.until)
+        request = self._doubts.first(self._turns, now)
         if request is None and self._turns:
-            self._wake_at(doubts.clears)
+            self._wake_at(self._doubts.clears)
         return request
 
     def _send(self, request: Request, now: float, early: bool = False) -> None:
@@ -345,13 +374,11 @@ class Transactions:
         unit, pdu, wait = request.unit, request.pdu, request.timeout
         if not request.awaited:
             self._awaiting, wait = _TURNAROUND, self._settings.turnaround
-        elif not request.probed and exchange.wants_probe(unit, pdu):
-            request.probed = True
-            self._probes += 1
-            self._awaiting, unit, pdu, wait = _ECHO, PROBE_UNIT, PROBE_PDU, ECHO_TIME
+        elif exchange.echo.present is None and (probe := self._doubts.probe(request)) is not None:
+            self._awaiting, pdu = _PROBE, probe
         else:
             self._awaiting = _ANSWER
-        if self._awaiting is not _ECHO and request.sent_at < 0:
+        if self._awaiting is not _PROBE and request.sent_at < 0:
             request.sent_at = now
             self._waited += now - request.queued_at
         wire = exchange.begin(unit, pdu)
@@ -368,10 +395,10 @@ class Transactions:
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
         """The request on the line has ended."""
         request = self._off_the_line(now)
-        if answer and (request.unit, request.pdu[0]) in self._doubts.until:
-            self._doubt(request)  # it was asked twice
+        if answer and self._doubts.until:
+            self._doubts.answered(request, self._due)
         self._end(request, outcome, now, answer)
-        if self._turns or self._kept or self._again is not None:
+        if self._turns or self._output.size or self._again is not None:
             self._next(self._clock())
 
     def _off_the_line(self, now: float) -> Request:
@@ -382,6 +409,7 @@ class Transactions:
         self._quiet.request_over(now)
         if self._way_wanted:
             self._way_wanted = False
+            self._turn_ends = 0.0
             self._quiet.give_way()
         return request
 
@@ -389,11 +417,13 @@ class Transactions:
         self._outcomes[outcome] += 1
         request.done(request, request.result(outcome, answer, now))
 
-    def _end_probe(self, now: float) -> None:
+    def _end_probe(self, now: float, *, answered: bool) -> None:
         """What is known of the echo now is all that can be known: send what it was for."""
-        self._exchange.abandon(now)
         request = self._request
         assert request is not None  # the callers' condition
+        if not answered:
+            self._exchange.abandon(now + request.timeout)
+            self._doubts.probe_unanswered(request, self._due)
         if request.left:
             self._finish(Outcome.GONE, b"", now)
         elif request.deadline <= now:
@@ -405,11 +435,6 @@ class Transactions:
         self._again = self._off_the_line(now)
         self._next(now)
 
-    def _doubt(self, request: Request) -> None:
-        """The answer to what was sent last may come until it has been waited for twice as long."""
-        if request.awaited and self._exchange.serial:
-            self._doubts.add(request.unit, request.pdu[0], self._due + request.timeout)
-
     def _give_up(self, now: float) -> None:
         """The time of the request on the line is over."""
         request = self._request
@@ -419,7 +444,7 @@ class Transactions:
         if self._awaiting is _TURNAROUND:
             self._finish(Outcome.SENT, b"", now)
             return
-        self._doubt(request)
+        self._doubts.unanswered(request, self._due)
         if request.retries > 0 and now < request.deadline and not request.left:
             request.retries -= 1
             self._retries += 1
@@ -457,9 +482,11 @@ class Transactions:
         if self._request is not None:
             if answer is not None and self._awaiting is _ANSWER:
                 self._finish(_ANSWERED, answer, now)
+            elif answer is not None and self._awaiting is _PROBE:
+                self._end_probe(now, answered=True)
             elif now >= self._due:
-                if self._awaiting is _ECHO:
-                    self._end_probe(now)
+                if self._awaiting is _PROBE:
+                    self._end_probe(now, answered=False)
                 else:
                     self._give_up(now)
         self._next(now)

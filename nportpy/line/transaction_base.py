@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import LineSettings
+from nportpy.status import TransactionCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class TransactionSettings:
         rest: seconds that a device needs between its coming and the first request.
         turnaround: seconds that units get to obey a request that nobody answers (MODBUS over Serial Line, 2.4.1).
         queue: requests of one client that may wait.
-        patience: seconds that noise, or a stream's conversation, may hold up a request.
+        patience: seconds that noise, or streams, may hold up a request.
         idle_gap: seconds without a byte after which a stream's conversation is over.
         writes_first: within a class of priority, requests that write go ahead of the others.
     """
@@ -35,7 +36,7 @@ class TransactionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class TransactionStatus:
+class TransactionStatus(TransactionCounts):
     """Numbers since the start, but for `queued`.
 
     Attributes:
@@ -45,14 +46,6 @@ class TransactionStatus:
         queued: requests that wait now.
         waited: seconds that requests waited until they were first sent, all added up.
         busy: seconds in which a request was on the line.
-        retries: requests sent again.
-        probes: requests sent to find out about the echo.
-        late: answers that came when nobody waited for them any more.
-        echoes: copies of what was sent.
-        junk: bytes that belong to no frame.
-        spoilt: answers with a wrong check sum.
-        foreign: frames of other units, or of another function.
-        unfit: answers that do not fit their request.
     """
 
     requests: int
@@ -61,14 +54,6 @@ class TransactionStatus:
     queued: int
     waited: float
     busy: float
-    retries: int
-    probes: int
-    late: int
-    echoes: int
-    junk: int
-    spoilt: int
-    foreign: int
-    unfit: int
 
 
 class Wire(Protocol):
@@ -84,6 +69,12 @@ class Wire(Protocol):
 
     def put(self, data: bytes) -> None:
         """Send `data`."""
+
+    def unsent(self) -> int:
+        """Bytes that have not left the port, and those that `Transactions.kept` counts."""
+
+    def left(self) -> bool:
+        """Whether all that was put has left the UART."""
 
     def give_up(self, reason: str) -> None:
         """Open the device anew: it is of no use as it is. As if it had been lost."""

@@ -89,7 +89,7 @@ class Request:
     # What `Transactions` remembers of it.
     queued_at: float = field(default=0.0, init=False)
     sent_at: float = field(default=_NO_TIME, init=False)
-    probed: bool = field(default=False, init=False)
+    probed: int = field(default=0, init=False)  # how often the echo was asked about before it
     left: bool = field(default=False, init=False)
 
     @property

@@ -260,9 +260,9 @@ class Bus:
             self._trace(flight, result)
         if result.outcome is _LINE_ANSWERED:
             self._answered(flight, unit, result)
-        elif result.outcome is Outcome.NO_ANSWER:
+        elif result.outcome is Outcome.NO_ANSWER and not flight.probed:
             self._unanswered(flight, unit, result.took)
-        else:
+        else:  # what a probe may have disturbed says nothing about the unit either
             unit.not_asked()
             self._ended(flight, unit, _ENDS[result.outcome])
 

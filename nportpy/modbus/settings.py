@@ -72,7 +72,7 @@ class BusSettings:
         merge: reads that wait may become one if no more than so many registers, or bits, lie between them; None: off.
         cache: how long an answer to a read serves those who ask again; 0: off.
         character_timeout: how long an ASCII frame may pause.
-        patience: how long noise, or the conversation of a raw client, may hold up a request.
+        patience: how long noise, or raw clients, may hold up a request; they then wait for as long, 1 s at most.
         idle_gap: of silence that ends such a conversation.
         units: what is different for some units.
     """

@@ -4,7 +4,8 @@ A driver tears its connections down if nobody answers here while its line is idl
 answered is in protocols/dsci.py; it is never more than three times what was asked, but for addresses that have
 connections here, which get a list of those. Addresses can be forged, so there are limits for each and for all together.
 
-Clients speak IPv4 here: what they use for IPv6 is not known well enough.
+By IPv6 a client uses other functions for the same (protocols/dsci_ipv6.py); it is told of its connections by IPv6, and
+one by IPv4 of those by IPv4.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from nportpy import __version__
 from nportpy.errors import ProtocolError
@@ -31,7 +32,7 @@ from nportpy.network.addresses import (
     reply_from,
 )
 from nportpy.network.interfaces import network_of, own_mac
-from nportpy.protocols import dsci
+from nportpy.protocols import dsci, dsci_ipv6
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
@@ -41,6 +42,7 @@ _CONTROL = 256  # bytes for what comes beside a datagram
 _IP_PKTINFO = 8  # linux/in.h
 _OF_ADDRESS = (dsci.Function.NETMASK, dsci.Function.GATEWAY, dsci.Function.NETWORK)
 _NO_ADDRESS = IPv4Address(0)
+_NO_ADDRESS_6 = IPv6Address(0)
 
 _Name = tuple[str, int] | tuple[str, int, int, int]  # as the socket module has it: IPv4 or IPv6
 
@@ -52,7 +54,8 @@ class DiscoverySettings:
     """What searching programs and drivers are told.
 
     Attributes:
-        listen: where it listens. Drivers ask port 4800; only "0.0.0.0" and "::" hear a broadcast search.
+        listen: where it listens. Drivers ask port 4800; only "0.0.0.0" and "::" hear a broadcast search, and only
+            "::" or an IPv6 address drivers that connect by IPv6.
         allow: who is answered: rings of networks (gateway, discovery); an address must be in one network of every
             ring. No ring: anyone.
         name: of the server; 39 bytes of it are told.
@@ -64,7 +67,7 @@ class DiscoverySettings:
         serial: its serial number, 0 to 65535.
     """
 
-    listen: tuple[Endpoint, ...] = (Endpoint("0.0.0.0", dsci.PORT),)  # noqa: S104 - a broadcast reaches no other
+    listen: tuple[Endpoint, ...] = (Endpoint("::", dsci.PORT),)
     allow: Rings = ()
     name: str = "nportpy"
     ap_id: int = 0x4E504F52
@@ -219,22 +222,24 @@ class Discovery:
 
     def _take(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: _Name) -> None:
         remote = address_of(name[0])
-        if not isinstance(remote, IPv4Address):
-            self.ignored += 1
-        elif not allowed(remote, self._settings.allow):
+        if not allowed(remote, self._settings.allow):
             self._refuse(remote, name, "refused_allow", barred_by(remote, self._settings.allow))
         elif not self._budget.spend(remote, asyncio.get_running_loop().time()):
             self._refuse(remote, name, "refused_limit")
         else:
             self._answer(sock, data, ancillary, name, remote)
 
-    def _answer(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: _Name, remote: IPv4Address) -> None:
+    def _answer(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: _Name, remote: Address) -> None:
         own = [entry for entry in self._connections() if entry.remote == remote]
         if not own and not self._budget.spend_for_all(asyncio.get_running_loop().time()):
             self._refuse(remote, name, "refused_limit")
             return
-        way_back = reply_from([each for each in ancillary if each[0] == socket.IPPROTO_IP])
-        answer = self._answer_to(data, _asked(way_back), own)
+        level = socket.IPPROTO_IPV6 if remote.version == 6 else socket.IPPROTO_IP  # a dual-stack socket has both
+        way_back = reply_from([each for each in ancillary if each[0] == level])
+        try:
+            answer = self._answer_to(data, way_back, remote.version, own)
+        except ProtocolError:
+            answer = None
         if answer is None:
             self.ignored += 1
             return
@@ -244,11 +249,16 @@ class Discovery:
         except OSError as error:
             self._say("cannot answer", "discovery", client=str(peer_of(name)), reason=error.strerror)
 
-    def _answer_to(self, data: bytes, asked: IPv4Address, own: Sequence[dsci.Entry]) -> bytes | None:
-        try:
-            request = dsci.parse_request(data)
-        except ProtocolError:
-            return None
+    def _answer_to(self, data: bytes, way_back: Ancillary, version: int, own: Sequence[dsci.Entry]) -> bytes | None:
+        if version == 4:
+            return self._answer_by_ipv4(data, _asked(way_back), own)
+        if data[:1] == bytes((dsci_ipv6.FUNCTION,)):
+            request = dsci_ipv6.parse_request(data)
+            return dsci_ipv6.answer(request, self.identity.device, _asked_by_ipv6(way_back), own)
+        return dsci.answer(dsci.parse_request(data), self.identity, None)
+
+    def _answer_by_ipv4(self, data: bytes, asked: IPv4Address, own: Sequence[dsci.Entry]) -> bytes | None:
+        request = dsci.parse_request(data)
         plain = dsci.Network(asked, _NO_ADDRESS, _NO_ADDRESS)
         network = network_of(asked) if request.function in _OF_ADDRESS else plain
         return dsci.answer(request, self.identity, network, own)
@@ -267,6 +277,10 @@ class Discovery:
 def _asked(way_back: Ancillary) -> IPv4Address:
     """Our address that was asked: an answer must come from there and, to a search, name it."""
     return IPv4Address(way_back[0][2][4:8]) if way_back and len(way_back[0][2]) == 12 else _NO_ADDRESS
+
+
+def _asked_by_ipv6(way_back: Ancillary) -> IPv6Address:
+    return IPv6Address(way_back[0][2][:16]) if way_back and len(way_back[0][2]) == 20 else _NO_ADDRESS_6
 
 
 def _firmware() -> int:

@@ -15,6 +15,7 @@ from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change, StreamClient
 from nportpy.linesettings import Flow, ModemLines, UartCounters
 from nportpy.modes.session import Session
+from nportpy.network import tcp
 from nportpy.network.addresses import address_of, peer_of
 from nportpy.network.connection import contained
 from nportpy.network.service import ServiceSettings
@@ -25,6 +26,8 @@ from nportpy.throttle import Throttle
 
 _INPUTS_WAIT = 1.0  # for the far end to say how its inputs are; then they are taken to be up
 _BREAK_WAIT = 3.0  # for the far end to say that its break is on
+
+_RAW = "it does not speak telnet: a raw port? [port.NAME.tcp_client] calls one; trying again"
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,7 @@ class FarEnd(Session):
     # The beginning and the end.
 
     def opened(self) -> None:
+        tcp.keep_urgent_data(self.socket)
         self._client.begin(asyncio.get_running_loop().time())
         self._flush()
         self._await_options()
@@ -165,12 +169,15 @@ class FarEnd(Session):
                     self._warn("the far end does otherwise than asked", what=what, asked=asked, has=has)
                 case rfc2217_client.Garbage(why):
                     self._warn("telnet garbage", reason=why)
+                case rfc2217_client.LineIs() | rfc2217_client.Arrived():
+                    pass  # not asked for
                 case _:
                     assert_never(event)
 
     def _settle(self, *, com_port: bool, binary: bool) -> None:
         if not binary:  # bytes would not arrive as they are
-            self._warn("the far end does not speak RFC 2217", reason="no binary transmission: trying again")
+            reason = "no binary transmission: trying again" if self._client.telnet else _RAW
+            self._warn("the far end does not speak RFC 2217", reason=reason)
             self.finish(End.ERROR)
             return
         if not com_port:

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address
 
 from nportpy.line.arbiter import Line
 from nportpy.modes.realcom_base import RealComSettings
@@ -37,6 +36,31 @@ class _DataListener(Listener):
     def _refuse(self, sock: socket.socket, peer: Endpoint, address: Address, result: str) -> None:
         super()._refuse(sock, peer, address, result)
         self.pairing.turn_away(address)
+
+
+class _CommandListener(Listener):
+    """Lets in who may find a place, and speaks only of those who did: a driver without one comes again each second."""
+
+    pairing: Pairing
+
+    async def _make_room(self, address: Address) -> bool:
+        return self.pairing.expects(address) and await super()._make_room(address)
+
+    def _greet(self, session: Connection) -> None:
+        assert isinstance(session, CommandConnection)
+        session.when_paired(partial(super()._greet, session))
+
+    def _account(self, session: Connection, peer: Endpoint) -> None:
+        assert isinstance(session, CommandConnection)
+        if session.paired:
+            super()._account(session, peer)
+            return
+        end = session.end or End.ERROR
+        self.results[end] += 1
+        now = asyncio.get_running_loop().time()
+        if (more := self._throttle.allow(("no data connection", session.address), now)) is not None:
+            extra = self._extra() | {"client": str(peer), "result": str(end)}
+            log.info("no data connection came", extra=extra | ({"more": more} if more else {}))
 
 
 class RealCom:
@@ -69,7 +93,8 @@ class RealCom:
             return CommandConnection(line, self._settings, pairing, sock, peer, address)
 
         commands, limits = f"{label} commands", _of_commands(settings)
-        self._commands = Listener(line, commands, limits, make_command, command_sockets, access, throttle)
+        self._commands = _CommandListener(line, commands, limits, make_command, command_sockets, access, throttle)
+        self._commands.pairing = pairing
         self.endpoints: tuple[Endpoint, ...] = (*self._data.endpoints, *self._commands.endpoints)
 
     async def run(self) -> None:
@@ -109,7 +134,7 @@ class RealCom:
         return replace(self._data.status(), listen=tuple(map(str, self.endpoints)))
 
     def connections(self) -> Iterator[dsci.Entry]:
-        """The connections of the clients by IPv4, as discovery lists them."""
+        """The connections of the clients, as discovery lists them."""
         for data in self.sessions:
             if isinstance(data, DataConnection) and data.partner is not None:
                 for half in (data, data.partner):
@@ -123,8 +148,6 @@ class RealCom:
         except OSError:
             return None
         local, remote = address_of(host), half.address
-        if not isinstance(local, IPv4Address) or not isinstance(remote, IPv4Address):
-            return None
         return dsci.Entry(remote, half.peer.port, local, port, port=self._settings.number or 0xFF)
 
     def _room(self, address: Address) -> bool:

@@ -46,6 +46,7 @@ class DataConnection(RawSession):
         self.partner: CommandConnection | None = None
         self._pairing = pairing
         self._last_words = False
+        self._patience: float | None = None  # for a line that takes nothing of what is left behind; None: as ever
 
     def data_received(self, data: bytes) -> None:
         if self.partner is not None:
@@ -98,7 +99,13 @@ class DataConnection(RawSession):
         self._pairing.data_went(self)
         partner, self.partner = self.partner, None
         if partner is not None:
-            partner.data_went(self.end or End.CLOSED)
+            self._patience = partner.data_went(self.end or End.CLOSED)
+
+    def _leave(self) -> None:
+        super()._leave()
+        if self._patience is not None:
+            self.line.stream.hurry(self._patience)
+            self._patience = None
 
 
 class CommandConnection(Connection):
@@ -107,6 +114,7 @@ class CommandConnection(Connection):
     Attributes:
         data: the data connection of the same client.
         rules: what it was opened with, and keeps: the driver believes what it was told then.
+        paired: it has had one.
     """
 
     def __init__(
@@ -123,6 +131,8 @@ class CommandConnection(Connection):
         self.rules = settings
         self.line = line
         self.data: DataConnection | None = None
+        self.paired = False
+        self._on_paired: Callable[[], None] = lambda: None
         self._now = asyncio.get_running_loop().time
         self._pairing = pairing
         self._alone: asyncio.TimerHandle | None = None
@@ -155,11 +165,20 @@ class CommandConnection(Connection):
         if self._alone is not None:
             self._alone.cancel()
         self.data, data.partner = data, self
+        self.paired = True
+        self._on_paired()
         if self.rules.max_clients == 1 or self.rules.allow_driver_control:
             self.line.enter_control(data)
         self.line.watch.add(data)
         self._session.connect_data(self._now())
         self._go_on()
+
+    def when_paired(self, call: Callable[[], None]) -> None:
+        """Call once the client is complete, which may be now."""
+        if self.paired:
+            call()
+        else:
+            self._on_paired = call
 
     @property
     def may_control(self) -> bool:
@@ -168,15 +187,11 @@ class CommandConnection(Connection):
             return self.rules.allow_driver_control
         return self.data is not None and self.line.controls(self.data)
 
-    @property
-    def gone(self) -> bool:
-        """Whether the client will send no more commands."""
-        return self.half_closed or not self._joined
-
     # What comes.
 
     @contained
     def data_received(self, data: bytes) -> None:
+        self.received += len(data)
         self._session.feed(data, self._now())
         self._go_on()
 
@@ -215,6 +230,7 @@ class CommandConnection(Connection):
         session = self._session
         for piece in session.take_output():
             if not self.transport.is_closing():
+                self.sent += len(piece)
                 self.transport.write(piece)  # each by itself: drivers put nothing together
         if session.dead:
             self._give_up()
@@ -263,6 +279,7 @@ class CommandConnection(Connection):
             self.finish(End.CLOSED)
         else:
             self.half_closed = True
+            self._session.commands_ended()
             self.data.hear_last_words()
         return True
 
@@ -271,18 +288,20 @@ class CommandConnection(Connection):
             self._alone.cancel()
         self._pairing.command_went(self)
         if self.data is not None:
+            self._session.commands_ended()
             self.data.hear_last_words()
         else:
             self._end()
 
-    def data_went(self, end: End) -> None:
-        """The data connection has ended, so the client has."""
+    def data_went(self, end: End) -> float | None:
+        """The data connection has ended, so the client has; how long to wait for a line that takes nothing."""
         data, self.data = self.data, None
         if data is not None:
             self._end()
             self.line.watch.remove(data)
             self.line.leave_control(data)
         self.finish(end, at_once=end in (End.KICKED, End.TAKEN_OVER))
+        return self._session.patience
 
     def _end(self) -> None:
         if not self._over:
@@ -335,8 +354,8 @@ class ClientsLine:
             self._client.hold_back(hold)
 
     def purge(self, *, received: bool, unsent: bool) -> None:
-        """Throw away what has not been read, or has not left. What a client that has gone left behind, leaves."""
-        if self._client.may_control and not self._client.gone:
+        """Throw away what has not been read, or has not left."""
+        if self._client.may_control:
             self._line.purge(received=received, unsent=unsent)
 
     def undelivered(self) -> int:
@@ -393,18 +412,20 @@ class Pairing:
         if data in self._data:
             self._data.remove(data)
 
+    def expects(self, address: Address) -> bool:
+        """Whether to let a command connection from there in: drivers connect it first, and some find no place."""
+        return any(data.address == address for data in self._data) or self._room(address)
+
     def command_came(self, command: CommandConnection) -> None:
-        """It is there; drivers connect it first, so that here is where those are sent away who find no place."""
+        """It is there."""
         data = next((data for data in self._data if data.address == command.address), None)
         if data is not None:
             self._data.remove(data)
             command.pair(data)
-        elif self._room(command.address):
+        else:
             if self.single:
                 self.turn_away(command.address)
             self._commands.append(command)
-        else:
-            command.finish(End.KICKED)
 
     def command_went(self, command: CommandConnection) -> None:
         """It has gone."""

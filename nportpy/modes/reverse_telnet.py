@@ -6,15 +6,15 @@ A plain network virtual terminal (RFC 854): no BINARY, no RFC 2217. For programs
 import asyncio
 import logging
 import re
-import socket
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 from nportpy.modes.session import Session
+from nportpy.network import tcp
 from nportpy.network.connection import Stop, contained
-from nportpy.network.service import ServiceSettings
+from nportpy.network.service import Direction, ServiceSettings
 from nportpy.protocols import telnet
 from nportpy.protocols.telnet import Code, Option
 
@@ -68,9 +68,7 @@ class ReverseTelnetSession(Session):
     settings: ReverseTelnetSettings
 
     def opened(self) -> None:
-        # The data mark of a Synch (RFC 854, page 9) comes as urgent data: without this the kernel takes it out of the
-        # stream, and the byte after the IAC before it would be taken for a command.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        tcp.keep_urgent_data(self.socket)
         us = {Option.SUPPRESS_GO_AHEAD} | ({Option.ECHO} if self.settings.echo else set())
         self._codec = telnet.TelnetCodec(us=frozenset(us), them=frozenset({Option.SUPPRESS_GO_AHEAD}))
         for option in sorted(us):
@@ -102,6 +100,8 @@ class ReverseTelnetSession(Session):
             match event:
                 case telnet.Data(piece):
                     self._send(piece)
+                case telnet.Break() if self.settings.direction is Direction.TO_NETWORK or self.line.breaking:
+                    pass
                 case telnet.Break():
                     self._busy = True
                     self.stop(Stop.BUSY)

@@ -3,6 +3,8 @@
 Data and requests are obeyed strictly in the order of the stream: a request that would change the line waits until
 the bytes before it have left the UART, and what comes after it waits with it. Requests that change nothing touch
 nothing. Every request is answered with the value in effect, whether it was obeyed or not.
+
+Plain telnet programs are clients too: what they send is data, and their break key a break, whoever controls the line.
 """
 
 import asyncio
@@ -16,8 +18,9 @@ from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.comport import ComPort
 from nportpy.modes.session import Session
+from nportpy.network import tcp
 from nportpy.network.connection import Stop, contained
-from nportpy.network.service import ServiceSettings
+from nportpy.network.service import Direction, ServiceSettings
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Code, Option, Side
 
@@ -60,6 +63,7 @@ class Rfc2217Session(Session):
     settings: Rfc2217Settings
 
     def opened(self) -> None:
+        tcp.keep_urgent_data(self.socket)
         self._codec = telnet.TelnetCodec(us=_US, them=_THEM)
         self._working = False  # something that the client sent is not done yet
         self._input = bytearray()  # from the client and not fed to the codec yet
@@ -206,11 +210,12 @@ class Rfc2217Session(Session):
             log.info("telnet garbage", extra={"port": self.line.name, "client": str(self.peer), "reason": reason})
 
     def _timed_break(self) -> float | None:
+        """The break key of a telnet client, of whoever may write: it is older than any option (RFC 854, page 14)."""
         if self._breaking:
             self._breaking = False
             self.line.set_break(False, by=self)
             return None
-        if not self.may_control:
+        if self.settings.direction is Direction.TO_NETWORK or self.line.breaking:  # or it would end another's break
             return None
         if (pause := self._turn()) is not None:
             return pause

@@ -30,3 +30,8 @@ def probe(sock: socket.socket, idle: int, interval: int, count: int, user_timeou
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, min(interval, 32767))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
+
+
+def keep_urgent_data(sock: socket.socket) -> None:
+    """Leave urgent data in their place in the stream, as telnet wants it: see protocols/telnet.py."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)

@@ -301,10 +301,14 @@ class Listener:
             return None
         else:
             self.results["accepted"] += 1
-            log.info("client connected", extra=self._extra() | {"client": str(peer)})
+            self._greet(session)
             return session
         finally:
             self._entering.discard(task)
+
+    def _greet(self, session: Connection) -> None:
+        """It is there."""
+        log.info("client connected", extra=self._extra() | {"client": str(session.peer)})
 
     def _account(self, session: Connection, peer: Endpoint) -> None:
         end = session.end or End.ERROR

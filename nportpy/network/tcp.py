@@ -5,9 +5,9 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from nportpy.network.keepalive import probe, set_up
+from nportpy.network.keepalive import keep_urgent_data, probe, set_up
 
-__all__ = ["PeerSilence", "peer_silence", "probe_now", "set_up"]
+__all__ = ["PeerSilence", "keep_urgent_data", "peer_silence", "probe_now", "set_up"]
 
 # struct tcp_info, linux/tcp.h: eight bytes, of which the first is tcpi_state and the third and fourth are
 # tcpi_retransmits and tcpi_probes, then 32-bit fields, the twelfth and thirteenth of which are tcpi_last_data_recv and

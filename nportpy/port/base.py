@@ -95,6 +95,7 @@ class Port(Protocol):
     def unsent(self) -> int:
         """Bytes that have been written and have not yet left: our buffer and the kernel's, not the UART's.
 
+        Where nobody can ask the UART, those that it is reckoned to hold too.
         Of a port that is lost or closed: those that never left.
         """
 

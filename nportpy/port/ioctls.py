@@ -27,6 +27,13 @@ CIBAUD_SHIFT = 16
 CMSPAR = 0o10000000000
 ASYNC_LOW_LATENCY = 1 << 13
 
+# The kernel's numbers for B50, B75 and so on (asm-generic/termbits.h): glibc has other ones from 2.42 on, and so does
+# the module termios with it.
+_SLOW = (50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400)
+_FAST = (57600, 115200, 230400, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000)
+_FASTEST = (2000000, 2500000, 3000000, 3500000, 4000000)
+_SPEEDS = {rate: code for code, rate in enumerate(_SLOW, 1)}
+_SPEEDS |= {rate: code for code, rate in enumerate(_FAST + _FASTEST, BOTHER + 1)}
 _TERMIOS2 = struct.Struct("=4IB19s2I")
 _RS485 = struct.Struct("=3I5I")
 _RS485_ENABLED, _RS485_RTS_ON_SEND, _RS485_RTS_AFTER_SEND = 1, 2, 4
@@ -60,8 +67,12 @@ class Termios2:
         return (self.iflag, self.oflag, self.cflag, self.lflag, bytes(self.cc), self.ispeed, self.ospeed)
 
     def set_speed(self, baudrate: int) -> None:
-        """Both directions, any rate (BOTHER)."""
-        self.cflag = (self.cflag & ~(CBAUD | CBAUD << CIBAUD_SHIFT)) | BOTHER | BOTHER << CIBAUD_SHIFT
+        """Both directions, any rate.
+
+        One that has a constant is set by it: programs that ask a terminal for its speed by tcgetattr know no others.
+        No rate of its own for input (CIBAUD): then a program that sets the speed later sets both, as it means to.
+        """
+        self.cflag = (self.cflag & ~(CBAUD | CBAUD << CIBAUD_SHIFT)) | _SPEEDS.get(baudrate, BOTHER)
         self.ispeed = self.ospeed = baudrate
 
 

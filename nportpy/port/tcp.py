@@ -22,6 +22,7 @@ from nportpy.errors import LineDown, LineUnsupported
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, Rs485Mode, UartCounters
 from nportpy.network import keepalive
 from nportpy.port.base import Port, PortReceiver, PortSettings
+from nportpy.port.hangup import HangupWatch
 
 CONNECT_TIME: Final = 5.0
 """Seconds in which a connection must come about, looking its name up included."""
@@ -145,7 +146,7 @@ class TcpPort(Port):
         self._waiting = 0  # their bytes
         self._full = False
         self._abandoned = 0
-        self._hangup: select.epoll | None = None
+        self._hangup: HangupWatch | None = None
         self._telling: asyncio.Handle | None = None
         loop.add_reader(self._fd, self._read_ready)
 
@@ -188,10 +189,8 @@ class TcpPort(Port):
             self._full = False
             self._receiver.resume_writing()
 
-    def _look_for_hangup(self) -> None:
+    def _look_for_hangup(self, events: int) -> None:
         """Something happened while nobody reads. An end that comes after unread bytes is met when they are read."""
-        assert self._hangup is not None  # this is called only while it is there
-        events = sum(events for _, events in self._hangup.poll(0))  # of one descriptor
         if events & (select.EPOLLHUP | select.EPOLLERR):
             number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self._lost(OSError(number, os.strerror(number)) if number else None)
@@ -241,10 +240,7 @@ class TcpPort(Port):
     def pause_reading(self) -> None:
         if self._open and self._hangup is None:
             self._loop.remove_reader(self._fd)
-            # A loss must be noticed while nobody reads. Edge-triggered: what has arrived and stays does not wake us.
-            self._hangup = select.epoll()
-            self._hangup.register(self._fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
-            self._loop.add_reader(self._hangup.fileno(), self._look_for_hangup)
+            self._hangup = HangupWatch(self._loop, self._fd, self._look_for_hangup, select.EPOLLRDHUP)
 
     def resume_reading(self) -> None:
         if self._open and self._hangup is not None:
@@ -317,7 +313,6 @@ class TcpPort(Port):
 
     def _forget_hangup(self) -> None:
         if self._hangup is not None:
-            self._loop.remove_reader(self._hangup.fileno())
             self._hangup.close()
             self._hangup = None
 

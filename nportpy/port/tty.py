@@ -15,10 +15,12 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import select
 import termios
 from functools import partial
+from time import monotonic
 
 import serial
 from serial_asyncio import SerialTransport
@@ -27,7 +29,9 @@ from nportpy.errors import LineDown, LineUnsupported
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, UartCounters
 from nportpy.port import ioctls, terminal
 from nportpy.port.base import OnOpen, Port, PortReceiver, PortSettings
+from nportpy.port.departure import Departure
 from nportpy.port.dsrdtr import DsrGate
+from nportpy.port.hangup import HangupWatch
 from nportpy.port.inventory import driver_of
 from nportpy.port.threaded import opened
 
@@ -37,6 +41,7 @@ _MOST_READS = 16  # for one wake-up: the other lines have their turn after 64 Ki
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
 _NO_STORM = 0.001  # pause after a driver said that it takes bytes, and did not
+_ROUNDING = 1e-6  # of a character
 _GONE = (errno.EIO, errno.ENODEV, errno.ENXIO)
 
 
@@ -51,7 +56,8 @@ async def open_tty(settings: PortSettings, receiver: PortReceiver) -> "TtyPort":
         LineUnsupported: the driver cannot do what the settings ask for.
     """
     device = await opened(partial(_open, settings), _Device.release)
-    return TtyPort(asyncio.get_running_loop(), device, receiver)
+    kind = TtyPort if device.tells_when_empty or device.report.driver == "pty" else ReckoningTtyPort
+    return kind(asyncio.get_running_loop(), device, receiver)
 
 
 def _open(settings: PortSettings) -> "_Device":
@@ -73,9 +79,11 @@ class _Device(serial.Serial):
         wish: how it was to be opened.
         line: speed, format and flow control in effect.
         report: what the driver said.
+        tells_when_empty: whether it can be asked if everything has left.
     """
 
     report: PortReport
+    tells_when_empty: bool
 
     def __init__(self, settings: PortSettings) -> None:
         super().__init__()
@@ -115,6 +123,8 @@ class _Device(serial.Serial):
             fcntl.ioctl(self.fd, termios.TIOCEXCL)
         path = self.wish.device
         driver = "pty" if terminal.is_pseudo(self.fd) else driver_of(path)
+        # Nothing has been written: a driver that does not call its transmitter empty now never does.
+        self.tells_when_empty = terminal.ask(self.fd, ioctls.transmitter_empty) is True
         self.report = PortReport(
             driver=driver,
             rs485=terminal.prepare_rs485(self.fd, self.wish.rs485, path, driver),
@@ -247,10 +257,9 @@ class TtyPort(Port):
         self._open = True
         self._abandoned = 0
         self._full = 0  # how many of the transport and the gate are
-        # Nothing has been written: a driver that does not call its transmitter empty now never does.
-        self._has_lsr = terminal.ask(self._fd, ioctls.transmitter_empty) is True
+        self._has_lsr = device.tells_when_empty
         self._transport = _Transport(loop, self, device)
-        self._hangup: select.epoll | None = None
+        self._hangup: HangupWatch | None = None
         self._gate: DsrGate | None = None
         self._telling: asyncio.Handle | None = None
         self._released: asyncio.Future[None] | None = None
@@ -294,18 +303,12 @@ class TtyPort(Port):
     def pause_reading(self) -> None:
         if self._open and self._hangup is None:
             self._transport.pause_reading()
-            # A hang-up must be noticed while nobody reads. The kernel announces it to those who wait for input, so
-            # this waits for input too, edge-triggered: what has arrived and stays there does not wake us again.
-            self._hangup = select.epoll()
-            self._hangup.register(self._fd, select.EPOLLIN | select.EPOLLET)
-            self._loop.add_reader(self._hangup.fileno(), self._look_for_hangup)
+            self._hangup = HangupWatch(self._loop, self._fd, self._look_for_hangup)
             if self._gate is not None:
                 self._gate.hold_far_end()
 
-    def _look_for_hangup(self) -> None:
-        if self._hangup is not None and any(
-            events & (select.EPOLLHUP | select.EPOLLERR) for _, events in self._hangup.poll(0)
-        ):
+    def _look_for_hangup(self, events: int) -> None:
+        if events & (select.EPOLLHUP | select.EPOLLERR):
             self.lost(None)
 
     def resume_reading(self) -> None:
@@ -316,8 +319,10 @@ class TtyPort(Port):
                 self._gate.release_far_end()
 
     def unsent(self) -> int:
-        if not self._open:
-            return self._abandoned
+        return self._queued() if self._open else self._abandoned
+
+    def _queued(self) -> int:
+        """Bytes that the gate, the transport and the kernel hold."""
         ours: int = self._transport.get_write_buffer_size() + (self._gate.waiting if self._gate else 0)
         return ours + (terminal.ask(self._fd, ioctls.output_queue) or 0)
 
@@ -335,7 +340,7 @@ class TtyPort(Port):
     def purge(self, *, received: bool = False, unsent: bool = False) -> int:
         if not self._open:
             return 0
-        thrown = self.unsent() if unsent else 0
+        thrown = self._queued() if unsent else 0
         queues = {(True, False): termios.TCIFLUSH, (False, True): termios.TCOFLUSH, (True, True): termios.TCIOFLUSH}
         if received or unsent:
             with contextlib.suppress(OSError, termios.error):
@@ -415,15 +420,42 @@ class TtyPort(Port):
 
     def _forget_hangup(self) -> None:
         if self._hangup is not None:
-            self._loop.remove_reader(self._hangup.fileno())
             self._hangup.close()
             self._hangup = None
 
     def _leave_loop(self) -> None:
         if self._open:
-            self._abandoned = self.unsent()
+            self._abandoned = self._queued()
             self._open = False
             self._forget_hangup()
             if self._gate is not None:
                 self._gate.close()
             self._transport.detach()
+
+
+class ReckoningTtyPort(TtyPort):
+    """A tty whose driver cannot tell when the UART is empty. Bytes that it is reckoned to hold count as unsent."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, device: _Device, receiver: PortReceiver) -> None:
+        """Take over an opened device."""
+        super().__init__(loop, device, receiver)
+        self._departure = Departure()
+
+    def write(self, data: bytes) -> None:
+        self._departure.wrote(len(data), self.settings.character_time, monotonic())
+        super().write(data)
+
+    def unsent(self) -> int:
+        if not self._open:
+            return super().unsent()
+        queued, character, now = self._queued(), self.settings.character_time, monotonic()
+        left = (self._departure.left_at(queued, character, now) - now) / character
+        return max(queued, math.ceil(left - _ROUNDING))
+
+    def sent(self) -> bool:
+        return not self._open or not self.unsent()
+
+    def purge(self, *, received: bool = False, unsent: bool = False) -> int:
+        thrown = super().purge(received=received, unsent=unsent)
+        self._departure.purged(thrown, self.settings.character_time)
+        return thrown

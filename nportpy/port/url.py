@@ -20,6 +20,7 @@ import serial
 
 from nportpy.errors import LineDown, LineUnsupported
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, Rs485Mode, UartCounters
+from nportpy.network import keepalive
 from nportpy.port.base import OnOpen, Port, PortReceiver, PortSettings
 from nportpy.port.threaded import opened
 
@@ -32,6 +33,8 @@ _PATIENCE = 0.2  # seconds that a read waits before it looks whether it should e
 # What handlers raise: SerialException is an OSError; URLs that lack a part, and handlers that are closed under way,
 # end in one of the others.
 _FAULTS = (OSError, ValueError, TypeError, AttributeError, LookupError)
+
+_UNREACHED = "Could not open port"  # what pyserial says then
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ def _discard(device: Any) -> None:
 
 
 def _open(settings: PortSettings) -> Any:
+    device: Any = None
     try:
         device = serial.serial_for_url(settings.device, do_not_open=True, timeout=_PATIENCE, write_timeout=None)
         _apply(device, settings.line)
@@ -65,9 +69,25 @@ def _open(settings: PortSettings) -> Any:
         if settings.rts is not OnOpen.KEEP:
             device.rts = settings.rts is OnOpen.ON
         device.open()
+        held = getattr(device, "_socket", None)
+        if held is not None and settings.device.startswith("rfc2217:"):
+            keepalive.keep_urgent_data(held)
     except _FAULTS as error:
-        raise LineDown(f"{settings.device}: {error}") from error
+        if device is not None:
+            _close(device)  # pyserial leaves a connection to who does not speak RFC 2217
+        raise LineDown(f"{settings.device}: {_reason(settings.device, error)}") from error
     return device
+
+
+def _reason(url: str, error: Exception) -> str:
+    """Why it cannot be opened. Who is reached and does not speak RFC 2217 has a plain port, mostly."""
+    reason = str(error)
+    if not url.startswith("rfc2217:") or _UNREACHED in reason:
+        return reason
+    place = url.partition("://")[2].partition("?")[0]
+    return (
+        f"no RFC 2217 there ({reason}); a raw port? rtu+tcp://{place} to read and write, socket://{place} as a device"
+    )
 
 
 def _close(device: Any) -> None:

@@ -5,6 +5,8 @@ device id of 12 bytes, which the client copies from the answer to its search, th
 has the function plus 128 and the same id. An NPort answers only who knows its device id, and a Linux client takes
 only what comes from port 4800 of the address that it asked.
 
+Clients by IPv6 have a function of their own for what holds addresses: dsci_ipv6.py.
+
 There is no published specification: this is what was seen in captures and in the Linux driver. Functions that set
 something, show passwords or unlock exist; here they are refused like all that are unknown.
 """
@@ -12,7 +14,7 @@ something, show passwords or unlock exist; here they are refused like all that a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - its own name says nothing
 from typing import Final, Self
@@ -156,7 +158,7 @@ def firmware(major: int, minor: int, patch: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A socket of the server.
+    """A socket of the server. Here both addresses are IPv4, in dsci_ipv6.py IPv6.
 
     Attributes:
         remote: address of the other end.
@@ -168,9 +170,9 @@ class Entry:
         port: number of the serial port, from 1; 255: none.
     """
 
-    remote: IPv4Address
+    remote: IPv4Address | IPv6Address
     remote_port: int
-    local: IPv4Address
+    local: IPv4Address | IPv6Address
     local_port: int
     tcp: bool = True
     state: int = 4
@@ -207,19 +209,22 @@ def parse_request(datagram: bytes) -> Request:
     raise ProtocolError(f"no request: {datagram[:24].hex(' ')}")
 
 
-def answer(request: Request, identity: Identity, network: Network, entries: Sequence[Entry] = ()) -> bytes | None:
+def answer(
+    request: Request, identity: Identity, network: Network | None, entries: Sequence[Entry] = ()
+) -> bytes | None:
     """What to send back; None for silence: the request is for another device, or says that it knows this one.
 
     Args:
         request: what the client wants.
         identity: of this device.
-        network: of the address that was asked, which must also be the answer's source.
+        network: of the address that was asked, which must also be the answer's source; None: it came by IPv6, where
+            this function can be no answer to a search or to a question about addresses.
         entries: the connections of all clients. A client leaves when a port of its is listed as listening and its
             connections to it are not, but it stays with an empty list; so only list what is established, and nothing
             at all to an address that has no connection here: the answer can be 60 times as long as the request.
     """
     if request.device is None:
-        return _reply(request, identity, network.address.packed)
+        return None if network is None else _reply(request, identity, network.address.packed)
     if request.device != identity.device or request.function == Function.SEARCH:
         return None
     body = _answer_body(request, identity, network, entries)
@@ -231,7 +236,9 @@ def _reply(request: Request, identity: Identity, body: bytes, result: int = 0) -
     return head + identity.device.encode() + body
 
 
-def _answer_body(request: Request, identity: Identity, network: Network, entries: Sequence[Entry]) -> bytes | None:
+def _answer_body(
+    request: Request, identity: Identity, network: Network | None, entries: Sequence[Entry]
+) -> bytes | None:
     match request.function:
         case Function.NAME:
             name = identity.name.encode()[: _NAME_SIZE - 1].decode(errors="ignore")  # no half character
@@ -246,6 +253,12 @@ def _answer_body(request: Request, identity: Identity, network: Network, entries
             start = int.from_bytes(request.body[2:4], "little")
             end = start + MAX_ENTRIES
             return _entries(entries[start:end], end if end < len(entries) else 0)
+        case _:
+            return None if network is None else _addresses(request.function, network)
+
+
+def _addresses(function: int, network: Network) -> bytes | None:
+    match function:
         case Function.ADDRESS:
             return network.address.packed
         case Function.NETMASK:

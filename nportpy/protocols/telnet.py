@@ -14,6 +14,12 @@ A move that is not in the table changes nothing and sends nothing. This is what 
 state that is there already is never answered (ser2net#8, ser2net#30), and a request that we refuse costs three bytes
 for three. Options that nobody made us willing for are refused.
 
+A Synch (RFC 854, pages 8 and 9) is a data mark that is sent as urgent data and asks its receiver to throw away the data
+before it. Here a data mark is a command like others, and no data are thrown away: what was on its way to a device is
+meant for the device, and how much of it came before the mark depends on the network. Whoever owns the socket has to
+set SO_OOBINLINE (network/keepalive.py), or the kernel takes the mark out of the stream and leaves its IAC there: the
+next byte would be taken for a command and lost.
+
 BINARY (RFC 856) decides about carriage returns, in each direction by itself. While it is off the network virtual
 terminal rules: CR travels as CR NUL or as the first half of CR LF (RFC 854, page 11).
 """

@@ -12,6 +12,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
+from typing import Protocol, TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -124,17 +125,29 @@ _LINE_GAUGES: tuple[tuple[str, str, Callable[[LineStatus], float]], ...] = (
 )
 
 
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Source = TypeVar("_Source", bound=_Named)
+_Figures = tuple[tuple[str, str, Callable[[_Source], float]], ...]
+
+
+def _by_port(
+    prefix: str, sources: tuple[_Source, ...], gauges: _Figures[_Source], counters: _Figures[_Source]
+) -> Iterator[Metric]:
+    """The figures of lines, or of buses: one number each."""
+    for kind, figures in ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters)):
+        for name, text, figure in figures:
+            family = kind(f"{prefix}_{name}", text, labels=("port",))
+            for source in sources:
+                family.add_metric((source.name,), figure(source))
+            yield family
+
+
 def _lines(lines: tuple[LineStatus, ...]) -> Iterator[Metric]:
-    for name, text, gauge in _LINE_GAUGES:
-        gauges = GaugeMetricFamily(f"nportpy_line_{name}", text, labels=("port",))
-        for line in lines:
-            gauges.add_metric((line.name,), gauge(line))
-        yield gauges
-    for name, text, count in _LINE_COUNTERS:
-        counters = CounterMetricFamily(f"nportpy_line_{name}", text, labels=("port",))
-        for line in lines:
-            counters.add_metric((line.name,), count(line))
-        yield counters
+    yield from _by_port("nportpy_line", lines, _LINE_GAUGES, _LINE_COUNTERS)
     errors = CounterMetricFamily(
         "nportpy_line_uart_errors", "Errors that the driver counted, by kind.", labels=("port", "kind")
     )
@@ -264,16 +277,7 @@ _BOUNDS = (*map(str, DURATIONS), "+Inf")
 
 
 def _buses(buses: tuple[BusStatus, ...]) -> Iterator[Metric]:
-    for name, text, gauge in _BUS_GAUGES:
-        gauges = GaugeMetricFamily(f"nportpy_modbus_{name}", text, labels=("port",))
-        for bus in buses:
-            gauges.add_metric((bus.name,), gauge(bus))
-        yield gauges
-    for name, text, count in _BUS_COUNTERS:
-        counters = CounterMetricFamily(f"nportpy_modbus_{name}", text, labels=("port",))
-        for bus in buses:
-            counters.add_metric((bus.name,), count(bus))
-        yield counters
+    yield from _by_port("nportpy_modbus", buses, _BUS_GAUGES, _BUS_COUNTERS)
     waits = SummaryMetricFamily(
         "nportpy_modbus_queue_wait_seconds", "Time from a request to its being sent.", labels=("port",)
     )

@@ -20,8 +20,9 @@ from nportpy.attach.wish import Wish
 from nportpy.linesettings import LineSettings, ModemLines, Parity, StopBits
 from nportpy.network.addresses import Endpoint
 from nportpy.port.loopback import Cable
-from tests.support.serving import com, plan, serving, until
+from tests.support.serving import com, plan, raw, serving, until
 
+OFFERS = b"\xff\xfb\0\xff\xfb\x03\xff\xfb\x2c\xff\xfd\0\xff\xfd\x03"
 NEGOTIATED = b"\xff\xfb\x00\xff\xfd\x00\xff\xfd\x2c"  # WILL BINARY, DO BINARY, DO COM-PORT
 
 
@@ -358,6 +359,35 @@ async def test_a_server_that_agrees_to_little_is_used_for_what_it_can(
             await until(lambda: server.heard.endswith(b"data"))
             server.say(b"answer")
             assert await read(fd, 6) == b"answer"
+            os.close(fd)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("echoes", [False, True], ids=["silent", "echo"])
+async def test_a5_a_raw_port_is_noticed_within_3_s(
+    tmp_path: Path, echoes: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cable = Cable()
+    async with serving(plan("cable", raw()), cables=[cable]) as served:
+        if echoes:
+            monkeypatch.setattr(cable.listener, "data_received", cable.far.write)
+        async with attached(tmp_path, served.port()) as port:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await until(lambda: "raw://127.0.0.1" in port.attachment.state, 10)
+            assert loop.time() - began < 3
+            reasons = [str(each.__dict__.get("reason")) for each in caplog.records]
+            assert any(reason.endswith(f"raw://127.0.0.1:{served.port()}") for reason in reasons)
+            fd = port.open()
+            set_speed(fd, termios.B300)
+            os.write(fd, b"question")
+            if echoes:
+                assert await read(fd, 8) == b"question"
+            else:
+                await until(lambda: cable.heard.endswith(b"question"))
+                assert cable.heard == OFFERS + b"question"
+                cable.far.write(b"answer")
+                assert await read(fd, 6) == b"answer"
             os.close(fd)
 
 

@@ -249,6 +249,31 @@ async def test_bytes_and_settings_pass(tmp_path: Path, ipv6: bool) -> None:
 
 
 @pytest.mark.real
+async def test_a5_two_raw_ports_are_noticed_within_3_s(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gone: list[bool] = []
+
+    async def listen_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        gone.append(True)
+
+    servers = [await asyncio.start_server(listen_on, "127.0.0.1", 0) for _ in range(2)]
+    ports = tuple(server.sockets[0].getsockname()[1] for server in servers)
+    try:
+        async with attached(tmp_path, (ports[0], ports[1])) as port:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await until(lambda: f"raw://127.0.0.1:{ports[0]}" in port.state, 10)
+            assert loop.time() - began < 3
+            assert any(f"raw://127.0.0.1:{ports[0]}" in str(each.__dict__.get("reason")) for each in caplog.records)
+        await until(lambda: len(gone) == 2)
+    finally:
+        for server in servers:
+            server.close()
+
+
+@pytest.mark.real
 async def test_what_was_written_before_a_close_and_the_end_arrives_whole(tmp_path: Path) -> None:
     async with serving(Cable(paced=True), line=LineSettings(19200)) as served:
         async with attached(tmp_path, served.ports, wish=Wish(19200), drain=1.0) as port:

@@ -1,5 +1,6 @@
 """`nportpy attach` as a process: exit codes, signals, what the supervisor hears, and what is left behind."""
 
+import errno
 import os
 import signal
 import socket
@@ -144,6 +145,32 @@ def test_a_link_that_is_taken(tmp_path: Path) -> None:
     result = click.testing.CliRunner().invoke(main, ["attach", "127.0.0.1:1", str(tmp_path / "none/ttyV0")])
     assert result.exit_code == 1
     assert "No such file" in result.output
+
+
+def test_a21_who_may_not_make_the_link_is_told_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, link: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path, None, link)
+
+    monkeypatch.setattr("nportpy.attach.terminal.os.symlink", refuse)
+    monkeypatch.setenv("HOME", "/home/ann")
+    result = click.testing.CliRunner().invoke(main, ["attach", "gw:5001", "/dev/ttyV9"])
+    assert result.exit_code == 1
+    assert "/dev/ttyV9: Permission denied: /dev is not yours to write to" in result.output
+    assert "\n  nportpy attach rfc2217://gw:5001 /home/ann/ttyV9\n" in result.output
+    assert "\n  sudo nportpy attach rfc2217://gw:5001 /dev/ttyV9 --group dialout\n" in result.output
+
+
+def test_a21_who_may_not_give_it_to_a_group_is_told_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("nportpy.attach.terminal.os.fchown", refuse)
+    link = str(tmp_path / "ttyV0")
+    result = click.testing.CliRunner().invoke(main, ["attach", "gw:5001", link, "--group", "dialout"])
+    assert result.exit_code == 1
+    assert f"group dialout: sudo nportpy attach rfc2217://gw:5001 {link} --group dialout" in result.output
 
 
 @pytest.mark.parametrize(

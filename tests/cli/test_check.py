@@ -374,6 +374,41 @@ def test_a12_warnings(text: str, expected: list[str]) -> None:
     assert warnings(parse(text, "x")) == expected
 
 
+LEAVE = "connect anew each minute while their line is silent, and lose what it says meanwhile"
+REALCOM = SHUT + PORT + "realcom.number = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (REALCOM, ""),
+        (REALCOM + "[discovery]\nname = 'x'", ""),
+        (REALCOM + "[discovery]\nlisten = false", (
+            f"discovery is off, so the drivers of port.a.realcom {LEAVE}; leave [discovery] out, or its listen = false"
+        )),
+        (SHUT + PORT + "raw.listen = 4001\n[discovery]\nlisten = false", ""),
+        (REALCOM + "[discovery]\nlisten = '[::]:4801'", (
+            f"discovery does not listen on [::]:4800, so drivers of port.a.realcom that connect there {LEAVE}"
+        )),
+        (REALCOM + "[discovery]\nlisten = '0.0.0.0:4800'", (
+            f"discovery does not listen on [::]:4800, so drivers of port.a.realcom that connect there {LEAVE}"
+        )),
+        (SHUT + "listen = '0.0.0.0'" + PORT + "realcom.number = 1", ""),
+        (SHUT + "listen = '192.0.2.7'" + PORT + "realcom.number = 1", ""),
+        (SHUT + "listen = '192.0.2.7'" + PORT + "realcom.number = 1\n[discovery]\nlisten = '192.0.2.8:4800'", (
+            f"discovery does not listen on 192.0.2.7:4800, so drivers of port.a.realcom that connect there {LEAVE}"
+        )),
+        (REALCOM + "[discovery]\nallow = ['127.0.0.7']", (
+            f"discovery.allow leaves out some who may use port.a.realcom, and their drivers {LEAVE}"
+        )),
+        (SHUT + PORT + "realcom.allow = ['127.0.0.7']\n[discovery]\nallow = ['127.0.0.0/29']", ""),
+    ],
+)  # fmt: skip
+def test_r3_drivers_that_nobody_would_answer(text: str, expected: str) -> None:
+    found = [warning for warning in warnings(parse(text, "x")) if "discovery" in warning]
+    assert found == ([expected] if expected else [])
+
+
 def test_who_may_connect(file: Path) -> None:
     file.write_text(
         '[gateway]\nallow = ["10.0.0.0/8", "fd00::/8"]\n'

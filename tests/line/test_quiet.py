@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nportpy.line.quiet import Doubts, Quiet
+from nportpy.line.quiet import Quiet
 from nportpy.line.transaction_base import TransactionSettings, Wire
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.rtu import silent_interval
@@ -81,19 +81,3 @@ def test_a_break_lasts_until_it_is_over() -> None:
     quiet.closed(103)
     quiet.opened(104)
     assert quiet.ready_at(0) == 104 + silent_interval(FAST)
-
-
-def test_doubts_are_over_when_their_time_has_come() -> None:
-    doubts = Doubts()
-    assert doubts.clears == math.inf
-    doubts.add(1, 3, 10)
-    doubts.add(2, 3, 5)
-    doubts.add(2, 3, 8)  # asked again
-    doubts.look(6)
-    assert doubts.until == {(1, 3): 10, (2, 3): 8}
-    assert doubts.clears == 8
-    doubts.look(8)
-    assert doubts.until == {(1, 3): 10}
-    doubts.look(10)
-    assert not doubts.until
-    assert doubts.clears == math.inf

@@ -12,7 +12,7 @@ from nportpy.line.turns import Outcome, Priority
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable, LoopbackPort
-from nportpy.protocols.modbus.exchange import PROBE_UNIT, Echo
+from nportpy.protocols.modbus.exchange import Echo, probe_of
 from nportpy.protocols.modbus.rtu import Frame, silent_interval
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
 from nportpy.simulator.memory import MemoryLine
@@ -211,7 +211,7 @@ async def test_an_echo_is_never_taken_for_the_answer_to_a_write(echoes: bool, al
     cable = Cable()
 
     def answer(data: bytes) -> list[tuple[float, bytes]]:
-        answered = [(0.01, reply(data))] if alive and data[0] != PROBE_UNIT else []
+        answered = [(0.01, reply(data))] if alive else []
         return [(0, data)] * echoes + answered
 
     units = Units(cable, answer)
@@ -222,7 +222,8 @@ async def test_an_echo_is_never_taken_for_the_answer_to_a_write(echoes: bool, al
         await asker.ended()
         assert asker.outcomes == [Outcome.ANSWERED if alive else Outcome.NO_ANSWER]
         assert bus.status().probes == (not known)
-        assert [data[0] for _, data in units.heard] == [1] if known else [PROBE_UNIT, 1]
+        asked = [WRITE] if known else [probe_of(WRITE), WRITE]
+        assert [data for _, data in units.heard] == [Frame(1, pdu).encode() for pdu in asked]
 
 
 async def test_a_client_that_leaves_during_the_probe_is_not_served() -> None:
@@ -235,10 +236,10 @@ async def test_a_client_that_leaves_during_the_probe_is_not_served() -> None:
         await asker.ended()
         assert asker.outcomes == [Outcome.GONE]
         bus._exchange.echo.present = None
-        late.ask(1, WRITE, deadline=bus.clock() + 0.03)
+        late.ask(2, WRITE, deadline=bus.clock() + 0.03)
         await late.ended()
         assert late.outcomes == [Outcome.EXPIRED]
-    assert [data[0] for _, data in units.heard] == [PROBE_UNIT] * 2
+    assert [data[1] for _, data in units.heard] == [3, 3]
 
 
 async def test_noise_instead_of_an_echo_is_not_probed_for_ever() -> None:
@@ -249,7 +250,7 @@ async def test_noise_instead_of_an_echo_is_not_probed_for_ever() -> None:
         asker.ask(1, WRITE)
         await asker.ended()
         assert asker.outcomes == [Outcome.NO_ANSWER]
-    assert [data[0] for _, data in units.heard] == [PROBE_UNIT, 1]
+    assert [data[1] for _, data in units.heard] == [3, 6]
 
 
 # Late answers.
@@ -518,7 +519,7 @@ async def test_a_request_behind_more_than_its_deadline_allows_is_not_sent() -> N
         return at_once(FRAME) if heard.endswith(FRAME) else []
 
     Units(cable, answer)
-    async with a_bus(cable, TransactionSettings(patience=0.1), LineSettings(1200)) as (line, bus):
+    async with a_bus(cable, TransactionSettings(patience=11), LineSettings(1200)) as (line, bus):
         stream, asker = Client(), Asker(bus)
         line.stream.join(stream)
         line.stream.write(stream, bytes(1200))  # ten seconds

@@ -32,13 +32,14 @@ class Asker:
     def __init__(self, port: int, source: str = "127.0.0.1", host: str = "127.0.0.1") -> None:
         self.to = (host, port)
         self.heard: list[tuple[bytes, str, int]] = []
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         self.sock.bind((source, 0))
         asyncio.get_running_loop().add_reader(self.sock.fileno(), self._read)
 
     def _read(self) -> None:
-        data, (host, port) = self.sock.recvfrom(4096)
+        data, (host, port, *_) = self.sock.recvfrom(4096)
         self.heard.append((data, host, port))
 
     def send(self, data: bytes) -> None:
@@ -235,27 +236,114 @@ async def test_hushed_it_answers_nobody() -> None:
 # The driver's watch over a server.
 
 
+@pytest.mark.parametrize("where", ["127.0.0.1", "::1"], ids=["IPv4", "IPv6"])
 @pytest.mark.parametrize("answers_at_all", [True, False])
-async def test_the_drivers_daemon_stays_where_it_is_answered(answers_at_all: bool) -> None:
-    async with realcom_serving.serving(poll=0.0) as served, answering(served.service.connections) as answers:
+async def test_r1_the_drivers_daemon_stays_where_it_is_answered(answers_at_all: bool, where: str) -> None:
+    ipv6 = ":" in where
+    async with (
+        realcom_serving.serving(poll=0.0, where="::") as served,
+        answering(served.service.connections, where="::") as answers,
+    ):
         if not answers_at_all:
             answers.service.hush()
-        host = await served.host()
+        host = await served.host(ipv6=ipv6)
         own = [each.transport.get_extra_info("sockname")[1] for each in (host.data, host.commands)]
         loop = asyncio.get_running_loop()
-        daemon, asker = Daemon(served.ports, (own[0], own[1]), loop.time()), answers.asker()
+        daemon = Daemon(served.ports, (own[0], own[1]), loop.time(), ipv6=ipv6)
+        asker = answers.asker(where, where)
         end = loop.time() + 300
         while loop.time() < end and not daemon.torn_down:
             daemon.expire(loop.time())
             for datagram in daemon.take_output():
                 asker.send(datagram)
             await settle(0.05)
-            for data, _, _ in asker.heard:
+            for data, sender, _ in asker.heard:
+                assert sender == where
                 daemon.datagram_received(data, dsci.PORT, loop.time())
             asker.heard.clear()
             await asyncio.sleep(max(min(daemon.deadline(), end) - loop.time(), 0.01))
         assert [why for _, why in daemon.torn_down] == ([] if answers_at_all else ["silent"])
         assert daemon.ignored == []
+        assert daemon.listed == (set(zip(own, served.ports, strict=True)) if answers_at_all else set())
+
+
+# By IPv6.
+
+SEARCH_6 = bytes.fromhex("79 00 00 1c 00 00 00 07") + bytes(12) + bytes.fromhex("01 00 00 00 00 01 00 01")
+SIX = ip_address("::1")
+
+
+@pytest.mark.parametrize("where", ["::", "::1"])
+async def test_r1_a_search_by_ipv6_is_answered(where: str) -> None:
+    async with answering(where=where) as answers:
+        asker = answers.asker("::1", "::1")
+        own = device(answers).encode()
+        reply = await asker.ask(SEARCH_6)
+        assert asker.heard[0][1:] == ("::1", answers.port)
+        assert reply == bytes.fromhex("f9 00 00 2c 00 00 00 07") + own + SEARCH_6[20:] + SIX.packed
+        kernel = await asker.ask(dsci.ask(Function.KERNEL, device(answers), 8))
+        assert (kernel[:8], len(kernel)) == (bytes.fromhex("96 00 00 24 00 00 00 08"), 36)
+        name = dsci.parse_reply(await asker.ask(dsci.ask(Function.NAME, device(answers))))
+        assert isinstance(name, dsci.Name)
+        for function in (Function.ADDRESS, Function.NETMASK, Function.GATEWAY, Function.NETWORK, 0x28, 0x7F):
+            wire = bytes((function, 0, 0, 22)) + bytes(4) + own + b"\x00\x02"
+            assert dsci.parse_reply(await asker.ask(wire)) == dsci.Refused(bytes(4), function, dsci.UNSUPPORTED)
+        await asker.silence(SEARCH)
+        await asker.silence(SEARCH_6[:8] + b"\1" * 12 + SEARCH_6[20:])
+
+
+async def test_r1_connections_by_ipv6_are_listed_to_their_own_address_alone() -> None:
+    mine = dsci.Entry(SIX, 40000, SIX, 950, port=1)
+    other = dsci.Entry(ip_address("2001:db8::5"), 40000, SIX, 950, port=1)
+    by_ipv4 = dsci.Entry(LOCALHOST, 40001, LOCALHOST, 950, port=1)
+    async with answering(lambda: [other, mine, by_ipv4], where="::") as answers:
+        own = device(answers).encode()
+        ask = bytes.fromhex("79 00 00 20 00 00 00 09") + own + bytes.fromhex("01 00 00 00 00 02 00 04 00 40 00 00")
+        reply = await answers.asker("::1", "::1").ask(ask)
+        entry = SIX.packed * 2 + bytes.fromhex("9c 40 03 b6 01 04 00 00")
+        assert reply == bytes.fromhex("f9 00 00 48 00 00 00 09") + own + ask[20:28] + b"\0\1\0\0" + entry
+        four = dsci.parse_reply(await answers.asker().ask(dsci.ask(Function.NETSTAT, device(answers))))
+        assert isinstance(four, dsci.Netstat)
+        assert four.entries == (by_ipv4,)
+        for function in (Function.NETSTAT, Function.NETSTAT_EXTENDED):  # an empty list keeps a client as well
+            six = dsci.parse_reply(await answers.asker("::1", "::1").ask(dsci.ask(function, device(answers))))
+            assert isinstance(six, dsci.Netstat)
+            assert six.entries == ()
+
+
+async def test_r1_nobody_unknown_gets_much_more_than_he_sent_by_ipv6() -> None:
+    strangers = [dsci.Entry(ip_address(f"2001:db8::{number:x}"), 40000, SIX, 950) for number in range(1, 100)]
+    async with answering(lambda: strangers, where="::") as answers:
+        asker = answers.asker("::1", "::1")
+        own = device(answers).encode()
+        asks = [SEARCH_6]
+        asks += [SEARCH_6[:8] + own + bytes((1, 0, 0, 0, 0, c, 0, k)) for c in range(4) for k in range(6)]
+        asks += [dsci.ask(function, device(answers)) for function in set(Function) - {Function.SEARCH}]
+        for ask in asks:
+            asker.heard.clear()
+            asker.send(ask)
+            await settle(0.06)
+            assert sum(len(data) for data, _, _ in asker.heard) <= 3 * len(ask)
+
+
+async def test_r1_a_flood_by_ipv6_is_answered_as_far_as_the_limit_goes() -> None:
+    async with answering(where="::") as answers:
+        asker = answers.asker("::1", "::1")
+        for _ in range(6):
+            for _ in range(50):
+                asker.send(SEARCH_6)
+            await settle(0.01)
+        assert 40 <= len(asker.heard) <= 45
+        assert answers.service.results["refused_limit"] == 300 - len(asker.heard)
+
+
+async def test_r1_garbage_by_ipv6_is_ignored() -> None:
+    async with answering(where="::") as answers:
+        asker = answers.asker("::1", "::1")
+        for data in (b"", b"\x79", SEARCH_6[:27], SEARCH_6 + b"x", b"\xf9" + SEARCH_6[1:], b"\x79" * 600, b"\x79" * 28):
+            await asker.silence(data)
+        assert answers.service.ignored == 7
+        await asker.ask(SEARCH_6)
 
 
 # Limits.

@@ -1,6 +1,7 @@
 """Real COM over sockets: the strict client, pairs of connections and their end, and who else is there."""
 
 import asyncio
+import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable
@@ -120,6 +121,77 @@ async def test_a_program_that_does_not_wait_for_its_bytes_loses_none_that_came()
         await settle()
         await data.close()
         await until(lambda: served.cable.heard == SOME)
+
+
+@pytest.mark.parametrize("ending", ["data first", "commands first", "both", "half-close", "reset", "reset commands"])
+async def test_r2_a_program_that_writes_and_closes_without_waiting_loses_nothing(ending: str) -> None:
+    """The driver flushes, and both connections end a millisecond or two later."""
+    async with serving(Cable(paced=True), line=LineSettings(9600)) as served:
+        host = await served.host()
+        host.write(SOME[:500])
+        await settle(0.005)
+        assert await host.call(host.driver.close(nonblocking=True)) == ""
+        await asyncio.sleep(0.002)
+        data, commands = host.data.transport, host.commands.transport
+        if ending == "half-close":
+            data.write_eof()
+            await asyncio.sleep(0.01)
+            commands.write_eof()
+            await asyncio.sleep(0.01)
+        elif ending.startswith("reset"):
+            commands.abort()
+            await asyncio.sleep(0.001)
+            (data.close if ending == "reset commands" else data.abort)()
+        elif ending != "both":
+            (data if ending == "data first" else commands).close()
+            await asyncio.sleep(0.015)
+        host.hang_up()
+        await until(lambda: len(served.cable.heard) == 500)
+        assert served.cable.heard == SOME[:500]
+        assert served.line.status().purged == 0
+        assert host.driver.faults == []
+
+
+async def test_r2_a_program_that_throws_its_output_away_has_that_done_soon() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(9600)) as served:
+        host = await served.host()
+        host.write(SOME[:500])
+        await settle(0.005)
+        assert await host.call(host.driver.tcflush()) == ""
+        await settle(0.03)
+        assert served.line.unsent() == 0
+        host.write(b"next")
+        await until(lambda: served.cable.heard.endswith(b"next"))
+        assert len(served.cable.heard) < 100
+
+
+async def test_r2_what_is_written_after_a_flush_is_sent_without_what_was_before() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(9600)) as served:
+        host = await served.host()
+        host.write(SOME[:500])
+        await settle(0.005)
+        assert await host.call(host.driver.tcflush()) == ""
+        host.write(b"next")
+        await settle(0.001)
+        host.hang_up()
+        await until(lambda: served.cable.heard.endswith(b"next"))
+        assert len(served.cable.heard) < 50
+
+
+async def test_r2_what_a_flush_left_behind_does_not_wait_long_for_a_line_that_stands_still() -> None:
+    async with serving(Cable(paced=True), line=LineSettings(9600), stream=StreamSettings(linger=60.0)) as served:
+        host = await served.host()
+        assert await host.call(host.driver.tcsetattr(bytes.fromhex("06 03 01 01 01 01 00 00"))) == ""
+        served.cable.far.set_modem_lines(rts=False)
+        await settle(0.1)
+        host.write(SOME[:500])
+        await settle(0.1)
+        assert await host.call(host.driver.close(nonblocking=True)) == ""
+        host.hang_up()
+        await settle(0.5)
+        assert served.line.unsent()
+        await settle(1.0)
+        assert not served.line.unsent()
 
 
 async def test_a_change_of_speed_waits_for_the_bytes_before_it() -> None:
@@ -353,6 +425,40 @@ async def test_a_further_client_is_accepted_and_closed_at_once() -> None:
         host.write(b"still there")
         await until(lambda: served.cable.heard == b"still there")
         assert served.results["refused_full"] == 2
+
+
+@pytest.mark.parametrize("takeover", [False, True])
+async def test_r5_a_driver_that_is_refused_each_second_fills_no_log(
+    takeover: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(takeover=takeover) as served:
+        host = await served.host()
+        caplog.clear()
+        for _ in range(50):
+            commands, data = await served.pair(OTHER)
+            await until(lambda commands=commands, data=data: commands.lost and data.lost, 5)  # type: ignore[misc]
+            await settle(1.0)
+        assert len(caplog.records) <= 2
+        for _ in range(10):
+            commands, data = await served.pair()  # from the address that has the place
+            await until(lambda commands=commands, data=data: commands.lost and data.lost, 5)  # type: ignore[misc]
+        assert len(caplog.records) <= 4
+        assert not host.lost
+
+
+async def test_r5_what_was_said_on_a_command_connection_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving() as served:
+        host = await served.host()
+        host.hang_up()
+        await until(lambda: not served.service.sessions)
+        await settle(0.01)
+    told = [(each.message, each.__dict__) for each in caplog.records if each.__dict__.get("service") != "realcom"]
+    assert [message for message, _ in told if message.startswith("client")] == ["client connected", "client gone"]
+    gone = dict(told)["client gone"]
+    assert (gone["service"], gone["received"]) == ("realcom commands", 10 + 4 + 3)
+    assert gone["sent"] >= 5 + 3 + 3
 
 
 async def test_a_driver_whose_connections_were_lost_comes_back_at_once() -> None:

@@ -19,7 +19,7 @@ from nportpy.modes.reverse_telnet import Enter, LineEnds, ReverseTelnetSession, 
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import listen
 from nportpy.network.listener import Listener
-from nportpy.network.service import AccessSettings
+from nportpy.network.service import AccessSettings, Direction
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.clock import VirtualLoop
@@ -189,6 +189,25 @@ async def test_a_break_ends_and_what_follows_is_sent_when_its_client_has_gone(ho
         await (client.close() if how == "close" else client.reset())
         await until(lambda: not served.line.breaking)
         await served.hears(b"b")
+
+
+async def test_b1_who_may_not_write_may_not_break() -> None:
+    async with console(direction=Direction.TO_NETWORK) as served:
+        client = await served.client()
+        client.send(IAC_BRK + b"b")
+        await settle(0.5)
+        counters = served.cable.far.counters()
+        assert counters is not None
+        assert counters.breaks == 0
+
+
+async def test_b1_a_break_key_does_not_end_the_break_of_another_service() -> None:
+    async with console() as served:
+        served.line.set_break(True)
+        client = await served.client()
+        client.send(IAC_BRK + b"b")
+        await settle(0.5)
+        assert served.line.breaking
 
 
 @pytest.mark.real

@@ -1,6 +1,7 @@
 """RFC 2217 clients on a line: telnet, the order of data and requests, break and suspend, clients that misbehave."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -221,6 +222,74 @@ async def test_breaks() -> None:
         await until(lambda: cable.heard == b"beforeafter")
         assert 0.24 < asyncio.get_running_loop().time() - began < 0.3
         assert not cable.near.breaking
+
+
+@pytest.mark.parametrize("control", list(WhoControls))
+async def test_b1_a_break_key_is_a_break_whoever_controls_the_line(control: WhoControls) -> None:
+    """Plain telnet: the client knows no option 44, and refuses or ignores all others."""
+    cable = Cable()
+    async with serving(plan("cable", com(control=control, max_clients=4)), cables=[cable]) as served:
+        for controls in (False, True):
+            if controls:
+                other = await served.telnet()
+                assert await other.ask(SetControl(4)) == SetControl(6)
+            client = await served.telnet(agrees=False)
+            cable.listener.heard.clear()
+            began = asyncio.get_running_loop().time()
+            client.send_telnet(b"before\xff\xf3after")
+            await until(lambda: cable.near is not None and cable.near.breaking)
+            assert cable.heard == b"before"
+            await until(lambda: cable.heard == b"beforeafter")
+            assert 0.24 < asyncio.get_running_loop().time() - began < 0.3
+        assert served.line().settings.baudrate == 115200
+
+
+async def test_b1_who_may_not_write_may_not_break() -> None:
+    cable = Cable()
+    async with serving(plan("cable", com(direction=Direction.TO_NETWORK)), cables=[cable]) as served:
+        client = await served.telnet(agrees=False)
+        client.send_telnet(b"\xff\xf3x")
+        await settle(0.5)
+        assert cable.far.counts.breaks == 0
+
+
+async def test_b1_a_break_key_does_not_end_the_break_of_another_client() -> None:
+    cable = Cable()
+    async with serving(plan("cable", com(max_clients=4)), cables=[cable]) as served:
+        other = await served.telnet()
+        assert await other.ask(SetControl(5)) == SetControl(5)
+        client = await served.telnet(agrees=False)
+        client.send_telnet(b"\xff\xf3")
+        await settle(0.5)
+        assert cable.near is not None
+        assert cable.near.breaking
+        assert await other.ask(SetControl(6)) == SetControl(6)
+        assert cable.far.counts.breaks == 1
+
+
+@pytest.mark.real
+async def test_b2_a_synch_loses_no_byte() -> None:
+    cable = Cable()
+    async with serving(plan("cable", com(max_clients=4)), cables=[cable]) as served:
+        for order in range(3):
+            cable.listener.heard.clear()
+            with socket.create_connection(("127.0.0.1", served.port("rfc2217"))) as sock:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await asyncio.sleep(0.05)
+                for letters in (b"AB", b"EF"):
+                    if order == 0:
+                        sock.sendall(letters)
+                        sock.send(b"\xff\xf2", socket.MSG_OOB)
+                        sock.sendall(bytes(byte + 2 for byte in letters))
+                    elif order == 1:  # all at once
+                        sock.send(letters + b"\xff\xf2", socket.MSG_OOB)
+                        sock.sendall(bytes(byte + 2 for byte in letters))
+                    else:  # the IAC by itself, as telnet does it
+                        sock.sendall(letters + b"\xff")
+                        sock.send(b"\xf2", socket.MSG_OOB)
+                        sock.sendall(bytes(byte + 2 for byte in letters))
+                await until(lambda: len(cable.heard) >= 8)
+                assert cable.heard == b"ABCDEFGH"
 
 
 async def test_a_break_ends_with_its_client() -> None:

@@ -5,12 +5,17 @@ import errno
 import fcntl
 import os
 import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nportpy.errors import LineDown, LineUnsupported
+from nportpy.line.arbiter import Line
+from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import (
     Flow,
     LineSettings,
@@ -20,9 +25,11 @@ from nportpy.linesettings import (
     UartCounters,
 )
 from nportpy.port import ioctls, terminal
+from nportpy.port import tty as port_tty
 from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.port.tty import open_tty
-from tests.support.ports import Recorder, a_pty, descriptors, until
+from tests.support.peers import output_of
+from tests.support.ports import Pty, Recorder, a_pty, descriptors, until
 
 pytestmark = pytest.mark.real  # the kernel carries a pseudo-terminal's bytes over in its own time
 
@@ -42,6 +49,39 @@ async def test_any_speed_reaches_the_terminal(baudrate: int) -> None:
         assert (now.ispeed, now.ospeed) == (baudrate, baudrate)
         assert port.settings.baudrate == baudrate
         await port.close()
+
+
+@pytest.mark.parametrize("baudrate", [50, 134, 300, 9600, 38400, 57600, 115200, 921600, 4_000_000])
+async def test_t1_other_programs_see_a_standard_speed(baudrate: int) -> None:
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path, LineSettings(), exclusive=False), Recorder())
+        assert port.configure(LineSettings(baudrate)).baudrate == baudrate
+        assert await stty(end.path, "speed") == str(baudrate)
+        slave = os.open(end.path, os.O_RDWR | os.O_NOCTTY)
+        seen = termios.tcgetattr(slave)
+        os.close(slave)
+        assert seen[4] == seen[5] == getattr(termios, f"B{baudrate}")
+        await port.close()
+
+
+async def test_t1_a_speed_that_another_program_sets_is_that_of_both_directions() -> None:
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path, LineSettings(9600), exclusive=False), Recorder())
+        await stty(end.path, "19200")
+        now = ioctls.Termios2(end.master)
+        assert (now.ispeed, now.ospeed) == (19200, 19200)
+        for odd in (31250, 19200):  # and from one that has no constant back to one that has
+            assert port.configure(LineSettings(odd)).baudrate == odd
+            now = ioctls.Termios2(end.master)
+            assert (now.ispeed, now.ospeed) == (odd, odd)
+        assert await stty(end.path, "speed") == "19200"
+        await port.close()
+
+
+async def stty(path: str, *words: str) -> str:
+    code, output = await output_of("stty", "-F", path, *words)
+    assert code == 0, output
+    return output.strip()
 
 
 async def test_raw_mode_whatever_the_last_user_left_behind() -> None:
@@ -197,20 +237,19 @@ async def test_a_hang_up_that_the_kernel_orders_is_noticed_at_once(paused: bool)
         await port.close()
 
 
-async def test_bytes_that_arrive_while_paused_do_not_keep_the_loop_busy() -> None:
+async def test_bytes_that_arrive_while_paused_do_not_keep_the_loop_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_pty() as end:
         port = await open_tty(PortSettings(end.path), Recorder())
-        port.pause_reading()
         looked = 0
         look = port._look_for_hangup
 
-        def count() -> None:
+        def count(events: int) -> None:
             nonlocal looked
             looked += 1
-            look()
+            look(events)
 
-        assert port._hangup is not None
-        asyncio.get_running_loop().add_reader(port._hangup.fileno(), count)
+        monkeypatch.setattr(port, "_look_for_hangup", count)
+        port.pause_reading()
         for _ in range(20):
             await end.far.write(b"x" * 100)
             await asyncio.sleep(0.002)
@@ -374,6 +413,90 @@ async def test_a_driver_that_never_calls_its_transmitter_empty_is_not_asked(monk
     monkeypatch.setattr(ioctls, "transmitter_empty", lambda fd: False)
     with a_pty() as end:
         port = await open_tty(PortSettings(end.path), Recorder())
+        assert port.sent()
+        await port.close()
+
+
+@contextmanager
+def an_adapter(clock: Callable[[], float] = time.monotonic, *, lsr: bool | None = None) -> Iterator[Pty]:
+    """A pseudo-terminal for a USB adapter; `lsr` is what it says of its transmitter, None for nothing."""
+
+    def transmitter_empty(fd: int) -> bool:
+        if lsr is None:
+            raise OSError(errno.ENOTTY, "")
+        return lsr
+
+    with pytest.MonkeyPatch.context() as patch, a_pty() as end:
+        patch.setattr(ioctls, "transmitter_empty", transmitter_empty)
+        patch.setattr(terminal, "is_pseudo", lambda fd: False)
+        patch.setattr(port_tty, "monotonic", clock)
+        yield end
+
+
+@pytest.mark.parametrize("lsr", [None, False])
+async def test_b7_where_the_uart_cannot_be_asked_bytes_are_given_their_time(lsr: bool | None) -> None:
+    now = 100.0
+    with an_adapter(lambda: now, lsr=lsr) as end:
+        port = await open_tty(PortSettings(end.path, LineSettings(300)), Recorder())
+        assert port.sent()
+        port.write(b"/?!\r\n\x06")
+        assert await end.far.read(6) == b"/?!\r\n\x06"  # the kernel is rid of them
+        assert (port.sent(), port.unsent()) == (False, 6)
+        assert port.purge(unsent=True) == 0  # and cannot take them back
+        now += 0.1
+        assert (port.sent(), port.unsent()) == (False, 3)
+        now += 0.1001
+        assert (port.sent(), port.unsent()) == (True, 0)
+        await port.close()
+
+
+async def test_b7_a_port_that_is_lost_counts_what_never_reached_the_adapter() -> None:
+    with an_adapter() as end:
+        heard = Recorder()
+        port = await open_tty(PortSettings(end.path, LineSettings(50)), heard)
+        port.write(b"hello")
+        assert await end.far.read(5) == b"hello"
+        end.far.cut()
+        await until(lambda: heard.losses)
+        assert (port.sent(), port.unsent()) == (True, 0)
+        port.write(b"abc")
+        assert port.unsent() == 3
+        await port.close()
+
+
+async def test_b7_draining_waits_for_the_wire() -> None:
+    with an_adapter() as end:
+        port = await open_tty(PortSettings(end.path, LineSettings(1200)), Recorder())
+        began = time.monotonic()
+        port.write(bytes(24))
+        await port.drain()
+        assert time.monotonic() - began >= 0.2
+        await port.close()
+
+
+async def test_b7_a_change_of_the_line_waits_for_the_wire_too() -> None:
+    """Speed, break and modem lines: all wait for `Line.all_sent` (modes/rfc2217.py, realcom, reverse telnet)."""
+    now = 100.0
+    with an_adapter(lambda: now) as end:
+        line = Line("head", PortSettings(end.path, LineSettings(300)), StreamSettings(), open_tty)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(line.run())
+            await line.tried.wait()
+            line.put(b"/?!\r\n\x06")
+            assert await end.far.read(6) == b"/?!\r\n\x06"
+            assert not line.all_sent()
+            assert line.unsent() == 6
+            assert line.time_to_send() == 0.05
+            now += 0.2001
+            assert line.all_sent()
+            task.cancel()
+
+
+async def test_b7_a_pseudo_terminal_has_no_wire() -> None:
+    with a_pty() as end:
+        port = await open_tty(PortSettings(end.path, LineSettings(50)), Recorder())
+        port.write(b"hello")
+        assert await end.far.read(5) == b"hello"
         assert port.sent()
         await port.close()
 

@@ -1,6 +1,7 @@
 """pyserial URLs: what is particular to them."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -141,3 +142,34 @@ async def test_opening_that_is_cancelled_midway_closes_the_connection(monkeypatc
         with accepted:
             accepted.settimeout(5)
             assert await asyncio.get_running_loop().run_in_executor(None, accepted.recv, 1) == b""
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name)")  # pyserial 3.5 calls what Python has renamed
+@pytest.mark.parametrize("echoes", [False, True], ids=["silent", "echo"])
+async def test_a5_rfc2217_of_a_raw_port_says_what_it_may_be(echoes: bool) -> None:
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1000):
+                if echoes:
+                    writer.write(data)
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LineDown, match=rf"a raw port\? rtu\+tcp://127.0.0.1:{port} "):
+            await open_url(PortSettings(f"rfc2217://127.0.0.1:{port}", LineSettings()), Recorder())
+        async with asyncio.timeout(10):
+            await gone.wait()
+        await asyncio.sleep(0)  # lets the transport end
+    finally:
+        server.close()
+
+
+async def test_a5_who_cannot_be_reached_is_no_raw_port() -> None:
+    with pytest.raises(LineDown) as caught:
+        await open_url(PortSettings("rfc2217://127.0.0.1:1", LineSettings()), Recorder())
+    assert "raw port" not in str(caught.value)

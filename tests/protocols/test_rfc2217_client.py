@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,11 +11,13 @@ from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.rfc2217 import ControlValue, LineState, Message, ModemState
 from nportpy.protocols.rfc2217_client import (
     NEGOTIATION_TIME,
+    Arrived,
     BreakHeard,
     BreakIs,
     Event,
     Garbage,
     InputsAre,
+    LineIs,
     Received,
     Refused,
     Rfc2217Client,
@@ -84,6 +87,65 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever() -> None:
     client.set_dtr(on=True)
     client.ask_states()
     assert client.take_output() == b""
+
+
+OFFERS = b"\xff\xfb\0\xff\xfb\x03\xff\xfb\x2c\xff\xfd\0\xff\xfd\x03"
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 15, 100])
+@pytest.mark.parametrize("before", [b"", b"hello\r\0"])
+def test_a5_an_echo_is_no_agreement(before: bytes, step: int) -> None:
+    client = Rfc2217Client()
+    client.begin(100.0)
+    client.take_output()
+    wire = before + OFFERS + b"data"
+    events = [event for at in range(0, len(wire), step) for event in client.feed(wire[at : at + step])]
+    assert [event for event in events if isinstance(event, Settled)] == [Settled(com_port=False, binary=False)]
+    data = b"".join(event.data for event in events if isinstance(event, Received))
+    assert data == before.replace(b"\r\0", b"\r") + b"data"
+    assert not client.telnet
+    client.set_line(LineSettings())
+    client.set_dtr(on=True)
+    client.ask_states()
+    assert client.take_output() == b""
+
+
+@pytest.mark.parametrize("size", range(1, len(OFFERS)))
+def test_a5_what_only_begins_like_an_echo_is_an_answer(size: int) -> None:
+    client = Rfc2217Client()
+    client.begin(100.0)
+    client.take_output()
+    wire = OFFERS[:size] + b"\xff\xf1" + b"data"
+    events = client.feed(OFFERS[:size]) + client.feed(wire[size:])
+    codec = telnet.TelnetCodec(us=ALL, them=ALL)
+    expected = b"".join(event.data for event in codec.feed(wire) if isinstance(event, telnet.Data))
+    assert b"".join(event.data for event in events if isinstance(event, Received)) == expected
+    late = Rfc2217Client()
+    late.begin(100.0)
+    late.take_output()
+    late.feed(OFFERS[:size])
+    late.expire(103.0)
+    assert late.settled
+    assert late.telnet is (size >= 3)
+
+
+def test_a5_a_server_that_refuses_all_speaks_telnet() -> None:
+    server = Server(frozenset())
+    assert server.events == [Settled(com_port=False, binary=False)]
+    assert server.client.telnet
+
+
+def test_what_the_server_has_is_told_and_bytes_arrive() -> None:
+    server = Server()
+    server.client.ask_line()
+    assert len(server.talk()) == 6
+    told = server.say(rfc2217.SetParity(3), rfc2217.SetBaudrate(19200))
+    assert told == [LineIs(19200, None, Parity.EVEN, None, None, None)]
+    assert server.client.ask_arrival()
+    assert server.talk() == [rfc2217.SetBaudrate(0)]
+    assert server.say(rfc2217.SetBaudrate(19200))[-1] == Arrived()
+    server.client.purge(received=True, unsent=True)
+    assert server.talk() == [rfc2217.PurgeData(3)]
 
 
 def test_what_is_set_already_is_not_asked_for_again() -> None:

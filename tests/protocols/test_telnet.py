@@ -401,6 +401,15 @@ asks = st.lists(st.tuples(st.sampled_from(list(Side)), st.sampled_from([0, 1, 3,
 willing = st.frozensets(st.sampled_from([0, 1, 3, 44]))
 
 
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4, 5, 6])
+def test_b2_a_data_mark_throws_no_data_away(cut: int) -> None:
+    wire = b"AB\xff\xf2CD"
+    telnet = nvt_codec()
+    events = telnet.feed(wire[:cut]) + telnet.feed(wire[cut:])
+    assert b"".join(event.data for event in events if isinstance(event, Data)) == b"ABCD"
+    assert [event for event in events if not isinstance(event, Data)] == [Command(Code.DM)]
+
+
 @given(a_us=willing, a_them=willing, b_us=willing, b_them=willing, a_asks=asks, b_asks=asks, at_once=st.booleans())
 def test_two_codecs_always_come_to_terms(
     a_us: frozenset[int],

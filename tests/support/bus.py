@@ -46,6 +46,12 @@ class NoWire:
     def take_back(self) -> int:
         return 0
 
+    def unsent(self) -> int:
+        return 0
+
+    def left(self) -> bool:
+        return True
+
     def give_up(self, reason: str) -> None: ...
 
 
@@ -108,12 +114,14 @@ class Units:
 
 
 def reply(frame: bytes) -> bytes:
-    """What a good unit answers: registers that count up from the address, or the echo of a write."""
+    """What a good unit answers: registers that count up from the address, a coil that is off, the echo of a write."""
     unit, pdu = frame[0], frame[1:-2]
     if pdu[0] == 3:
         address, count = int.from_bytes(pdu[1:3]), int.from_bytes(pdu[3:5])
         data = b"".join(((address + index) % 65536).to_bytes(2) for index in range(count))
         return Frame(unit, bytes((3, len(data))) + data).encode()
+    if pdu[0] == 1:
+        return Frame(unit, b"\x01\x01\x00").encode()
     return frame
 
 

@@ -1,10 +1,11 @@
 """The Linux daemon's watch over its servers by UDP 4800, without the socket: it tears down what seems dead.
 
 With its default of a minute: per server a search until it is answered, then what the server is, then every 10 s which
-connections it has; and all that only while a port is open.
+connections it has; and all that only while a port is open. By IPv6 the search and the list are those of function 79.
 """
 
 import math
+import struct
 from typing import Final
 
 SEARCH_AGAIN: Final = 6.0
@@ -21,17 +22,21 @@ class Daemon:
     Attributes:
         torn_down: why it closed both connections, and when; empty while it has not.
         ignored: answers that it did not take.
+        listed: ports of all connections that the server told of: the client's and the server's.
     """
 
-    def __init__(self, ports: tuple[int, int], own_ports: tuple[int, int], now: float) -> None:
+    def __init__(self, ports: tuple[int, int], own_ports: tuple[int, int], now: float, *, ipv6: bool = False) -> None:
         """The port was opened.
 
         Args:
             ports: the server's data and command port.
             own_ports: this end of those two connections.
             now: the time; `int(now)` is the machine's uptime.
+            ipv6: the server has an IPv6 address.
         """
+        self._ipv6 = ipv6
         self.torn_down: list[tuple[float, str]] = []
+        self.listed: set[tuple[int, int]] = set()
         self.ignored: list[bytes] = []
         self._ports = ports
         self._own_ports = own_ports
@@ -67,11 +72,18 @@ class Daemon:
 
     def _ask(self, now: float) -> None:
         if self._device is None:
-            self._send(0x01, b"", now)
+            if self._ipv6:
+                self._send(0x79, bytes(12) + bytes.fromhex("01 00 00 00 00 01 00 01"), now)
+            else:
+                self._send(0x01, b"", now)
             self._ask_at = now + SEARCH_AGAIN
         elif not self._function:
             self._send(0x16, self._device, now)
             self._ask_at = now + SEARCH_AGAIN
+        elif self._ipv6:
+            kind = bytes.fromhex("01 00 00 00 00 02 00 04 00 40 00 00")  # 64 entries, from the first
+            self._send(0x79, self._device + kind, now)
+            self._ask_at = now + ROUND
         else:
             body = b"\x80\0" if self._function == 0x14 else b"\0\xff\0\0"
             self._send(self._function, self._device + body, now)
@@ -79,7 +91,7 @@ class Daemon:
 
     def _send(self, function: int, body: bytes, now: float) -> None:
         head = bytes((function, 0)) + (8 + len(body)).to_bytes(2, "big")
-        number = bytes(4) if function == 0x01 else int(now).to_bytes(4, "big")
+        number = bytes(4) if self._device is None else int(now).to_bytes(4, "big")
         self._output.append(head + number + body)
 
     def datagram_received(self, data: bytes, port: int, now: float) -> None:
@@ -88,16 +100,19 @@ class Daemon:
             self.ignored.append(data)
             return
         number = int.from_bytes(data[4:8], "big")
-        if data[0] != 0x81 and number <= self._last_id:
+        if data[0] != 0x81 and self._device is not None and number <= self._last_id:
             self.ignored.append(data)
             return
         self._last_id = max(self._last_id, number)
         self._take(data, now)
 
     def _take(self, data: bytes, now: float) -> None:
-        if data[0] == 0x81 and len(data) in (24, 40) and any(data[8:12]):
+        if data[0] == 0x81 and len(data) in (24, 40) and any(data[8:12]) and not self._ipv6:
             self._device = data[8:20]
             self._ask_at = now
+        elif data[0] == 0xF9 and self._ipv6:
+            self._take_ipv6(data, now)
+            return
         elif data[0] == 0x96 and len(data) == 36:
             self._function = 0x1D if any(data[34:36]) else 0x14
             self._ask_at = now + ROUND
@@ -108,13 +123,30 @@ class Daemon:
             return
         self._heard_at = now
 
+    def _take_ipv6(self, data: bytes, now: float) -> None:
+        if self._device is None and len(data) >= 44 and (len(data) - 44) % 16 == 0 and any(data[8:12]):
+            self._device = data[8:20]
+            self._ask_at = now
+        elif (
+            data[8:20] == self._device
+            and data[20:28] == bytes.fromhex("01 00 00 00 00 02 00 04")
+            and len(data) == 32 + 40 * int.from_bytes(data[28:30], "big")
+        ):
+            self._check([data[at : at + 40] for at in range(32, len(data), 40)], now)
+        else:
+            self.ignored.append(data)
+            return
+        self._heard_at = now
+
     def _check(self, entries: list[bytes], now: float) -> None:
         """A port that is listed as listening must have its connections listed too; twice in a row they were not."""
         listens = own = 0
+        at, state, ports = (32, 37, ">HH") if self._ipv6 else (8, 13, "<HH")
         for entry in entries:
-            remote_port, local_port = (int.from_bytes(entry[at : at + 2], "little") for at in (8, 10))
-            listens += entry[13] == _LISTEN and local_port in self._ports
-            own += entry[13] == _ESTABLISHED and remote_port in self._own_ports
+            remote_port, local_port = struct.unpack_from(ports, entry, at)
+            self.listed.add((remote_port, local_port))
+            listens += entry[state] == _LISTEN and local_port in self._ports
+            own += entry[state] == _ESTABLISHED and remote_port in self._own_ports
         self._failed = self._failed + 1 if listens and own < len(self._own_ports) else 0
         if self._failed == 2:
             self.torn_down.append((now, "not listed"))

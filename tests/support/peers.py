@@ -55,6 +55,57 @@ async def program(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.communicate()
 
 
+class Typing:
+    """A program on a terminal of its own.
+
+    Attributes:
+        shown: what it has written there.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.shown = bytearray()
+        self._descriptor = descriptor
+
+    def type(self, text: bytes) -> None:
+        os.write(self._descriptor, text)
+
+    def read(self) -> None:
+        try:
+            self.shown += os.read(self._descriptor, 4096)
+        except OSError:  # it has ended
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+
+    async def shows(self, text: bytes) -> None:
+        """Wait for it, and forget it."""
+        try:
+            await until(lambda: text in self.shown, 20)
+        except TimeoutError:
+            raise AssertionError(f"it shows {bytes(self.shown)!r}, not {text!r}") from None
+        self.shown.clear()
+
+
+@asynccontextmanager
+async def typing_to(*arguments: str) -> AsyncIterator[Typing]:
+    """A program that a person uses, killed in the end."""
+    ours, its = os.openpty()
+    loop = asyncio.get_running_loop()
+    typing = Typing(ours)
+    environment = os.environ | {"TERM": "dumb"}
+    process = await asyncio.create_subprocess_exec(
+        *arguments, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
+    )
+    os.close(its)
+    loop.add_reader(ours, typing.read)
+    try:
+        yield typing
+    finally:
+        loop.remove_reader(ours)
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        os.close(ours)
+
+
 async def output_of(*arguments: str) -> tuple[int | None, str]:
     """What a program says, in both ways, and how it ends."""
     process = await asyncio.create_subprocess_exec(*arguments, stdout=PIPE, stderr=asyncio.subprocess.STDOUT)

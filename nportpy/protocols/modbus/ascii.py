@@ -159,7 +159,7 @@ class ReplyFinder(Exchange):
         reader: takes the frames; its `delimiter` may be changed.
     """
 
-    __slots__ = ("_total_before", "reader")
+    __slots__ = ("_junk_before", "_total_before", "reader")
 
     def __init__(self, echo: Echo = Echo.AUTO, timeout: float = CHARACTER_TIMEOUT, delimiter: bytes = LF) -> None:
         """Nothing is awaited yet.
@@ -172,14 +172,14 @@ class ReplyFinder(Exchange):
         super().__init__(echo)
         self.reader = Reader(timeout, delimiter)
         self.reader.counts = self.counts
-        self._total_before = 0  # of the counts, when the exchange began
+        self._junk_before = self._total_before = 0  # of the counts, when the exchange began
 
     def begin(self, unit: int, pdu: bytes) -> bytes:
         """Wait for the answer of `unit`; see `Exchange.begin`. What came before, half a frame too, is dropped."""
         self.settle()
         wire = encode(unit, pdu, self.reader.delimiter)
         self._remember(unit, pdu, wire, is_answer(pdu, pdu))
-        self._total_before = self.counts.total()
+        self._junk_before, self._total_before = self.counts.junk, self.counts.total()
         return wire
 
     def feed(self, data: bytes, now: float) -> bytes | None:
@@ -192,7 +192,8 @@ class ReplyFinder(Exchange):
                 self._swallow_echo()
             elif frame.unit == self._unit and is_answer(self._pdu, frame.pdu):
                 self._awaiting = False
-                self._learn(clean=self.counts.total() == self._total_before)
+                noise, total = self.counts.junk - self._junk_before, self.counts.total() - self._total_before
+                self._learn(noise if noise == total else len(self._wire))
                 answer = frame.pdu
             else:
                 self._count_frame(frame.unit, frame.pdu)

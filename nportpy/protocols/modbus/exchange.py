@@ -13,12 +13,16 @@ learns from the others, whether there is an echo:
     unknown    taken for the echo: a wrong "no answer" does less harm than a wrong "done"
 
     unknown -> present, absent -> present      a request was heard back before its answer
-    unknown -> absent                          once an answer came, or a timeout passed, with nothing before it
+    unknown -> absent                          once an answer came, or a timeout passed, with nothing before it; or
+                                               twice with noise before it that is too short for the request
     present -> absent                          the same, `UNLEARN` times running
 
 So on a line without echo a mirrored request must not be the first: nothing would distinguish its answer. Before one
-goes out while `wants_probe` says so, whoever owns the line runs `PROBE_PDU` to `PROBE_UNIT`, a reserved address that
-nobody answers, waits as long as an echo may take, and calls `abandon`: what was heard, or not, settles it.
+goes out while `wants_probe` says so, whoever owns the line asks the same unit for `probe_of` it, a read, and waits for
+the answer, an exception too, or for as long as one may take: what was heard before it, or not, settles it, if not at
+once then the second time. It goes to
+the unit that is asked next anyway, because a slave may take the frame after one for another unit for that unit's
+answer, and ignore it: those built on libmodbus do, for half a second.
 
 Late answers. An answer that comes after its deadline must not answer the next request. `abandon` remembers the
 request: an answer that differs from what is awaited is recognised and counted, and `clear_at` says how long requests
@@ -30,19 +34,16 @@ from collections import deque
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from nportpy.protocols.modbus.functions import is_answer
+from nportpy.protocols.modbus import reads
+from nportpy.protocols.modbus.functions import Span, Table, is_answer, write_span
 
 UNLEARN: Final = 3
 """How many exchanges without echo it takes to forget that there is one: noise may have spoilt it."""
 
+_CUT_OFF: Final = 2  # bytes of its echo that an adapter may lose, which switches late: one at either end
+
 MAX_ABANDONED: Final = 4
 """How many abandoned requests are remembered."""
-
-PROBE_UNIT: Final = 248
-"""A reserved address: no unit may answer (MODBUS over Serial Line V1.02, 2.2)."""
-
-PROBE_PDU: Final = b"\x03\x00\x00\x00\x01"
-"""Changes nothing, and no answer to it looks like it."""
 
 
 class Echo(StrEnum):
@@ -51,6 +52,17 @@ class Echo(StrEnum):
     AUTO = "auto"
     YES = "yes"
     NO = "no"
+
+
+def probe_of(pdu: bytes) -> bytes:
+    """What to ask a unit before the mirrored request `pdu`: a read, which changes nothing and is not mirrored.
+
+    It reads what the request writes to, which is most likely to be there; any answer will do.
+    """
+    written = write_span(pdu)
+    if written is None:
+        return reads.request(Span(Table.HOLDING_REGISTERS, 0, 1))
+    return reads.request(written._replace(quantity=1))
 
 
 class EchoSense:
@@ -69,12 +81,15 @@ class EchoSense:
         if not self._fixed:
             self.present = True
 
-    def missed(self) -> None:
-        """A frame that was sent did not come back, and nothing that could be its remains."""
+    def missed(self, *, noise: bool = False) -> None:
+        """A frame that was sent did not come back, and nothing that could be its remains.
+
+        `noise`: something came, though too little for them. Where nothing is known, that must be so twice.
+        """
         if self._fixed or self.present is False:
             return
         self._missed += 1
-        if self.present is None or self._missed >= UNLEARN:
+        if self._missed >= (UNLEARN if self.present else 2 if noise else 1):
             self.present = False
 
 
@@ -193,8 +208,7 @@ class Exchange(ABC):
         if not self._heard_any:
             self.echo.missed()
         self.settle()
-        if self._unit != PROBE_UNIT:
-            self._abandoned.append((self._unit, self._pdu, until))
+        self._abandoned.append((self._unit, self._pdu, until))
 
     def clear_at(self, unit: int, pdu: bytes, now: float) -> float:
         """When an answer to this request cannot be taken for a late one: `now` or later.
@@ -210,9 +224,9 @@ class Exchange(ABC):
                 clear = until
         return clear
 
-    def wants_probe(self, unit: int, pdu: bytes) -> bool:
+    def wants_probe(self, pdu: bytes) -> bool:
         """Whether to find out about the echo before this request: its answer could not be told from its echo."""
-        return self.echo.present is None and unit != PROBE_UNIT and is_answer(pdu, pdu)
+        return self.echo.present is None and is_answer(pdu, pdu)
 
     def _remember(self, unit: int, pdu: bytes, wire: bytes, mirrored: bool) -> None:
         self._unit = unit
@@ -230,13 +244,13 @@ class Exchange(ABC):
         if not self._mirrored:
             self.echo.heard()
 
-    def _learn(self, clean: bool) -> None:
-        """Draw conclusions about the echo from an answer; `clean` if nothing was heard before it."""
+    def _learn(self, before: int) -> None:
+        """Draw conclusions about the echo from an answer; so many bytes were heard before it, an echo apart."""
         if self._mirrored:
             if self._echoed:
                 self.echo.heard()
-        elif clean and not self._echoed:
-            self.echo.missed()
+        elif not self._echoed and before < len(self._wire) - _CUT_OFF:
+            self.echo.missed(noise=before > 0)
 
     def _count_frame(self, unit: int, pdu: bytes) -> None:
         """Count a good frame that is not the awaited answer."""

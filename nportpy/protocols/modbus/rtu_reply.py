@@ -115,7 +115,7 @@ class ReplyFinder(Exchange):
             and crc16.modbus(data) == 0
         ):
             self._awaiting = False
-            self._learn(clean=not self._heard_any)
+            self._learn(len(self._wire) if self._heard_any else 0)
             return data[1:-2]
         if not data:
             return None
@@ -249,7 +249,7 @@ class ReplyFinder(Exchange):
     def _accept(self, at: int, size: int) -> bytes:
         answer = self._heard[at + 1 : at + size - 2]
         self._awaiting = False
-        self._learn(clean=at == 0 and not self._aside)
+        self._learn(at + len(self._aside))
         self._put_aside(at)
         self._heard = self._heard[at + size :]
         self._at = 0

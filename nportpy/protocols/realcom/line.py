@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from nportpy.linesettings import LineSettings, ModemLines
+from nportpy.linesettings import Flow, LineSettings, ModemLines
 
 GRACE: Final = 0.01
 """How long the data connection has to be quiet before nothing is expected to come behind a command, in seconds."""
@@ -11,6 +11,7 @@ STUCK: Final = 1.0
 """A line that moves no byte for so long (flow control), its UART's FIFO apart, does not hold changes back."""
 
 _FIFO = 128  # characters that a UART may have taken and still has to send, which nobody can count
+_LETS_SEND: Final = {Flow.RTSCTS: ModemLines.CTS, Flow.DSRDTR: ModemLines.DSR}
 
 
 class Line(Protocol):
@@ -60,7 +61,7 @@ class Line(Protocol):
 class Outflow:
     """The client's bytes on their way to the device."""
 
-    __slots__ = ("_count", "_grace", "_hold_from", "_line", "_moved_at", "_unsent", "came_at")
+    __slots__ = ("_count", "_grace", "_hold_from", "_inputs", "_inputs_at", "_line", "_moved_at", "_unsent", "came_at")
 
     def __init__(self, line: Line, grace: float, now: float) -> None:
         """`grace` is how long the data connection has to be quiet."""
@@ -71,6 +72,15 @@ class Outflow:
         self._hold_from: int | None = None
         self._unsent = -1
         self._moved_at = now
+        self._inputs = ModemLines.CTS | ModemLines.DSR
+        self._inputs_at = now  # since when they are so
+        self.lines_are(line.modem_lines(), now)
+
+    def lines_are(self, lines: ModemLines, now: float) -> None:
+        """Modem lines, whenever they have changed."""
+        inputs = lines & (ModemLines.CTS | ModemLines.DSR)
+        if inputs != self._inputs:
+            self._inputs, self._inputs_at = inputs, now
 
     def came(self, size: int, now: float) -> None:
         """So many bytes were taken from the data connection."""
@@ -108,8 +118,17 @@ class Outflow:
         self._unsent = -1
 
     def stuck(self, now: float) -> bool:
-        """Whether the line has moved nothing for long."""
+        """Whether the line has moved nothing for long, since it was first looked at."""
         unsent = self._line.unsent()
         if unsent != self._unsent:
             self._unsent, self._moved_at = unsent, now
-        return now - self._moved_at > STUCK + _FIFO * self._line.settings.character_time
+        return now - self._moved_at > self.patience()
+
+    def blocked(self, now: float) -> bool:
+        """Whether the device has long forbidden to send, by CTS or DSR."""
+        needed = _LETS_SEND.get(self._line.settings.flow)
+        return needed is not None and not self._inputs & needed and now - self._inputs_at > STUCK
+
+    def patience(self) -> float:
+        """Seconds in which a line that is not stopped moves something."""
+        return STUCK + _FIFO * self._line.settings.character_time

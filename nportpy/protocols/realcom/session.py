@@ -8,8 +8,10 @@ Commands are obeyed one after the other, and each gets one answer, in their orde
   client waits longer than 10 s; so after 5 s it is told that it has what it wants, and the change waits on. No more
   data may be taken from the client then (`hold_data`), as it is meant for after the change.
 
-A Linux client that closes asks for 30 s whether all has left, and then sends a flush. A line that needs more time for
-what it was given would lose the rest, so that flush is obeyed only if the client goes on after it.
+A Linux client that closes asks for 30 s whether all has left, or with O_NONBLOCK not at all, and then sends a flush.
+What has not left by then would be lost, so a flush of unsent bytes is acknowledged at once and obeyed only if the
+client goes on after it (held_flush.py). A line that flow control has stopped is the exception: nobody waits for that,
+and the next client's bytes should not come behind those of the last.
 
 Times are seconds on any clock that runs forward.
 """
@@ -22,6 +24,7 @@ from nportpy.linesettings import LineSettings, ModemLines, UartCounters
 from nportpy.protocols.realcom import messages as m
 from nportpy.protocols.realcom import values
 from nportpy.protocols.realcom.codec import CommandReader, encode_answer
+from nportpy.protocols.realcom.held_flush import HeldFlush
 from nportpy.protocols.realcom.line import GRACE, Line, Outflow
 from nportpy.protocols.realcom.notices import Liveness, Notices
 
@@ -50,7 +53,7 @@ class SessionSettings:
         shared: several clients may have the port at a time. Nobody's bytes can be waited for or thrown away then.
         control: the client's wishes are obeyed; otherwise its commands succeed and do nothing. Meant to be false
             where `shared` is true, unless driver control is allowed.
-        grace: seconds that the data connection has to be quiet; more on slow networks.
+        grace: seconds that the data connection has to be quiet; more on slow networks. A flush is held for twice that.
         alive: seconds without a sign of life after which the client is polled; 0: never.
     """
 
@@ -70,6 +73,8 @@ class Session:
     Attributes:
         started: there was a PORT_INIT.
         malformed: commands that were dropped because of their length.
+        patience: seconds that what the client has left behind should wait at most for a line that takes nothing, as
+            its last word was a flush of that; None: it was not.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Session:
         """
         self.started = False
         self.malformed = 0
+        self.patience: float | None = None
         self._line = line
         self._settings = settings
         self._ready = ready
@@ -102,8 +108,8 @@ class Session:
         self._since = self._look_at = now  # when that came, and when to look at it again
         self._late: LineSettings | None = None  # a change that was answered and is still to be made
         self._closing = False  # the client asks as one that closes
-        self._flush_later = False
-        self._before_flush = 0  # bytes that were in the data connection when it came, and have not been taken yet
+        self._last_words = False  # the client sends no more commands
+        self._held_flush = HeldFlush(line, 2 * settings.grace)
         self._levels: tuple[bool, bool] | None = None  # DTR and RTS as the client wants them
         self._breaking = False
         self._holding = False
@@ -120,10 +126,8 @@ class Session:
         """So many bytes came on the data connection; called before they are written to the line."""
         self._outflow.came(size, now)
         self._liveness.heard(now)
-        if self._flush_later:
-            self._before_flush -= size
-            if self._before_flush < 0:
-                self._flush_now()
+        if self._held_flush.held:
+            self._held_flush.data_came(size)
 
     def feed(self, data: bytes, now: float) -> None:
         """Bytes came on the command connection."""
@@ -160,6 +164,7 @@ class Session:
 
     def line_changed(self, modem: ModemLines, counted: UartCounters, now: float) -> None:
         """Modem lines now, and what went wrong on the line since the last call."""
+        self._outflow.lines_are(modem, now)
         self._notices.lines_are(modem)
         self._notices.went_wrong(counted)
         self._notify(now)
@@ -167,6 +172,7 @@ class Session:
     def deadline(self) -> float | None:
         """When to call `expire`; a time past if there is work left that others should not wait for."""
         times = [self._notices.deadline(), self._liveness.deadline() if self._ready else None]
+        times.append(self._held_flush.deadline())
         if self._waiting is not None or self._late is not None:
             times.append(self._look_at)
         if self._waiting is None and self._ready and (self._commands or self._input):
@@ -175,16 +181,24 @@ class Session:
 
     def expire(self, now: float) -> None:
         """Do what its time has come for."""
+        self._held_flush.expire(now)
         self._work(now)
         self._notify(now)
         if self._ready and (poll := self._liveness.poll(now)) is not None:
             self._output.append(encode_answer(poll))
+
+    def commands_ended(self) -> None:
+        """The client will send no more commands: it closes, so what it has given to the line leaves."""
+        self._last_words = True
+        if self._held_flush.drop():
+            self.patience = self._outflow.patience()
 
     def end(self) -> None:
         """The connections are gone: end what only the client could have ended. Its unsent bytes are not touched.
 
         While `hold_data` is true there are bytes of the client that are not read yet: do not end it before.
         """
+        self.commands_ended()
         if self._breaking:
             self._set_break(False)
         if self._holding:
@@ -218,10 +232,8 @@ class Session:
         return bool(self._commands)
 
     def _obey(self, command: m.Command | m.Unknown | m.Malformed | m.Hello, now: float) -> None:
-        if self._flush_later:
-            self._flush_now()
-        if not isinstance(command, m.WaitOutput | m.Flush | m.Alive):
-            self._closing = False
+        if not isinstance(command, m.Alive):  # the daemon says that, whatever programs do
+            self._go_on(command)
         match command:
             case m.PortInit() | m.SetLine() | m.SetFlow() | m.SetBaudrate():
                 self._change(command, now)
@@ -246,7 +258,7 @@ class Session:
             case m.Fifo():
                 self._acknowledge(m.Op.FIFO)  # Linux has no way to switch it
             case m.Flush(what):
-                self._flush(what)
+                self._flush(what, now)
                 self._acknowledge(m.Op.FLUSH)
             case m.LineStatus() | m.InputQueue() | m.OutputQueue() | m.StartNotify() | m.StopNotify():
                 self._tell(command, now)
@@ -260,6 +272,14 @@ class Session:
                 pass
             case _:
                 assert_never(command)
+
+    def _go_on(self, command: m.Command | m.Unknown | m.Malformed | m.Hello) -> None:
+        """The client goes on with this."""
+        if self._held_flush.held:
+            self._held_flush.obey()
+            self._closing = False
+        if not isinstance(command, m.WaitOutput | m.Flush):
+            self._closing = False
 
     def _tell(
         self, command: m.LineStatus | m.InputQueue | m.OutputQueue | m.StartNotify | m.StopNotify, now: float
@@ -323,28 +343,32 @@ class Session:
             self._holding = hold
             self._line.hold_sending(hold)
 
-    def _flush(self, what: int) -> None:
+    def _flush(self, what: int, now: float) -> None:
         if self._settings.shared:
             return
         unsent = what in (m.Flushed.UNSENT, m.Flushed.BOTH)
-        if unsent and self._closing:
-            self._flush_later, unsent = True, False
-            self._before_flush = self._line.unread()
+        if unsent and not self._outflow.all_left() and not self._stopped(now):
+            if self._last_words:
+                self.patience = self._outflow.patience()
+            else:
+                self._held_flush.hold(now, closing=self._closing)
+            unsent = False
         received = what in (m.Flushed.RECEIVED, m.Flushed.BOTH)
         if received or unsent:
             self._line.purge(received=received, unsent=unsent)
 
-    def _flush_now(self) -> None:
-        self._flush_later = self._closing = False
-        self._line.purge(received=False, unsent=True)
+    def _stopped(self, now: float) -> bool:
+        """Whether flow control is known to have stopped the line for long: nobody looks at it but for a reason."""
+        return self._holding or self._outflow.blocked(now) or (self._closing and self._outflow.stuck(now))
 
     # What may have to wait.
 
     def _defer(self, command: _Deferred, now: float) -> None:
         """Do it as soon as it can be done, which may be now."""
+        if not (self._closing and isinstance(command, m.WaitOutput)):
+            self._outflow.look_afresh()
         self._waiting = command
         self._since = now
-        self._outflow.look_afresh()
         self._resume(command, now)
 
     def _resume(self, command: _Deferred, now: float) -> bool:
@@ -363,6 +387,8 @@ class Session:
         allowed = min(max(command.timeout / 1000 - 0.01, least), _LONGEST_TIME)
         if self._commands or self._input:  # who sends the next command waits for this answer no longer
             allowed = min(allowed, _SHORT_TIME)
+        if self._closing:
+            self._outflow.stuck(now)  # for the flush that comes then
         quiet_at = self._outflow.quiet_at(self._since)
         left = self._late is None and self._outflow.all_left()
         if now < self._since + allowed and not (left and now >= quiet_at):

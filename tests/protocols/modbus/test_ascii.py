@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nportpy.protocols.modbus.ascii import MAX_FRAME, Reader, ReplyFinder, RequestFinder, encode, lrc
-from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, Echo
+from nportpy.protocols.modbus.exchange import Echo, probe_of
 from nportpy.protocols.modbus.functions import is_answer
 from nportpy.protocols.modbus.rtu import Frame
 from tests.protocols.modbus.vectors import PAIRS
@@ -140,8 +140,8 @@ def test_echo() -> None:
 @pytest.mark.parametrize("echo", [True, False])
 def test_a_probe_settles_it(echo: bool) -> None:
     finder = ReplyFinder(Echo.AUTO)
-    assert finder.wants_probe(1, WRITE)
-    wire = finder.begin(PROBE_UNIT, PROBE_PDU)
+    assert finder.wants_probe(WRITE)
+    wire = finder.begin(1, probe_of(WRITE))
     assert heard(finder, wire if echo else b"") is None
     finder.abandon(0.0)
     assert finder.echo.present is echo

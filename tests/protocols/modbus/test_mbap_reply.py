@@ -35,7 +35,7 @@ def test_an_answer_is_found_however_it_is_cut(request_pdu: bytes, answer: bytes)
             assert [one for one in found if one] == [pdu]
             assert finder.counts.foreign == 1  # that it came twice
         assert finder.deadline() is None
-        assert not finder.wants_probe(5, request_pdu)
+        assert not finder.wants_probe(request_pdu)
 
 
 @pytest.mark.parametrize(

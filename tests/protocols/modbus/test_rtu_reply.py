@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nportpy.protocols.modbus.exchange import PROBE_PDU, PROBE_UNIT, UNLEARN, Echo
+from nportpy.protocols.modbus.exchange import UNLEARN, Echo, probe_of
 from nportpy.protocols.modbus.functions import is_answer
 from nportpy.protocols.modbus.rtu import MAX_FRAME, encode
 from nportpy.protocols.modbus.rtu_reply import KEPT, ReplyFinder
@@ -210,10 +210,10 @@ def test_an_echo_one_byte_short_is_an_echo(request_: bytes, echo: Echo) -> None:
 
 def test_auto_learns_that_there_is_an_echo() -> None:
     finder = ReplyFinder(Echo.AUTO, QUIET)
-    assert finder.wants_probe(1, WRITE)
-    assert not finder.wants_probe(1, READ)
+    assert finder.wants_probe(WRITE)
+    assert not finder.wants_probe(READ)
     assert heard(finder, finder.begin(1, READ) + encode(1, ANSWER)) == ANSWER
-    assert not finder.wants_probe(1, WRITE)
+    assert not finder.wants_probe(WRITE)
     wire = finder.begin(1, WRITE)
     assert heard(finder, wire) is None
     assert heard(finder, wire) == WRITE
@@ -223,15 +223,15 @@ def test_auto_learns_that_there_is_none() -> None:
     finder = ReplyFinder(Echo.AUTO, QUIET)
     finder.begin(1, READ)
     assert heard(finder, encode(1, ANSWER)) == ANSWER
-    assert not finder.wants_probe(1, WRITE)
+    assert not finder.wants_probe(WRITE)
     assert heard(finder, finder.begin(1, WRITE)) == WRITE
 
 
 @pytest.mark.parametrize("echo", [True, False])
 def test_a_probe_settles_it(echo: bool) -> None:
     finder = ReplyFinder(Echo.AUTO, QUIET)
-    assert not finder.wants_probe(PROBE_UNIT, PROBE_PDU)
-    wire = finder.begin(PROBE_UNIT, PROBE_PDU)
+    assert not finder.wants_probe(probe_of(WRITE))
+    wire = finder.begin(1, probe_of(WRITE))
     assert heard(finder, wire if echo else b"") is None
     finder.abandon(0.0)
     assert finder.echo.present is echo

@@ -1,5 +1,7 @@
 """What must and should be done for a client, most of it said by the strict client on a line that takes its time."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -508,8 +510,9 @@ def test_a_flush_that_is_no_close_is_obeyed_after_all() -> None:
         session, line = bare()
         line.write(b"x" * 10000)
         tell(session, "2f 04 30 75 00 00")
+        line.advance(8.0)
         session.expire(8.0)
-        assert session.take_output() == [bytes.fromhex("2f 02 0f 27")]
+        assert session.take_output() == [b"\x2f\x02" + line.unsent().to_bytes(2, "little")]
         assert tell(session, "14 01 02", 8.0) == ["14 4f 4b"]
         assert line.calls == [("purge", True, False)]
         if carry_on == "data":
@@ -524,6 +527,7 @@ def test_what_came_before_the_flush_of_a_close_is_no_sign_that_the_client_goes_o
     line.write(b"x" * 10000)
     line.in_socket = 100
     tell(session, "2f 04 30 75 00 00")
+    line.advance(8.0)
     session.expire(8.0)
     assert tell(session, "14 01 02", 8.0)[-1] == "14 4f 4b"
     for _ in range(10):
@@ -533,13 +537,137 @@ def test_what_came_before_the_flush_of_a_close_is_no_sign_that_the_client_goes_o
     assert line.calls[1:] == [("purge", False, True)]
 
 
-def test_a_program_that_closes_without_waiting_loses_what_it_has_not_sent() -> None:
+@pytest.mark.parametrize("baudrate", [1200, 9600, 115200])
+@pytest.mark.parametrize("size", [1, 500, 4000])
+@pytest.mark.parametrize("first", ["commands", "both"])
+def test_r2_a_program_that_closes_without_waiting_loses_nothing(first: str, size: int, baudrate: int) -> None:
+    talk = Talk(SlowLine(LineSettings(baudrate)))
+    talk.open()
+    data = bytes(i % 251 for i in range(size))
+    talk.line.settings = LineSettings(baudrate)
+    talk.written(data)
+    talk.run(0.002)
+    assert talk.call(talk.driver.close(nonblocking=True), 0.001) == ""
+    talk.run(0.002)
+    if first == "commands":
+        talk.session.commands_ended()
+        talk.run(0.5)
+    talk.session.end()
+    talk.line.advance(talk.now + 60)
+    assert talk.line.sent == data
+    assert not talk.driver.faults
+
+
+def flushed(what: int = 2) -> tuple[Session, SlowLine]:
+    """A flush on a line that is not through with what it was given, at 0 s."""
+    session, line = bare()
+    line.write(b"x" * 500)
+    assert tell(session, f"14 01 0{what}") == ["14 4f 4b"]
+    assert line.calls == ([] if what == 1 else [("purge", True, False)])
+    line.calls.clear()
+    return session, line
+
+
+@pytest.mark.parametrize("what", [1, 2])
+def test_r2_a_flush_is_obeyed_when_nothing_comes_behind_it(what: int) -> None:
+    session, line = flushed(what)
+    assert session.deadline() == pytest.approx(0.02)
+    session.expire(0.019)
+    assert line.calls == []
+    session.expire(0.02)
+    assert line.calls == [("purge", False, True)]
+    assert session.deadline() == 40.0
+    session.end()
+    assert session.patience is None
+
+
+@pytest.mark.parametrize("what", [1, 2])
+@pytest.mark.parametrize("command", ["2f 04 19 00 00 00", "16 00", "14 01 00", "12 02 01 01", "24 00", "77 00"])
+def test_r2_a_flush_is_obeyed_before_the_next_command(command: str, what: int) -> None:
+    session, line = flushed(what)
+    tell(session, command, 0.001)
+    assert line.calls[0] == ("purge", False, True)
+    assert line.unsent() == 0
+
+
+def test_r2_a_flush_in_one_write_with_the_next_command_is_obeyed() -> None:
+    session, line = bare()
+    line.write(b"x" * 500)
+    assert tell(session, "14 01 01 16 00") == ["14 4f 4b", "16 02 00 00"]
+    assert line.calls == [("purge", False, True)]
+
+
+def test_r2_a_sign_of_life_is_no_sign_that_a_program_goes_on() -> None:
+    session, line = flushed()
+    tell(session, "28 01 01", 0.001)
+    assert line.calls == []
+    session.end()
+    session.expire(1.0)
+    assert line.calls == []
+
+
+def test_r2_a_flush_is_obeyed_before_the_next_data() -> None:
+    session, line = flushed()
+    session.data_received(1, 0.001)
+    assert line.calls == [("purge", False, True)]
+
+
+def test_r2_a_flush_that_comes_with_the_end_is_not_obeyed() -> None:
+    """The commands end while one of them waits, and the flush is only reached then."""
+    session, line = bare()
+    line.write(b"x" * 50)
+    tell(session, "2c 08 0a 03 01 01 00 00 00 00 14 01 02")
+    session.commands_ended()
+    line.advance(1.0)
+    line.write(b"y" * 50)
+    session.expire(1.0)
+    assert ("purge", False, True) not in line.calls
+    assert ("purge", True, True) not in line.calls
+    assert line.unsent() == 49
+
+
+def test_r2_on_slow_networks_the_end_is_waited_for_longer() -> None:
+    session, line = bare(config=SessionSettings(grace=0.1))
+    line.write(b"x" * 500)
+    tell(session, "14 01 02")
+    assert session.deadline() == pytest.approx(0.2)
+
+
+def test_r2_what_a_flush_left_behind_waits_for_no_line_that_stands_still() -> None:
+    session, line = flushed()
+    session.end()
+    assert session.patience == pytest.approx(1.0 + 128 * line.settings.character_time)
+
+
+@pytest.mark.parametrize("flow", [Flow.RTSCTS, Flow.DSRDTR])
+@pytest.mark.parametrize("since", [0.5, 1.5])
+def test_r2_a_line_that_flow_control_has_long_stopped_is_flushed_at_once(flow: Flow, since: float) -> None:
+    session, line = bare()
+    line.settings = replace(line.settings, flow=flow, flow_in=flow)
+    line.write(b"x" * 500)
+    session.line_changed(CD, UartCounters(), 10.0)
+    tell(session, "14 01 02", 10.0 + since)
+    assert line.calls == [("purge", True, since > 1)]
+
+
+def test_r2_a_client_that_stopped_the_line_itself_means_its_flush() -> None:
+    session, line = bare()
+    line.write(b"x" * 500)
+    tell(session, "34 00")
+    line.calls.clear()
+    tell(session, "14 01 02", 0.1)
+    assert line.calls == [("purge", True, True)]
+
+
+def test_r2_a_close_that_found_the_line_stopped_is_flushed_at_once() -> None:
     talk = Talk()
     talk.open()
-    talk.written(b"x" * 1000)
-    talk.run(0.1)
-    assert talk.call(talk.driver.close(nonblocking=True)) == ""
+    talk.line.stopped = True
+    talk.written(b"x" * 500)
+    talk.run(0.01)
+    assert talk.call(talk.driver.close()) == ""
     assert talk.line.unsent() == 0
+    assert not talk.driver.faults
 
 
 def test_the_end_undoes_what_only_the_client_could() -> None:
