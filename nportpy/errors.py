@@ -7,6 +7,7 @@
     │   ├── LineBusy           another process holds the device
     │   └── LineUnsupported    the driver cannot do what was asked; the message names the way out
     ├── ListenError            a service's address cannot be bound
+    ├── ArchiveError           the archive cannot be opened; the message names the file and the way out
     ├── ProtocolError          the peer broke the protocol
     └── MisuseError            this code was called in a way its contract forbids
 
@@ -82,6 +83,10 @@ class ListenError(NportpyError):
         self.where = where
         self.reason = reason
         self.number = number
+
+
+class ArchiveError(NportpyError):
+    """The archive cannot be opened."""
 
 
 class ProtocolError(NportpyError):

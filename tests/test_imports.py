@@ -19,7 +19,7 @@ FLOORS = (
     {"services", "port"},
     {"line"},
     {"client", "modbus", "attach"},
-    {"modes", "simulator"},
+    {"modes", "simulator", "edge"},
     {"gateway"},
     {"config"},
     {"migration"},

@@ -1,0 +1,62 @@
+"""What lies beside the archive's file: the mark of used numbers, and a damaged file that was set aside.
+
+The mark is a number below which every sample number may have been used. It is raised in large steps, so it is seldom
+written, and it outlives the file: whatever happens to that, no number is used twice.
+"""
+
+import contextlib
+import glob
+import os
+import time
+
+STEP = 1_000_000
+"""Numbers by which the mark is raised."""
+
+
+def read_mark(path: str) -> int:
+    """The mark of the archive at `path`; 1 if there is none that can be read."""
+    try:
+        with open(path + ".mark", encoding="ascii") as file:
+            return max(1, int(file.read(32)))
+    except (OSError, ValueError):
+        return 1
+
+
+def write_mark(path: str, mark: int) -> None:
+    """Set the mark, on the disk when this returns.
+
+    Raises:
+        OSError: it could not be written; the old one is there.
+    """
+    temporary = path + ".mark.new"
+    with open(temporary, "w", encoding="ascii") as file:
+        file.write(f"{mark}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path + ".mark")
+    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def set_aside(path: str) -> str:
+    """Rename a damaged file and its WAL out of the way. Of earlier damaged ones none is kept: a disk has its bounds.
+
+    Returns:
+        Its new name; empty if there was no file.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    for old in glob.glob(glob.escape(path) + ".damaged-*"):
+        with contextlib.suppress(OSError):
+            os.remove(old)
+    aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    renamed = False
+    for end in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path + end, aside + end)
+            renamed = renamed or not end
+    return aside if renamed else ""

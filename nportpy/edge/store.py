@@ -1,0 +1,421 @@
+"""The archive's file: SQLite, one connection, used by one thread.
+
+One connection only: SQLite 3.7.0 to 3.51.2 can corrupt a file in WAL mode that has two (sqlite.org/wal.html, section
+"the WAL-reset bug"). `locking_mode=EXCLUSIVE` sees to that across processes too, and keeps the WAL's index in memory.
+
+Samples are numbered without holes: what is there is `oldest` to `newest`, and counting needs no scan.
+"""
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from nportpy.edge import epochs as clocks
+from nportpy.edge.clock import Clock, ClockState
+from nportpy.edge.epochs import Epoch
+from nportpy.edge.rows import Row, row_of, samples_of
+from nportpy.edge.sample import Reading, Sample, Tag
+from nportpy.edge.settings import ArchiveSettings
+from nportpy.errors import ArchiveError
+
+CHUNK = 1000
+"""Rows that one turn of the thread reads or evicts at most: some milliseconds."""
+
+_PAGE = 4096
+_APPLICATION = 0x6E70_6F72  # "npor"
+_VERSION = 1
+_WAL_PAGES = 1000  # from here on the WAL is written back into the file
+_SLACK = 60_000_000  # microseconds by which readings may be out of order
+
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
+
+_SCHEMA = """
+CREATE TABLE sample(seq INTEGER PRIMARY KEY AUTOINCREMENT, tag INTEGER NOT NULL, monotonic INTEGER NOT NULL, value,
+    state INTEGER NOT NULL, at INTEGER);
+CREATE TABLE tag(id INTEGER PRIMARY KEY, station TEXT, name TEXT, unit TEXT, type TEXT, device_class TEXT);
+CREATE TABLE epoch(first INTEGER PRIMARY KEY, boot TEXT, kernel TEXT, offset INTEGER, trusted INTEGER);
+CREATE TABLE cursor(upstream TEXT PRIMARY KEY, acked INTEGER) WITHOUT ROWID;
+CREATE TABLE total(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+"""
+
+
+class Damaged(Exception):
+    """The file is no archive any more. Stays between the store and recovery."""
+
+
+class NoRoom(Exception):
+    """The file cannot take more: the disk is full or fails. Stays between the store and the archive."""
+
+
+class Store:
+    """One file and what is known of it. Attributes may be read by any thread; methods are the one thread's.
+
+    Attributes:
+        boot: this run of the gateway.
+        oldest: number of the oldest sample that is there; newest + 1 if there is none.
+        newest: number of the newest sample that was written.
+        oldest_at: its time, in microseconds since the epoch; None if there is no sample.
+        evicted: samples that had to go, since the file was begun.
+        tags: every tag that has an id.
+        epochs: when the clock was what.
+        cursors: the last sample that each upstream has acknowledged, as it was when the file was opened.
+        bytes: what the file and its WAL take.
+        excess: samples were evicted just now, so there may be more of them: `trim` again.
+    """
+
+    def __init__(self, settings: ArchiveSettings, clock: Clock) -> None:
+        """Nothing is opened yet."""
+        self._settings = settings
+        self._clock = clock
+        wal = min(_WAL_PAGES, settings.max_size // 4 // _PAGE)
+        self._wal_pages = max(wal, 16)
+        self._ceiling = max(settings.max_size // _PAGE - self._wal_pages, 32)
+        self._db: sqlite3.Connection | None = None
+        self.boot = secrets.token_hex(4)
+        self.oldest, self.newest = 1, 0
+        self.oldest_at: int | None = None
+        self.evicted = 0
+        self.tags: dict[int, Tag] = {}
+        self.epochs: list[Epoch] = []
+        self.cursors: dict[str, int] = {}
+        self.bytes = 0
+        self.excess = False
+        self._file: tuple[int, int] | None = None
+        self._outdating = False
+        self._device_newest = 0  # the newest sample with a stamp of its device's
+
+    # Opening
+
+    def open(self, first: int) -> None:
+        """Open the file, or begin it with sample number `first`.
+
+        Raises:
+            Damaged: it is none of ours any more.
+            ArchiveError: another process has it, or it cannot be opened.
+        """
+        try:
+            self._db = sqlite3.connect(self._settings.path, timeout=0, isolation_level=None)
+            self._prepare(self._db)
+            self._load(self._db, first)
+            self._file = _identity(self._settings.path)
+        except sqlite3.Error as error:
+            self.close()
+            raise self._translated(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (schema,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if schema and application != _APPLICATION:
+            raise ArchiveError(f"{self._settings.path} is another program's database; name another `path` in [archive]")
+        if schema and version != _VERSION:
+            raise Damaged(f"its version is {version}, this program's is {_VERSION}")
+        if not schema:
+            db.execute(f"PRAGMA page_size={_PAGE}")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute(f"PRAGMA wal_autocheckpoint={self._wal_pages}")
+        db.execute(f"PRAGMA max_page_count={self._ceiling}")
+        if not schema:
+            db.executescript(
+                f"BEGIN;{_SCHEMA}PRAGMA application_id={_APPLICATION};PRAGMA user_version={_VERSION};COMMIT"
+            )
+
+    def _load(self, db: sqlite3.Connection, first: int) -> None:
+        self.tags = {row[0]: Tag(*row) for row in db.execute("SELECT * FROM tag")}
+        self.epochs = [
+            Epoch(row[0], row[1], row[2], row[3], bool(row[4])) for row in db.execute("SELECT * FROM epoch ORDER BY 1")
+        ]
+        self.cursors = dict(db.execute("SELECT * FROM cursor"))
+        totals = dict(db.execute("SELECT * FROM total"))
+        self.evicted = totals.get("evicted", 0)
+        self._device_newest = totals.get("device_newest", 0)
+        (newest,) = db.execute("SELECT max(seq) FROM sample").fetchone()
+        (oldest,) = db.execute("SELECT min(seq) FROM sample").fetchone()
+        if newest is None:
+            used = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sample'").fetchone()
+            newest = max(first - 1, used[0] if used else 0)
+            oldest = newest + 1
+        self.oldest, self.newest = oldest, newest
+        self._look(db)
+
+    def close(self) -> None:
+        """Write the WAL back and let go of the file."""
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    # Writing
+
+    def write(self, readings: Sequence[Reading], tags: Collection[Tag], cursors: Mapping[str, int]) -> None:
+        """Store readings under the next numbers, and what else changed, all or nothing; evict what is too much.
+
+        At most CHUNK readings at a time.
+
+        Raises:
+            Damaged, NoRoom: nothing was stored.
+        """
+        db = self._connection()
+        if _identity(self._settings.path) != self._file:
+            raise Damaged("it was taken away")
+        state = self._clock.state()
+        rows = [row_of(seq, reading) for seq, reading in enumerate(readings, self.newest + 1)]
+        device_newest = max((row[0] for row in rows if row[5] is not None), default=self._device_newest)
+        epochs = self.epochs
+        if rows or epochs:
+            epochs = clocks.advanced(epochs, state, self.boot, self._clock.boot, self.newest + 1)
+        with self._transaction(db):
+            db.executemany(
+                "INSERT OR REPLACE INTO tag VALUES(?,?,?,?,?,?)",
+                [(tag.id, tag.station, tag.name, tag.unit, tag.type, tag.device_class) for tag in tags],
+            )
+            gone = self._evict(db, self._superfluous(db, state))
+            db.executemany("INSERT INTO sample VALUES(?,?,?,?,?,?)", rows)
+            db.executemany("INSERT OR REPLACE INTO cursor VALUES(?,?)", cursors.items())
+            if device_newest != self._device_newest:
+                self._set_total(db, "device_newest", device_newest)
+            epochs = clocks.without(epochs, self.oldest + gone)
+            self._save_epochs(db, epochs)
+        self.newest += len(rows)
+        self._device_newest = device_newest
+        self.tags.update((tag.id, tag) for tag in tags)
+        self._settle(db, gone, epochs)
+
+    def trim(self, force: bool = False) -> int:
+        """Evict one chunk of the oldest samples if the archive is too large or too old, or if it is told to.
+
+        Returns:
+            How many went.
+
+        Raises:
+            Damaged, NoRoom: none did.
+        """
+        db = self._connection()
+        count = self._chunk() if force else self._superfluous(db, self._clock.state())
+        if not count:
+            self.excess = False
+            return 0
+        with self._transaction(db):
+            gone = self._evict(db, count)
+            epochs = clocks.without(self.epochs, self.oldest + gone)
+            self._save_epochs(db, epochs)
+        self._settle(db, gone, epochs)
+        return gone
+
+    def correct(self, boot: str, offset: int) -> None:
+        """Set the wall clock's offset of a run of the gateway, in microseconds: all its samples move."""
+        db = self._connection()
+        epochs = clocks.corrected(self.epochs, boot, offset)
+        with self._transaction(db):
+            self._save_epochs(db, epochs)
+        self._settle(db, 0, epochs)
+
+    def relieve(self) -> None:
+        """Write the WAL back into the file and give its room to the disk, as far as that goes."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _superfluous(self, db: sqlite3.Connection, state: ClockState) -> int:
+        """How many of the oldest samples should go next."""
+        if self.newest < self.oldest:
+            return 0
+        if self._used(db) > self._ceiling - max(self._ceiling // 50, 8):
+            return self._chunk()
+        return self._outdated(db, state)
+
+    def _chunk(self) -> int:
+        """A chunk for eviction. A small archive is not emptied at once."""
+        return min(CHUNK, (self.newest - self.oldest + 1 + 7) // 8)
+
+    def _outdated(self, db: sqlite3.Connection, state: ClockState) -> int:
+        """How many of the oldest are too old. Begins at `max_age` and goes on a little below, so it is seldom at work.
+
+        Only a trusted clock lets samples go, and only by trusted stamps: those of an epoch without go when the samples
+        after them do.
+        """
+        if not state.trusted:
+            return 0
+        slack = min(self._settings.max_age / 100, 3600) if self._outdating else 0.0
+        horizon = self._clock.wall() - int((self._settings.max_age - slack) * 1e6)
+        index = clocks.index_of(self.epochs, self.oldest)
+        for epoch in self.epochs[index:]:
+            if not epoch.trusted or epoch.first > self.newest:
+                continue
+            limit = horizon - epoch.offset
+            start = max(epoch.first, self.oldest)
+            first = self._monotonic(db, start)
+            self._outdating = first is not None and first < limit
+            if not self._outdating:
+                break
+            if start > self.oldest:
+                return min(CHUNK, start - self.oldest)
+            (young,) = db.execute(
+                "SELECT min(seq) FROM (SELECT seq, monotonic FROM sample WHERE seq >= ? ORDER BY seq LIMIT ?)"
+                " WHERE monotonic >= ?",
+                (start, CHUNK, limit),
+            ).fetchone()
+            end = self.epochs[index + 1].first if index + 1 < len(self.epochs) else self.newest + 1
+            return min(CHUNK, (young or self.newest + 1) - start, end - start)
+        return 0
+
+    def _evict(self, db: sqlite3.Connection, count: int) -> int:
+        if not count:
+            return 0
+        gone = db.execute("DELETE FROM sample WHERE seq < ?", (self.oldest + count,)).rowcount
+        if gone != count:
+            raise Damaged(f"{gone} samples where {count} should be")
+        self._set_total(db, "evicted", self.evicted + gone)
+        return gone
+
+    def _save_epochs(self, db: sqlite3.Connection, epochs: list[Epoch]) -> None:
+        if epochs == self.epochs:
+            return
+        db.execute("DELETE FROM epoch")
+        db.executemany(
+            "INSERT INTO epoch VALUES(?,?,?,?,?)",
+            [(each.first, each.boot, each.kernel, each.offset, each.trusted) for each in epochs],
+        )
+
+    @staticmethod
+    def _set_total(db: sqlite3.Connection, name: str, value: int) -> None:
+        db.execute("INSERT OR REPLACE INTO total VALUES(?,?)", (name, value))
+
+    # Reading
+
+    def read(self, after: int, limit: int) -> list[Sample]:
+        """Samples with numbers above `after`, at most `limit` and CHUNK, in their order.
+
+        Raises:
+            Damaged, NoRoom: they cannot be read.
+        """
+        return self._samples("seq > ? ORDER BY seq LIMIT ?", (after, min(limit, CHUNK)))
+
+    def ranges(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Numbers, first and last, between which all samples of a time interval are (and others, too).
+
+        `start` and `end` are in microseconds since the epoch.
+        """
+        db = self._connection()
+        found = []
+        try:
+            for index, epoch in enumerate(self.epochs):
+                following = self.epochs[index + 1].first if index + 1 < len(self.epochs) else self.newest + 1
+                low, high = max(epoch.first, self.oldest), following
+                first = self._search(db, low, high, start - epoch.offset - _SLACK)
+                last = self._search(db, first, high, end - epoch.offset + _SLACK)
+                last = max(last, min(high, self._device_newest + 1))  # a device's stamps come after their time
+                if first < last:
+                    found.append((first, last - 1))
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        return found
+
+    def within(self, first: int, last: int, start: int, end: int) -> list[Sample]:
+        """Samples numbered `first` to `last`, at most CHUNK, with `start` <= at < `end`."""
+        rows = self._samples("seq BETWEEN ? AND ? ORDER BY seq LIMIT ?", (first, last, CHUNK))
+        return [sample for sample in rows if start <= sample.at < end]
+
+    def _samples(self, condition: str, values: tuple[int, ...]) -> list[Sample]:
+        try:
+            rows: list[Row] = (
+                self._connection()
+                .execute(f"SELECT seq, tag, monotonic, value, state, at FROM sample WHERE {condition}", values)  # noqa: S608
+                .fetchall()
+            )
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        return samples_of(rows, self.tags, self.epochs)
+
+    def _search(self, db: sqlite3.Connection, low: int, high: int, monotonic: int) -> int:
+        """The first number from `low` on, `high` at most, whose sample came at `monotonic` or later."""
+        while low < high:
+            middle = (low + high) // 2
+            stamp = self._monotonic(db, middle)
+            if stamp is not None and stamp < monotonic:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    @staticmethod
+    def _monotonic(db: sqlite3.Connection, seq: int) -> int | None:
+        row = db.execute("SELECT monotonic FROM sample WHERE seq = ?", (seq,)).fetchone()
+        return row[0] if row and isinstance(row[0], int) else None
+
+    # Both
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise Damaged("it is not open")
+        return self._db
+
+    @contextlib.contextmanager
+    def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+            db.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise self._translated(error) from error
+            raise
+
+    def _settle(self, db: sqlite3.Connection, gone: int, epochs: list[Epoch]) -> None:
+        """Take over what was committed."""
+        self.excess = gone > 0
+        self.oldest += gone
+        self.evicted += gone
+        self.epochs = epochs
+        self._look(db)
+
+    def _look(self, db: sqlite3.Connection) -> None:
+        """Size and age, for whoever asks."""
+        monotonic = self._monotonic(db, self.oldest) if self.oldest <= self.newest else None
+        if monotonic is None or not self.epochs:
+            self.oldest_at = None
+        else:
+            self.oldest_at = monotonic + self.epochs[clocks.index_of(self.epochs, self.oldest)].offset
+        self.bytes = sum(_size(self._settings.path + end) for end in ("", "-wal"))
+
+    @staticmethod
+    def _used(db: sqlite3.Connection) -> int:
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        (free,) = db.execute("PRAGMA freelist_count").fetchone()
+        return int(pages) - int(free)
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if code in _NO_ROOM:
+            return NoRoom(str(error))
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return ArchiveError(f"{self._settings.path} is in use by another nportpy; stop it, or ask it over HTTP")
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+            directory = os.path.dirname(self._settings.path) or "."
+            return ArchiveError(f"{self._settings.path} cannot be opened: {error}; make {directory} writable")
+        return Damaged(str(error))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
