@@ -6,7 +6,9 @@
 | `clock` | `Clock`: stamps readings; knows whether the wall clock can be believed |
 | `settings` | `ArchiveSettings` |
 | `archive` | `Archive`: add, read, cursors of upstreams; the only one that others need to know |
-| `wire` | what goes to upstreams and comes from them: batches, tag table, state, acknowledgements, commands |
+| `wire` | what goes to upstreams: `encode_batches`, `Meta`; `deflated` is in `fields`, with all limits |
+| `messages` | `State`, `Acknowledgement`, `Command`, `Answer` |
+| `topics` | topics and subjects |
 | `influx` | the same samples as InfluxDB line protocol |
 | `writer`, `store`, `rows`, `epochs`, `recovery` | how the archive does it |
 """

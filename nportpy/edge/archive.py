@@ -48,6 +48,7 @@ BATCH = 64
 
 _T = TypeVar("_T")
 
+_INT64 = 1 << 63
 _GAP = 0.25  # seconds between two commits, whatever waits
 _IDLE = 30.0  # seconds after which the clock, the age of samples and the cursors are looked at without readings
 
@@ -187,12 +188,16 @@ class Archive:
         """Take readings in the order in which they came. Never waits.
 
         Raises:
-            MisuseError: a reading's tag was not registered; none of them is taken.
+            MisuseError: a reading's tag was not registered, or it is no reading; none of them is taken.
         """
         taken = list(readings)
         for reading in taken:
             if reading.tag not in self._writer.tags:
                 raise MisuseError(f"tag {reading.tag} is not registered")
+            if not isinstance(reading.value, int | float | str | None) or not 0 <= reading.monotonic < _INT64:
+                raise MisuseError(f"no reading: {reading}")
+            if reading.at is not None and not -_INT64 <= reading.at < _INT64:
+                raise MisuseError(f"no reading: {reading}")
         queue = self._writer.queue
         queue.extend(taken)
         while self._queued > self._settings.queue and queue:

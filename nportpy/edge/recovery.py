@@ -50,13 +50,14 @@ def set_aside(path: str) -> str:
     Raises:
         OSError: it cannot be renamed.
     """
-    for old in glob.glob(glob.escape(path) + ".damaged-*"):
-        with contextlib.suppress(OSError):
-            os.remove(old)
+    earlier = glob.glob(glob.escape(path) + ".damaged-*")
     aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     renamed = False
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
             os.rename(path + end, aside + end)
             renamed = renamed or not end
+    for old in set(earlier) - {aside, aside + "-wal"}:
+        with contextlib.suppress(OSError):
+            os.remove(old)
     return aside if renamed else ""

@@ -16,6 +16,9 @@ Row = tuple[int, int, int, Value, int, int | None]
 MAX_TEXT = 1024
 """Characters of a value that is text; what is longer is cut and uncertain."""
 
+MAX_BITS = 256
+"""Bits of an integer; a longer one is no reading."""
+
 # Bits of `state`. The lowest two are the quality, good being 0.
 _QUALITIES = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD)
 _BOOL = 4  # 0 or 1 stand for False and True
@@ -34,7 +37,9 @@ def row_of(seq: int, reading: Reading) -> Row:
         if not isfinite(value):
             value, quality = None, Quality.BAD
     elif isinstance(value, int):
-        if not -_INT64 <= value < _INT64:
+        if value.bit_length() > MAX_BITS:
+            value, quality = None, Quality.BAD
+        elif not -_INT64 <= value < _INT64:
             value, bits = str(value), _LARGE
     elif isinstance(value, str):
         value = value.encode("utf-8", "replace").decode()  # half a surrogate pair

@@ -18,7 +18,7 @@ from nportpy.edge.epochs import Epoch
 from nportpy.edge.rows import Row, row_of, samples_of
 from nportpy.edge.sample import Reading, Sample, Tag
 from nportpy.edge.settings import ArchiveSettings
-from nportpy.errors import ArchiveError
+from nportpy.errors import ArchiveError, MisuseError
 
 CHUNK = 1000
 """Rows that one turn of the thread reads or evicts at most: some milliseconds."""
@@ -30,6 +30,7 @@ _WAL_PAGES = 1000  # from here on the WAL is written back into the file
 _SLACK = 60_000_000  # microseconds by which readings may be out of order
 
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
+_UNREADABLE = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
 _SCHEMA = """
 CREATE TABLE sample(seq INTEGER PRIMARY KEY AUTOINCREMENT, tag INTEGER NOT NULL, monotonic INTEGER NOT NULL, value,
@@ -46,7 +47,12 @@ class Damaged(Exception):
 
 
 class NoRoom(Exception):
-    """The file cannot take more: the disk is full or fails. Stays between the store and the archive."""
+    """The file cannot take more: the disk is full or fails. Stays between the store and the writer."""
+
+    def __init__(self, text: str, unreadable: bool = False) -> None:
+        """`unreadable`: it was not even read."""
+        super().__init__(text)
+        self.unreadable = unreadable
 
 
 class Store:
@@ -65,8 +71,8 @@ class Store:
         excess: samples were evicted just now, so there may be more of them: `trim` again.
     """
 
-    def __init__(self, settings: ArchiveSettings, clock: Clock) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, settings: ArchiveSettings, clock: Clock, first: int = 1) -> None:
+        """Nothing is opened yet; `first` is the number of the first sample if the file has to be begun."""
         self._settings = settings
         self._clock = clock
         wal = min(_WAL_PAGES, settings.max_size // 4 // _PAGE)
@@ -74,7 +80,7 @@ class Store:
         self._ceiling = max(settings.max_size // _PAGE - self._wal_pages, 32)
         self._db: sqlite3.Connection | None = None
         self.boot = secrets.token_hex(4)
-        self.oldest, self.newest = 1, 0
+        self.oldest, self.newest = first, first - 1
         self.oldest_at: int | None = None
         self.evicted = 0
         self.tags: dict[int, Tag] = {}
@@ -88,8 +94,13 @@ class Store:
 
     # Opening
 
-    def open(self, first: int) -> None:
-        """Open the file, or begin it with sample number `first`.
+    @property
+    def is_open(self) -> bool:
+        """Whether it is."""
+        return self._db is not None
+
+    def open(self) -> None:
+        """Open the file or begin it.
 
         Raises:
             Damaged: it is none of ours any more.
@@ -98,7 +109,7 @@ class Store:
         try:
             self._db = sqlite3.connect(self._settings.path, timeout=0, isolation_level=None)
             self._prepare(self._db)
-            self._load(self._db, first)
+            self._load(self._db)
             self._file = _identity(self._settings.path)
         except sqlite3.Error as error:
             self.close()
@@ -128,7 +139,7 @@ class Store:
                 f"BEGIN;{_SCHEMA}PRAGMA application_id={_APPLICATION};PRAGMA user_version={_VERSION};COMMIT"
             )
 
-    def _load(self, db: sqlite3.Connection, first: int) -> None:
+    def _load(self, db: sqlite3.Connection) -> None:
         self.tags = {row[0]: Tag(*row) for row in db.execute("SELECT * FROM tag")}
         self.epochs = [
             Epoch(row[0], row[1], row[2], row[3], bool(row[4])) for row in db.execute("SELECT * FROM epoch ORDER BY 1")
@@ -141,7 +152,7 @@ class Store:
         (oldest,) = db.execute("SELECT min(seq) FROM sample").fetchone()
         if newest is None:
             used = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sample'").fetchone()
-            newest = max(first - 1, used[0] if used else 0)
+            newest = max(self.newest, used[0] if used else 0)
             oldest = newest + 1
         self.oldest, self.newest = oldest, newest
         self._look(db)
@@ -354,7 +365,7 @@ class Store:
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            raise Damaged("it is not open")
+            raise MisuseError("the store is not open")
         return self._db
 
     @contextlib.contextmanager
@@ -395,10 +406,13 @@ class Store:
         return int(pages) - int(free)
 
     def _translated(self, error: sqlite3.Error) -> Exception:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+            return error  # our own mistake
+        extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        code = extended & 0xFF
         if code in _NO_ROOM:
-            return NoRoom(str(error))
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return NoRoom(str(error), extended in _UNREADABLE)
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
             return ArchiveError(f"{self._settings.path} is in use by another nportpy; stop it, or ask it over HTTP")
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
             directory = os.path.dirname(self._settings.path) or "."

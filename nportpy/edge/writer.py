@@ -21,6 +21,9 @@ from nportpy.status import DURATIONS
 
 _T = TypeVar("_T")
 
+UNREADABLE = 10
+"""Failures to read the file, one after the other, after which it counts as damaged."""
+
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +60,7 @@ class Writer:
         self.seconds = 0.0
         self.durations = [0] * (len(DURATIONS) + 1)
         self._mark = 1
+        self._unreadable = 0
         self._written_cursors: dict[str, int] = {}
 
     def open(self) -> None:
@@ -66,12 +70,8 @@ class Writer:
             ArchiveError: it cannot be opened here.
         """
         self._mark = recovery.read_mark(self._settings.path)
-        try:
-            self.store.open(self._mark)
-        except Damaged as error:
-            self._begin_anew(error)
-        except NoRoom as error:
-            raise ArchiveError(f"{self._settings.path} cannot be opened: {error}") from error
+        self.store = Store(self._settings, self._clock, self._mark)
+        self.read(lambda _store: None)
         self.tags = dict(self.store.tags)
         self.cursors = dict(self.store.cursors)
         self._written_cursors = dict(self.cursors)
@@ -136,16 +136,27 @@ class Writer:
             raise ArchiveError(f"{self._settings.path} cannot be read: {error}") from error
 
     def guarded(self, what: Callable[[Store], _T]) -> _T:
-        """Do something with the store; if it turns out to be damaged, once more with a new one.
+        """Do something with the store, opening it first if need be; if it is damaged, once more with a new one.
 
         Raises:
             ArchiveError, NoRoom, Damaged: it cannot be done now.
         """
         try:
-            return what(self.store)
+            return what(self._opened())
         except Damaged as error:
-            self._begin_anew(error)
-            return what(self.store)
+            self._set_aside(str(error))
+            return what(self._opened())
+        except NoRoom as error:
+            self._unreadable = self._unreadable + 1 if error.unreadable else 0
+            if self._unreadable < UNREADABLE:
+                raise
+            self._set_aside(str(error))
+            return what(self._opened())
+
+    def _opened(self) -> Store:
+        if not self.store.is_open:
+            self.store.open()
+        return self.store
 
     def _write(self, store: Store, tags: tuple[Tag, ...], cursors: dict[str, int]) -> None:
         self._raise_mark(store.newest + len(self.in_hand))
@@ -170,8 +181,8 @@ class Writer:
         else:
             self._mark = mark
 
-    def _begin_anew(self, why: Damaged) -> None:
-        """Set the file aside and begin one behind the mark."""
+    def _set_aside(self, why: str) -> None:
+        """Get the file out of the way; the next one goes on behind the mark."""
         lost = self.store
         lost.close()
         path = self._settings.path
@@ -181,9 +192,9 @@ class Writer:
             raise ArchiveError(f"{path} is damaged ({why}) and cannot be renamed: {error.strerror}") from error
         self.recovered += 1
         log.error("archive %s: %s; %s, a new one is begun", path, why, f"kept as {aside}" if aside else "it is gone")
-        self.store = Store(self._settings, self._clock)
-        self.store.open(max(self._mark, lost.newest + 1))
-        for upstream, acked in self.cursors.items():
-            self.cursors[upstream] = max(acked, self.store.newest)
+        self._unreadable = 0
+        self.store = Store(self._settings, self._clock, max(self._mark, lost.newest + 1))
+        for upstream, acknowledged in self.cursors.items():
+            self.cursors[upstream] = max(acknowledged, self.store.newest)
         self._written_cursors = {}
         self.new_tags = dict(self.tags)
