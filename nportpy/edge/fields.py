@@ -27,7 +27,9 @@ BOOT = re.compile(r"[0-9a-f]{1,32}")
 HASH = re.compile(r"[0-9a-f]{12}")
 INT64 = 1 << 63
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+UNFIT = re.compile("[\x00\ud800-\udfff]")
+"""In text: what UTF-8 or a database cannot hold."""
+
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -107,9 +109,9 @@ class Fields:
         return value
 
     def text(self, key: str, longest: int = 4096) -> str:
-        """Text that UTF-8 can hold."""
+        """Text that UTF-8 and a database can hold."""
         value = self.get(key)
-        if not isinstance(value, str) or len(value) > longest or _SURROGATE.search(value):
+        if not isinstance(value, str) or len(value) > longest or UNFIT.search(value):
             self._wrong(key)
         return value
 

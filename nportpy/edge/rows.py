@@ -4,6 +4,7 @@ SQLite spends no byte on the integers 0 and 1 and on NULL, so that a good number
 and itself: some 25 bytes with everything around it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
@@ -24,6 +25,7 @@ _QUALITIES = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD)
 _BOOL = 4  # 0 or 1 stand for False and True
 _LARGE = 8  # an integer beyond SQLite's 64 bits, as decimal digits
 
+_UNFIT = re.compile("[\x00\ud800-\udfff]")  # no database takes NUL, no encoding half a surrogate pair
 _INT64 = 1 << 63
 
 
@@ -42,7 +44,7 @@ def row_of(seq: int, reading: Reading) -> Row:
         elif not -_INT64 <= value < _INT64:
             value, bits = str(value), _LARGE
     elif isinstance(value, str):
-        value = value.encode("utf-8", "replace").decode()  # half a surrogate pair
+        value = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
         if len(value) > MAX_TEXT:
             value, quality = value[:MAX_TEXT], min(quality, Quality.UNCERTAIN)
     return seq, reading.tag, reading.monotonic, value, bits | _QUALITIES.index(quality), reading.at

@@ -136,7 +136,8 @@ class Store:
         db.execute(f"PRAGMA max_page_count={self._ceiling}")
         if not schema:
             db.executescript(
-                f"BEGIN;{_SCHEMA}PRAGMA application_id={_APPLICATION};PRAGMA user_version={_VERSION};COMMIT"
+                f"BEGIN;{_SCHEMA}INSERT INTO sqlite_sequence VALUES('sample',{self.newest});"
+                f"PRAGMA application_id={_APPLICATION};PRAGMA user_version={_VERSION};COMMIT"
             )
 
     def _load(self, db: sqlite3.Connection) -> None:
@@ -151,8 +152,7 @@ class Store:
         (newest,) = db.execute("SELECT max(seq) FROM sample").fetchone()
         (oldest,) = db.execute("SELECT min(seq) FROM sample").fetchone()
         if newest is None:
-            used = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sample'").fetchone()
-            newest = max(self.newest, used[0] if used else 0)
+            (newest,) = db.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'sample'").fetchone()
             oldest = newest + 1
         self.oldest, self.newest = oldest, newest
         self._look(db)

@@ -16,8 +16,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 
-from nportpy.edge.fields import BOOT, HASH, INT64, JSON, NAME, VERSION, dumped, inflated, is_integer, message, refuse
+from nportpy.edge.fields import (
+    BOOT,
+    HASH,
+    INT64,
+    JSON,
+    NAME,
+    UNFIT,
+    VERSION,
+    dumped,
+    inflated,
+    is_integer,
+    message,
+    refuse,
+)
 from nportpy.edge.sample import Quality, Sample, Tag, Value
+from nportpy.errors import MisuseError
 
 MAX_BATCH = 16_000
 """Bytes of one batch before it is compressed; a single sample may be longer."""
@@ -81,7 +95,12 @@ def encode_batches(
 
     A new one begins where the numbers have a hole (what was evicted, or is not in the interval), where another run
     begins, and where `limit` bytes would be passed.
+
+    Raises:
+        MisuseError: the node's name does not match NAME.
     """
+    if not NAME.fullmatch(node):
+        raise MisuseError(f"node {node!r}")
     rows: list[str] = []
     boot, seq, start, size = "", 0, 0, 0
     for sample in samples:
@@ -145,6 +164,8 @@ def _decode_row(row: object, start: int) -> Row:
         refuse(f"a row that is {row!r:.100}")
     if not isinstance(value, int | float | str | None):
         refuse(f"a value that is {value!r:.100}")
+    if isinstance(value, str) and UNFIT.search(value):
+        refuse(f"a value that is {value!r:.100}")
     return Row(tag, start + delta, value, _QUALITIES[quality])
 
 
@@ -188,21 +209,15 @@ def decode_meta(payload: bytes, content_type: str = JSON) -> Meta:
     """
     fields = message(inflated(payload, content_type))
     node, known = fields.match("node", NAME), fields.match("meta", HASH)
-    tags = []
-    for each in fields.tables("tags"):
-        tags.append(
-            Tag(
-                each.integer("id", 1),
-                each.text("station"),
-                each.text("tag"),
-                each.text("unit"),
-                each.text("type"),
-                each.text("class"),
-            )
-        )
-    if len({tag.id for tag in tags}) != len(tags):
+    meta = Meta(
+        node,
+        tuple(
+            Tag(each.integer("id", 1), *(each.text(key) for key in ("station", "tag", "unit", "type", "class")))
+            for each in fields.tables("tags")
+        ),
+    )
+    if len({tag.id for tag in meta.tags}) != len(meta.tags):
         refuse("a tag table in which two tags have one id")
-    meta = Meta(node, tuple(tags))
     if meta.hash != known:
         refuse("a tag table whose hash is another one's")
     return meta

@@ -90,19 +90,15 @@ class Writer:
             with contextlib.suppress(IndexError):  # the event loop has dropped it
                 self.in_hand.append(self.queue.popleft())
         cursors = dict(self.cursors) if with_cursors and self.cursors != self._written_cursors else {}
-        tags = tuple(self.new_tags.values())
         began = time.monotonic()
         try:
-            self.guarded(lambda store: self._write(store, tags, cursors))
+            self.guarded(lambda store: self._write(store, cursors))
         except (ArchiveError, NoRoom, Damaged, OSError) as error:
             self.failures += 1
             self.error = str(error)
             return False
         taken = time.monotonic() - began
         self.in_hand = []
-        for tag in tags:
-            if self.new_tags.get(tag.id) is tag:
-                del self.new_tags[tag.id]
         if cursors:
             self._written_cursors = cursors
         self.error = ""
@@ -158,15 +154,20 @@ class Writer:
             self.store.open()
         return self.store
 
-    def _write(self, store: Store, tags: tuple[Tag, ...], cursors: dict[str, int]) -> None:
+    def _write(self, store: Store, cursors: dict[str, int]) -> None:
+        tags = tuple(self.new_tags.values())  # after the readings were taken: each has its tag
         self._raise_mark(store.newest + len(self.in_hand))
         while True:
             try:
-                return store.write(self.in_hand, tags, cursors)
+                store.write(self.in_hand, tags, cursors)
+                break
             except NoRoom:
                 store.relieve()
                 if not store.trim(force=True):
                     raise
+        for tag in tags:
+            if self.new_tags.get(tag.id) is tag:
+                del self.new_tags[tag.id]
 
     def _raise_mark(self, newest: int) -> None:
         """See to it that the mark is above number `newest`, long before it must be."""
