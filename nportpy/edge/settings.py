@@ -10,7 +10,7 @@ class ArchiveSettings:
     Attributes:
         path: the file. Its directory exists. Beside it lie `-wal` (SQLite's), `.mark` (which numbers were used) and,
             after damage, one `.damaged-TIME`.
-        max_size: bytes that the file and its WAL may take together.
+        max_size: bytes that the file and its WAL may take together; less than 1 MiB counts as that.
         max_age: seconds that a sample is kept.
         commit: seconds that a reading may wait until it is on the disk; less wears flash more.
         queue: readings that may wait for the disk; beyond it the oldest of them are dropped and counted.

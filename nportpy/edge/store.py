@@ -4,6 +4,10 @@ One connection only: SQLite 3.7.0 to 3.51.2 can corrupt a file in WAL mode that 
 "the WAL-reset bug"). `locking_mode=EXCLUSIVE` sees to that across processes too, and keeps the WAL's index in memory.
 
 Samples are numbered without holes: what is there is `oldest` to `newest`, and counting needs no scan.
+
+The file grows before it must: pages are filled with zeros and given back, and only then used. So everything in the WAL
+has its place in the file on the disk, writing it back cannot fail for want of room, and there is always room to evict
+what is old. Without that, a disk that others have filled would leave a WAL that can neither grow nor be written back.
 """
 
 import contextlib
@@ -13,9 +17,10 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from nportpy.edge import epochs as clocks
+from nportpy.edge import recovery
 from nportpy.edge.clock import Clock, ClockState
 from nportpy.edge.epochs import Epoch
-from nportpy.edge.rows import Row, row_of, samples_of
+from nportpy.edge.rows import Row, row_of, samples_of, weight
 from nportpy.edge.sample import Reading, Sample, Tag
 from nportpy.edge.settings import ArchiveSettings
 from nportpy.errors import ArchiveError, MisuseError
@@ -26,7 +31,10 @@ CHUNK = 1000
 _PAGE = 4096
 _APPLICATION = 0x6E70_6F72  # "npor"
 _VERSION = 1
-_WAL_PAGES = 1000  # from here on the WAL is written back into the file
+_WAL_PAGES = 500  # from here on the WAL is written back into the file
+_MARGIN = 24  # pages that are free before anything is written, besides those that it needs
+_STEP = 256  # pages by which the file grows
+_RETRY = 60_000_000  # microseconds until it is tried again to grow, when the disk was full
 _SLACK = 60_000_000  # microseconds by which readings may be out of order
 
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
@@ -38,6 +46,7 @@ CREATE TABLE sample(seq INTEGER PRIMARY KEY AUTOINCREMENT, tag INTEGER NOT NULL,
 CREATE TABLE tag(id INTEGER PRIMARY KEY, station TEXT, name TEXT, unit TEXT, type TEXT, device_class TEXT);
 CREATE TABLE epoch(first INTEGER PRIMARY KEY, boot TEXT, kernel TEXT, offset INTEGER, trusted INTEGER);
 CREATE TABLE cursor(upstream TEXT PRIMARY KEY, acked INTEGER) WITHOUT ROWID;
+CREATE TABLE filler(zeros);
 CREATE TABLE total(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 """
 
@@ -68,16 +77,17 @@ class Store:
         epochs: when the clock was what.
         cursors: the last sample that each upstream has acknowledged, as it was when the file was opened.
         bytes: what the file and its WAL take.
-        excess: samples were evicted just now, so there may be more of them: `trim` again.
+        batch: bytes, by `weight`, that one write may take.
+        excess: there are samples that should go: `trim`.
     """
 
     def __init__(self, settings: ArchiveSettings, clock: Clock, first: int = 1) -> None:
         """Nothing is opened yet; `first` is the number of the first sample if the file has to be begun."""
         self._settings = settings
         self._clock = clock
-        wal = min(_WAL_PAGES, settings.max_size // 4 // _PAGE)
-        self._wal_pages = max(wal, 16)
-        self._ceiling = max(settings.max_size // _PAGE - self._wal_pages, 32)
+        self._wal_pages = min(_WAL_PAGES, max(settings.max_size // 8 // _PAGE, 16))
+        self._ceiling = max(settings.max_size // _PAGE - 2 * self._wal_pages, 128)
+        self.batch = self._ceiling * _PAGE // 8
         self._db: sqlite3.Connection | None = None
         self.boot = secrets.token_hex(4)
         self.oldest, self.newest = first, first - 1
@@ -88,6 +98,7 @@ class Store:
         self.cursors: dict[str, int] = {}
         self.bytes = 0
         self.excess = False
+        self._grow_at = 0
         self._file: tuple[int, int] | None = None
         self._outdating = False
         self._device_newest = 0  # the newest sample with a stamp of its device's
@@ -167,9 +178,9 @@ class Store:
     # Writing
 
     def write(self, readings: Sequence[Reading], tags: Collection[Tag], cursors: Mapping[str, int]) -> None:
-        """Store readings under the next numbers, and what else changed, all or nothing; evict what is too much.
+        """Store readings under the next numbers, and what else changed, all or nothing.
 
-        At most CHUNK readings at a time.
+        At most CHUNK readings at a time. What is in their way is evicted.
 
         Raises:
             Damaged, NoRoom: nothing was stored.
@@ -178,6 +189,7 @@ class Store:
         if _identity(self._settings.path) != self._file:
             raise Damaged("it was taken away")
         state = self._clock.state()
+        self._make_room(db, sum(map(weight, readings)))
         rows = [row_of(seq, reading) for seq, reading in enumerate(readings, self.newest + 1)]
         device_newest = max((row[0] for row in rows if row[5] is not None), default=self._device_newest)
         epochs = self.epochs
@@ -188,17 +200,16 @@ class Store:
                 "INSERT OR REPLACE INTO tag VALUES(?,?,?,?,?,?)",
                 [(tag.id, tag.station, tag.name, tag.unit, tag.type, tag.device_class) for tag in tags],
             )
-            gone = self._evict(db, self._superfluous(db, state))
             db.executemany("INSERT INTO sample VALUES(?,?,?,?,?,?)", rows)
             db.executemany("INSERT OR REPLACE INTO cursor VALUES(?,?)", cursors.items())
             if device_newest != self._device_newest:
                 self._set_total(db, "device_newest", device_newest)
-            epochs = clocks.without(epochs, self.oldest + gone)
             self._save_epochs(db, epochs)
         self.newest += len(rows)
         self._device_newest = device_newest
         self.tags.update((tag.id, tag) for tag in tags)
-        self._settle(db, gone, epochs)
+        self._settle(db, 0, epochs)
+        self.excess = self._superfluous(db, state) > 0
 
     def trim(self, force: bool = False) -> int:
         """Evict one chunk of the oldest samples if the archive is too large or too old, or if it is told to.
@@ -219,6 +230,7 @@ class Store:
             epochs = clocks.without(self.epochs, self.oldest + gone)
             self._save_epochs(db, epochs)
         self._settle(db, gone, epochs)
+        self.excess = True
         return gone
 
     def correct(self, boot: str, offset: int) -> None:
@@ -229,16 +241,54 @@ class Store:
             self._save_epochs(db, epochs)
         self._settle(db, 0, epochs)
 
-    def relieve(self) -> None:
-        """Write the WAL back into the file and give its room to the disk, as far as that goes."""
-        with contextlib.suppress(sqlite3.Error):
-            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def write_back(self) -> None:
+        """Write the WAL back into the file, so that it is filled from its beginning again."""
+        try:
+            self._connection().execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def _make_room(self, db: sqlite3.Connection, size: int) -> None:
+        """See to it that there are free pages for so many bytes of rows: grow, or if that is over, evict."""
+        need = _MARGIN + 2 * size // _PAGE
+        while self._pages(db)[1] < need and not self._grow(db):
+            try:
+                gone = self.trim(force=True)
+            except NoRoom:
+                self.write_back()
+                gone = self.trim(force=True)
+            if not gone:
+                break
+
+    def _grow(self, db: sqlite3.Connection) -> bool:
+        """Make the file larger by some free pages.
+
+        Returns:
+            Whether it is.
+        """
+        pages, free = self._pages(db)
+        step = min(_STEP, self._wal_pages // 2, self._ceiling - pages)
+        if step < 2 or self._clock.now() < self._grow_at:
+            return False
+        self.write_back()
+        while not recovery.has_room(self._settings.path, 2 * (free + step + _MARGIN) * _PAGE):
+            step //= 4
+            if step < 2:
+                self._grow_at = self._clock.now() + _RETRY
+                return False
+        with self._transaction(db):
+            db.execute("INSERT INTO filler VALUES(zeroblob(?))", ((free + step - 1) * (_PAGE - 4),))
+        with self._transaction(db):
+            db.execute("DELETE FROM filler")
+        self.write_back()
+        return self._pages(db)[0] > pages
 
     def _superfluous(self, db: sqlite3.Connection, state: ClockState) -> int:
         """How many of the oldest samples should go next."""
         if self.newest < self.oldest:
             return 0
-        if self._used(db) > self._ceiling - max(self._ceiling // 50, 8):
+        pages, free = self._pages(db)
+        if pages - free > self._ceiling - _MARGIN // 2:  # it was made smaller
             return self._chunk()
         return self._outdated(db, state)
 
@@ -384,7 +434,6 @@ class Store:
 
     def _settle(self, db: sqlite3.Connection, gone: int, epochs: list[Epoch]) -> None:
         """Take over what was committed."""
-        self.excess = gone > 0
         self.oldest += gone
         self.evicted += gone
         self.epochs = epochs
@@ -400,10 +449,11 @@ class Store:
         self.bytes = sum(_size(self._settings.path + end) for end in ("", "-wal"))
 
     @staticmethod
-    def _used(db: sqlite3.Connection) -> int:
+    def _pages(db: sqlite3.Connection) -> tuple[int, int]:
+        """How many pages the file has, and how many of them are free."""
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (free,) = db.execute("PRAGMA freelist_count").fetchone()
-        return int(pages) - int(free)
+        return int(pages), int(free)
 
     def _translated(self, error: sqlite3.Error) -> Exception:
         if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):

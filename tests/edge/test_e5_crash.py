@@ -38,7 +38,7 @@ def write_until_killed(folder: Path, told: Connection) -> None:
     """Every sample's value is its number, from run to run. Tells the number of the newest after each commit."""
 
     async def write() -> None:
-        archive = Archive(settings(folder, commit=0.01, max_size=300_000), FakeClock())
+        archive = Archive(settings(folder, commit=0.01, max_size=1 << 20), FakeClock())
         await archive.open()
         tag = archive.register("mains", "energy").id
         added = archive.newest
@@ -94,7 +94,7 @@ def _check(folder: Path, delivered: int) -> set[str]:
     """All is well in the file. Returns the runs it knows."""
     with contextlib.closing(sqlite3.connect(folder / "archive.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    writer = Writer(settings(folder, max_size=300_000), FakeClock())
+    writer = Writer(settings(folder, max_size=1 << 20), FakeClock())
     writer.open()
     samples = _all(writer)
     store = writer.store
@@ -127,7 +127,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 archive.add(readings(archive, [start + n for n in range(50)]))
                 await archive.flush()
                 if start == 1501:
-                    await archive._call(archive._writer.store.relieve)
+                    await archive._call(archive._writer.store.write_back)
             for name in ("archive.db", "archive.db-wal", "archive.db.mark"):
                 shutil.copy(folder / name, image)
 
@@ -193,16 +193,16 @@ def test_e5_four_hundred_damaged_copies_are_opened(crashed: Path, folder: Path, 
 async def test_e5_a_file_that_is_damaged_while_it_is_used_is_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running(tmp_path, max_size=200_000) as archive:
+    async with running(tmp_path, max_size=1 << 20) as archive:
         archive.add(readings(archive, list(range(1000))))
         await archive.flush()
         archive.acknowledge("plant", 100)
-        await archive._call(archive._writer.store.relieve)
+        await archive._call(archive._writer.store.write_back)
         _overwrite(tmp_path / "archive.db")
         for _ in range(5):
             archive.add(readings(archive, list(range(1000))))
             assert await archive.flush()
-    async with running(tmp_path, max_size=200_000) as archive:
+    async with running(tmp_path, max_size=1 << 20) as archive:
         archive.add(readings(archive, ["after"]))
         await archive.flush()
         samples = await everything(archive)
