@@ -28,12 +28,12 @@ from nportpy.errors import ArchiveError, MisuseError
 CHUNK = 1000
 """Rows that one turn of the thread reads or evicts at most: some milliseconds."""
 
-_PAGE = 4096
+_PAGE = 1024  # a commit is two pages and their frames: half the flash that pages of 4096 cost
 _APPLICATION = 0x6E70_6F72  # "npor"
 _VERSION = 1
-_WAL_PAGES = 500  # from here on the WAL is written back into the file
-_MARGIN = 24  # pages that are free before anything is written, besides those that it needs
-_STEP = 256  # pages by which the file grows
+_WAL_PAGES = 2000  # from here on the WAL is written back into the file
+_MARGIN = 48  # pages that are free before anything is written, besides those that it needs
+_STEP = 1024  # pages by which the file grows
 _RETRY = 60_000_000  # microseconds until it is tried again to grow, when the disk was full
 _SLACK = 60_000_000  # microseconds by which readings may be out of order
 
@@ -85,8 +85,8 @@ class Store:
         """Nothing is opened yet; `first` is the number of the first sample if the file has to be begun."""
         self._settings = settings
         self._clock = clock
-        self._wal_pages = min(_WAL_PAGES, max(settings.max_size // 8 // _PAGE, 16))
-        self._ceiling = max(settings.max_size // _PAGE - 2 * self._wal_pages, 128)
+        self._wal_pages = min(_WAL_PAGES, max(settings.max_size // 8 // _PAGE, 64))
+        self._ceiling = max(settings.max_size // _PAGE - 2 * self._wal_pages, 512)
         self.batch = self._ceiling * _PAGE // 8
         self._db: sqlite3.Connection | None = None
         self.boot = secrets.token_hex(4)
