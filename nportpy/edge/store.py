@@ -1,8 +1,5 @@
 """The archive's file: SQLite, one connection, used by one thread.
 
-One connection only: SQLite 3.7.0 to 3.51.2 can corrupt a file in WAL mode that has two (sqlite.org/wal.html, section
-"the WAL-reset bug"). `locking_mode=EXCLUSIVE` sees to that across processes too, and keeps the WAL's index in memory.
-
 Samples are numbered without holes: what is there is `oldest` to `newest`, and counting needs no scan.
 
 The file grows before it must: pages are filled with zeros and given back, and only then used. So everything in the WAL
@@ -11,7 +8,6 @@ what is old. Without that, a disk that others have filled would leave a WAL that
 """
 
 import contextlib
-import os
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,49 +15,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from nportpy.edge import epochs as clocks
 from nportpy.edge import recovery
 from nportpy.edge.clock import Clock, ClockState
+from nportpy.edge.database import PAGE, Damaged, NoRoom, file_size, identity, page_count, prepare, translated
 from nportpy.edge.epochs import Epoch
 from nportpy.edge.rows import Row, row_of, samples_of, weight
 from nportpy.edge.sample import Reading, Sample, Tag
 from nportpy.edge.settings import ArchiveSettings
-from nportpy.errors import ArchiveError, MisuseError
+from nportpy.errors import MisuseError
 
 CHUNK = 1000
 """Rows that one turn of the thread reads or evicts at most: some milliseconds."""
 
-_PAGE = 1024  # a commit is two pages and their frames: half the flash that pages of 4096 cost
-_APPLICATION = 0x6E70_6F72  # "npor"
-_VERSION = 1
 _WAL_PAGES = 2000  # from here on the WAL is written back into the file
 _MARGIN = 48  # pages that are free before anything is written, besides those that it needs
 _STEP = 1024  # pages by which the file grows
 _RETRY = 60_000_000  # microseconds until it is tried again to grow, when the disk was full
 _SLACK = 60_000_000  # microseconds by which readings may be out of order
-
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
-_UNREADABLE = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
-
-_SCHEMA = """
-CREATE TABLE sample(seq INTEGER PRIMARY KEY AUTOINCREMENT, tag INTEGER NOT NULL, monotonic INTEGER NOT NULL, value,
-    state INTEGER NOT NULL, at INTEGER);
-CREATE TABLE tag(id INTEGER PRIMARY KEY, station TEXT, name TEXT, unit TEXT, type TEXT, device_class TEXT);
-CREATE TABLE epoch(first INTEGER PRIMARY KEY, boot TEXT, kernel TEXT, offset INTEGER, trusted INTEGER);
-CREATE TABLE cursor(upstream TEXT PRIMARY KEY, acked INTEGER) WITHOUT ROWID;
-CREATE TABLE filler(zeros);
-CREATE TABLE total(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
-"""
-
-
-class Damaged(Exception):
-    """The file is no archive any more. Stays between the store and recovery."""
-
-
-class NoRoom(Exception):
-    """The file cannot take more: the disk is full or fails. Stays between the store and the writer."""
-
-    def __init__(self, text: str, unreadable: bool = False) -> None:
-        """`unreadable`: it was not even read."""
-        super().__init__(text)
-        self.unreadable = unreadable
 
 
 class Store:
@@ -85,9 +53,9 @@ class Store:
         """Nothing is opened yet; `first` is the number of the first sample if the file has to be begun."""
         self._settings = settings
         self._clock = clock
-        self._wal_pages = min(_WAL_PAGES, max(settings.max_size // 8 // _PAGE, 64))
-        self._ceiling = max(settings.max_size // _PAGE - 2 * self._wal_pages, 512)
-        self.batch = self._ceiling * _PAGE // 8
+        self._wal_pages = min(_WAL_PAGES, max(settings.max_size // 8 // PAGE, 64))
+        self._ceiling = max(settings.max_size // PAGE - 2 * self._wal_pages, 512)
+        self.batch = self._ceiling * PAGE // 8
         self._db: sqlite3.Connection | None = None
         self.boot = secrets.token_hex(4)
         self.oldest, self.newest = first, first - 1
@@ -119,45 +87,28 @@ class Store:
         """
         try:
             self._db = sqlite3.connect(self._settings.path, timeout=0, isolation_level=None)
-            self._prepare(self._db)
+            prepare(self._db, self._settings.path, self._wal_pages, self._ceiling, self.newest)
             self._load(self._db)
-            self._file = _identity(self._settings.path)
+            self._file = identity(self._settings.path)
         except sqlite3.Error as error:
             self.close()
-            raise self._translated(error) from error
+            raise translated(error, self._settings.path) from error
+        except (TypeError, ValueError) as error:
+            self.close()
+            raise Damaged(f"its tables hold something else: {error}") from error
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (schema,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if schema and application != _APPLICATION:
-            raise ArchiveError(f"{self._settings.path} is another program's database; name another `path` in [archive]")
-        if schema and version != _VERSION:
-            raise Damaged(f"its version is {version}, this program's is {_VERSION}")
-        if not schema:
-            db.execute(f"PRAGMA page_size={_PAGE}")
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute(f"PRAGMA wal_autocheckpoint={self._wal_pages}")
-        db.execute(f"PRAGMA max_page_count={self._ceiling}")
-        if not schema:
-            db.executescript(
-                f"BEGIN;{_SCHEMA}INSERT INTO sqlite_sequence VALUES('sample',{self.newest});"
-                f"PRAGMA application_id={_APPLICATION};PRAGMA user_version={_VERSION};COMMIT"
-            )
-
     def _load(self, db: sqlite3.Connection) -> None:
-        self.tags = {row[0]: Tag(*row) for row in db.execute("SELECT * FROM tag")}
+        tags = (Tag(int(number), *map(str, texts)) for number, *texts in db.execute("SELECT * FROM tag"))
+        self.tags = {tag.id: tag for tag in tags}
         self.epochs = [
-            Epoch(row[0], row[1], row[2], row[3], bool(row[4])) for row in db.execute("SELECT * FROM epoch ORDER BY 1")
+            Epoch(int(first), str(boot), str(kernel), int(offset), bool(trusted))
+            for first, boot, kernel, offset, trusted in db.execute("SELECT * FROM epoch ORDER BY 1")
         ]
-        self.cursors = dict(db.execute("SELECT * FROM cursor"))
-        totals = dict(db.execute("SELECT * FROM total"))
+        self.cursors = {str(upstream): int(acked) for upstream, acked in db.execute("SELECT * FROM cursor")}
+        totals = {str(name): int(value) for name, value in db.execute("SELECT * FROM total")}
         self.evicted = totals.get("evicted", 0)
         self._device_newest = totals.get("device_newest", 0)
         (newest,) = db.execute("SELECT max(seq) FROM sample").fetchone()
@@ -186,7 +137,7 @@ class Store:
             Damaged, NoRoom: nothing was stored.
         """
         db = self._connection()
-        if _identity(self._settings.path) != self._file:
+        if identity(self._settings.path) != self._file:
             raise Damaged("it was taken away")
         state = self._clock.state()
         self._make_room(db, sum(map(weight, readings)))
@@ -246,12 +197,12 @@ class Store:
         try:
             self._connection().execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(error, self._settings.path) from error
 
     def _make_room(self, db: sqlite3.Connection, size: int) -> None:
         """See to it that there are free pages for so many bytes of rows: grow, or if that is over, evict."""
-        need = _MARGIN + 2 * size // _PAGE
-        while self._pages(db)[1] < need and not self._grow(db):
+        need = _MARGIN + 2 * size // PAGE
+        while page_count(db)[1] < need and not self._grow(db):
             try:
                 gone = self.trim(force=True)
             except NoRoom:
@@ -266,28 +217,28 @@ class Store:
         Returns:
             Whether it is.
         """
-        pages, free = self._pages(db)
+        pages, free = page_count(db)
         step = min(_STEP, self._wal_pages // 2, self._ceiling - pages)
         if step < 2 or self._clock.now() < self._grow_at:
             return False
         self.write_back()
-        while not recovery.has_room(self._settings.path, 2 * (free + step + _MARGIN) * _PAGE):
+        while not recovery.has_room(self._settings.path, 2 * (free + step + _MARGIN) * PAGE):
             step //= 4
             if step < 2:
                 self._grow_at = self._clock.now() + _RETRY
                 return False
         with self._transaction(db):
-            db.execute("INSERT INTO filler VALUES(zeroblob(?))", ((free + step - 1) * (_PAGE - 4),))
+            db.execute("INSERT INTO filler VALUES(zeroblob(?))", ((free + step - 1) * (PAGE - 4),))
         with self._transaction(db):
             db.execute("DELETE FROM filler")
         self.write_back()
-        return self._pages(db)[0] > pages
+        return page_count(db)[0] > pages
 
     def _superfluous(self, db: sqlite3.Connection, state: ClockState) -> int:
         """How many of the oldest samples should go next."""
         if self.newest < self.oldest:
             return 0
-        pages, free = self._pages(db)
+        pages, free = page_count(db)
         if pages - free > self._ceiling - _MARGIN // 2:  # it was made smaller
             return self._chunk()
         return self._outdated(db, state)
@@ -376,7 +327,7 @@ class Store:
                 if first < last:
                     found.append((first, last - 1))
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(error, self._settings.path) from error
         return found
 
     def within(self, first: int, last: int, start: int, end: int) -> list[Sample]:
@@ -392,7 +343,7 @@ class Store:
                 .fetchall()
             )
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(error, self._settings.path) from error
         return samples_of(rows, self.tags, self.epochs)
 
     def _search(self, db: sqlite3.Connection, low: int, high: int, monotonic: int) -> int:
@@ -429,7 +380,7 @@ class Store:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise self._translated(error) from error
+                raise translated(error, self._settings.path) from error
             raise
 
     def _settle(self, db: sqlite3.Connection, gone: int, epochs: list[Epoch]) -> None:
@@ -446,40 +397,4 @@ class Store:
             self.oldest_at = None
         else:
             self.oldest_at = monotonic + self.epochs[clocks.index_of(self.epochs, self.oldest)].offset
-        self.bytes = sum(_size(self._settings.path + end) for end in ("", "-wal"))
-
-    @staticmethod
-    def _pages(db: sqlite3.Connection) -> tuple[int, int]:
-        """How many pages the file has, and how many of them are free."""
-        (pages,) = db.execute("PRAGMA page_count").fetchone()
-        (free,) = db.execute("PRAGMA freelist_count").fetchone()
-        return int(pages), int(free)
-
-    def _translated(self, error: sqlite3.Error) -> Exception:
-        if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
-            return error  # our own mistake
-        extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        code = extended & 0xFF
-        if code in _NO_ROOM:
-            return NoRoom(str(error), extended in _UNREADABLE)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
-            return ArchiveError(f"{self._settings.path} is in use by another nportpy; stop it, or ask it over HTTP")
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-            directory = os.path.dirname(self._settings.path) or "."
-            return ArchiveError(f"{self._settings.path} cannot be opened: {error}; make {directory} writable")
-        return Damaged(str(error))
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
+        self.bytes = sum(file_size(self._settings.path + end) for end in ("", "-wal"))

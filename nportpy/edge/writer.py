@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from nportpy.edge import recovery
 from nportpy.edge.clock import Clock
+from nportpy.edge.database import Damaged, NoRoom
 from nportpy.edge.rows import weight
 from nportpy.edge.sample import Reading, Tag
 from nportpy.edge.settings import ArchiveSettings
-from nportpy.edge.store import CHUNK, Damaged, NoRoom, Store
+from nportpy.edge.store import CHUNK, Store
 from nportpy.errors import ArchiveError
 from nportpy.status import DURATIONS
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nportpy.edge.database import NoRoom
 from nportpy.edge.sample import Quality, Reading
-from nportpy.edge.store import NoRoom, Store
+from nportpy.edge.store import Store
 from tests.edge.support import FakeClock, everything, readings, running
 
 
@@ -159,9 +160,9 @@ async def test_e6_a_small_disk_is_full(small_disk: Path) -> None:
         assert (status.dropped, status.queued) == (0, 0)
         assert status.samples > 2_000
         hog = small_disk / "hog"
-        with open(hog, "wb") as file, contextlib.suppress(OSError):  # noqa: ASYNC230  # memory
+        with contextlib.suppress(OSError), open(hog, "wb", buffering=0) as file:  # noqa: ASYNC230  # memory
             while file.write(b"x" * 4096):
-                file.flush()
+                pass
         for start in range(60_000, 100_000, 500):  # now others have the rest
             archive.add(readings(archive, [float(start + n) for n in range(500)]))
             await archive.flush()
