@@ -10,5 +10,5 @@
 | `messages` | `State`, `Acknowledgement`, `Command`, `Answer` |
 | `topics` | topics and subjects |
 | `influx` | the same samples as InfluxDB line protocol |
-| `writer`, `store`, `rows`, `epochs`, `recovery` | how the archive does it |
+| `writer`, `store`, `database`, `rows`, `epochs`, `recovery` | how the archive does it |
 """

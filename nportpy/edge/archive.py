@@ -146,7 +146,8 @@ class Archive:
     async def _commit(self, with_cursors: bool) -> bool:
         self._waiting.clear()
         self._many.clear()
-        for _ in range(self._queued // CHUNK + 1):
+        goal = self._writer.written + self._queued
+        while True:
             done = await self._call(self._writer.work, with_cursors)
             self._committed_at = asyncio.get_running_loop().time()
             if self._queued:
@@ -156,7 +157,8 @@ class Archive:
                 return False
             self._committed.set()
             self._committed = asyncio.Event()
-        return True
+            if self._writer.written >= goal or not self._queued:
+                return True
 
     def _complain(self) -> None:
         held = self._complaints.allow(self._writer.error, asyncio.get_running_loop().time())

@@ -41,6 +41,20 @@ def write_mark(path: str, mark: int) -> None:
         os.close(directory)
 
 
+def has_room(path: str, size: int) -> bool:
+    """Whether the disk would give `size` bytes more: they are asked for and given back (a quota counts, too)."""
+    temporary = path + ".room"
+    try:
+        with open(temporary, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+    return True
+
+
 def set_aside(path: str) -> str:
     """Rename a damaged file and its WAL out of the way. Of earlier damaged ones none is kept: a disk has its bounds.
 

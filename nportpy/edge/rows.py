@@ -50,6 +50,11 @@ def row_of(seq: int, reading: Reading) -> Row:
     return seq, reading.tag, reading.monotonic, value, bits | _QUALITIES.index(quality), reading.at
 
 
+def weight(reading: Reading) -> int:
+    """Bytes that its row takes at most, with everything around it."""
+    return 64 + 4 * min(len(reading.value), MAX_TEXT) if isinstance(reading.value, str) else 64
+
+
 def samples_of(rows: Sequence[Row], tags: Mapping[int, Tag], epochs: Sequence[Epoch]) -> list[Sample]:
     """Rows in the order of their numbers as samples. What no writer here can have written is left out."""
     samples: list[Sample] = []

@@ -1,58 +1,35 @@
 """The archive's file: SQLite, one connection, used by one thread.
 
-One connection only: SQLite 3.7.0 to 3.51.2 can corrupt a file in WAL mode that has two (sqlite.org/wal.html, section
-"the WAL-reset bug"). `locking_mode=EXCLUSIVE` sees to that across processes too, and keeps the WAL's index in memory.
-
 Samples are numbered without holes: what is there is `oldest` to `newest`, and counting needs no scan.
+
+The file grows before it must: pages are filled with zeros and given back, and only then used. So everything in the WAL
+has its place in the file on the disk, writing it back cannot fail for want of room, and there is always room to evict
+what is old. Without that, a disk that others have filled would leave a WAL that can neither grow nor be written back.
 """
 
 import contextlib
-import os
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from nportpy.edge import epochs as clocks
+from nportpy.edge import recovery
 from nportpy.edge.clock import Clock, ClockState
+from nportpy.edge.database import PAGE, Damaged, NoRoom, file_size, identity, page_count, prepare, translated
 from nportpy.edge.epochs import Epoch
-from nportpy.edge.rows import Row, row_of, samples_of
+from nportpy.edge.rows import Row, row_of, samples_of, weight
 from nportpy.edge.sample import Reading, Sample, Tag
 from nportpy.edge.settings import ArchiveSettings
-from nportpy.errors import ArchiveError, MisuseError
+from nportpy.errors import MisuseError
 
 CHUNK = 1000
 """Rows that one turn of the thread reads or evicts at most: some milliseconds."""
 
-_PAGE = 4096
-_APPLICATION = 0x6E70_6F72  # "npor"
-_VERSION = 1
-_WAL_PAGES = 1000  # from here on the WAL is written back into the file
+_WAL_PAGES = 2000  # from here on the WAL is written back into the file
+_MARGIN = 48  # pages that are free before anything is written, besides those that it needs
+_STEP = 1024  # pages by which the file grows
+_RETRY = 60_000_000  # microseconds until it is tried again to grow, when the disk was full
 _SLACK = 60_000_000  # microseconds by which readings may be out of order
-
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
-_UNREADABLE = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
-
-_SCHEMA = """
-CREATE TABLE sample(seq INTEGER PRIMARY KEY AUTOINCREMENT, tag INTEGER NOT NULL, monotonic INTEGER NOT NULL, value,
-    state INTEGER NOT NULL, at INTEGER);
-CREATE TABLE tag(id INTEGER PRIMARY KEY, station TEXT, name TEXT, unit TEXT, type TEXT, device_class TEXT);
-CREATE TABLE epoch(first INTEGER PRIMARY KEY, boot TEXT, kernel TEXT, offset INTEGER, trusted INTEGER);
-CREATE TABLE cursor(upstream TEXT PRIMARY KEY, acked INTEGER) WITHOUT ROWID;
-CREATE TABLE total(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
-"""
-
-
-class Damaged(Exception):
-    """The file is no archive any more. Stays between the store and recovery."""
-
-
-class NoRoom(Exception):
-    """The file cannot take more: the disk is full or fails. Stays between the store and the writer."""
-
-    def __init__(self, text: str, unreadable: bool = False) -> None:
-        """`unreadable`: it was not even read."""
-        super().__init__(text)
-        self.unreadable = unreadable
 
 
 class Store:
@@ -68,16 +45,17 @@ class Store:
         epochs: when the clock was what.
         cursors: the last sample that each upstream has acknowledged, as it was when the file was opened.
         bytes: what the file and its WAL take.
-        excess: samples were evicted just now, so there may be more of them: `trim` again.
+        batch: bytes, by `weight`, that one write may take.
+        excess: there are samples that should go: `trim`.
     """
 
     def __init__(self, settings: ArchiveSettings, clock: Clock, first: int = 1) -> None:
         """Nothing is opened yet; `first` is the number of the first sample if the file has to be begun."""
         self._settings = settings
         self._clock = clock
-        wal = min(_WAL_PAGES, settings.max_size // 4 // _PAGE)
-        self._wal_pages = max(wal, 16)
-        self._ceiling = max(settings.max_size // _PAGE - self._wal_pages, 32)
+        self._wal_pages = min(_WAL_PAGES, max(settings.max_size // 8 // PAGE, 64))
+        self._ceiling = max(settings.max_size // PAGE - 2 * self._wal_pages, 512)
+        self.batch = self._ceiling * PAGE // 8
         self._db: sqlite3.Connection | None = None
         self.boot = secrets.token_hex(4)
         self.oldest, self.newest = first, first - 1
@@ -88,6 +66,7 @@ class Store:
         self.cursors: dict[str, int] = {}
         self.bytes = 0
         self.excess = False
+        self._grow_at = 0
         self._file: tuple[int, int] | None = None
         self._outdating = False
         self._device_newest = 0  # the newest sample with a stamp of its device's
@@ -108,45 +87,28 @@ class Store:
         """
         try:
             self._db = sqlite3.connect(self._settings.path, timeout=0, isolation_level=None)
-            self._prepare(self._db)
+            prepare(self._db, self._settings.path, self._wal_pages, self._ceiling, self.newest)
             self._load(self._db)
-            self._file = _identity(self._settings.path)
+            self._file = identity(self._settings.path)
         except sqlite3.Error as error:
             self.close()
-            raise self._translated(error) from error
+            raise translated(error, self._settings.path) from error
+        except (TypeError, ValueError) as error:
+            self.close()
+            raise Damaged(f"its tables hold something else: {error}") from error
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (schema,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if schema and application != _APPLICATION:
-            raise ArchiveError(f"{self._settings.path} is another program's database; name another `path` in [archive]")
-        if schema and version != _VERSION:
-            raise Damaged(f"its version is {version}, this program's is {_VERSION}")
-        if not schema:
-            db.execute(f"PRAGMA page_size={_PAGE}")
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute(f"PRAGMA wal_autocheckpoint={self._wal_pages}")
-        db.execute(f"PRAGMA max_page_count={self._ceiling}")
-        if not schema:
-            db.executescript(
-                f"BEGIN;{_SCHEMA}INSERT INTO sqlite_sequence VALUES('sample',{self.newest});"
-                f"PRAGMA application_id={_APPLICATION};PRAGMA user_version={_VERSION};COMMIT"
-            )
-
     def _load(self, db: sqlite3.Connection) -> None:
-        self.tags = {row[0]: Tag(*row) for row in db.execute("SELECT * FROM tag")}
+        tags = (Tag(int(number), *map(str, texts)) for number, *texts in db.execute("SELECT * FROM tag"))
+        self.tags = {tag.id: tag for tag in tags}
         self.epochs = [
-            Epoch(row[0], row[1], row[2], row[3], bool(row[4])) for row in db.execute("SELECT * FROM epoch ORDER BY 1")
+            Epoch(int(first), str(boot), str(kernel), int(offset), bool(trusted))
+            for first, boot, kernel, offset, trusted in db.execute("SELECT * FROM epoch ORDER BY 1")
         ]
-        self.cursors = dict(db.execute("SELECT * FROM cursor"))
-        totals = dict(db.execute("SELECT * FROM total"))
+        self.cursors = {str(upstream): int(acked) for upstream, acked in db.execute("SELECT * FROM cursor")}
+        totals = {str(name): int(value) for name, value in db.execute("SELECT * FROM total")}
         self.evicted = totals.get("evicted", 0)
         self._device_newest = totals.get("device_newest", 0)
         (newest,) = db.execute("SELECT max(seq) FROM sample").fetchone()
@@ -167,17 +129,18 @@ class Store:
     # Writing
 
     def write(self, readings: Sequence[Reading], tags: Collection[Tag], cursors: Mapping[str, int]) -> None:
-        """Store readings under the next numbers, and what else changed, all or nothing; evict what is too much.
+        """Store readings under the next numbers, and what else changed, all or nothing.
 
-        At most CHUNK readings at a time.
+        At most CHUNK readings at a time. What is in their way is evicted.
 
         Raises:
             Damaged, NoRoom: nothing was stored.
         """
         db = self._connection()
-        if _identity(self._settings.path) != self._file:
+        if identity(self._settings.path) != self._file:
             raise Damaged("it was taken away")
         state = self._clock.state()
+        self._make_room(db, sum(map(weight, readings)))
         rows = [row_of(seq, reading) for seq, reading in enumerate(readings, self.newest + 1)]
         device_newest = max((row[0] for row in rows if row[5] is not None), default=self._device_newest)
         epochs = self.epochs
@@ -188,17 +151,16 @@ class Store:
                 "INSERT OR REPLACE INTO tag VALUES(?,?,?,?,?,?)",
                 [(tag.id, tag.station, tag.name, tag.unit, tag.type, tag.device_class) for tag in tags],
             )
-            gone = self._evict(db, self._superfluous(db, state))
             db.executemany("INSERT INTO sample VALUES(?,?,?,?,?,?)", rows)
             db.executemany("INSERT OR REPLACE INTO cursor VALUES(?,?)", cursors.items())
             if device_newest != self._device_newest:
                 self._set_total(db, "device_newest", device_newest)
-            epochs = clocks.without(epochs, self.oldest + gone)
             self._save_epochs(db, epochs)
         self.newest += len(rows)
         self._device_newest = device_newest
         self.tags.update((tag.id, tag) for tag in tags)
-        self._settle(db, gone, epochs)
+        self._settle(db, 0, epochs)
+        self.excess = self._superfluous(db, state) > 0
 
     def trim(self, force: bool = False) -> int:
         """Evict one chunk of the oldest samples if the archive is too large or too old, or if it is told to.
@@ -219,6 +181,7 @@ class Store:
             epochs = clocks.without(self.epochs, self.oldest + gone)
             self._save_epochs(db, epochs)
         self._settle(db, gone, epochs)
+        self.excess = True
         return gone
 
     def correct(self, boot: str, offset: int) -> None:
@@ -229,16 +192,54 @@ class Store:
             self._save_epochs(db, epochs)
         self._settle(db, 0, epochs)
 
-    def relieve(self) -> None:
-        """Write the WAL back into the file and give its room to the disk, as far as that goes."""
-        with contextlib.suppress(sqlite3.Error):
-            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def write_back(self) -> None:
+        """Write the WAL back into the file, so that it is filled from its beginning again."""
+        try:
+            self._connection().execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.Error as error:
+            raise translated(error, self._settings.path) from error
+
+    def _make_room(self, db: sqlite3.Connection, size: int) -> None:
+        """See to it that there are free pages for so many bytes of rows: grow, or if that is over, evict."""
+        need = _MARGIN + 2 * size // PAGE
+        while page_count(db)[1] < need and not self._grow(db):
+            try:
+                gone = self.trim(force=True)
+            except NoRoom:
+                self.write_back()
+                gone = self.trim(force=True)
+            if not gone:
+                break
+
+    def _grow(self, db: sqlite3.Connection) -> bool:
+        """Make the file larger by some free pages.
+
+        Returns:
+            Whether it is.
+        """
+        pages, free = page_count(db)
+        step = min(_STEP, self._wal_pages // 2, self._ceiling - pages)
+        if step < 2 or self._clock.now() < self._grow_at:
+            return False
+        self.write_back()
+        while not recovery.has_room(self._settings.path, 2 * (free + step + _MARGIN) * PAGE):
+            step //= 4
+            if step < 2:
+                self._grow_at = self._clock.now() + _RETRY
+                return False
+        with self._transaction(db):
+            db.execute("INSERT INTO filler VALUES(zeroblob(?))", ((free + step - 1) * (PAGE - 4),))
+        with self._transaction(db):
+            db.execute("DELETE FROM filler")
+        self.write_back()
+        return page_count(db)[0] > pages
 
     def _superfluous(self, db: sqlite3.Connection, state: ClockState) -> int:
         """How many of the oldest samples should go next."""
         if self.newest < self.oldest:
             return 0
-        if self._used(db) > self._ceiling - max(self._ceiling // 50, 8):
+        pages, free = page_count(db)
+        if pages - free > self._ceiling - _MARGIN // 2:  # it was made smaller
             return self._chunk()
         return self._outdated(db, state)
 
@@ -326,7 +327,7 @@ class Store:
                 if first < last:
                     found.append((first, last - 1))
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(error, self._settings.path) from error
         return found
 
     def within(self, first: int, last: int, start: int, end: int) -> list[Sample]:
@@ -342,7 +343,7 @@ class Store:
                 .fetchall()
             )
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(error, self._settings.path) from error
         return samples_of(rows, self.tags, self.epochs)
 
     def _search(self, db: sqlite3.Connection, low: int, high: int, monotonic: int) -> int:
@@ -379,12 +380,11 @@ class Store:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise self._translated(error) from error
+                raise translated(error, self._settings.path) from error
             raise
 
     def _settle(self, db: sqlite3.Connection, gone: int, epochs: list[Epoch]) -> None:
         """Take over what was committed."""
-        self.excess = gone > 0
         self.oldest += gone
         self.evicted += gone
         self.epochs = epochs
@@ -397,39 +397,4 @@ class Store:
             self.oldest_at = None
         else:
             self.oldest_at = monotonic + self.epochs[clocks.index_of(self.epochs, self.oldest)].offset
-        self.bytes = sum(_size(self._settings.path + end) for end in ("", "-wal"))
-
-    @staticmethod
-    def _used(db: sqlite3.Connection) -> int:
-        (pages,) = db.execute("PRAGMA page_count").fetchone()
-        (free,) = db.execute("PRAGMA freelist_count").fetchone()
-        return int(pages) - int(free)
-
-    def _translated(self, error: sqlite3.Error) -> Exception:
-        if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
-            return error  # our own mistake
-        extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        code = extended & 0xFF
-        if code in _NO_ROOM:
-            return NoRoom(str(error), extended in _UNREADABLE)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
-            return ArchiveError(f"{self._settings.path} is in use by another nportpy; stop it, or ask it over HTTP")
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-            directory = os.path.dirname(self._settings.path) or "."
-            return ArchiveError(f"{self._settings.path} cannot be opened: {error}; make {directory} writable")
-        return Damaged(str(error))
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
+        self.bytes = sum(file_size(self._settings.path + end) for end in ("", "-wal"))

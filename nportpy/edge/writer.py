@@ -13,9 +13,11 @@ from typing import TypeVar
 
 from nportpy.edge import recovery
 from nportpy.edge.clock import Clock
+from nportpy.edge.database import Damaged, NoRoom
+from nportpy.edge.rows import weight
 from nportpy.edge.sample import Reading, Tag
 from nportpy.edge.settings import ArchiveSettings
-from nportpy.edge.store import CHUNK, Damaged, NoRoom, Store
+from nportpy.edge.store import CHUNK, Store
 from nportpy.errors import ArchiveError
 from nportpy.status import DURATIONS
 
@@ -41,6 +43,7 @@ class Writer:
         failures: commits that failed.
         error: why the last one did; empty if it did not.
         commits: commits that succeeded.
+        written: readings that they stored.
         seconds: what they took, all together.
         durations: the same as a histogram, as `BusStatus.durations`.
     """
@@ -55,7 +58,7 @@ class Writer:
         self.tags: dict[int, Tag] = {}
         self.new_tags: dict[int, Tag] = {}
         self.cursors: dict[str, int] = {}
-        self.recovered = self.failures = self.commits = 0
+        self.recovered = self.failures = self.commits = self.written = 0
         self.error = ""
         self.seconds = 0.0
         self.durations = [0] * (len(DURATIONS) + 1)
@@ -84,11 +87,13 @@ class Writer:
         """Commit one batch of what waits.
 
         Returns:
-            Whether that went well. What could not be written is kept in hand for the next time.
+            Whether that went well. What could not be written waits on.
         """
-        while self.queue and len(self.in_hand) < CHUNK:
+        room = self.store.batch
+        while self.queue and room > 0 and len(self.in_hand) < CHUNK:
             with contextlib.suppress(IndexError):  # the event loop has dropped it
                 self.in_hand.append(self.queue.popleft())
+                room -= weight(self.in_hand[-1])
         cursors = dict(self.cursors) if with_cursors and self.cursors != self._written_cursors else {}
         began = time.monotonic()
         try:
@@ -96,8 +101,11 @@ class Writer:
         except (ArchiveError, NoRoom, Damaged, OSError) as error:
             self.failures += 1
             self.error = str(error)
+            while self.in_hand:  # back to where the oldest are dropped first
+                self.queue.appendleft(self.in_hand.pop())
             return False
         taken = time.monotonic() - began
+        self.written += len(self.in_hand)
         self.in_hand = []
         if cursors:
             self._written_cursors = cursors
@@ -152,19 +160,18 @@ class Writer:
     def _opened(self) -> Store:
         if not self.store.is_open:
             self.store.open()
+            known = self.store.tags
+            self.new_tags |= {each.id: each for each in tuple(self.tags.values()) if known.get(each.id) != each}
         return self.store
 
     def _write(self, store: Store, cursors: dict[str, int]) -> None:
         tags = tuple(self.new_tags.values())  # after the readings were taken: each has its tag
         self._raise_mark(store.newest + len(self.in_hand))
-        while True:
-            try:
-                store.write(self.in_hand, tags, cursors)
-                break
-            except NoRoom:
-                store.relieve()
-                if not store.trim(force=True):
-                    raise
+        try:
+            store.write(self.in_hand, tags, cursors)
+        except NoRoom:
+            store.write_back()
+            store.write(self.in_hand, tags, cursors)
         for tag in tags:
             if self.new_tags.get(tag.id) is tag:
                 del self.new_tags[tag.id]
@@ -198,4 +205,3 @@ class Writer:
         for upstream, acknowledged in self.cursors.items():
             self.cursors[upstream] = max(acknowledged, self.store.newest)
         self._written_cursors = {}
-        self.new_tags = dict(self.tags)

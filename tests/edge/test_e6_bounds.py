@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import multiprocessing
 import os
-import resource
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from nportpy.edge.database import NoRoom
 from nportpy.edge.sample import Quality, Reading
-from nportpy.edge.store import NoRoom, Store
+from nportpy.edge.store import Store
 from tests.edge.support import FakeClock, everything, readings, running
 
 
 async def test_e6_the_oldest_go_when_the_size_is_reached(tmp_path: Path) -> None:
-    limit = 400_000
+    limit = 1 << 20
     async with running(tmp_path, max_size=limit) as archive:
         archive.cursor("plant")
         for start in range(1, 60_001, 500):
@@ -39,20 +38,20 @@ async def test_e6_the_oldest_go_when_the_size_is_reached(tmp_path: Path) -> None
 
 
 async def test_e6_a_smaller_size_is_reached_by_and_by(tmp_path: Path) -> None:
-    async with running(tmp_path, max_size=4_000_000) as archive:
-        archive.add(readings(archive, [float(n) for n in range(15_000)]))
+    async with running(tmp_path, max_size=8 << 20, queue=50_000) as archive:
+        archive.add(readings(archive, [float(n) for n in range(40_000)]))
         await archive.flush()
-    async with running(tmp_path, max_size=300_000) as archive:
+    async with running(tmp_path, max_size=1 << 20) as archive:
         archive.add(readings(archive, ["newest"]))
-        await archive.grown(15_000)
+        await archive.grown(40_000)
         await asyncio.sleep(10)
-        assert archive.status().samples < 10_000
-        assert archive.status().evicted == 15_001 - archive.status().samples
+        assert archive.status().samples < 32_000
+        assert archive.status().evicted == 40_001 - archive.status().samples
         assert (await everything(archive))[-1].value == "newest"
 
 
 async def test_e6_large_readings_do_not_empty_a_small_archive(tmp_path: Path) -> None:
-    async with running(tmp_path, max_size=300_000) as archive:
+    async with running(tmp_path, max_size=1 << 20) as archive:
         for _ in range(20):
             archive.add(readings(archive, ["\N{EURO SIGN}" * 1024] * 100))
             assert await archive.flush()
@@ -132,14 +131,14 @@ async def test_e6_a_disk_that_is_full_for_a_while_costs_the_oldest_first(
         assert values[0] == 0
         assert values[-500:] == list(range(2501, 3001))
         assert len(values) == 1001
-        assert values == sorted(values)
+        assert values == sorted(values)  # type: ignore[type-var]
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1M", "nportpy-test", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2M", "nportpy-test", str(folder)]
     if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root may mount a small disk")
     try:
@@ -159,11 +158,11 @@ async def test_e6_a_small_disk_is_full(small_disk: Path) -> None:
         assert status.newest == 60_000
         assert status.evicted == status.oldest - 1 > 0
         assert (status.dropped, status.queued) == (0, 0)
-        assert status.samples > 5_000
+        assert status.samples > 2_000
         hog = small_disk / "hog"
-        with open(hog, "wb") as file, contextlib.suppress(OSError):  # noqa: ASYNC230  # memory
+        with contextlib.suppress(OSError), open(hog, "wb", buffering=0) as file:  # noqa: ASYNC230  # memory
             while file.write(b"x" * 4096):
-                file.flush()
+                pass
         for start in range(60_000, 100_000, 500):  # now others have the rest
             archive.add(readings(archive, [float(start + n) for n in range(500)]))
             await archive.flush()
@@ -173,31 +172,6 @@ async def test_e6_a_small_disk_is_full(small_disk: Path) -> None:
         samples = await everything(archive)
         assert samples[-1].value == 99_999.0
         assert archive.status().queued == 0
-
-
-def _write_within_a_limit(folder: Path) -> None:
-    """A disk error that is not the usual one: EFBIG."""
-
-    async def write() -> None:
-        async with running(folder) as archive:
-            archive.add(readings(archive, [1.0]))
-            await archive.flush()
-            resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-            for start in range(0, 60_000, 500):
-                archive.add(readings(archive, [float(start + n) for n in range(500)]))
-                await archive.flush()
-            assert archive.status().newest == 60_001
-            assert archive.status().evicted == archive.oldest - 1 > 0
-            assert (await everything(archive))[-1].value == 59_999.0
-
-    asyncio.run(write())
-
-
-def test_e6_a_file_that_may_not_grow_evicts(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("forkserver").Process(target=_write_within_a_limit, args=(tmp_path,))
-    process.start()
-    process.join(60)
-    assert process.exitcode == 0
 
 
 @pytest.mark.real
