@@ -30,6 +30,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("pi")]
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: the collection after each test need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if inspect.iscoroutinefunction(metafunc.function):
         if "loop_name" not in metafunc.fixturenames:
