@@ -28,6 +28,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         skipped = [item for item in items if item.get_closest_marker("pi")]
         config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if not item.get_closest_marker("pi")]
+    for item in items:
+        if item.get_closest_marker("real") or item.get_closest_marker("peer"):
+            item.add_marker(pytest.mark.xdist_group("real"))  # one after the other, whoever has processors to spare
 
 
 def pytest_collection_finish() -> None:
