@@ -29,8 +29,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if not item.get_closest_marker("pi")]
     for item in items:
-        if item.get_closest_marker("real") or item.get_closest_marker("peer"):
-            item.add_marker(pytest.mark.xdist_group("real"))  # one after the other, whoever has processors to spare
+        # Of several processes (make test) one has all that lives in real time, one after the other; a file's other
+        # tests stay together, as they share fixtures and may share a port that cannot be chosen.
+        real = item.get_closest_marker("real") or item.get_closest_marker("peer")
+        item.add_marker(pytest.mark.xdist_group("real" if real else item.nodeid.partition("::")[0]))
 
 
 def pytest_collection_finish() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from nportpy.cli.options import timeout_for
 from nportpy.cli.read import read
+from nportpy.client.target import Target
 from nportpy.linesettings import LineSettings
 from nportpy.simulator.process import simulated_lines
 from tests.support.modbus_server import counting, server
