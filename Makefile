@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
+JOBS ?= auto
 
-.PHONY: demo test test-pi bench lint format clean
+.PHONY: demo test suite test-pi bench lint format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,8 +19,11 @@ $(VENV)/.test: pyproject.toml $(VENV)/.run
 demo: $(VENV)/.run
 	$(BIN)/nportpy demo $(ARGS)
 
-test: lint
-	$(BIN)/python -m pytest $(ARGS)
+test: lint suite
+
+# A process for each processor. What lives in real time stays in one of them: see pytest_collection_modifyitems.
+suite: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -28,6 +28,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         skipped = [item for item in items if item.get_closest_marker("pi")]
         config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if not item.get_closest_marker("pi")]
+    for item in items:
+        # Of several processes (make test) one has all that lives in real time, one after the other; a file's other
+        # tests stay together, as they share fixtures and may share a port that cannot be chosen.
+        real = item.get_closest_marker("real") or item.get_closest_marker("peer")
+        item.add_marker(pytest.mark.xdist_group("real" if real else item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: the collection after each test need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,8 +1,12 @@
 import asyncio
 import os
+import threading
 import time
+from contextlib import suppress
 
 import pytest
+
+from tests.support.clock import VirtualLoop
 
 
 async def test_virtual_time_jumps() -> None:
@@ -18,6 +22,24 @@ async def test_virtual_time_waits_for_threads() -> None:
     async with asyncio.timeout(1):
         await asyncio.to_thread(time.sleep, 0.05)
     assert loop.time() - started < 1
+
+
+def test_t2_virtual_time_waits_for_the_end_of_threads() -> None:
+    """A loop that ends while a thread works waits for it, whatever limit asyncio's Runner sets."""
+    finished = threading.Event()
+
+    def work() -> None:
+        time.sleep(0.1)
+        finished.set()
+
+    async def leave() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.to_thread(work)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(leave())
+    assert finished.is_set()
 
 
 async def test_sockets_work_on_virtual_time() -> None:

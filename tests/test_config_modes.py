@@ -15,9 +15,10 @@ from nportpy.modes.modem import ModemSettings, Number
 from nportpy.modes.pair import PairSettings
 from nportpy.modes.realcom_base import RealComSettings
 from nportpy.modes.reverse_telnet import Enter, ReverseTelnetSettings
-from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn, TcpClientSettings
+from nportpy.modes.tcp_client import ConnectOn, DisconnectOn, TcpClientSettings
 from nportpy.modes.udp import Range, UdpSettings
 from nportpy.network.addresses import Endpoint
+from nportpy.network.calling import Destination
 from nportpy.network.multicast import Group
 from nportpy.network.service import Direction, WhenJammed
 from nportpy.protocols.packing import Delimiting, Packing, PackingSettings

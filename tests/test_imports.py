@@ -1,6 +1,7 @@
 """The floors of docs/design.md: who may import whom, who may touch I/O, and that every module says what it is."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_every_module_says_what_it_is(path: str) -> None:
 
 def test_every_part_has_its_floor() -> None:
     assert {part_of(path) for path in MODULES} - set(HEIGHTS) <= {"__init__"}
+
+
+def test_the_floors_are_those_of_the_design() -> None:
+    """docs/design.md draws them from the top, without the one line that is nportpy/__main__.py."""
+    text = (ROOT / "docs/design.md").read_text()
+    drawing = text.partition("## Floors")[2].partition("Imports go downward only")[0]
+    drawn = [set(re.findall(r"\w+", floor)) for floor in drawing.split("->")]
+    assert drawn == [floor for floor in reversed(FLOORS) if floor != {"__main__"}]
+    rooms = set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
+    assert rooms == {part for part in HEIGHTS if (ROOT / "nportpy" / part).is_dir()}
 
 
 def test_the_rules_find_what_breaks_them() -> None:

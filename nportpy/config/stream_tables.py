@@ -30,15 +30,9 @@ from nportpy.modes.modem import Carrier, ModemSettings, Number
 from nportpy.modes.pair import DtrFrom, PairSettings, Push, WhileAway
 from nportpy.modes.realcom_base import MOST_NUMBERED, RealComSettings, default_ports
 from nportpy.modes.reverse_telnet import Enter, LineEnds, ReverseTelnetSettings
-from nportpy.modes.tcp_client import (
-    COMBINATIONS,
-    MOST_DESTINATIONS,
-    ConnectOn,
-    Destination,
-    DisconnectOn,
-    TcpClientSettings,
-)
+from nportpy.modes.tcp_client import COMBINATIONS, MOST_DESTINATIONS, ConnectOn, DisconnectOn, TcpClientSettings
 from nportpy.modes.udp import LARGEST_PAYLOAD, Accept, Range, UdpSettings
+from nportpy.network.calling import Destination
 from nportpy.network.multicast import Group
 from nportpy.network.service import Direction, WhenDown, WhenJammed
 from nportpy.protocols.at import check_init

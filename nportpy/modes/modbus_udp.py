@@ -8,11 +8,7 @@ So what is set for connections, their inactivity or what happens when there are 
 limits over all services do not count these clients.
 """
 
-import asyncio
-import contextlib
-import logging
 import socket
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,67 +18,45 @@ from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router, Visitor
 from nportpy.modes.modbus import Asked, busy, complain
 from nportpy.modes.modbus_base import ModbusSettings
-from nportpy.network.addresses import Ancillary, Endpoint, address_of, barred_by, local_endpoint, peer_of, reply_from
-from nportpy.network.datagrams import another
-from nportpy.network.listener import Backend, first_opening
+from nportpy.network.addresses import Ancillary, address_of, barred_by, peer_of, reply_from
+from nportpy.network.datagram_service import DatagramService
+from nportpy.network.datagrams import Correspondent, Name
+from nportpy.network.listener import Backend
 from nportpy.protocols.modbus import mbap
-from nportpy.status import ClientStatus, End, ServiceStatus
+from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
 
-_DATAGRAMS_PER_WAKE_UP = 64
 _LARGEST = 512  # a datagram that fills this is no frame, whatever more it had
-_CONTROL = 256  # bytes for what comes beside a datagram
-
-_Name = tuple[str, int] | tuple[str, int, int, int]  # as the socket module has it: IPv4 or IPv6
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class Correspondent:
-    """A client: an address and port that requests come from."""
+class Client(Correspondent):
+    """An address and port that requests come from."""
 
-    peer: Endpoint
     visitor: Visitor = field(init=False)
-    since: float = field(default_factory=time.time)
-    received: int = 0
-    sent: int = 0
     under_way: int = 0
     forgotten: bool = False
-
-    def status(self) -> ClientStatus:
-        """A snapshot."""
-        return ClientStatus(
-            address=self.peer.host,
-            port=self.peer.port,
-            since=self.since,
-            state="open",
-            received=self.received,
-            sent=self.sent,
-            waiting=0,
-            controls=False,
-        )
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Datagram(Asked):
     """A request, who sent it, and the way back."""
 
-    of: Correspondent
+    of: Client
     sock: socket.socket
-    name: _Name
+    name: Name
     ancillary: Ancillary
 
 
-class ModbusUdp:
-    """Answers datagrams for one service until it is told to stop. The gateway treats it as a `Listener`.
+class ModbusUdp(DatagramService):
+    """Answers datagrams for one service. See `DatagramService`.
 
     Attributes:
-        backend: what it is there for.
-        endpoints: where it listens.
         results: clients by how they turned out; `kicked` are those that were forgotten for others.
         unsent: answers that the network did not take.
     """
+
+    largest = _LARGEST
 
     def __init__(
         self,
@@ -94,49 +68,18 @@ class ModbusUdp:
         throttle: Throttle,
     ) -> None:
         """Nothing is read before `run`; the sockets, from `listen_datagrams`, stay the caller's."""
-        self.backend = backend
-        self.service = service
+        super().__init__(backend, service, sockets, throttle)
         self.settings = settings
-        self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
-        self.results: Counter[str] = Counter()
         self.unsent = 0
         self._router = router
-        self._sockets = sockets
-        self._throttle = throttle
-        self._clients: dict[_Name, Correspondent] = {}  # the one that has been idle longest comes first
-        self._reading: list[socket.socket] = []
-        self._hushed = False
-        self._ending = End.SHUTDOWN
-        self._stopping = asyncio.Event()
+        self._clients: dict[Name, Client] = {}  # the one that has been idle longest comes first
 
-    async def run(self) -> None:
-        """Serve until `stop`."""
-        with contextlib.ExitStack() as ours:
-            sockets = [another(sock, ours) for sock in self._sockets]
-            try:
-                await first_opening(self.backend, self._stopping)
-                if not self._hushed:
-                    self._reading = sockets
-                    for sock in sockets:
-                        asyncio.get_running_loop().add_reader(sock.fileno(), self._read, sock)
-                await self._stopping.wait()
-            finally:
-                self._read_no_more()
-                for name in tuple(self._clients):
-                    self._forget(name, self._ending)
-
-    def hush(self) -> None:
-        """Take no more requests; what was asked is answered yet."""
-        self._hushed = True
-        self._read_no_more()
-
-    def stop(self, end: End = End.SHUTDOWN) -> None:
-        """Answer nothing from now on; `run` returns."""
-        self._ending = end
-        self._stopping.set()
+    def _end(self) -> None:
+        for name in tuple(self._clients):
+            self._forget(name, self._ending)
 
     @property
-    def sessions(self) -> list[Correspondent]:
+    def sessions(self) -> list[Client]:
         """The clients that are remembered; the one that has been idle longest comes first."""
         return list(self._clients.values())
 
@@ -164,27 +107,7 @@ class ModbusUdp:
 
     # From the network.
 
-    def _read_no_more(self) -> None:
-        for sock in self._reading:
-            asyncio.get_running_loop().remove_reader(sock.fileno())
-        self._reading = []
-
-    def _read(self, sock: socket.socket) -> None:
-        for _ in range(_DATAGRAMS_PER_WAKE_UP):
-            try:
-                data, ancillary, _, name = sock.recvmsg(_LARGEST, _CONTROL)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:  # what the network says of an answer, mostly
-                self._say("cannot receive", error)
-                return
-            try:
-                self._take(sock, data, ancillary, name)
-            except Exception as error:
-                extra = self._extra() | {"client": str(peer_of(name))}
-                log.error("a request failed", exc_info=error, extra=extra)
-
-    def _take(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: _Name) -> None:
+    def _take(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: Name) -> None:
         client = self._clients.get(name)
         if client is None and not self._admits(name):
             return
@@ -218,28 +141,25 @@ class ModbusUdp:
         else:
             client.visitor.ask(question)
 
-    def _admits(self, name: _Name) -> bool:
+    def _admits(self, name: Name) -> bool:
         address = address_of(name[0])
         barring = barred_by(address, self.settings.allow)
         if not barring:
             return True
         result = "refused_allow"
         self.results[result] += 1
-        more = self._throttle.allow(address, asyncio.get_running_loop().time())
-        if more is not None:
-            extra = self._extra() | {"client": str(peer_of(name)), "result": result, "list": barring}
-            log.warning("client refused", extra=extra | ({"more": more} if more else {}))
+        self._say("client refused", address, {"client": str(peer_of(name)), "result": result, "list": barring})
         return False
 
-    def _welcome(self, name: _Name) -> Correspondent:
+    def _welcome(self, name: Name) -> Client:
         while len(self._clients) >= self.settings.max_clients:
             self._forget(next(iter(self._clients)), End.KICKED)
-        client = self._clients[name] = Correspondent(peer_of(name))
+        client = self._clients[name] = Client(peer_of(name))
         client.visitor = self._router.visitor(client, address_of(name[0]))
         self.results["accepted"] += 1
         return client
 
-    def _forget(self, name: _Name, end: End) -> None:
+    def _forget(self, name: Name, end: End) -> None:
         client = self._clients.pop(name)
         client.forgotten = True
         self.results[end] += 1
@@ -259,11 +179,4 @@ class ModbusUdp:
             client.sent += len(data)
         except OSError as error:
             self.unsent += 1
-            self._say("cannot answer", error)
-
-    def _say(self, what: str, error: OSError) -> None:
-        if self._throttle.allow((what, self.service), asyncio.get_running_loop().time()) is not None:
-            log.warning(what, extra=self._extra() | {"reason": error.strerror})
-
-    def _extra(self) -> dict[str, object]:
-        return {"port": self.backend.name, "service": self.service}
+            self._say("cannot answer", ("send", error.errno), {"client": str(client.peer)}, error)

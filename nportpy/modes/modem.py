@@ -20,10 +20,9 @@ from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
 from nportpy.linesettings import Flow, ModemLines, UartCounters
 from nportpy.modes.phone import Call
-from nportpy.modes.tcp_client import Destination
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of, peer_of
-from nportpy.network.calling import call, outcome, reason
+from nportpy.network.calling import Destination, call, outcome, reason
 from nportpy.network.connection import Stop
 from nportpy.network.listener import Listener, first_opening
 from nportpy.network.service import ServiceSettings, WhenDown

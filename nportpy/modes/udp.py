@@ -6,7 +6,6 @@ the kernel keeps what fits into the socket's buffer, and counts what it drops.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections import Counter
@@ -25,12 +24,11 @@ from nportpy.network.addresses import (
     address_of,
     allowed,
     barred_by,
-    local_endpoint,
     peer_of,
     reply_from,
 )
-from nportpy.network.datagrams import Name, Sender, another, dropped, is_from, name_on
-from nportpy.network.listener import first_opening
+from nportpy.network.datagram_service import DatagramService
+from nportpy.network.datagrams import Name, Sender, dropped, is_from, name_on
 from nportpy.network.multicast import Group, Leaving, Multicast, versions
 from nportpy.network.service import Direction
 from nportpy.protocols.packing import PackingSettings
@@ -50,8 +48,6 @@ LARGEST_PAYLOAD = 65507
 
 
 _REMEMBERED = 32  # senders
-_DATAGRAMS_PER_WAKE_UP = 64
-_CONTROL = 256  # bytes for what comes beside a datagram
 
 log = logging.getLogger(__name__)
 
@@ -133,16 +129,16 @@ class UdpSettings:
     direction: Direction = Direction.BOTH
 
 
-class UdpMode:
-    """Datagrams for one service, until it is told to stop. The gateway treats it as a `Listener`.
+class UdpMode(DatagramService):
+    """Datagrams for one service. See `DatagramService`.
 
     Attributes:
         line: where they go, and what is sent in them.
-        service: its name in metrics and logs.
-        endpoints: where it listens.
         results: datagrams from the network that were refused, those for it that it did not take (unsent), and
             senders: `kicked` are those that were forgotten for others.
     """
+
+    largest = LARGEST_PAYLOAD
 
     def __init__(
         self,
@@ -153,15 +149,9 @@ class UdpMode:
         throttle: Throttle,
     ) -> None:
         """Nothing is read before `run`; the sockets, from `listen_datagrams`, stay the caller's."""
+        super().__init__(line, service, sockets, throttle)
         self.line = line
-        self.service = service
         self.settings = settings
-        self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
-        self.results: Counter[str] = Counter()
-        self._sockets = sockets
-        self._throttle = throttle
-        self._open: list[socket.socket] = []
-        self._reading: list[socket.socket] = []
         self._multicast: Multicast | None = None
         self._targets: list[tuple[Callable[[bytes, Name], int], Name]] = []
         self._peers = frozenset(address for each in settings.destinations for address in each.addresses())
@@ -170,22 +160,9 @@ class UdpMode:
         self._overrun = 0
         self._listening = False
         self._full = False
-        self._hushed = False
-        self._ending = End.SHUTDOWN
-        self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """Serve until `stop`."""
-        with contextlib.ExitStack() as ours:
-            self._open = [another(sock, ours) for sock in self._sockets]
-            self._overrun = -sum(map(dropped, self._open))  # those of others who had the sockets before
-            try:
-                await first_opening(self.line, self._stopping)
-                if not self._hushed:
-                    self._begin()
-                await self._stopping.wait()
-            finally:
-                self._end()
+    def _opened(self) -> None:
+        self._overrun = -sum(map(dropped, self._open))  # those of others who had the sockets before
 
     def _begin(self) -> None:
         settings = self.settings
@@ -211,7 +188,6 @@ class UdpMode:
         return found
 
     def _end(self) -> None:
-        self.hush()
         if self._listening:
             self._listening = False
             self.line.stream.leave(self)
@@ -220,12 +196,6 @@ class UdpMode:
         while self._senders:
             self._forget(next(iter(self._senders)), self._ending)
         self._overrun = self.overrun
-        self._open = []
-
-    def hush(self) -> None:
-        """Take nothing more for the line; what the line says is sent."""
-        self._hushed = True
-        self._read_no_more()
 
     def configure(self, settings: UdpSettings) -> None:
         """Other limits and lists from now on; who is allowed no more is forgotten."""
@@ -236,11 +206,6 @@ class UdpMode:
     def accepted(self) -> int:
         """Datagrams are on their way to the line at once."""
         return 0
-
-    def stop(self, end: End = End.SHUTDOWN) -> None:
-        """Neither take nor send anything from now on; `run` returns."""
-        self._ending = end
-        self._stopping.set()
 
     @property
     def sessions(self) -> list[Sender]:
@@ -328,32 +293,8 @@ class UdpMode:
 
     # From the network.
 
-    def _read_on(self) -> None:
-        if not (self._reading or self._full or self._hushed):
-            self._reading = list(self._open)
-            for sock in self._reading:
-                asyncio.get_running_loop().add_reader(sock.fileno(), self._read, sock)
-
-    def _read_no_more(self) -> None:
-        for sock in self._reading:
-            asyncio.get_running_loop().remove_reader(sock.fileno())
-        self._reading = []
-
-    def _read(self, sock: socket.socket) -> None:
-        for _ in range(_DATAGRAMS_PER_WAKE_UP):
-            if not self._reading:  # the line is full, or we are to take no more
-                return
-            try:
-                data, ancillary, _, name = sock.recvmsg(LARGEST_PAYLOAD, _CONTROL)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._say("cannot receive", ("receive", error.errno), {}, error)
-                return
-            try:
-                self._take(sock, data, ancillary, name)
-            except Exception as error:
-                self._fail("a datagram failed", error)
+    def _must_wait(self) -> bool:
+        return self._full
 
     def _take(self, sock: socket.socket, data: bytes, ancillary: Ancillary, name: Name) -> None:
         sender = self._senders.pop(name, None) or self._welcome(sock, name)
@@ -389,18 +330,3 @@ class UdpMode:
         if self._senders.pop(name) is self._last and end is not End.KICKED:
             self._last = None
         self.results[end] += 1
-
-    # Words.
-
-    def _say(self, what: str, key: object, extra: dict[str, object], error: OSError | None = None) -> None:
-        more = self._throttle.allow((self.line.name, self.service, key), asyncio.get_running_loop().time())
-        if more is not None:
-            facts = self._extra() | extra | ({"more": more} if more else {})
-            log.warning(what, extra=facts if error is None else facts | {"reason": error.strerror})
-
-    def _fail(self, what: str, error: Exception) -> None:
-        """A bug was met: it costs one datagram."""
-        log.error(what, exc_info=error, extra=self._extra())
-
-    def _extra(self) -> dict[str, object]:
-        return {"port": self.line.name, "service": self.service}

@@ -4,8 +4,28 @@ import asyncio
 import errno
 import os
 import socket
+from dataclasses import dataclass
 
-from nportpy.network import tcp
+from nportpy.network import keepalive
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A host to call.
+
+    Attributes:
+        host: its name, looked up before each attempt, or its address.
+        port: its TCP port.
+        local_port: the port that we call from; 0: any. A host that sees a connection from a fixed port end may refuse
+            the next one from there for a minute (TIME_WAIT), and so may our own kernel.
+    """
+
+    host: str
+    port: int
+    local_port: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 async def call(host: str, port: int, local_port: int, limit: float, alive_check: float) -> socket.socket:
@@ -16,7 +36,7 @@ async def call(host: str, port: int, local_port: int, limit: float, alive_check:
         port: TCP port there.
         local_port: the one to call from; 0: any.
         limit: seconds in all; each address has its share of them.
-        alive_check: see `tcp.set_up`.
+        alive_check: see `keepalive.set_up`.
 
     Raises:
         OSError: there is none; `outcome` says what to call that.
@@ -48,7 +68,7 @@ async def _connected(
 ) -> socket.socket:
     try:
         sock.setblocking(False)
-        tcp.set_up(sock, alive_check)
+        keepalive.set_up(sock, alive_check)
         if local_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last connection from there may linger
             sock.bind(("", local_port))

@@ -17,26 +17,20 @@ Name = tuple[str, int] | tuple[str, int, int, int]
 
 
 @dataclass(slots=True, eq=False)
-class Sender:
-    """Somebody whose datagrams went to the line.
+class Correspondent:
+    """An address and port that datagrams come from.
 
     Attributes:
         peer: address and port.
-        name: the same, for the socket module.
-        sock: where it is heard; ancillary: what came beside its last datagram.
-        heard: when that was, in the loop's time.
-        received: bytes that it sent to the line.
-        sent: bytes that were sent to it because it spoke last.
+        since: the time of day when it was first heard.
+        received: bytes that it sent.
+        sent: bytes that were sent to it, as it was it that spoke.
     """
 
     peer: Endpoint
-    name: Name
-    sock: socket.socket
-    ancillary: Ancillary = field(default_factory=list)
-    since: float = field(default_factory=time.time)
-    heard: float = 0.0
-    received: int = 0
-    sent: int = 0
+    since: float = field(default_factory=time.time, kw_only=True)
+    received: int = field(default=0, kw_only=True)
+    sent: int = field(default=0, kw_only=True)
 
     def status(self) -> ClientStatus:
         """A snapshot."""
@@ -50,6 +44,22 @@ class Sender:
             waiting=0,
             controls=False,
         )
+
+
+@dataclass(slots=True, eq=False)
+class Sender(Correspondent):
+    """Somebody whose datagrams went to the line.
+
+    Attributes:
+        name: its address and port, for the socket module.
+        sock: where it is heard; ancillary: what came beside its last datagram.
+        heard: when that was, in the loop's time.
+    """
+
+    name: Name
+    sock: socket.socket
+    ancillary: Ancillary = field(default_factory=list)
+    heard: float = 0.0
 
 
 def name_on(sock: socket.socket, address: Address, port: int) -> Name:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from nportpy.errors import LineDown, LineUnsupported
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, Rs485Mode, UartCounters
-from nportpy.network import keepalive
+from nportpy.network.calling import call
 from nportpy.port.base import Port, PortReceiver, PortSettings
 from nportpy.port.hangup import HangupWatch
 
@@ -50,8 +50,7 @@ async def open_tcp(settings: PortSettings, receiver: PortReceiver) -> "TcpPort":
     loop = asyncio.get_running_loop()
     try:
         host, port = _place(settings.device)
-        async with asyncio.timeout(CONNECT_TIME):
-            sock = await _connect(loop, host, port)
+        sock = await call(host, port, 0, CONNECT_TIME, ALIVE_CHECK)
     except (OSError, ValueError) as error:
         raise LineDown(f"{settings.device}: {_reason(error)}") from error
     return TcpPort(loop, sock, settings, receiver)
@@ -62,59 +61,6 @@ def _place(device: str) -> tuple[str, int]:
     if not place.hostname or place.port is None or place.path:
         raise ValueError("write tcp://HOST:PORT")
     return place.hostname, place.port
-
-
-async def _connect(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
-    """A connection to the first address of a host that takes it; each has its share of the time."""
-    places = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    failure: OSError | None = None
-    for family, kind, protocol, _, address in places:
-        try:
-            async with asyncio.timeout(CONNECT_TIME / len(places)):
-                return await _connect_to(loop, socket.socket(family, kind, protocol), address)
-        except OSError as error:
-            failure = failure or error
-    raise failure or OSError("the name has no address")
-
-
-async def _connect_to(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[object, ...]
-) -> socket.socket:
-    try:
-        sock.setblocking(False)
-        keepalive.set_up(sock, ALIVE_CHECK)
-        try:
-            sock.connect(address)
-        except BlockingIOError:
-            await _writable(loop, sock)
-        _check(sock)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _check(sock: socket.socket) -> None:
-    if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        raise OSError(number, os.strerror(number))
-    if sock.getsockname() == sock.getpeername():
-        # Who asks a port of its own machine again and again where nobody listens may meet itself.
-        raise ConnectionRefusedError("nobody listens there")
-
-
-async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    """Wait for the connection. `loop.sock_connect` would leave the descriptor in the loop for a moment longer."""
-    connected: asyncio.Future[None] = loop.create_future()
-
-    def ready() -> None:
-        if not connected.done():
-            connected.set_result(None)
-
-    loop.add_writer(sock.fileno(), ready)
-    try:
-        await connected
-    finally:
-        loop.remove_writer(sock.fileno())
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -30,6 +31,21 @@ ANSWERS = {
     0x26: ID + bytes.fromhex("01 00 00 00 00 00 01 00") + ADDRESS + bytes((255, 255, 255, 0, 192, 0, 2, 1)),
     0x1D: ID + bytes.fromhex("01 00 00 00 c0 00 02 09 c0 00 02 32 7a 84 b6 03 01 04 01 00"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _port_is_free() -> None:
+    """There is one such port on a machine: another run of these tests may have it for a moment."""
+    deadline = time.monotonic() + 60
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.bind(("0.0.0.0", dsci.PORT))
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            else:
+                return
 
 
 class Nport(threading.Thread):

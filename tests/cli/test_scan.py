@@ -19,7 +19,6 @@ import pytest
 
 from nportpy.cli.scan import scan
 from nportpy.client import scanning
-from nportpy.client.found import ranges
 from nportpy.client.target import Client, Target, connect
 from nportpy.errors import LineUnsupported
 from nportpy.linesettings import LineSettings
@@ -459,11 +458,6 @@ def test_rich_is_not_loaded_for_a_pipe() -> None:
         )
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "False"
-
-
-def test_ranges() -> None:
-    assert ranges([5, 1, 2, 3, 9, 8]) == "1-3,5,8-9"
-    assert ranges([]) == ""
 
 
 def test_a18_progress_is_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

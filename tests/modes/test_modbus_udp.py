@@ -290,7 +290,7 @@ async def test_a_bug_costs_one_request(caplog: pytest.LogCaptureFixture) -> None
         client.send(adu(1, 1, b"\x03\x00\x00\x00\x02"))
         client.send(adu(2))
         await client.hears(adu(2))
-    assert [record.message for record in caplog.records] == ["a request failed"]
+    assert [record.message for record in caplog.records] == ["a datagram failed"]
 
 
 async def test_status() -> None:

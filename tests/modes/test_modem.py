@@ -13,9 +13,9 @@ from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.modes.modem import Carrier, Modem, ModemSettings, Number
-from nportpy.modes.tcp_client import Destination
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import listen
+from nportpy.network.calling import Destination
 from nportpy.network.service import AccessSettings, WhenDown
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle

@@ -14,8 +14,8 @@ from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits, UartCounters
 from nportpy.modes.pair import DtrFrom, Pair, PairSettings, Push, WhileAway
 from nportpy.modes.rfc2217 import WhoControls
-from nportpy.modes.tcp_client import Destination
 from nportpy.network.addresses import Endpoint
+from nportpy.network.calling import Destination
 from nportpy.port.loopback import Cable
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Option

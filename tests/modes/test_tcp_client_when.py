@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nportpy.linesettings import Flow, LineSettings, ModemLines
-from nportpy.modes import tcp_client
+from nportpy.modes import caller
 from nportpy.modes.host import Kept
 from nportpy.modes.tcp_client import ConnectOn, DisconnectOn
 from nportpy.network.calling import call
@@ -105,7 +105,7 @@ async def test_who_answers_late_is_told_all_that_was_said_meanwhile(monkeypatch:
             await asyncio.sleep(2.0 * (port == late.port))
             return await call(where, port, *args)
 
-        monkeypatch.setattr(tcp_client, "call", slow)
+        monkeypatch.setattr(caller, "call", slow)
         async with calling(host.destination, late.destination, connect=ConnectOn.ANY_CHARACTER) as calls:
             for word in (b"one ", b"two ", b"three "):
                 calls.cable.far.write(word)
@@ -320,7 +320,7 @@ async def test_what_ends_connections_while_a_host_is_called(
         await asyncio.sleep(2.0)
         return await call(*args)
 
-    monkeypatch.setattr(tcp_client, "call", slow)
+    monkeypatch.setattr(caller, "call", slow)
     cable = Cable()
     async with (
         hosts() as (host,),

@@ -13,8 +13,8 @@ import pytest
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import LineSettings
 from nportpy.modes.pair import Pair, PairSettings
-from nportpy.modes.tcp_client import Destination
 from nportpy.network.addresses import Endpoint, listen
+from nportpy.network.calling import Destination
 from nportpy.port.ioctls import Termios2
 from nportpy.port.loopback import Cable
 from nportpy.port.tty import open_tty

@@ -11,7 +11,8 @@ from subprocess import PIPE
 
 import pytest
 
-from nportpy.modes.tcp_client import ConnectOn, Destination, DisconnectOn
+from nportpy.modes.tcp_client import ConnectOn, DisconnectOn
+from nportpy.network.calling import Destination
 from tests.support.calls import calling, closed_port
 from tests.support.serving import until
 

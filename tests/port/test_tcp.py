@@ -104,14 +104,6 @@ async def test_a_name_may_have_several_addresses() -> None:
         await port.close()
 
 
-def test_a_connection_to_oneself_is_none() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.connect(sock.getsockname())
-        with pytest.raises(ConnectionRefusedError, match="nobody listens"):
-            tcp._check(sock)
-
-
 async def test_a_far_end_that_dies_is_noticed_and_nothing_is_delayed() -> None:
     with a_server() as (_, device):
         port = await open_tcp(PortSettings(device), Recorder())

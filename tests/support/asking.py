@@ -26,6 +26,8 @@ class Client:
         self.bus = bus
         self.asked = 0
         self.ends: list[tuple[Question, bytes]] = []
+        self._ended: set[Question] = set()
+        self._another = asyncio.Event()
 
     def ask(self, pdu: bytes, unit: int = 1, priority: Priority = Priority.NORMAL) -> Question:
         question = Question(self, unit, pdu, self.done, priority)
@@ -34,8 +36,10 @@ class Client:
         return question
 
     def done(self, question: Question, answer: bytes) -> None:
-        assert all(question is not ended for ended, _ in self.ends), "ended twice"
+        assert question not in self._ended, "ended twice"
+        self._ended.add(question)
         self.ends.append((question, answer))
+        self._another.set()
 
     @property
     def answers(self) -> list[bytes]:
@@ -46,8 +50,9 @@ class Client:
 
     async def ended(self, count: int | None = None) -> None:
         async with asyncio.timeout(3600):
-            while len(self.ends) < (self.asked if count is None else count):  # noqa: ASYNC110 - virtual time
-                await asyncio.sleep(0.001)
+            while len(self.ends) < (self.asked if count is None else count):
+                self._another.clear()
+                await self._another.wait()
 
 
 @asynccontextmanager

@@ -62,6 +62,8 @@ class Asker:
         self.bus = bus
         self.ends: list[tuple[Request, Result]] = []
         self.asked = 0
+        self._ended: set[Request] = set()
+        self._another = asyncio.Event()
 
     def ask(self, unit: int = 1, pdu: bytes = READ, **fields: float | bool) -> Request:
         request = Request(self, unit, pdu, self.done, **fields)  # type: ignore[arg-type]  # names are checked by use
@@ -70,8 +72,10 @@ class Asker:
         return request
 
     def done(self, request: Request, result: Result) -> None:
-        assert all(request is not ended for ended, _ in self.ends), "ended twice"
+        assert request not in self._ended, "ended twice"
+        self._ended.add(request)
         self.ends.append((request, result))
+        self._another.set()
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -79,8 +83,9 @@ class Asker:
 
     async def ended(self, count: int | None = None) -> None:
         async with asyncio.timeout(3600):
-            while len(self.ends) < (self.asked if count is None else count):  # noqa: ASYNC110 - virtual time
-                await asyncio.sleep(0.001)
+            while len(self.ends) < (self.asked if count is None else count):
+                self._another.clear()
+                await self._another.wait()
 
 
 class Units:

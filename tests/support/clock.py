@@ -72,5 +72,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, *timeout: float | None) -> None:
+        """As asyncio's, which from Python 3.12 on gives the threads 300 s: those are not jumped over."""
+        self._in_threads += 1
+        try:
+            await super().shutdown_default_executor(*timeout)
+        finally:
+            self._in_threads -= 1
+
     def _thread_done(self, _future: object) -> None:
         self._in_threads -= 1
