@@ -372,47 +372,6 @@ class MissingStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveStatus:
-    """The archive of readings. Numbers since the start, but where said otherwise.
-
-    Attributes:
-        path: its file.
-        samples: how many samples it holds now.
-        bytes: what its file and WAL take now.
-        oldest: number of the oldest sample; newest + 1 if there is none.
-        newest: number of the newest sample.
-        oldest_at: time of the oldest sample, seconds since the epoch; None if there is none.
-        evicted: samples that had to go for size, age or a full disk, since the file was begun.
-        queued: readings that wait for the disk now.
-        dropped: readings that were dropped as the disk was too slow or refused for too long.
-        commits: commits that succeeded.
-        commit_seconds: what they took, all added up.
-        durations: commits by what they took: counts for DURATIONS, as in `BusStatus`.
-        failures: commits that failed; their readings waited on.
-        recovered: how often a damaged file was set aside and a new one begun.
-        error: why it cannot write now; empty if it can.
-        trusted: whether the wall clock is trusted; if not, samples are uncertain until it is.
-    """
-
-    path: str
-    samples: int
-    bytes: int
-    oldest: int
-    newest: int
-    oldest_at: float | None
-    evicted: int
-    queued: int
-    dropped: int
-    commits: int
-    commit_seconds: float
-    durations: tuple[int, ...]
-    failures: int
-    recovered: int
-    error: str
-    trusted: bool
-
-
-@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway."""
 
