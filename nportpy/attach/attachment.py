@@ -55,6 +55,7 @@ PAUSE_AT: Final = 64 * 1024
 resume would stand behind data that a server may not take before it is rid of its own, and both would wait for ever."""
 
 _LOOK = 0.01
+_UNDER_WAY = 0.1  # seconds that the kernel may take to hand over what a program has written: it does so in a worker
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +226,12 @@ class Attachment:
         """Let what was written arrive, and give the server back."""
         loop = asyncio.get_running_loop()
         before, since = self._progress(), loop.time()
-        while self._terminal.holds_data() and loop.time() - since < self._settings.drain:
+        seen = loop.time()  # that something was there, or could have been
+        while loop.time() - since < self._settings.drain:
+            if self._terminal.holds_data():
+                seen = loop.time()
+            elif loop.time() - seen >= _UNDER_WAY:
+                break
             await asyncio.sleep(_LOOK)
             if self._progress() != before and not self._terminal.open:  # a program that is there may write for ever
                 before, since = self._progress(), loop.time()

@@ -405,7 +405,7 @@ REALCOM = SHUT + PORT + "realcom.number = 1\n"
     ],
 )  # fmt: skip
 def test_r3_drivers_that_nobody_would_answer(text: str, expected: str) -> None:
-    found = [warning for warning in warnings(parse(text, "x")) if "discovery" in warning]
+    found = [warning for warning in warnings(parse(text, "x")) if LEAVE in warning]
     assert found == ([expected] if expected else [])
 
 
