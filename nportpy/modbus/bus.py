@@ -266,7 +266,7 @@ class Bus:
         elif result.outcome is Outcome.NO_ANSWER and not flight.probed:
             self._unanswered(flight, unit, result.took)
         else:  # what a probe may have disturbed says nothing about the unit either
-            unit.not_asked(flight.client)
+            unit.not_asked(flight.client, trial=flight.trial)
             self._ended(flight, unit, _ENDS[result.outcome])
 
     def _answered(self, flight: Flight, unit: Unit, result: Result) -> None:
@@ -371,7 +371,7 @@ class Bus:
         self._joinable.remove(request)
         if request.write:
             self._write_ended(unit)
-        unit.not_asked(request.client)
+        unit.not_asked(request.client, trial=False)
         for ask in request.asks:
             self._answer(ask, End.UNREACHABLE)
 

@@ -315,10 +315,11 @@ class Unit:
         """Whether what it is left alone for is being tried: something is under way then."""
         return self._dead.trying or self._unknown.trying
 
-    def not_asked(self, client: Hashable) -> None:
-        """What was to try it for this client was never sent."""
-        self._dead.leave(client)
-        self._unknown.leave(client)
+    def not_asked(self, client: Hashable, *, trial: bool) -> None:
+        """What it was to be asked for this client was never sent; `trial`: it was silent when that was let through."""
+        if trial:
+            self._dead.leave(client)
+        self._unknown.ended(client)
 
     def leave(self, client: Hashable) -> None:
         """A client has gone."""
