@@ -73,6 +73,7 @@ timeout = "auto"
 timeout_min = "10ms"
 timeout_max = "2s"
 retries = 0
+isolate = false
 deadline = "1s"
 queue = 4
 silence = "0ms"
@@ -86,7 +87,7 @@ character_timeout = "2s"
 patience = "3s"
 idle_gap = "20ms"
 units = [
-  { units = "7-9", timeout = "3s", silence = "20ms", retries = 2 },
+  { units = "7-9", timeout = "3s", silence = "20ms", retries = 2, isolate = true },
   { units = "10", timeout = "auto" },
   { units = "11" },
 ]
@@ -157,6 +158,7 @@ def test_a_line_with_everything() -> None:
         framing=Framing.ASCII,
         timeout=Timeout(None, 0.01, 2.0),
         retries=0,
+        isolate=False,
         deadline=1.0,
         queue=4,
         silence=0.0,
@@ -170,7 +172,7 @@ def test_a_line_with_everything() -> None:
         patience=3.0,
         idle_gap=0.02,
         units=(
-            UnitSettings(frozenset({7, 8, 9}), Timeout(3.0, 0.01, 2.0), 0.02, 2),
+            UnitSettings(frozenset({7, 8, 9}), Timeout(3.0, 0.01, 2.0), 0.02, 2, True),
             UnitSettings(frozenset({10}), Timeout(None, 0.01, 2.0)),
             UnitSettings(frozenset({11})),
         ),
