@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nportpy.errors import LineDown, LineError, LineUnsupported
+from nportpy.line.control import Control
 from nportpy.line.keepopen import KeepOpen, LineState
 from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
 from nportpy.line.watch import Watch
@@ -37,6 +38,7 @@ class Line:
         stream: the clients that share the line as a stream of bytes.
         transactions: those who ask and await an answer; None if nobody may.
         watch: tells of modem lines and line errors.
+        control: who may change the settings, and how the configured ones come back.
         received: bytes from the device.
         sent: bytes handed to the device.
         purged: bytes thrown away unsent.
@@ -75,9 +77,7 @@ class Line:
         self._uart_now = _ZERO  # errors as last seen: a device that is gone does not answer any more
         self._uart_base: UartCounters | None = None  # the driver's counts at opening
         self._uart_known = False  # the driver counts errors, or did when it was last there
-        self._controllers: list[StreamClient] = []
-        self._listening_on: set[StreamClient] = set()  # asked for the settings in effect, and will ask no more
-        self._restoring: asyncio.TimerHandle | None = None
+        self.control = Control(self, settings.line)
         self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went, moved=moved)
 
     @property
@@ -170,7 +170,7 @@ class Line:
         self.purged += taken
         return taken
 
-    # Control. Modes call these; `by` is the client that asks, who need not be told.
+    # Modes call these; `by` is the client that asks, who need not be told.
 
     def configure(self, wish: LineSettings, by: StreamClient | None = None) -> LineSettings:
         """Change speed, format or flow control; what is in effect afterwards. Unchanged settings touch nothing."""
@@ -284,58 +284,6 @@ class Line:
                 if self.transactions is None or not self.transactions.kept():
                     return
                 await asyncio.sleep(self.time_to_send())
-
-    # Who controls the line.
-
-    def enter_control(self, client: StreamClient) -> None:
-        """Stand in line for control of the settings."""
-        self._controllers.append(client)
-
-    def yield_control(self, client: StreamClient) -> None:
-        """Let the next one control the line, but keep it as it is: this client asks no more and still listens."""
-        if client in self._controllers:
-            self._stand_back(client)
-            self._listening_on.add(client)
-
-    def leave_control(self, client: StreamClient) -> None:
-        """Give control up. When nobody is left, the line goes back to what the configuration says."""
-        if client in self._controllers:
-            self._stand_back(client)
-        elif client in self._listening_on:
-            self._listening_on.remove(client)
-        else:
-            return
-        if not self._controllers and not self._listening_on:
-            self.set_break(False)
-            self._restore(self.unsent(), asyncio.get_running_loop().time())
-
-    def _stand_back(self, client: StreamClient) -> None:
-        first = self._controllers[0] is client
-        self._controllers.remove(client)
-        if first and self._controllers:
-            self.stream.changed(Change.CONTROLLER, client)
-
-    def _restore(self, unsent: int, since: float) -> None:
-        """Put the configured settings back once the last client's bytes have left at its own, or do not move.
-
-        `unsent` bytes have been waiting since `since`.
-        """
-        if self._restoring is not None:
-            self._restoring.cancel()
-            self._restoring = None
-        if self._controllers or self._listening_on or self.settings == self._configured.line:
-            return
-        loop = asyncio.get_running_loop()
-        if self.unsent() != unsent:
-            unsent, since = self.unsent(), loop.time()
-        if self.all_sent() or loop.time() - since >= self.linger:
-            self.configure(self._configured.line)
-        else:
-            self._restoring = loop.call_later(self.time_to_send(), self._restore, unsent, since)
-
-    def controls(self, client: StreamClient) -> bool:
-        """Whether the client came first of those who would control the line."""
-        return bool(self._controllers) and self._controllers[0] is client
 
     # Tracing and status.
 
