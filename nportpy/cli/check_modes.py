@@ -8,14 +8,15 @@ from typing import Any
 
 from nportpy.config.values import duration_text, size_text
 from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.gateway.plans import Kind, places
+from nportpy.gateway.plans import Kind, places, services_of
 from nportpy.line.stream import IdleLevels
 from nportpy.modes.commands import CommandSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modem import Number
+from nportpy.modes.tcp_client import ConnectOn
 from nportpy.modes.udp import Range
 from nportpy.network.addresses import Endpoint, Network
-from nportpy.network.service import ServiceSettings
+from nportpy.network.service import ServiceSettings, WhenBusy
 from nportpy.protocols import dsci
 from nportpy.protocols.packing import PackingSettings
 from nportpy.services.mdns import MdnsSettings
@@ -23,6 +24,12 @@ from nportpy.services.mdns import MdnsSettings
 Picture = Iterator[tuple[str, str]]
 Rings = tuple[tuple[Network, ...], ...]
 
+_WHEN_BUSY = {
+    WhenBusy.REFUSE: "who comes while it is at other settings is refused",
+    WhenBusy.WAIT: "who comes while it is at other settings waits",
+    WhenBusy.KICK: "who comes sends those away who have it at other settings",
+    WhenBusy.SHARE: "who comes has it set anew, and those who are there stay",
+}
 # What the line of the service itself says.
 _SAID = {"listen", "data", "command", "destinations", "to"}
 
@@ -40,6 +47,42 @@ def stream_picture(service: ServiceSettings) -> Picture:
     for name, text in _different(service, ""):
         if name in shown:
             yield f"    {name}", text
+
+
+def speed_picture(service: ServiceSettings) -> Picture:
+    """At which settings a service has the line, where that is not how the port has it, and what if others have it."""
+    if service.line is not None:
+        yield "    line", f"{service.line.baudrate} {service.line.format}, flow control {service.line.flow}"
+    if service.line is not None or service.when_busy is not WhenBusy.REFUSE:
+        yield "    line busy", _WHEN_BUSY[service.when_busy]
+
+
+def speed_warnings(port: PortPlan) -> Iterator[str]:
+    """What is said of settings of one's own, and yet means little."""
+    services = [
+        (kind, settings)
+        for kind, settings in services_of(port)
+        if kind in (Kind.RAW, Kind.RFC2217, Kind.REVERSE_TELNET, Kind.TCP_CLIENT)
+    ]
+    same = port.port.line
+    others = {settings.line or same for _, settings in services} - {same}
+    for kind, settings in services:
+        if settings.when_busy is not WhenBusy.REFUSE and not others:
+            yield f"port.{port.name}.{kind}: when_busy has no effect: all services have the line at the same settings"
+        elif settings.line == same:
+            yield f"port.{port.name}.{kind}: its settings are those of the port"
+        if (
+            kind is Kind.TCP_CLIENT
+            and settings.connect is ConnectOn.STARTUP
+            and (others | {same}) - {settings.line or same}
+        ):
+            for other, wants in services:
+                waits = wants.when_busy in (WhenBusy.REFUSE, WhenBusy.WAIT)
+                if waits and (wants.line or same) != (settings.line or same):
+                    yield (
+                        f"port.{port.name}.{other}: nobody gets in while the host of {kind} is connected, "
+                        f"and it is called at once: see when_busy"
+                    )
 
 
 def port_picture(port: PortPlan) -> Picture:

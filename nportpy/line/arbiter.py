@@ -29,6 +29,25 @@ trace_log = logging.getLogger("nportpy.trace")
 _ZERO = UartCounters()
 
 
+class _BusWire:
+    """The line as requests see it: they are for its configured settings, and cannot be sent while others hold.
+
+    Attributes:
+        up: whether they can.
+        settings: those in effect.
+    """
+
+    __slots__ = ("give_up", "put", "settings", "take_back", "up")
+
+    def __init__(self, line: "Line") -> None:
+        """Not up."""
+        self.up = False
+        self.settings = line.settings
+        self.put = line.put
+        self.give_up = line.give_up
+        self.take_back = line.take_back
+
+
 class Line:
     """A serial line: its device, its settings and its clients.
 
@@ -78,6 +97,8 @@ class Line:
         self._uart_base: UartCounters | None = None  # the driver's counts at opening
         self._uart_known = False  # the driver counts errors, or did when it was last there
         self.control = Control(self, settings.line)
+        self._requests_wait = False  # the line is at settings that they are not for
+        self._bus_wire = _BusWire(self)
         self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went, moved=moved)
 
     @property
@@ -105,11 +126,8 @@ class Line:
         # Here, because a gateway without such services need not import what they take.
         from nportpy.line.transaction import Transactions
 
-        self.transactions = Transactions(self, self.stream, exchange, settings)
-        self._deliver = self.transactions.hear
-        self.set_trace(self._traced)
-        if self.up:
-            self.transactions.wire_up()
+        self.transactions = Transactions(self._bus_wire, self.stream, exchange, settings)
+        self._let_requests_in()
         return self.transactions
 
     async def run(self) -> None:
@@ -173,24 +191,63 @@ class Line:
     # Modes call these; `by` is the client that asks, who need not be told.
 
     def configure(self, wish: LineSettings, by: StreamClient | None = None) -> LineSettings:
-        """Change speed, format or flow control; what is in effect afterwards. Unchanged settings touch nothing."""
-        if wish != self.settings:
+        """Change speed, format or flow control; what is in effect afterwards. Unchanged settings touch nothing.
+
+        Nor does the wish of a client while the line is at the settings of others (control.py).
+        """
+        if wish != self.settings and (by is None or self.control.heeds(by)):
             before = self.settings
             if self._port is None:
                 self.settings = self._wish = wish
             else:
                 try:
-                    self.settings = self._port.configure(wish)
-                    self._wish = self.settings
+                    self.settings = self._wish = self._port.configure(wish)
                 except LineUnsupported as error:
                     log.warning("settings refused", extra={"port": self.name, "reason": str(error)})
                 except LineDown:
                     self.settings = self._wish = wish
+            self._bus_wire.settings = self.settings
             if self.settings != before:
+                self.control.was_set()
                 log.info("line set", extra={"port": self.name, "settings": str(self.settings)})
                 self._tell_transactions()
                 self.stream.changed(Change.SETTINGS, by)
         return self.settings
+
+    def go_over(self, wish: LineSettings, *, requests: bool) -> bool:
+        """Change the settings for others than those who were there; whether the driver took any of it.
+
+        Args:
+            wish: the settings.
+            requests: whether requests may be sent from now on. Those that wait when they may not any more end as if
+                the device had gone, and so do all that come.
+        """
+        before = self.settings
+        if not requests:
+            self._requests_wait = True
+            self._let_requests_in()
+        self.configure(wish)
+        if requests:
+            self._requests_wait = False
+            self._let_requests_in()
+        return self.settings == wish or self.settings != before
+
+    def _let_requests_in(self) -> None:
+        """Have requests use the line, or not, as it is now."""
+        if self.transactions is None:
+            return
+        before, self._bus_wire.up = self._bus_wire.up, self.takes_requests
+        self._deliver = self.stream.deliver if self._requests_wait else self.transactions.hear
+        self.set_trace(self._traced)
+        if self._bus_wire.up and not before:
+            self.transactions.wire_up()
+        elif before and not self._bus_wire.up:
+            self.transactions.wire_down()
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether requests can be sent: the device is there, and at the settings that they are for."""
+        return self._port is not None and not self._requests_wait
 
     def set_modem_lines(
         self, *, dtr: bool | None = None, rts: bool | None = None, by: StreamClient | None = None
@@ -327,6 +384,8 @@ class Line:
             attempts=keeper.attempts,
             uart=self.counters() if self._uart_known else None,
             unsent=self.unsent(),
+            held_by=self.control.held_by,
+            changeovers=self.control.changeovers,
         )
 
     # The device comes and goes.
@@ -338,7 +397,8 @@ class Line:
         self._port = port
         self._uart, self._uart_base = self._uart_now, port.counters()
         self._uart_known = self._uart_known or port.report.counters
-        before, self.settings = self.settings, port.settings
+        before = self.settings
+        self.settings = self._bus_wire.settings = port.settings
         if self.settings != self._wish:
             log.error(
                 "the driver set something else than asked",
@@ -352,8 +412,7 @@ class Line:
         if self._reading_held:
             port.pause_reading()
         self._choose_write()
-        if self.transactions is not None:
-            self.transactions.wire_up()
+        self._let_requests_in()
         if self._kept:
             kept, self._kept = bytes(self._kept), bytearray()
             (self.put if self.transactions is None else self.transactions.write)(kept)
@@ -389,8 +448,7 @@ class Line:
             self.counters()
             self._port = None
             self._choose_write()
-            if self.transactions is not None:
-                self.transactions.wire_down()
+            self._let_requests_in()
             self.watch.restart()
 
     def _choose_write(self) -> None:

@@ -411,7 +411,7 @@ class Bus:
         line, now = self._transactions.status(), self._clock()
         return BusStatus(
             name=self.name,
-            up=self._line.up,
+            up=self._line.takes_requests,
             requests=self._tally.requests(),
             durations=tuple(self._tally.durations),
             busy=line.busy,
