@@ -9,7 +9,6 @@ from pydantic_core import CoreSchema, core_schema
 from nportpy.config import stream_values, values
 from nportpy.config.tables import (
     BOOLEAN,
-    OWN_LINE,
     TEXT,
     Allow,
     JsonSchema,
@@ -221,10 +220,6 @@ class TcpClient(OwnLine):
             fitting = sorted(str(end) for start, end in COMBINATIONS if start is self.connect)
             reason = f"connect = {self.connect} and disconnect = {self.disconnect} do not go together"
             raise ValueFault(reason, f"disconnect = {' or '.join(fitting)}")
-        own = next((key for key in OWN_LINE if getattr(self, key) is not None), "")
-        if own and self.connect is ConnectOn.ANY_CHARACTER:
-            reason = f"{own}: before a host is connected, any_character hears the line as the port has it"
-            raise ValueFault(reason, f"{own} in [port.NAME], or connect = startup, dsr or dcd")
         if (self.disconnect is DisconnectOn.INACTIVITY) is not bool(self.inactivity):
             raise ValueFault('inactivity goes with disconnect = "inactivity", and that with it', "both or neither")
         return self

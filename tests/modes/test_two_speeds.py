@@ -322,7 +322,7 @@ async def test_b5_modbus_requests_are_refused_at_once_while_another_speed_holds(
 async def test_b5_a_change_waits_for_the_request_on_the_line() -> None:
     async with two("", MODBUS + "retries = 0\n") as (served, cable):
         master = await asker(served)  # nobody answers
-        answers = [master.ask(read(at)) for at in (1, 2)]
+        answers = [master.ask(read(7), unit) for unit in (1, 2)]
         await settle(0.05)
         began = asyncio.get_running_loop().time()
         await served.raw("raw-2")
