@@ -42,7 +42,7 @@ def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every fault that lies between two keys."""
     faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines), *modbus_clashes(data, lines)]
     faults += _two_speeds(data, lines)
-    if data.get("port", {}) == {}:
+    if data.get("port", {}) == {} and data.get("modbus", {}) == {}:
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
     return faults
 
@@ -107,7 +107,7 @@ def _shared_addresses(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
 def _overlaps(claims: list[_Claim], lines: Lines) -> Iterator[Fault]:
     """The faults among claims to one port number: each is told of the first one that it meets."""
     for number, claim in enumerate(claims):
-        taken = next((other for other in claims[:number] if _overlap(claim.endpoint.host, other.endpoint.host)), None)
+        taken = next((other for other in claims[:number] if overlap(claim.endpoint.host, other.endpoint.host)), None)
         if taken is None:
             continue
         line = taken.line(lines)
@@ -119,7 +119,7 @@ def _overlaps(claims: list[_Claim], lines: Lines) -> Iterator[Fault]:
         yield Fault(key_path(claim.path), reason, toml_text(claim.value), allowed, claim.line(lines))
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
     """Whether both addresses cannot be listened on with one port; "::" is dual-stack."""
     if one == other or "::" in (one, other):
         return True
