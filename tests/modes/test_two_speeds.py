@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,9 @@ def parsed(*tables: str) -> GatewaySettings:
     lines = [re.sub(":0", lambda _: f":{next(numbers)}", table) for table in tables]
     settings = replace(parse("\n".join(lines), "test"), http=None)
     port = settings.ports[0]
-    kinds = {kind: tuple(replace(each, listen=ANY_PORT) for each in getattr(port, kind)) for kind in LISTENING}
+    kinds: dict[str, Any] = {
+        kind: tuple(replace(each, listen=ANY_PORT) for each in getattr(port, kind)) for kind in LISTENING
+    }
     return replace(settings, name="test", drain=2.0, ports=(replace(port, **kinds),))
 
 
