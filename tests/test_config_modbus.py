@@ -421,3 +421,8 @@ def test_mutated_files_raise_nothing_but_config_error(data: st.DataObject) -> No
         )
         text = text[:start] + data.draw(pieces) + text[end:]
     assert all(line.isprintable() for line in faults_in(text))
+
+
+def test_b8_routes_to_servers_alone_need_no_port() -> None:
+    found = parse('[modbus.m]\nlisten = 502\nroutes = [{ units = "1", to = "tcp://192.0.2.1:502" }]\n', "x")
+    assert (found.ports, [router.name for router in found.routers]) == ((), ["m"])

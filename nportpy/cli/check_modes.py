@@ -1,5 +1,6 @@
 """What `nportpy check` says of the modes in which a line is a stream, raw TCP and RFC 2217 apart."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from enum import Enum
@@ -60,29 +61,28 @@ def speed_picture(service: ServiceSettings) -> Picture:
 def speed_warnings(port: PortPlan) -> Iterator[str]:
     """What is said of settings of one's own, and yet means little."""
     services = [
-        (kind, settings)
-        for kind, settings in services_of(port)
+        (f"port.{port.name}.{name}", kind, settings, settings.line or port.port.line)
+        for name, kind, settings in _named(port)
         if kind in (Kind.RAW, Kind.RFC2217, Kind.REVERSE_TELNET, Kind.TCP_CLIENT)
     ]
-    same = port.port.line
-    others = {settings.line or same for _, settings in services} - {same}
-    for kind, settings in services:
-        if settings.when_busy is not WhenBusy.REFUSE and not others:
-            yield f"port.{port.name}.{kind}: when_busy has no effect: all services have the line at the same settings"
-        elif settings.line == same:
-            yield f"port.{port.name}.{kind}: its settings are those of the port"
-        if (
-            kind is Kind.TCP_CLIENT
-            and settings.connect is ConnectOn.STARTUP
-            and (others | {same}) - {settings.line or same}
-        ):
-            for other, wants in services:
-                waits = wants.when_busy in (WhenBusy.REFUSE, WhenBusy.WAIT)
-                if waits and (wants.line or same) != (settings.line or same):
-                    yield (
-                        f"port.{port.name}.{other}: nobody gets in while the host of {kind} is connected, "
-                        f"and it is called at once: see when_busy"
-                    )
+    several = len({line for *_, line in services} | {port.port.line}) > 1
+    for key, kind, settings, line in services:
+        if settings.when_busy is not WhenBusy.REFUSE and not several:
+            yield f"{key}: when_busy has no effect: all services have the line at the same settings"
+        elif settings.line == port.port.line:
+            yield f"{key}: its settings are those of the port"
+        if kind is Kind.TCP_CLIENT and settings.connect is ConnectOn.STARTUP:
+            for other, _, wants, at in services:
+                if at != line and wants.when_busy in (WhenBusy.REFUSE, WhenBusy.WAIT):
+                    yield f"{other}: nobody gets in while {key} is connected, which is at once: see when_busy"
+
+
+def _named(port: PortPlan) -> Iterator[tuple[str, Kind, Any]]:
+    """Each service under the name it has in the status: raw, raw-2."""
+    seen: Counter[Kind] = Counter()
+    for kind, settings in services_of(port):
+        seen[kind] += 1
+        yield str(kind) if seen[kind] == 1 else f"{kind}-{seen[kind]}", kind, settings
 
 
 def port_picture(port: PortPlan) -> Picture:
