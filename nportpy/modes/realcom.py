@@ -88,7 +88,9 @@ class RealCom:
         pairing = Pairing(self._room, single=settings.max_clients == 1)
         make_data = partial(DataConnection, line, settings, pairing)
         admission = Admission(line.control, settings.line, settings.when_busy, line.name, takeover=settings.takeover)
-        self._data = _DataListener(line, label, settings, make_data, data_sockets, access, throttle, admission=admission)
+        self._data = _DataListener(
+            line, label, settings, make_data, data_sockets, access, throttle, admission=admission
+        )
         self._data.pairing = pairing
 
         def make_command(sock: socket.socket, peer: Endpoint, address: Address) -> CommandConnection:

@@ -102,7 +102,11 @@ FindDead = Callable[[Address, Sequence[Connection]], Awaitable[Connection | None
 
 
 class Admission:
-    """The way of one service's clients to the line."""
+    """The way of one service's clients to the line.
+
+    Attributes:
+        waiting: clients that wait for their turn.
+    """
 
     def __init__(
         self, place: Place, settings: LineSettings | None, when_busy: WhenBusy, name: str, *, takeover: bool
@@ -113,6 +117,11 @@ class Admission:
         self._settings = settings
         self._when_busy = when_busy
         self._name = name
+        self._takeover = takeover
+
+    def configure(self, when_busy: WhenBusy, *, takeover: bool) -> None:
+        """Another policy from now on; who waits already goes on waiting."""
+        self._when_busy = when_busy
         self._takeover = takeover
 
     @property

@@ -170,6 +170,8 @@ class Listener:
         Who is not allowed any more goes. Nobody goes because there are more than `max_clients` now.
         """
         self.settings = settings
+        if self._admission is not None:
+            self._admission.configure(settings.when_busy, takeover=settings.takeover)
         for session in tuple(self.sessions):
             if allowed(session.address, settings.allow):
                 session.configure(settings)
