@@ -303,7 +303,8 @@ def test_the_tables_use_the_names_of_the_settings() -> None:
         return {field.name for kind in settings for field in fields(kind)}
 
     routing = names(RoutingSettings) - {"routes"}
-    service = (names(ModbusSettings) - {"routing", "when_down", "when_jammed", "packing", "direction"}) | routing
+    of_streams = {"when_down", "when_jammed", "packing", "direction", "line", "when_busy"}
+    service = (names(ModbusSettings) - {"routing"} - of_streams) | routing
     learned = {"timeout_min", "timeout_max"}
     assert set(modbus_tables.LineModbus.model_fields) == service | names(BusSettings) | learned
     at_servers = set(modbus_tables.AtServers.model_fields)

@@ -669,6 +669,7 @@ def test_a22_mdns_without_zeroconf(file: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "pip install 'nportpy[mdns]', or apt install python3-zeroconf" in result.stdout
 
 
+SAME = "all services have the line at the same settings"
 OWN = PORT + '[[port.a.raw]]\nlisten = "127.0.0.1:4001"\n[[port.a.raw]]\nlisten = "127.0.0.1:4002"\n'
 
 
@@ -676,7 +677,7 @@ OWN = PORT + '[[port.a.raw]]\nlisten = "127.0.0.1:4001"\n[[port.a.raw]]\nlisten 
     ("more", "said"),
     [
         ("baudrate = 300\n", []),
-        ('when_busy = "wait"\n', ["port.a.raw-2: when_busy has no effect: all services have the line at the same settings"]),
+        ('when_busy = "wait"\n', [f"port.a.raw-2: when_busy has no effect: {SAME}"]),
         ("baudrate = 9600\n", ["port.a.raw-2: its settings are those of the port"]),
         (
             'baudrate = 300\n[port.a.tcp_client]\nto = "192.0.2.1:7"\n',

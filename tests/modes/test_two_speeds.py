@@ -380,3 +380,14 @@ async def test_b5_a_host_is_called_when_the_line_is_free_for_it() -> None:
         await host.called(2)
         await until(lambda: served.line().settings.baudrate == 1200)
     await host.close()
+
+
+async def test_b5_a_reload_of_when_busy_alone_loses_nobody() -> None:
+    async with two() as (served, cable):
+        client = await served.raw()
+        await refused(served, "raw-2")
+        await served.gateway.reload(parsed(text("kick")))
+        assert not client.lost
+        await served.raw("raw-2")
+        assert client.lost
+        assert is_set(cable, SLOW)
