@@ -37,13 +37,15 @@ class _BusWire:
         settings: those in effect.
     """
 
-    __slots__ = ("give_up", "put", "settings", "take_back", "up")
+    __slots__ = ("give_up", "left", "put", "settings", "take_back", "unsent", "up")
 
     def __init__(self, line: "Line") -> None:
         """Not up."""
         self.up = False
         self.settings = line.settings
         self.put = line.put
+        self.unsent = line.unsent
+        self.left = line.left
         self.give_up = line.give_up
         self.take_back = line.take_back
 
