@@ -373,19 +373,20 @@ async def test_f1_who_joined_a_read_that_the_unit_says_nothing_to_is_asked_for_i
         assert sent(units)[:2] == [read(1000, 20), read(1000, 2)]
 
 
-async def test_f2_an_answer_of_another_length_is_told_as_0b_at_once_and_the_unit_lives() -> None:
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_f2_an_answer_of_another_length_is_told_as_0b_at_once_and_the_unit_lives(retries: int) -> None:
     cable = Cable()
     units = Units(cable, lambda data: [(SLOW, Frame(data[0], registers(0, min(data[5], 10))).encode())])
-    async with a_modbus(cable, timeout=Timeout(1.0)) as bus:
+    async with a_modbus(cable, timeout=Timeout(1.0), retries=retries) as bus:
         client = Client(bus)
         began = asyncio.get_running_loop().time()
         for _ in range(20):
             client.ask(read(0, 20))
             await client.ended()
-        assert asyncio.get_running_loop().time() - began < 20 * 2 * SLOW
+        assert asyncio.get_running_loop().time() - began < 20 * (2 + retries) * SLOW
         assert client.answers == [NO_ANSWER] * 20
-        assert sent(units) == [read(0, 20)] * 20
-        assert bus.status().unfit == 20
+        assert sent(units) == [read(0, 20)] * 20 * (1 + retries)
+        assert bus.status().unfit == 20 * (1 + retries)
         assert bus.status().requests == {("1", "3", "no_answer"): 20}
         assert [unit.silent for unit in bus.status().units] == [False]
         client.ask(read(0, 10))
