@@ -281,7 +281,7 @@ def test_the_shipped_files_examples_are_right() -> None:
     assert meters.port.rs485 == Rs485Settings(Rs485Mode.ON)
     assert [len(ring.allow) for ring in (*meters.raw, *meters.rfc2217, *meters.modbus)] == [3, 3, 3]
     assert meters.bus == BusSettings(silence=0.005, merge=16, units=(
-        UnitSettings(frozenset({7, 8, 9}), Timeout(3.0), 0.02, 0),
+        UnitSettings(frozenset({7, 8, 9}), Timeout(3.0), 0.02, 0, isolate=False),
     ))  # fmt: skip
     assert plc.master is not None
     assert plc.bus is None
