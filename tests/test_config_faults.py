@@ -86,11 +86,13 @@ def test_a_fault_is_a_value() -> None:
             "x = 0x" + "9" * 5000,
             "f:1: x = 0x"
             + "9" * 75
-            + "...: is not a key of the file (allowed: gateway, http, log, discovery, mdns, port, modbus)",
+            + "...: is not a key of the file (allowed: gateway, http, log, discovery, mdns, port, modbus, "
+            "archive, station, upstream)",
         ),
         (
             "x = " + "[" * 200 + "]" * 200,
-            "f:1: x = [[[...]]]: is not a key of the file (allowed: gateway, http, log, discovery, mdns, port, modbus)",
+            "f:1: x = [[[...]]]: is not a key of the file (allowed: gateway, http, log, discovery, mdns, port, modbus, "
+            "archive, station, upstream)",
         ),
     ],
     ids=["brackets", "a long number", "a lone surrogate", "a long number, hexadecimal", "brackets that end"],
