@@ -304,6 +304,9 @@ def test_the_schema_for_editors() -> None:
     assert result.exit_code == 0
     assert set(json.loads(result.stdout)["properties"]) == {
         "gateway",
+        "archive",
+        "station",
+        "upstream",
         "http",
         "log",
         "discovery",
