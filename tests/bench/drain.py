@@ -84,10 +84,10 @@ async def drain(archive: Archive, upstream: Upstream, rate: float, limit: float)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each) for each in (archive.run(), upstream.run(), feed(archive, rate))]
         deadline = time.monotonic() + limit
-        while upstream.status().backlog > 2 * rate or not upstream.status().sent_late:  # noqa: ASYNC110
+        while upstream.status().backlog > 2 * rate or not upstream.status().sent_late:
             await asyncio.sleep(0.05)
             if time.monotonic() > deadline:
-                print("not drained in time:", upstream.status())  # noqa: T201
+                print("not drained in time:", upstream.status())
                 break
         used = time.process_time() - began
         await asyncio.sleep(1.0)

@@ -53,6 +53,7 @@ class NatsLink:
         hosts = ", ".join(urlsplit(each).hostname or each for each in servers)
         secure = servers[0].startswith("tls://") or bool(settings.tls.ca or settings.tls.certificate)
         password = password_of(settings.password_file) if settings.user else None
+        tls = tls_context(settings.tls) if secure else None
         try:
             async with asyncio.timeout(_CONNECT_TIME * (len(servers) + 1)):
                 await self._client.connect(
@@ -65,7 +66,7 @@ class NatsLink:
                     connect_timeout=round(_CONNECT_TIME),
                     ping_interval=max(1, round(settings.keepalive / 2)),
                     max_outstanding_pings=2,
-                    tls=tls_context(settings.tls) if secure else None,
+                    tls=tls,
                     user_credentials=settings.credentials or None,
                     user=settings.user or None,
                     password=password,
@@ -111,8 +112,10 @@ class NatsLink:
                 async with asyncio.timeout(_LEAVE_TIME):
                     await self._client.close()
         finally:
-            for writer in {getattr(transport, name, None) for name in ("_io_writer", "_bare_io_writer")} - {None}:
-                writer.transport.abort()
+            for name in ("_io_writer", "_bare_io_writer"):
+                writer: asyncio.StreamWriter | None = getattr(transport, name, None)
+                if writer is not None:
+                    writer.transport.abort()
             self._lose("closed")
 
     def _lose(self, reason: str) -> None:
