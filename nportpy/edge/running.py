@@ -18,9 +18,10 @@ from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
 from nportpy.edge.drivers.modbus import ModbusDriver
 from nportpy.edge.messages import StationState
+from nportpy.edge.quantities import device_class_of, type_of
 from nportpy.edge.sample import Sample
 from nportpy.edge.schedule import phase
-from nportpy.edge.settings import EdgeSettings, StationSettings, TagSettings, UpstreamSettings
+from nportpy.edge.settings import EdgeSettings, StationSettings, UpstreamSettings
 from nportpy.edge.station import Station
 from nportpy.edge.upstream import Upstream
 from nportpy.errors import ArchiveError
@@ -105,6 +106,8 @@ class Edge:
             if upstream.name not in self._upstreams:
                 self._start_upstream(upstream)
         self._forget_upstreams(before, settings)
+        for sending in self._upstreams.values():
+            sending.upstream.changed()
 
     def refresh(self) -> None:
         """Lines have come or gone: look up anew where stations are."""
@@ -182,7 +185,7 @@ class Edge:
         archive = self._archive
         assert archive is not None  # it was opened before
         ids = {
-            tag.name: archive.register(settings.name, tag.name, tag.unit, _type_of(tag), device_class_of(tag)).id
+            tag.name: archive.register(settings.name, tag.name, tag.unit, type_of(tag), device_class_of(tag)).id
             for tag in settings.tags
         }
         router = router_of(settings, self._find)
@@ -201,7 +204,7 @@ class Edge:
 
     def _start_upstream(self, settings: UpstreamSettings) -> None:
         assert self._archive is not None  # it was opened before
-        upstream = Upstream(settings, self._archive, self._clock, self._states)
+        upstream = Upstream(settings, self._archive, self._clock, self._states, self._configured)
         task = self._tasks.create_task(upstream.run(), name=f"upstream {settings.name}")
         self._upstreams[settings.name] = _Sending(upstream, task)
 
@@ -209,6 +212,10 @@ class Edge:
         """What upstreams say of stations."""
         stations = (each.station for each in self._stations.values())
         return tuple(StationState(each.settings.name, each.up is True, each.since) for each in stations)
+
+    def _configured(self) -> tuple[StationSettings, ...]:
+        """What they can be announced by."""
+        return tuple(each.station.settings for each in self._stations.values())
 
     # Stopping
 
@@ -282,32 +289,3 @@ def shown_of(sample: Sample, late: bool) -> ShownSample:
 def is_of(sample: Sample, tag: str) -> bool:
     """Whether a sample is of that `station/tag` or `station`; empty: any."""
     return not tag or tag in (sample.tag.path, sample.tag.station)
-
-
-def _type_of(tag: TagSettings) -> str:
-    return "text" if tag.words else str(tag.place.kind)
-
-
-_CLASSES = {
-    "V": "voltage",
-    "A": "current",
-    "W": "power",
-    "kW": "power",
-    "MW": "power",
-    "var": "reactive_power",
-    "kvar": "reactive_power",
-    "VA": "apparent_power",
-    "kVA": "apparent_power",
-    "Wh": "energy",
-    "kWh": "energy",
-    "MWh": "energy",
-    "Hz": "frequency",
-    "°C": "temperature",
-    "m³": "water",
-}
-"""What kind of quantity a unit belongs to, in the words that Home Assistant has made common."""
-
-
-def device_class_of(tag: TagSettings) -> str:
-    """The kind of quantity that a tag is, as far as its unit tells; empty where it does not."""
-    return _CLASSES.get(tag.unit, "")
