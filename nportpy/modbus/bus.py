@@ -338,6 +338,8 @@ class Bus:
         elif end is End.EXPIRED:  # those who joined later have time left
             now, deadline = max(self._clock(), flight.deadline), self._settings.deadline
             asks, waiting = _parted(asks, lambda ask: ask.asked_at + deadline <= now)
+            for ask in asks:
+                ask.expired = True
         elif end is End.QUEUE_FULL:  # of the one whose turn it would have taken
             asks, waiting = _parted(asks, lambda ask: ask.client == flight.client)
         for ask in asks:
