@@ -204,7 +204,7 @@ class Edge:
             for tag in settings.tags
         }
         router = router_of(settings, self._find)
-        driver = ModbusDriver(settings, router, self._clock)
+        driver = ModbusDriver(settings, router, self._clock, lambda: why_down(self._find(settings.to)))
         station = Station(settings, driver, archive.add, self._clock, ids, first)
         task = self._tasks.create_task(self._read(station), name=f"station {settings.name}")
         self._stations[settings.name] = _Reading(station, router, task)
@@ -280,6 +280,11 @@ def router_of(settings: StationSettings, find: FindBus) -> Router:
     )
     router.refresh()
     return router
+
+
+def why_down(bus: Bus | None) -> str:
+    """Why nobody there can be asked; empty where somebody can."""
+    return "it is not served any more" if bus is None else bus.down
 
 
 def shown_of(sample: Sample, late: bool) -> ShownSample:

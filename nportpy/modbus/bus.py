@@ -124,6 +124,11 @@ class Bus:
         """Set once its line was opened, or failed to be, for the first time."""
         return self._line.tried
 
+    @property
+    def down(self) -> str:
+        """Why its line is down, as far as that is known."""
+        return "" if self._line.up else self._line.status().error
+
     def ask(self, question: Question) -> None:
         """Have a question answered; its unit is the one on the line, and its PDU has passed `check_request`."""
         now = question.asked_at = self._clock()

@@ -15,6 +15,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import isnan
 from typing import Final, Protocol
 
 COLUMNS: Final = ("time", "station", "tag", "value", "unit", "quality", "late", "seq", "boot")
@@ -78,7 +79,8 @@ def interval(start: str | None, end: str | None) -> tuple[int, int]:
 
 def _time(text: str) -> int:
     try:
-        return round(max(-_ALL_TIME, min(float(text) * 1e6, _ALL_TIME)))
+        if not isnan(seconds := float(text)):
+            return round(max(-_ALL_TIME, min(seconds * 1e6, _ALL_TIME)))
     except ValueError:
         pass
     try:  # a `+` that nobody escaped has become a space on its way in a URL

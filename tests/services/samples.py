@@ -121,7 +121,7 @@ def every_mode() -> GatewayStatus:
     kinds = ("reverse_telnet", "tcp_client", "udp", "pair", "modem", "realcom", "master")
     modes = [service("plc", kind) for kind in kinds] + [service(plain.name, "discovery", clients=0)]
     silent = [replace(each, listen=()) if each.may_be_silent else each for each in modes]
-    return replace(plain, services=(*plain.services, *silent))
+    return replace(plain, services=(*plain.services, *silent), edge=with_edge().edge)
 
 
 def with_edge() -> GatewayStatus:

@@ -6,7 +6,7 @@ its deadline is put once more, as a client's: who never lets the line rest canno
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from nportpy.client.readings import MEANINGS
@@ -31,8 +31,11 @@ _PARTED: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA
 class ModbusDriver:
     """Reads a Modbus unit: see `Driver`."""
 
-    def __init__(self, station: StationSettings, router: Router, clock: Clock) -> None:
-        """Ask through `router`; `clock` stamps the answers."""
+    def __init__(
+        self, station: StationSettings, router: Router, clock: Clock, down: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Ask through `router`; `clock` stamps the answers; `down` says why the line is down, if it is."""
+        self._down = down
         self._unit = station.unit
         self._priority = station.priority
         self._visitor = router.visitor(self, None)
@@ -55,7 +58,7 @@ class ModbusDriver:
             question, pdu = await self._ask(request(block))
             at = self._clock.now()
             code = pdu[1] if pdu[0] & EXCEPTION_BIT else 0
-            why = _NO_TURN if question.expired else reason_of(self._unit, code) if code else ""
+            why = _NO_TURN if question.expired else self._reason(code) if code else ""
             if code in _SILENT and not answered:
                 self._turn += 1
                 raise StationSilent(why)
@@ -94,6 +97,11 @@ class ModbusDriver:
         return question, await answer or none
 
 
+    def _reason(self, code: int) -> str:
+        down = self._down()
+        return f"the line is down: {down}" if down else reason_of(self._unit, code)
+
+
 def _decoded(tag: TagSettings, at: int, data: bytes) -> RawReading:
     return RawReading(tag, at, decode(data, tag.place.kind, tag.place.order))
 
@@ -104,5 +112,8 @@ def reason_of(unit: int, code: int) -> str:
         known = ExceptionCode(code)
     except ValueError:
         return f"unit {unit} answers exception {code}, which the standard does not know"
-    who = f"unit {unit}" if code not in _SILENT else "the gateway, for it,"
-    return f"{who} answers exception {code}: {MEANINGS[known]}"
+    if known is ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND:
+        return f"unit {unit} did not answer"
+    if known is ExceptionCode.GATEWAY_PATH_UNAVAILABLE:
+        return f"there is no way to unit {unit}: its line is down, or no gateway knows it"
+    return f"unit {unit} answers exception {code}: {MEANINGS[known]}"
