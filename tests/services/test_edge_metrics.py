@@ -58,7 +58,9 @@ def test_e14_every_metric_of_the_contract() -> None:
 
 def test_the_histogram_of_commits_adds_up() -> None:
     families = {each.name: each for each in text_string_to_metric_families(written(EDGE))}
-    buckets = [each.value for each in families["nportpy_archive_commit_seconds"].samples if each.name.endswith("bucket")]
+    buckets = [
+        each.value for each in families["nportpy_archive_commit_seconds"].samples if each.name.endswith("bucket")
+    ]
     assert all(before <= later for before, later in pairwise(buckets))
     assert buckets[-1] == 13
 

@@ -96,7 +96,6 @@ class ModbusDriver:
         none = bytes((pdu[0] | EXCEPTION_BIT, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND))
         return question, await answer or none
 
-
     def _reason(self, code: int) -> str:
         down = self._down()
         return f"the line is down: {down}" if down else reason_of(self._unit, code)
