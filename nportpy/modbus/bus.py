@@ -125,6 +125,11 @@ class Bus:
         """Set once its line was opened, or failed to be, for the first time."""
         return self._line.tried
 
+    @property
+    def down(self) -> str:
+        """Why its line is down, as far as that is known."""
+        return "" if self._line.up else self._line.status().error
+
     def ask(self, question: Question) -> None:
         """Have a question answered; its unit is the one on the line, and its PDU has passed `check_request`."""
         now = question.asked_at = self._clock()
@@ -389,6 +394,8 @@ class Bus:
         elif end is End.EXPIRED:  # those who joined later have time left
             now, deadline = max(self._clock(), flight.deadline), self._settings.deadline
             asks, waiting = _parted(asks, lambda ask: ask.asked_at + deadline <= now)
+            for ask in asks:
+                ask.expired = True
         elif end is End.QUEUE_FULL:  # of the one whose turn it would have taken
             asks, waiting = _parted(asks, lambda ask: ask.client == flight.client)
         for ask in asks:
