@@ -55,9 +55,7 @@ GATEWAY = Known(table_at, tables_with, _EXAMPLES, meant)
 """Those of the gateway's file."""
 
 
-def faults_of(
-    error: ValidationError, data: dict[str, object], lines: Lines, known: Known = GATEWAY
-) -> list[Fault]:
+def faults_of(error: ValidationError, data: dict[str, object], lines: Lines, known: Known = GATEWAY) -> list[Fault]:
     """Everything that pydantic found in `data`."""
     return [_fault(detail, data, lines, known) for detail in error.errors(include_url=False)]
 

@@ -120,6 +120,11 @@ class Collector:
         """Messages that have come and are not stored."""
         return len(self._intake)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """End when the commit that is under way is done and acknowledged; what is not stored stays with the brokers."""
         self._stopping.set()

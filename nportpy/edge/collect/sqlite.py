@@ -18,6 +18,7 @@ from nportpy.edge.collect.rows import SeriesKey, clamped, rows_of
 from nportpy.edge.collect.schema import MOST_DEAD_LETTERS, SQLITE_STEPS
 from nportpy.edge.collect.stores import NodeReport, StoreError, StoreRefused, Written, holes_of, note
 
+_APPLICATION: Final = 0x6E70_6F63  # "npoc"
 _KNOWN_SERIES: Final = 100_000
 _REFUSALS: Final = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError)
 
@@ -85,10 +86,15 @@ class SqliteStore:
             if not os.path.exists(self._path):
                 raise StoreError(f"{self.name}: there is no such file", final=True)
             self._connection = sqlite3.connect(f"file:{_quoted(self._path)}?mode=ro", uri=True, isolation_level=None)
+            if self._one("PRAGMA application_id") != _APPLICATION:
+                raise StoreError(f"{self.name}: is no collector's database", final=True)
             return
         os.makedirs(os.path.dirname(os.path.abspath(self._path)), exist_ok=True)
         self._take_lock()
         database = self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        if self._one("SELECT count(*) FROM sqlite_schema") and self._one("PRAGMA application_id") != _APPLICATION:
+            raise StoreError(f"{self.name}: is another program's database; name another path", final=True)
+        database.execute(f"PRAGMA application_id = {_APPLICATION}")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         version = self._one("PRAGMA user_version")
