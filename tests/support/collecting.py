@@ -82,9 +82,8 @@ class Node:
         return self.batch(self.samples(count), late=late)[:2]
 
     def state(self, *, online: bool = True, **fields: Any) -> tuple[str, bytes]:
-        at = time.time_ns() // 1000
-        numbers = {"oldest": self.oldest, "newest": self.newest} | fields
-        return self.topic(Kind.STATE), encode_state(State(self.name, self.boot, online, at, **numbers))
+        said = {"at": time.time_ns() // 1000, "oldest": self.oldest, "newest": self.newest} | fields
+        return self.topic(Kind.STATE), encode_state(State(self.name, self.boot, online, **said))
 
     def table(self) -> tuple[str, bytes]:
         return self.topic(Kind.META), encode_meta(self.meta)

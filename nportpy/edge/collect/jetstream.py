@@ -28,7 +28,7 @@ from nportpy.edge.links.base import LinkError
 from nportpy.edge.links.credentials import password_of, tls_context
 from nportpy.edge.links.jetstream import SAMPLES, STATES, make_streams
 
-ACK_WAIT: Final = 60.0
+ACK_WAIT: Final = 30.0
 _CONNECT_TIME: Final = 5.0
 _REPLICAS: Final = 3
 _MAX_UNACKNOWLEDGED: Final = 20_000  # of all collectors together
