@@ -45,12 +45,8 @@ async def paho(port: int, user: str = "", password: str = "", version: int = 5) 
     loop, heard = asyncio.get_running_loop(), Subscriber()
     ready = asyncio.Event()
     protocol = MQTTProtocolVersion.MQTTv5 if version == 5 else MQTTProtocolVersion.MQTTv311
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        client_id="reader",
-        protocol=protocol,
-        clean_session=None if version == 5 else False,
-    )
+    clean = None if version == 5 else False
+    client = Client(CallbackAPIVersion.VERSION2, client_id="reader", protocol=protocol, clean_session=clean)
     if user:
         client.username_pw_set(user, password)
 
