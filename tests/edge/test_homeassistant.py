@@ -53,7 +53,7 @@ STATION = station_of(
     tag("factor", "30009", "float32"),
     tag("mode", "30011", "uint16", words=((0, "off"), (1, "on"))),
     tag("serial", "30012", "string:8"),
-    tag("relay", "1", "bit"),
+    tag("relay", "00001", "bit"),
     tag('odd".name', "30020", "int16", unit="°C"),
     profile="emon-dmon-3400",
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nats
 import pytest
-from nats.js.api import ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from nportpy.edge.links.jetstream import SAMPLES
 from nportpy.edge.messages import decode_state
@@ -30,7 +30,7 @@ async def stored(url: str) -> list[Key]:
         stream = client.jetstream()
         count = (await stream.stream_info(SAMPLES)).state.messages
         puller = await stream.pull_subscribe(
-            "nportpy.v1.*.*.*", stream=SAMPLES, config=ConsumerConfig(ack_policy="none")
+            "nportpy.v1.*.*.*", stream=SAMPLES, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
         )
         keys: list[Key] = []
         while count:

@@ -51,7 +51,7 @@ async def paho(port: int, user: str = "", password: str = "", version: int = 5) 
         client.username_pw_set(user, password)
 
     def on_message(_c: object, _u: object, message: MQTTMessage) -> None:
-        loop.call_soon_threadsafe(lambda: heard.hear(message.topic, message.payload, loop.time()))
+        loop.call_soon_threadsafe(lambda: heard.hear(message.topic, bytes(message.payload), loop.time()))
 
     def on_connect(_c: object, _u: object, _f: object, _r: object, _p: object) -> None:
         client.subscribe([("nportpy/v1/#", 1), ("homeassistant/#", 1)])
