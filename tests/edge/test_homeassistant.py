@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 
 from nportpy.edge.homeassistant import device_topic, encode_device, encode_values
@@ -113,9 +114,8 @@ def test_values_are_all_tags_with_null_for_what_is_not_known() -> None:
     ("online", "up", "said"), [(True, True, "online"), (True, False, "offline"), (False, True, "offline")]
 )
 def test_availability_reads_the_nodes_state(online: bool, up: bool, said: str) -> None:
-    jinja = pytest.importorskip("jinja2")
     state = {"online": online} | ({"stations": [{"name": "emon", "up": up}]} if online else {})
-    assert jinja.Template(device()["availability_template"]).render(value_json=state) == said
+    assert jinja2.Template(device()["availability_template"]).render(value_json=state) == said
 
 
 async def test_it_announces_tells_values_and_removes(tmp_path: Path) -> None:
