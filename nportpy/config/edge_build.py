@@ -104,6 +104,8 @@ def _check(table: Upstream) -> None:
     kinds = {url.partition("://")[0].startswith("influx") for url in table.url}
     if len(kinds) > 1:
         raise EdgeFault(("url",), ValueFault("leads to brokers and to databases", "one kind an upstream"))
+    if table.homeassistant and not all(url.startswith("mqtt") for url in table.url):
+        raise EdgeFault(("homeassistant",), ValueFault("listens to MQTT only", 'url = "mqtt://..." or no such line'))
     if True in kinds and table.format is Format.JSON:
         raise EdgeFault(("format",), ValueFault("a database takes line protocol only", '"influx", or no such line'))
     if True in kinds and table.confirm is Confirm.HOST:
