@@ -114,27 +114,27 @@ def lines(seconds: float) -> None:
 
 
 def jitter(seconds: float, backlog: int) -> None:
-    asyncio.run(_jitter(seconds, backlog))
-
-
-async def _jitter(seconds: float, backlog: int) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-edge-") as name:
         folder, port = Path(name), free_port()
         text = "".join(station(f"s{number}", f'target = "tcp://127.0.0.1:{port}"', number + 1) for number in range(50))
         with subprocess.Popen([sys.executable, "-c", _SERVER, str(port)], stdout=subprocess.DEVNULL) as server:
             try:
-                if not backlog:
-                    await asyncio.to_thread(_run, folder, text, seconds, "jitter ")
-                    return
-                async with mosquitto(folder / "broker", "max_inflight_messages 0\n") as broker:
-                    archive = Archive(ArchiveSettings(str(folder / "archive.db")), Clock(trusted=lambda: True))
-                    await archive.open()
-                    await fill(replace_queue(archive), backlog)
-                    await archive.close()
-                    text += f'[upstream.plant]\nurl = "{broker.url}"\n'
-                    await asyncio.to_thread(_run, folder, text, seconds, "backlog")
+                if backlog:
+                    asyncio.run(_beside_backlog(folder, text, seconds, backlog))
+                else:
+                    _run(folder, text, seconds, "jitter ")
             finally:
                 server.terminate()
+
+
+async def _beside_backlog(folder: Path, text: str, seconds: float, backlog: int) -> None:
+    async with mosquitto(folder / "broker", "max_inflight_messages 0\n") as broker:
+        archive = Archive(ArchiveSettings(str(folder / "archive.db")), Clock(trusted=lambda: True))
+        await archive.open()
+        await fill(replace_queue(archive), backlog)
+        await archive.close()
+        text += f'[upstream.plant]\nurl = "{broker.url}"\n'
+        await asyncio.to_thread(_run, folder, text, seconds, "backlog")
 
 
 def _run(folder: Path, text: str, seconds: float, what: str) -> None:
@@ -184,7 +184,9 @@ def restart(size: int) -> None:
             if what == "full":
                 asyncio.run(_filled(folder / "archive.db", size))
             port = free_port()
-            with subprocess.Popen([sys.executable, "-c", _SERVER, str(port)], stdout=subprocess.PIPE, text=True) as server:
+            with subprocess.Popen(
+                [sys.executable, "-c", _SERVER, str(port)], stdout=subprocess.PIPE, text=True
+            ) as server:
                 assert server.stdout is not None
                 time.sleep(0.5)
                 began = time.time()
