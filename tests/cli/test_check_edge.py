@@ -28,7 +28,7 @@ url = "mqtts://broker.example"
 def shown(folder: Path, archive: str = "") -> click.testing.Result:
     file = folder / "nportpy.toml"
     file.write_text(FILE.format(folder=folder, archive=archive))
-    return click.testing.CliRunner().invoke(check, [str(file)], catch_exceptions=False)
+    return click.testing.CliRunner().invoke(check, ["-c", str(file)], catch_exceptions=False)
 
 
 def test_every_tag_as_written_and_as_it_is_read(tmp_path: Path) -> None:

@@ -126,9 +126,7 @@ class Edged(Served):
     async def change(self, *plans: PortPlan, edge: EdgeSettings | None, **changes: Any) -> None:
         """Reload; ports that are not given stay."""
         settings = self.gateway._settings
-        await self.gateway.reload(
-            replace(settings, ports=plans or settings.ports, edge=edge, **changes)
-        )
+        await self.gateway.reload(replace(settings, ports=plans or settings.ports, edge=edge, **changes))
 
 
 @asynccontextmanager
