@@ -1,8 +1,10 @@
 """Upstreams and nats-server: JetStream on one node and on three, its MQTT listener, consumed by nats-py."""
 
+import asyncio
 from pathlib import Path
 
 import nats
+import nats.errors
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
@@ -27,20 +29,27 @@ async def stored(url: str) -> list[Key]:
     """Every sample in the stream, in its order, by a consumer of nats-py."""
     client = await nats.connect(url.split(","))
     try:
-        stream = client.jetstream()
-        count = (await stream.stream_info(SAMPLES)).state.messages
-        puller = await stream.pull_subscribe(
-            "nportpy.v1.*.*.*", stream=SAMPLES, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
-        )
-        keys: list[Key] = []
-        while count:
-            for message in await puller.fetch(min(count, 100), timeout=5):
-                batch = decode_batch(message.data, (message.headers or {}).get("Content-Type", ""))
-                keys += [(batch.boot, batch.seq + place) for place in range(len(batch.rows))]
-                count -= 1
-        return keys
+        return await _read_all(client)
+    except nats.errors.TimeoutError:  # the cluster has no leader yet for what is asked
+        await asyncio.sleep(5.0)
+        return await _read_all(client)
     finally:
         await client.close()
+
+
+async def _read_all(client: nats.NATS) -> list[Key]:
+    stream = client.jetstream()
+    count = (await stream.stream_info(SAMPLES)).state.messages
+    puller = await stream.pull_subscribe(
+        "nportpy.v1.*.*.*", stream=SAMPLES, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
+    )
+    keys: list[Key] = []
+    while count:
+        for message in await puller.fetch(min(count, 100), timeout=5):
+            batch = decode_batch(message.data, (message.headers or {}).get("Content-Type", ""))
+            keys += [(batch.boot, batch.seq + place) for place in range(len(batch.rows))]
+            count -= 1
+    return keys
 
 
 async def test_e9_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
