@@ -9,6 +9,7 @@
     faults.py     what is wrong, in words; positions.py: on which line
     build.py      the settings of every part
     devices.py    settings without a file
+    collect_*.py  the collector's file: etc/collect.toml
     editors.py    the JSON schema
 
 The file's keys are described in etc/nportpy.toml.
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nportpy.errors import ConfigError, Fault
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # `serve` starts loading before it imports what it will run
 
     from nportpy.gateway import GatewaySettings
 
-__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "read", "start_loading", "without_effect"]
+__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "read", "start_loading", "toml_of", "without_effect"]
 
 DEFAULT_PATH = "/etc/nportpy/nportpy.toml"
 # Far more than any gateway needs, and not so much that the wrong file eats the machine.
@@ -103,19 +104,7 @@ def parse(text: str, source: str) -> "GatewaySettings":
     from nportpy.config.positions import Lines
     from nportpy.config.schema import File
 
-    faults: list[Fault] = []
-    try:
-        text.encode()
-        data = tomllib.loads(text)
-    except UnicodeEncodeError as error:
-        raise ConfigError(source, (Fault("", "is not UTF-8 text"),)) from error
-    except (ValueError, RecursionError) as error:
-        from nportpy.config.slips import slips
-
-        faults, meant = slips(text)
-        if meant is None:
-            raise ConfigError(source, tuple(sorted(faults, key=lambda fault: fault.line))) from error
-        text, data = meant, tomllib.loads(meant)
+    text, data, faults = toml_of(text, source)
     lines = Lines(text)
     faults += clashes(data, lines)
     file = None
@@ -128,6 +117,26 @@ def parse(text: str, source: str) -> "GatewaySettings":
     if faults or file is None:
         raise ConfigError(source, tuple(sorted(faults, key=lambda fault: (fault.line, fault.key))))
     return replace(build(file), origins=origins(data, lines, source))
+
+
+def toml_of(text: str, source: str) -> "tuple[str, dict[str, Any], list[Fault]]":
+    """What a text says in TOML: the text that is meant, its tables, and what is not TOML in it.
+
+    Raises:
+        ConfigError: nobody can tell what is meant.
+    """
+    try:
+        text.encode()
+        return text, tomllib.loads(text), []
+    except UnicodeEncodeError as error:
+        raise ConfigError(source, (Fault("", "is not UTF-8 text"),)) from error
+    except (ValueError, RecursionError) as error:
+        from nportpy.config.slips import slips
+
+        faults, meant = slips(text)
+        if meant is None:
+            raise ConfigError(source, tuple(sorted(faults, key=lambda fault: fault.line))) from error
+        return meant, tomllib.loads(meant), faults
 
 
 def without_effect(text: str, source: str) -> list[str]:

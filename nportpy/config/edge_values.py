@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Collection
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -175,13 +176,18 @@ def archive_path(value: object) -> str:
 
 
 def upstream_url(value: object) -> str:
-    """Where samples are sent; user names and passwords stand in keys of their own, where they do not reach a log."""
-    allowed = ", ".join(f"{scheme}://host:port" for scheme in SCHEMES)
+    """Where samples are sent."""
+    return broker_url(value, SCHEMES, "of an upstream")
+
+
+def broker_url(value: object, schemes: Collection[str], whose: str) -> str:
+    """A URL with one of `schemes`; users and passwords stand in keys of their own, where they do not reach a log."""
+    allowed = ", ".join(f"{scheme}://host:port" for scheme in schemes)
     values.typed(value, str, allowed)
     text = str(value)
     scheme, there, rest = text.partition("://")
-    if not there or scheme not in SCHEMES:
-        raise ValueFault("is no URL of an upstream", allowed)
+    if not there or scheme not in schemes:
+        raise ValueFault(f"is no URL {whose}", allowed)
     for each in rest.split(",") if scheme in ("nats", "tls") else [rest]:
         try:
             place = urlsplit(each if "://" in each else f"{scheme}://{each}")

@@ -2,9 +2,11 @@
 
 import difflib
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from nportpy.config import values
 from nportpy.config.positions import Lines
@@ -32,26 +34,47 @@ _PASSWORD = re.compile(r"([/,][^\s/:@,'\"]*:)[^\s/@'\"]+@")
 _MOST_TABLES = 4  # named in a message
 
 
-def faults_of(error: ValidationError, data: dict[str, object], lines: Lines) -> list[Fault]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The tables of a kind of file.
+
+    Attributes:
+        table_at: the table that a key path leads to: what to call it, and its model.
+        tables_with: what to call the tables that know a key.
+        examples: a line to write where a key is missing.
+        meant: the words of other programs for what stands at a path; None where they are unknown.
+    """
+
+    table_at: Callable[[Path], tuple[str, type[BaseModel]]]
+    tables_with: Callable[[str], list[str]]
+    examples: Mapping[str, str]
+    meant: Callable[[Path, object, dict[str, object], dict[str, object]], str | None]
+
+
+GATEWAY = Known(table_at, tables_with, _EXAMPLES, meant)
+"""Those of the gateway's file."""
+
+
+def faults_of(error: ValidationError, data: dict[str, object], lines: Lines, known: Known = GATEWAY) -> list[Fault]:
     """Everything that pydantic found in `data`."""
-    return [_fault(detail, data, lines) for detail in error.errors(include_url=False)]
+    return [_fault(detail, data, lines, known) for detail in error.errors(include_url=False)]
 
 
-def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines) -> Fault:
+def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines, known: Known) -> Fault:
     found = detail["type"]
     path, value = _trace(detail["loc"], data, missing=found == "missing")
     key, line = key_path(path), lines.of(path)
     if found == "missing":
-        return Fault(key, "is missing", "", _EXAMPLES[str(path[-1])], line)
+        return Fault(key, "is missing", "", known.examples[str(path[-1])], line)
     if found == "extra_forbidden":
-        reason, allowed = _unknown(path, value, data)
+        reason, allowed = _unknown(path, value, data, known)
         return Fault(key, reason, toml_text(value), allowed, line)
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, ValueFault):
         name_at_fault = detail["loc"][-1] == "[key]" and len(path) < len(detail["loc"])
         return Fault(key, error.reason, "" if name_at_fault else _without_passwords(value), error.allowed, line)
     # What is left of pydantic's own findings: something else stands where a table should.
-    wanted = f"tables [{path[0]}.NAME]" if path in (("port",), ("modbus",)) else table_at(path)[0]
+    wanted = f"tables [{path[0]}.NAME]" if path in (("port",), ("modbus",)) else known.table_at(path)[0]
     return Fault(key, f"must be a table, not {values.kind(value)}", toml_text(value), wanted, line)
 
 
@@ -74,20 +97,20 @@ def _trace(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[Pat
     return ((*path, loc[-1]), None) if missing else (path, here)
 
 
-def _unknown(path: Path, value: object, data: dict[str, object]) -> tuple[str, str]:
+def _unknown(path: Path, value: object, data: dict[str, object], tables: Known) -> tuple[str, str]:
     """Reason and remedy for a key that nothing knows, or not in this place."""
     key = str(path[-1])
-    name, model = table_at(path[:-1])
+    name, model = tables.table_at(path[:-1])
     known = list(model.model_fields)
     if (small := key.lower().replace("-", "_")) in known:
         return f"is not a key of {name}: did you mean {small}?", ""
     there = _beside(path, data)
     if there:
         return f"does not belong into {name}", f"{key} in {' or '.join(there)}"
-    ours = meant(path, value, _table_of(path, data), data)
+    ours = tables.meant(path, value, _table_of(path, data), data)
     if ours is not None:
         return f"is not a key of {name}", ours
-    elsewhere = tables_with(key)
+    elsewhere = tables.tables_with(key)
     if elsewhere:
         others = " and others" if len(elsewhere) > _MOST_TABLES else ""
         return f"does not belong into {name}", f"{key} in {', '.join(elsewhere[:_MOST_TABLES])}{others}"

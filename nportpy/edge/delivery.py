@@ -5,6 +5,7 @@ cursor is the end of the run that everything before has arrived in: a live batch
 """
 
 import bisect
+from collections.abc import Sequence
 from typing import Final
 
 _MOST_RUNS: Final = 10_000
@@ -19,11 +20,16 @@ class Delivered:
 
     __slots__ = ("_ends", "_starts", "cursor")
 
-    def __init__(self, cursor: int) -> None:
-        """Everything up to `cursor` has arrived before."""
+    def __init__(self, cursor: int, runs: Sequence[tuple[int, int]] = ()) -> None:
+        """Everything up to `cursor` has arrived before, and `runs` beyond it, as the attribute had them."""
         self.cursor = cursor
-        self._starts: list[int] = []
-        self._ends: list[int] = []  # inclusive
+        self._starts = [first for first, _ in runs]
+        self._ends = [last for _, last in runs]  # inclusive
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """What has arrived beyond the cursor: first and last number of each run."""
+        return list(zip(self._starts, self._ends, strict=True))
 
     def add(self, first: int, last: int) -> int:
         """The samples `first` to `last` have arrived; the cursor afterwards."""
