@@ -1,7 +1,11 @@
 """Nodes that send batches, a broker in memory for collectors, and what a store holds."""
 
 import asyncio
+import json
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,15 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nportpy.edge import links
 from nportpy.edge.collect.arrivals import Arrival
 from nportpy.edge.collect.collector import Collector
 from nportpy.edge.collect.intake import Intake
 from nportpy.edge.collect.settings import CollectSettings, SourceSettings, StoreSettings
 from nportpy.edge.collect.sqlite import SqliteStore
 from nportpy.edge.collect.stores import Store
-from nportpy.edge.links.base import LinkError
-from nportpy.edge.messages import State, encode_state
+from nportpy.edge.links.base import Link, LinkError, Message, RefusedError
+from nportpy.edge.messages import State, decode_acknowledgement, encode_state
 from nportpy.edge.sample import Quality, Sample, Tag
+from nportpy.edge.settings import UpstreamSettings
 from nportpy.edge.topics import Address, Kind
 from nportpy.edge.wire import Meta, encode_batches, encode_meta
 
@@ -219,3 +225,143 @@ def fetched(folder: Path, statement: str) -> list[tuple[Any, ...]]:
 
 def keys(folder: Path) -> list[Key]:
     return [(node, boot, seq) for node, boot, seq in fetched(folder, "SELECT node, boot, seq FROM samples")]
+
+
+# Real brokers: the collector as a process, nodes over the gateway's own links.
+
+
+@asynccontextmanager
+async def publishing(url: str, *nodes: Node) -> AsyncIterator["Publishing"]:
+    """Nodes that are connected to a broker, having told their tags and states."""
+    ways = Publishing(url, nodes)
+    try:
+        await ways.connect()
+        yield ways
+    finally:
+        await ways.close()
+
+
+class Publishing:
+    """Sends until it is acknowledged, as an upstream does: after a loss with a connection anew."""
+
+    def __init__(self, url: str, nodes: Sequence[Node]) -> None:
+        self.url = url
+        self.nodes = nodes
+        self.acks: dict[str, int] = {}
+        self._links: dict[str, Link] = {}
+
+    async def connect(self) -> None:
+        for node in self.nodes:
+            await self._connect(node)
+
+    async def _connect(self, node: Node) -> Link:
+        def heard(kind: str, payload: bytes) -> None:
+            if kind == "ack":
+                self.acks[node.name] = decode_acknowledgement(payload).seq
+
+        will = Message("state", node.state(online=False)[1], retain=True)
+        settings = UpstreamSettings("plant", (self.url,), site=node.site, node=node.name, keepalive=5.0)
+        link = self._links[node.name] = await links.connect(self.url, settings, heard, will)
+        await link.publish(Message("meta", node.table()[1], retain=True))
+        await link.publish(Message("state", node.state()[1], retain=True))
+        return link
+
+    async def say(self, node: Node) -> None:
+        """Its state."""
+        await self._publish(node, Message("state", node.state()[1], retain=True))
+
+    async def send(self, node: Node, count: int = 10, *, late: bool = False) -> None:
+        """The next readings."""
+        await self.resend(node, node.samples(count), late=late)
+
+    async def resend(self, node: Node, samples: Sequence[Sample], *, late: bool = False) -> None:
+        """Readings, again perhaps."""
+        topic, payload, name = node.batch(samples, late=late)
+        await self._publish(node, Message(topic.rpartition("/")[2], payload, id=name))
+
+    async def _publish(self, node: Node, message: Message, limit: float = 60.0) -> None:
+        async with asyncio.timeout(limit):
+            while True:
+                try:
+                    link = self._links.get(node.name) or await self._connect(node)
+                    async with asyncio.timeout(8.0):
+                        return await link.publish(message)
+                except (LinkError, RefusedError, TimeoutError):
+                    if (lost := self._links.pop(node.name, None)) is not None:
+                        await lost.close()
+                    await asyncio.sleep(0.2)
+
+    async def close(self) -> None:
+        for link in self._links.values():
+            await link.close()
+
+
+def written_config(folder: Path, url: str, store: str = "", name: str = "one", more: str = "") -> Path:
+    """A collector's file; `store`: of PostgreSQL, else SQLite in the folder."""
+    kept = f'url = "{store}"' if store else f'path = "{folder / KEPT}"'
+    path = folder / f"{name}.toml"
+    source = f'url = "{url}"\nclient = "{name}"\nkeepalive = "5s"'
+    path.write_text(f'[source.plant]\n{source}\n[store]\n{kept}\ncommit = "50ms"\n{more}\n')
+    return path
+
+
+class CollectorProcess:
+    """`nportpy collect` as a program."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with open(self.config.with_suffix(".log"), "ab") as output:  # noqa: ASYNC230
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "nportpy", "collect", "-c", str(self.config), stdout=output, stderr=output
+            )
+
+    @property
+    def output(self) -> str:
+        return self.config.with_suffix(".log").read_text()
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        if process.returncode is None:
+            process.send_signal(how)
+        async with asyncio.timeout(30):
+            return await process.wait()
+
+    async def kill(self) -> None:
+        await self.end(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def collector_process(config: Path) -> AsyncIterator[CollectorProcess]:
+    process = CollectorProcess(config)
+    try:
+        await process.start()
+        yield process
+    finally:
+        await process.end()
+
+
+async def verified(config: Path) -> tuple[int | None, dict[str, Any]]:
+    """What `nportpy collect --verify --json` says, and its exit code."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "nportpy", "collect", "--verify", "--json", "-c", str(config),
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode, json.loads(output or b"{}")
+
+
+async def complete(config: Path, *nodes: Node, limit: float = 60.0) -> dict[str, Any]:
+    """Wait until nothing is missing of what nodes have."""
+    newest = {node.name: node.newest for node in nodes}
+    found: dict[str, Any] = {}
+    async with asyncio.timeout(limit):
+        while True:
+            code, found = await verified(config)
+            if code == 0 and newest == {each["node"]: each["newest"] for each in found["nodes"]}:
+                return found
+            await asyncio.sleep(0.5)

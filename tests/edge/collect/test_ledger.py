@@ -129,7 +129,7 @@ def test_it_is_bounded() -> None:
     ledger = Ledger()
     ledger.heard(state("f", 10**6, 10**6 + 5, 1))
     for number in range(3000):
-        ledger.stored(f"{number:x}", 1 + number, 1 + number)
+        ledger.stored(f"b{number}", 1 + number, 1 + number)
         ledger.stored("f", 10**6 + 2 * number, 10**6 + 2 * number)
     assert len(ledger.numberings) <= 8
     assert all(len(each.boots) <= 1000 for each in ledger.numberings)
