@@ -63,6 +63,7 @@ _LATE_KNOWN: Final = 256
 log = logging.getLogger(__name__)
 
 Connect = Callable[[str, UpstreamSettings, Heard, Message], Awaitable[Link]]
+"""Makes a link, as `links.connect` does."""
 
 
 @dataclass(slots=True)
