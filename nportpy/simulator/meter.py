@@ -14,10 +14,10 @@ Its readings are big-endian IEEE 754 floats in two registers each, the high word
     41061    1060          voltage of phase B, V
     41063    1062          voltage of phase C, V
 
-They agree with each other: voltages sag as currents rise, the power is that of all phases, the energy its integral. They
-lie in a block of 128 registers from 41001 on; the registers between them read as zero here (the energy received, 41003,
-too). Holding and input registers are the same. Everything outside the block is refused, and so is writing: what it says
-besides is what every unit says of itself (unit.py). It measures once a second, as meters do.
+They agree with each other: voltages sag as currents rise, the power is that of all phases, the energy its integral.
+They lie in a block of 128 registers from 41001 on; the registers between them read as zero here (41003, the energy
+received, too). Holding and input registers are the same. Everything outside the block is refused, and so is writing:
+what it says besides is what every unit says of itself (unit.py). It measures once a second, as meters do.
 """
 
 import math

@@ -10,7 +10,7 @@ import pytest
 from nportpy.edge import links
 from nportpy.edge.collect.sqlite import SqliteStore
 from nportpy.edge.collect.verify import verify
-from nportpy.edge.links.base import Link, LinkError, Message, RefusedError
+from nportpy.edge.links.base import Heard, Link, LinkError, Message, RefusedError
 from nportpy.edge.settings import Confirm, UpstreamSettings
 from tests.support.upstreams import Broker, Sending, sending
 
@@ -23,7 +23,7 @@ class File(Broker):
         self.path = path
         self.linked: Link | None = None
 
-    async def connect(self, url: str, settings: UpstreamSettings, heard: links.Heard, will: Message) -> Link:  # type: ignore[override]
+    async def connect(self, url: str, settings: UpstreamSettings, heard: Heard, will: Message) -> Link:  # type: ignore[override]
         if not self.up:
             raise LinkError("cut")
         self.linked = await links.connect(f"sqlite:{self.path}", settings, heard, will)
