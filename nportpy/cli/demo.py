@@ -80,6 +80,8 @@ nportpy serves two simulated RS-485 lines. Ctrl-C ends it.
           Modbus TCP {meter_modbus}   raw TCP {meter_raw}   RFC 2217 {meter_rfc2217}
   echo    {echo}, sends everything back
           raw TCP {echo_raw}   RFC 2217 {echo_rfc2217}
+  emon    the meter as a station: read each second by the gateway itself, archived,
+          and sent to {upstream}
 
 Try, in another terminal:
 
@@ -121,20 +123,18 @@ TRY_HTTP = """
 # what the gateway counts
 curl -s http://{host}:{http}/metrics | grep ^nportpy_
 
-# what it has read of the meter itself, and the last minute of its archive
+# what it has read of the meter itself, and how much of that is archived and sent
 curl -s http://{host}:{http}/readings
 curl -s http://{host}:{http}/api/v1/archive
 """
 
 TRY_STORED = """
-# what has been stored at the other end, after the way that it came
+# what has been stored at the other end; `late` is what came after an outage
 sqlite3 -readonly {database} "SELECT time, tag, value, unit, late FROM readings ORDER BY seq DESC LIMIT 9"
-
-The meter is also read each second, archived, and sent to {upstream}.
 """
 
 
-class Wish(NamedTuple):
+class _Wish(NamedTuple):
     """What was asked for: a check, a broker's URL, seconds of an outage."""
 
     check: bool
@@ -194,11 +194,11 @@ def demo(
         raise click.UsageError("each service needs TCP ports of its own, raw TCP and RFC 2217 two in a row")
     if mqtt and nats:
         raise click.UsageError("--mqtt and --nats exclude each other")
-    wish = Wish(check, mqtt or nats or "", outage)
+    wish = _Wish(check, mqtt or nats or "", outage)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             if wish.broker:
-                check_broker(wish.broker, outage=wish.cuts)
+                check_broker(wish.broker)
             if wish.cuts:  # that it is away is known, and shown
                 logging.getLogger("nportpy.edge.upstream").setLevel(logging.ERROR)
             done = runner.run(_demo(wish, ports))
@@ -207,7 +207,7 @@ def demo(
     sys.exit(0 if done else 1)
 
 
-async def _demo(wish: Wish, ports: FirstPorts) -> bool:
+async def _demo(wish: _Wish, ports: FirstPorts) -> bool:
     """Run the demo until it is done or told to end; whether all went well."""
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
@@ -266,7 +266,7 @@ async def _running(gateway: Gateway) -> dict[str, int]:
     return {f"{service.port} {service.service}": int(service.listen[0].rpartition(":")[2]) for service in services}
 
 
-async def _check(gateway: Gateway, settings: GatewaySettings, watch: Watch, wish: Wish) -> bool:
+async def _check(gateway: Gateway, settings: GatewaySettings, watch: Watch, wish: _Wish) -> bool:
     """Read the meter in three ways, then have it polled, archived and sent through an outage; whether that worked."""
     outage = wish.outage or CHECK_OUTAGE
     doing = "the meter is read"
@@ -327,7 +327,7 @@ async def _read_modbus(port: int) -> Reading:
     return Reading(energy, tuple(currents))
 
 
-async def _show(gateway: Gateway, watch: Watch, kept: Chain, first: FirstPorts, wish: Wish) -> bool:
+async def _show(gateway: Gateway, watch: Watch, kept: Chain, first: FirstPorts, wish: _Wish) -> bool:
     """Say what to try, then show what happens: on a terminal as a picture that lives, else in lines."""
     ports = await _running(gateway)
     known = {name.replace(" ", "_"): port for name, port in ports.items()}

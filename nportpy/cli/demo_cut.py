@@ -1,7 +1,7 @@
 """An outage for the demo: a way to the other side that can be cut, so that what is on it vanishes and nobody is told.
 
 To a broker the way is a TCP proxy: packets stop, the client sees its keepalive run out, the broker publishes the last
-will. To a file there is no network, so there the link itself falls silent.
+will. To a file there is no network, and TLS lets nobody between: there the link itself falls silent.
 """
 
 import asyncio
