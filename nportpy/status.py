@@ -32,6 +32,8 @@ class LineStatus:
         attempts: how often opening failed.
         uart: the driver's error counters, added up over reopenings; None where it has none.
         unsent: bytes that wait for the line now.
+        held_by: the services whose own settings hold; none where those of the port do.
+        changeovers: how often it went over from one service's settings to another's, or to the port's.
     """
 
     name: str
@@ -51,6 +53,8 @@ class LineStatus:
     attempts: int
     uart: UartCounters | None
     unsent: int
+    held_by: tuple[str, ...] = ()
+    changeovers: int = 0
 
 
 class End(StrEnum):
@@ -95,12 +99,15 @@ class ServiceStatus:
         listen: the addresses it listens on, as text, with the port numbers the kernel gave.
         clients: who is connected; where there are no connections: who sent datagrams lately.
         results: numbers since the start. Of connections that came in: accepted, refused_allow, refused_limit,
-            refused_full, refused_down. Of calls, which are connections that the gateway makes: connected, refused,
-            timeout, unreachable, no_address, failed. Of both, how they ended: see `End`. Where there are no
-            connections it is senders that are accepted and end, and datagrams that are refused; and unsent are those
-            that the network did not take. Of a master: late are answers for which it did not wait any more.
+            refused_full, refused_down, refused_busy (others have the line at other settings), refused_settings (the
+            driver does not take those of the service). Of calls, which are connections that the gateway makes:
+            connected, refused, timeout, unreachable, no_address, failed. Of both, how they ended: see `End`. Where
+            there are no connections it is senders that are accepted and end, and datagrams that are refused; and
+            unsent are those that the network did not take. Of a master: late are answers for which it did not wait any
+            more.
         dropped: bytes that waited for clients dropped as too slow, or for hosts that could not be reached.
         refused: Modbus requests that came to no bus, by reason: forbidden, ignored, no_route, queue_full, malformed.
+        waiting: clients that wait until the line can be set as this service wants it.
     """
 
     port: str
@@ -110,6 +117,7 @@ class ServiceStatus:
     results: Mapping[str, int]
     dropped: int
     refused: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
 
     @property
     def kind(self) -> str:

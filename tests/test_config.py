@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from nportpy.config import edge_tables, fault_lines, load, modbus_tables, parse, schema, stream_tables
 from nportpy.config.devices import for_devices
 from nportpy.config.editors import json_schema
+from nportpy.config.tables import OWN_LINE
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.line.stream import StreamSettings
@@ -225,7 +226,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_the_tables_use_the_names_of_the_settings() -> None:
     for table, values in ((schema.Raw, RawSettings), (schema.Rfc2217, Rfc2217Settings)):
-        assert set(table.model_fields) == {field.name for field in fields(values)}
+        assert {*table.model_fields} - {*OWN_LINE} == {field.name for field in fields(values)} - {"line"}
     assert {"mode", *schema.Rs485.model_fields} == {field.name for field in fields(Rs485Settings)}
 
 
@@ -280,7 +281,7 @@ def test_the_shipped_files_examples_are_right() -> None:
     assert meters.port.rs485 == Rs485Settings(Rs485Mode.ON)
     assert [len(ring.allow) for ring in (*meters.raw, *meters.rfc2217, *meters.modbus)] == [3, 3, 3]
     assert meters.bus == BusSettings(silence=0.005, merge=16, units=(
-        UnitSettings(frozenset({7, 8, 9}), Timeout(3.0), 0.02, 0),
+        UnitSettings(frozenset({7, 8, 9}), Timeout(3.0), 0.02, 0, isolate=False),
     ))  # fmt: skip
     assert plc.master is not None
     assert plc.bus is None
@@ -331,7 +332,8 @@ def test_the_shipped_file_shows_every_key() -> None:
         "units": set(modbus_tables.DifferentOnLine.model_fields),
         "routes": set(modbus_tables.RouteTable.model_fields) - {"offset"},
         "merge": set(modbus_tables.Merge.model_fields),
-        **{f"port.plc.{name}": set(table.model_fields) for name, table in modes.items()},
+        # On a port with udp, pair, modem and modbus_master no service has settings of its own.
+        **{f"port.plc.{name}": set(table.model_fields) - {*OWN_LINE} for name, table in modes.items()},
         "packing": set(stream_tables.PackingTable.model_fields),
         "commands": set(stream_tables.CommandTable.model_fields),
         "to": set(stream_tables.HostTable.model_fields),

@@ -73,6 +73,7 @@ timeout = "auto"
 timeout_min = "10ms"
 timeout_max = "2s"
 retries = 0
+isolate = false
 deadline = "1s"
 queue = 4
 silence = "0ms"
@@ -86,7 +87,7 @@ character_timeout = "2s"
 patience = "3s"
 idle_gap = "20ms"
 units = [
-  { units = "7-9", timeout = "3s", silence = "20ms", retries = 2 },
+  { units = "7-9", timeout = "3s", silence = "20ms", retries = 2, isolate = true },
   { units = "10", timeout = "auto" },
   { units = "11" },
 ]
@@ -157,6 +158,7 @@ def test_a_line_with_everything() -> None:
         framing=Framing.ASCII,
         timeout=Timeout(None, 0.01, 2.0),
         retries=0,
+        isolate=False,
         deadline=1.0,
         queue=4,
         silence=0.0,
@@ -170,7 +172,7 @@ def test_a_line_with_everything() -> None:
         patience=3.0,
         idle_gap=0.02,
         units=(
-            UnitSettings(frozenset({7, 8, 9}), Timeout(3.0, 0.01, 2.0), 0.02, 2),
+            UnitSettings(frozenset({7, 8, 9}), Timeout(3.0, 0.01, 2.0), 0.02, 2, True),
             UnitSettings(frozenset({10}), Timeout(None, 0.01, 2.0)),
             UnitSettings(frozenset({11})),
         ),
@@ -301,7 +303,8 @@ def test_the_tables_use_the_names_of_the_settings() -> None:
         return {field.name for kind in settings for field in fields(kind)}
 
     routing = names(RoutingSettings) - {"routes"}
-    service = (names(ModbusSettings) - {"routing", "when_down", "when_jammed", "packing", "direction"}) | routing
+    of_streams = {"when_down", "when_jammed", "packing", "direction", "line", "when_busy"}
+    service = (names(ModbusSettings) - {"routing"} - of_streams) | routing
     learned = {"timeout_min", "timeout_max"}
     assert set(modbus_tables.LineModbus.model_fields) == service | names(BusSettings) | learned
     at_servers = set(modbus_tables.AtServers.model_fields)
@@ -419,3 +422,8 @@ def test_mutated_files_raise_nothing_but_config_error(data: st.DataObject) -> No
         )
         text = text[:start] + data.draw(pieces) + text[end:]
     assert all(line.isprintable() for line in faults_in(text))
+
+
+def test_b8_routes_to_servers_alone_need_no_port() -> None:
+    found = parse('[modbus.m]\nlisten = 502\nroutes = [{ units = "1", to = "tcp://192.0.2.1:502" }]\n', "x")
+    assert (found.ports, [router.name for router in found.routers]) == ((), ["m"])

@@ -6,6 +6,7 @@ runs the file is read here.
 
 import asyncio
 import json
+import os
 import sys
 import urllib.error
 import urllib.parse
@@ -27,6 +28,7 @@ from nportpy.gateway import GatewaySettings
 from nportpy.services.archived import ShownSample, csv_head, csv_lines
 
 _TIMEOUT: Final = 10.0
+_WIDE: Final = 500  # columns of a table: a terminal wraps, and a pipe has no width
 _LAST: Final = "1h"  # what is shown where nothing is said
 
 CONFIG = click.option(
@@ -186,12 +188,20 @@ def _samples(
         return
     with answer:
         portion: list[ShownSample] = []
-        for line in answer:
+        for line in _whole(answer):
             portion.append(ShownSample(**json.loads(line)))
             if len(portion) == 1000:
                 yield portion
                 portion = []
         yield portion
+
+
+def _whole(answer: Any) -> Iterator[bytes]:
+    """The lines of an answer; an error where it ends before its end."""
+    try:
+        yield from answer
+    except (OSError, HTTPException) as error:
+        raise click.ClickException(f"the gateway stopped in the middle: what came is not all ({error})") from None
 
 
 # Without one.
@@ -204,9 +214,13 @@ def _samples_of_file(
     last = round(end.timestamp() * 1e6) if end else 1 << 62
 
     async def portions() -> AsyncIterator[list[ShownSample]]:
-        from nportpy.edge.running import is_of, shown_of
+        from nportpy.edge.running import check_known, is_of, shown_of
 
         async with _file(settings) as kept:
+            try:
+                check_known(kept, tag)
+            except LookupError as error:
+                raise click.ClickException(error.args[0]) from None
             async for portion in kept.between(first, last):
                 yield [shown_of(each, late=False) for each in portion if is_of(each, tag)]
 
@@ -236,11 +250,17 @@ class _file:  # noqa: N801 - used as a function
         from nportpy.edge.archive import Archive
 
         assert settings.edge is not None  # `_settings` has seen to that
+        self._path = settings.edge.archive.path
         self._archive = Archive(settings.edge.archive)
 
     async def __aenter__(self) -> Any:
         try:
+            os.stat(self._path)  # to look makes no archive, least of all one that is root's
             await self._archive.open()
+        except FileNotFoundError:
+            raise click.ClickException(f"there is no archive yet: {self._path}") from None
+        except OSError as error:
+            raise click.ClickException(f"{self._path}: {error.strerror}") from None
         except ArchiveError as error:
             raise click.ClickException(str(error)) from None
         return self._archive
@@ -310,7 +330,7 @@ def _table(portions: Iterator[list[ShownSample]]) -> None:
         table.add_row(*cells)
         count += 1
     if count:
-        Console().print(table)
+        Console(width=max(Console().width, _WIDE)).print(table)
     click.echo(f"{count} samples", err=True)
 
 

@@ -27,6 +27,8 @@ from nportpy.cli.check_modes import (
     mdns_picture,
     modes_picture,
     port_picture,
+    speed_picture,
+    speed_warnings,
     stream_picture,
 )
 from nportpy.config import DEFAULT_PATH, fault_lines, parse, read, without_effect
@@ -193,6 +195,7 @@ def _service_picture(service: ServiceSettings) -> Picture:
         WhenJammed.WAIT: "; beyond that everybody waits for it",
     }[service.when_jammed]
     yield "    allowance", f"{size_text(service.allowance)} for a slow client{beyond}"
+    yield from speed_picture(service)
     yield from stream_picture(service)
 
 
@@ -259,6 +262,7 @@ def _port_warnings(port: PortPlan, *, routed: bool) -> Iterator[str]:
         yield f"{key}: RS-485 direction control and RTS/CTS flow control both want RTS"
     if not _reachable(port) and not routed:
         yield f"{key}: no service, so nobody can reach it"
+    yield from speed_warnings(port)
 
 
 def _http_warnings(listen: tuple[Endpoint, ...], rings: Rings) -> Iterator[str]:

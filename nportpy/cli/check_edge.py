@@ -12,6 +12,7 @@ from nportpy.edge.settings import (
     ArchiveSettings,
     Backfill,
     Beyond,
+    ClockTrust,
     Confirm,
     EdgeSettings,
     StationSettings,
@@ -145,6 +146,10 @@ def _archive(archive: ArchiveSettings) -> Picture:
     age = duration_text(archive.max_age)
     yield "  keeps", f"up to {size_text(archive.max_size)}, up to {age}; the oldest go first"
     yield "  commits", f"every {duration_text(archive.commit)}, which is what a power cut may cost"
+    if archive.clock is ClockTrust.TRUSTED:
+        yield "  clock", "believed as it is"
+    else:
+        yield "  clock", "believed once it is synchronised; samples are uncertain until then"
 
 
 def _upstream(upstream: UpstreamSettings) -> Picture:

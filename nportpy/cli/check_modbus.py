@@ -45,6 +45,8 @@ def line_picture(bus: BusSettings) -> Picture:
 
 def _asking(bus: BusSettings) -> Picture:
     yield "    timeout", f"{_timeout(bus.timeout)}, {_retries(bus.retries)}"
+    if not bus.isolate:
+        yield "    silent units", "are asked like the others"
     first = ", writes go first" * bus.writes_first
     yield "    waiting", f"up to {duration_text(bus.deadline)}, {bus.queue} requests of one client{first}"
     shared = "one for all who ask the same" if bus.share else "each client has its own"
@@ -62,6 +64,8 @@ def _different(units: UnitSettings) -> Iterator[str]:
         yield f"{duration_text(units.silence)} of silence before each frame"
     if units.retries is not None:
         yield _retries(units.retries)
+    if units.isolate is not None:
+        yield "left alone while silent" if units.isolate else "asked even while silent"
 
 
 def _timeout(timeout: Timeout) -> str:

@@ -1,5 +1,6 @@
 """What `nportpy check` says of the modes in which a line is a stream, raw TCP and RFC 2217 apart."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from enum import Enum
@@ -8,14 +9,15 @@ from typing import Any
 
 from nportpy.config.values import duration_text, size_text
 from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.gateway.plans import Kind, places
+from nportpy.gateway.plans import Kind, places, services_of
 from nportpy.line.stream import IdleLevels
 from nportpy.modes.commands import CommandSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modem import Number
+from nportpy.modes.tcp_client import ConnectOn
 from nportpy.modes.udp import Range
 from nportpy.network.addresses import Endpoint, Network
-from nportpy.network.service import ServiceSettings
+from nportpy.network.service import ServiceSettings, WhenBusy
 from nportpy.protocols import dsci
 from nportpy.protocols.packing import PackingSettings
 from nportpy.services.mdns import MdnsSettings
@@ -23,6 +25,12 @@ from nportpy.services.mdns import MdnsSettings
 Picture = Iterator[tuple[str, str]]
 Rings = tuple[tuple[Network, ...], ...]
 
+_WHEN_BUSY = {
+    WhenBusy.REFUSE: "who comes while it is at other settings is refused",
+    WhenBusy.WAIT: "who comes while it is at other settings waits",
+    WhenBusy.KICK: "who comes sends those away who have it at other settings",
+    WhenBusy.SHARE: "who comes has it set anew, and those who are there stay",
+}
 # What the line of the service itself says.
 _SAID = {"listen", "data", "command", "destinations", "to"}
 
@@ -40,6 +48,41 @@ def stream_picture(service: ServiceSettings) -> Picture:
     for name, text in _different(service, ""):
         if name in shown:
             yield f"    {name}", text
+
+
+def speed_picture(service: ServiceSettings) -> Picture:
+    """At which settings a service has the line, where that is not how the port has it, and what if others have it."""
+    if service.line is not None:
+        yield "    line", f"{service.line.baudrate} {service.line.format}, flow control {service.line.flow}"
+    if service.line is not None or service.when_busy is not WhenBusy.REFUSE:
+        yield "    line busy", _WHEN_BUSY[service.when_busy]
+
+
+def speed_warnings(port: PortPlan) -> Iterator[str]:
+    """What is said of settings of one's own, and yet means little."""
+    services = [
+        (f"port.{port.name}.{name}", kind, settings, settings.line or port.port.line)
+        for name, kind, settings in _named(port)
+        if kind in (Kind.RAW, Kind.RFC2217, Kind.REVERSE_TELNET, Kind.TCP_CLIENT)
+    ]
+    several = len({line for *_, line in services} | {port.port.line}) > 1
+    for key, kind, settings, line in services:
+        if settings.when_busy is not WhenBusy.REFUSE and not several:
+            yield f"{key}: when_busy has no effect: all services have the line at the same settings"
+        elif settings.line == port.port.line:
+            yield f"{key}: its settings are those of the port"
+        if kind is Kind.TCP_CLIENT and settings.connect is ConnectOn.STARTUP:
+            for other, _, wants, at in services:
+                if at != line and wants.when_busy in (WhenBusy.REFUSE, WhenBusy.WAIT):
+                    yield f"{other}: nobody gets in while {key} is connected, which is at once: see when_busy"
+
+
+def _named(port: PortPlan) -> Iterator[tuple[str, Kind, Any]]:
+    """Each service under the name it has in the status: raw, raw-2."""
+    seen: Counter[Kind] = Counter()
+    for kind, settings in services_of(port):
+        seen[kind] += 1
+        yield str(kind) if seen[kind] == 1 else f"{kind}-{seen[kind]}", kind, settings
 
 
 def port_picture(port: PortPlan) -> Picture:

@@ -200,7 +200,7 @@ def demo(
             if wish.broker:
                 check_broker(wish.broker)
             if wish.cuts:  # that it is away is known, and shown
-                logging.getLogger("nportpy.edge.upstream").setLevel(logging.ERROR)
+                logging.getLogger("nportpy.edge.trouble").setLevel(logging.ERROR)
             done = runner.run(_demo(wish, ports))
         except* (LineError, ListenError, DemoError, StoreError) as group:
             raise click.ClickException("; ".join(_reasons(group))) from None
@@ -286,7 +286,7 @@ async def _check(gateway: Gateway, settings: GatewaySettings, watch: Watch, wish
     except TimeoutError as error:
         reason = watch.upstream.reason if gateway.ready.is_set() else ""
         late = f"not done in {CHECK_TIME + outage:g} s, waiting until {doing}" + (f" ({reason})" if reason else "")
-        click.echo(f"Error: {error or late}", err=True)
+        click.echo(f"Error: {str(error) or late}", err=True)
         return False
     except (OSError, NportpyError) as error:
         click.echo(f"Error: {error}", err=True)

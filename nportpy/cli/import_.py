@@ -20,8 +20,8 @@ def import_(source: str, output: str | None, force: bool) -> None:
     """Make nportpy.toml of ser2net's configuration.
 
     FILE is a ser2net.yaml, in either of its versions, or a ser2net.conf; - is standard input. What has no equal here
-    becomes a comment with its line. What cannot be read is an error with its line, all of them at once, and nothing is
-    written: exit code 2.
+    becomes a comment with its line. A connection that cannot be served here is left out, told with its line, and the
+    exit code is 1. If nothing can be converted, nothing is written: exit code 2.
 
     An NPort's own export file is not read: its form is not documented publicly. docs/replacing-an-nport.md says for
     each of an NPort's settings what it is called here.
@@ -43,6 +43,11 @@ def import_(source: str, output: str | None, force: bool) -> None:
         _write(output, written.text)
     click.echo(f"{_count(written.ports, 'port')}, {_count(written.services, 'service')}", err=True, nl=False)
     click.echo(f", {_count(written.remarks, 'remark')} in comments" if written.remarks else "", err=True)
+    for each in written.left_out:
+        click.echo(f"{name}:{each.line}: {each.text}", err=True)
+    if written.left_out:
+        click.echo(f"{_count(len(written.left_out), 'connection')} left out", err=True)
+        sys.exit(1)
 
 
 def _text(source: str, name: str) -> str:

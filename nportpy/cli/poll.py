@@ -88,17 +88,26 @@ async def _read(
             due = loop.time()
             while True:
                 await asyncio.gather(*(read(each) for each in found))
-                for line in show(found, datetime.now(UTC).astimezone()):
-                    click.echo(line)
-                for each in found:
-                    if each.up is False:
-                        click.echo(f"{each.settings.name}: {each.reason}", err=True)
+                try:
+                    _tell(found, show)
+                except BrokenPipeError as error:  # who read it has gone: click ends in order
+                    gone = error
+                    break
                 if every is None:
                     return all(state.value is not None for each in found for state in each.tags.values())
                 due += every * max(1, -(-(loop.time() - due) // every))
                 await asyncio.sleep(due - loop.time())
+        raise gone
     except LineError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _tell(stations: "list[Station]", show: "_Show") -> None:
+    for line in show(stations, datetime.now(UTC).astimezone()):
+        click.echo(line)
+    for each in stations:
+        if each.up is False:
+            click.echo(f"{each.settings.name}: {each.reason}", err=True)
 
 
 def _rows(stations: "list[Station]", now: datetime) -> list[dict[str, object]]:

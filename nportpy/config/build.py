@@ -14,6 +14,7 @@ from nportpy.gateway import GatewaySettings, PortPlan, RouterPlan
 from nportpy.gateway.plans import Kind
 from nportpy.gateway.plans import Service as PlannedService
 from nportpy.line.stream import StreamSettings
+from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.modbus_base import ModbusSettings
@@ -95,22 +96,26 @@ def _port(name: str, port: schema.Port, place: int, gateway: schema.Gateway) -> 
 
     whole = RoutingSettings.whole(name).routes
     modbus = [service for service in port.modbus if service.listen]
+    line = port.settings().line
     return PortPlan(
         name=name,
         port=port.settings(),
         stream=StreamSettings(port.flush_on_first_client, port.linger, port.buffer, port.idle_levels),
         trace=port.trace,
-        raw=tuple(RawSettings(**vars(service) | shared(Kind.RAW, service)) for service in port.raw),
-        rfc2217=tuple(Rfc2217Settings(**vars(service) | shared(Kind.RFC2217, service)) for service in port.rfc2217),
+        raw=tuple(RawSettings(**service.others(line) | shared(Kind.RAW, service)) for service in port.raw),
+        rfc2217=tuple(
+            Rfc2217Settings(**service.others(line) | shared(Kind.RFC2217, service)) for service in port.rfc2217
+        ),
         bus=port.modbus[0].bus() if port.modbus else None,
         modbus=tuple(_modbus(service, whole, shared(Kind.MODBUS, service)) for service in modbus),
         master=port.modbus_master.settings() if port.modbus_master else None,
-        modes=tuple(_modes(port, place, gateway, allow, shared)),
+        modes=tuple(_modes(port, line, place, gateway, allow, shared)),
     )
 
 
 def _modes(
     port: schema.Port,
+    line: LineSettings,
     place: int,
     gateway: schema.Gateway,
     allow: Callable[[Kind, Iterable[Endpoint], list[Network]], Rings],
@@ -118,14 +123,14 @@ def _modes(
 ) -> Iterator[PlannedService]:
     """The services that have no field of their own in a port's plan."""
     for call in port.tcp_client:
-        yield Kind.TCP_CLIENT, call.settings()
+        yield Kind.TCP_CLIENT, call.settings(line)
     for udp in port.udp:
         listen = endpoints(udp.listen, gateway.listen)
         yield Kind.UDP, udp.settings({"listen": listen, "allow": allow(Kind.UDP, listen, udp.allow)})
     for pair in port.pair:
         yield Kind.PAIR, pair.pair()
     for telnet in port.reverse_telnet:
-        yield Kind.REVERSE_TELNET, ReverseTelnetSettings(**vars(telnet) | shared(Kind.REVERSE_TELNET, telnet))
+        yield Kind.REVERSE_TELNET, ReverseTelnetSettings(**telnet.others(line) | shared(Kind.REVERSE_TELNET, telnet))
     for modem in port.modem:
         yield Kind.MODEM, modem.settings(shared(Kind.MODEM, modem))
     for realcom in port.realcom:

@@ -10,15 +10,18 @@ from ipaddress import ip_address
 from nportpy.config import values
 from nportpy.config.modbus_clashes import modbus_clashes
 from nportpy.config.positions import Lines, Origins
+from nportpy.config.tables import OWN_LINE
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
 from nportpy.gateway.sockets import Place
 from nportpy.modes.modbus_base import Access
 from nportpy.modes.realcom_base import MOST_NUMBERED, default_ports
+from nportpy.modes.tcp_client import ConnectOn
 from nportpy.network.addresses import Endpoint
 from nportpy.services.http import HttpSettings
 
+_MAY_HAVE_OWN_LINE = ("raw", "rfc2217", "reverse_telnet", "tcp_client")
 _LISTENING = ("raw", "rfc2217", "modbus", "udp", "reverse_telnet", "modem", "realcom")
 
 
@@ -38,7 +41,8 @@ class _Claim:
 def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every fault that lies between two keys."""
     faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines), *modbus_clashes(data, lines)]
-    if data.get("port", {}) == {} and not table(data, "station"):
+    faults += _two_speeds(data, lines)
+    if not any(data.get(kind) for kind in ("port", "modbus", "station")):
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
     return faults
 
@@ -103,7 +107,7 @@ def _shared_addresses(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
 def _overlaps(claims: list[_Claim], lines: Lines) -> Iterator[Fault]:
     """The faults among claims to one port number: each is told of the first one that it meets."""
     for number, claim in enumerate(claims):
-        taken = next((other for other in claims[:number] if _overlap(claim.endpoint.host, other.endpoint.host)), None)
+        taken = next((other for other in claims[:number] if overlap(claim.endpoint.host, other.endpoint.host)), None)
         if taken is None:
             continue
         line = taken.line(lines)
@@ -115,7 +119,7 @@ def _overlaps(claims: list[_Claim], lines: Lines) -> Iterator[Fault]:
         yield Fault(key_path(claim.path), reason, toml_text(claim.value), allowed, claim.line(lines))
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
     """Whether both addresses cannot be listened on with one port; "::" is dual-stack."""
     if one == other or "::" in (one, other):
         return True
@@ -140,3 +144,27 @@ def _shared_devices(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
             link = "" if value == taken else f" {toml_text(taken)},"
             reason = f"is the same device as{link} {key_path(first)}, line {lines.of(first)}"
             yield Fault(key_path(path), reason, toml_text(value), "a device of its own", lines.of(path))
+
+
+def _two_speeds(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
+    """Settings of one service alone cannot be where another one has the line at all times."""
+    for name in table(data, "port"):
+        always = next(_always_there(data, name), "")
+        for kind in _MAY_HAVE_OWN_LINE if always else ():
+            for path, keys in leaves(data, (), ("port", name, kind)):
+                key = next((key for key in OWN_LINE if isinstance(keys, dict) and key in keys), "")
+                if isinstance(keys, dict) and key:
+                    where = (*path, key)
+                    reason = f"the line cannot be set anew for a client: {always} of this port has it at all times"
+                    yield Fault(
+                        key_path(where), reason, toml_text(keys[key]), f"{key} in [port.{name}]", lines.of(where)
+                    )
+
+
+def _always_there(data: dict[str, object], name: str) -> Iterator[str]:
+    """What hears the line of a port, or writes to it, without being connected."""
+    for kind in ("udp", "pair", "modem", "modbus_master"):
+        yield from (kind for _ in leaves(data, (), ("port", name, kind)))
+    for _, connect in leaves(data, (), ("port", name, "tcp_client", "connect")):
+        if connect == ConnectOn.ANY_CHARACTER:
+            yield "tcp_client with any_character"

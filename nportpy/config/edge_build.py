@@ -70,7 +70,7 @@ def edge(file: "File", servers: Mapping[Endpoint, ServerSettings]) -> EdgeSettin
         return None
     table = file.archive or Archive()
     return EdgeSettings(
-        ArchiveSettings(archive_file(table.path), table.max_size, table.max_age, table.commit),
+        ArchiveSettings(archive_file(table.path), table.max_size, table.max_age, table.commit, clock=table.clock),
         tuple(station(name, each, _rules(file, each), servers) for name, each in file.station.items()),
         tuple(_upstream(name, each, file.gateway.name) for name, each in file.upstream.items()),
     )

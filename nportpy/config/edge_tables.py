@@ -14,6 +14,7 @@ from nportpy.edge.settings import (
     ArchiveSettings,
     Backfill,
     Beyond,
+    ClockTrust,
     Confirm,
     Format,
     ModbusPlace,
@@ -49,6 +50,7 @@ class Archive(Table):
     max_size: Annotated[int, size("1MiB", "65536MiB")] = _ARCHIVE.max_size
     max_age: Annotated[float, duration("1h", "3650d")] = _ARCHIVE.max_age
     commit: Annotated[float, duration("100ms", "5min")] = _ARCHIVE.commit
+    clock: Annotated[ClockTrust, words(ClockTrust)] = _ARCHIVE.clock
 
 
 class LimitsTable(Table):

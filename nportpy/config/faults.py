@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from nportpy.config import values
 from nportpy.config.positions import Lines
 from nportpy.config.schema import table_at, tables_with
+from nportpy.config.tables import OWN_LINE
 from nportpy.config.toml import Path, key_path, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.config.vocabulary import MODES, meant
@@ -31,6 +32,15 @@ _EXAMPLES = {
     "gap": "how far apart reads may be, as in { gap = 16 }",
 }
 _PASSWORD = re.compile(r"([/,][^\s/:@,'\"]*:)[^\s/@'\"]+@")
+# Why some services have the line as the port has it.
+_ONE_SPEED = {
+    "modbus": "all requests on a line are sent at the port's settings",
+    "modbus_master": "the master on the line is there at all times",
+    "udp": "datagrams have no clients that come and go",
+    "pair": "the far end of a pair is there at all times",
+    "modem": "the terminal of a modem is there at all times",
+    "realcom": "its drivers set the line themselves, each time they open it",
+}
 _MOST_TABLES = 4  # named in a message
 
 
@@ -101,6 +111,9 @@ def _unknown(path: Path, value: object, data: dict[str, object], tables: Known) 
     """Reason and remedy for a key that nothing knows, or not in this place."""
     key = str(path[-1])
     name, model = tables.table_at(path[:-1])
+    kind = next((str(step) for step in path[2:-1] if isinstance(step, str)), "")
+    if path[0] == "port" and key in (*OWN_LINE, "when_busy") and kind in _ONE_SPEED:
+        return f"does not belong into {name}: {_ONE_SPEED[kind]}", f"{', '.join(OWN_LINE)} in [port.NAME]"
     known = list(model.model_fields)
     if (small := key.lower().replace("-", "_")) in known:
         return f"is not a key of {name}: did you mean {small}?", ""

@@ -157,6 +157,7 @@ class Different(Table):
     units: Annotated[frozenset[int], _units(1, LAST_UNIT)]
     timeout: Annotated[float | str | None, _TIMEOUT] = None
     retries: Annotated[int | None, _RETRIES] = None
+    isolate: Annotated[bool | None, BOOLEAN] = None
 
 
 class DifferentOnLine(Different):
@@ -175,6 +176,7 @@ class Asked(Table):
     timeout_min: Annotated[float, _LEARNED] = _BUS.timeout.least
     timeout_max: Annotated[float, _LEARNED] = _BUS.timeout.most
     retries: Annotated[int, _RETRIES] = _BUS.retries
+    isolate: Annotated[bool, BOOLEAN] = _BUS.isolate
     deadline: Annotated[float, _DEADLINE] = _BUS.deadline
     queue: Annotated[int, integer(1, 1000)] = _BUS.queue
     share: Annotated[bool, BOOLEAN] = _BUS.share
@@ -183,7 +185,8 @@ class Asked(Table):
 
     def asked(self, units: list[Any]) -> dict[str, Any]:
         """The fields of BusSettings that are set here."""
-        same = {key: getattr(self, key) for key in ("retries", "deadline", "queue", "share", "merge", "cache")}
+        alike = ("retries", "isolate", "deadline", "queue", "share", "merge", "cache")
+        same = {key: getattr(self, key) for key in alike}
         return same | {
             "timeout": self._timeout(self.timeout),
             "units": tuple(
@@ -192,6 +195,7 @@ class Asked(Table):
                     None if different.timeout is None else self._timeout(different.timeout),
                     getattr(different, "silence", None),
                     different.retries,
+                    different.isolate,
                 )
                 for different in units
             ),

@@ -12,6 +12,7 @@ from nportpy.config.modbus_tables import LineModbus, Master, Routed
 from nportpy.config.stream_tables import COMMANDS, Modem, Pair, RealCom, ReverseTelnet, StreamService, TcpClient, Udp
 from nportpy.config.tables import (
     BOOLEAN,
+    LINE_FORMAT,
     TEXT,
     Allow,
     JsonSchema,
@@ -171,9 +172,7 @@ class Port(Table):
 
     device: Annotated[str, Leaf(values.device, TEXT)]
     baudrate: Annotated[int, integer(1, (1 << 31) - 1)] = _PORT.line.baudrate
-    format: Annotated[
-        str, Leaf(values.line_format, {"type": "string", "pattern": r"^[5-8][NEOMSneoms](1|1\.5|2)$"})
-    ] = _PORT.line.format
+    format: Annotated[str, LINE_FORMAT] = _PORT.line.format
     flow: Annotated[Flow, Leaf(values.flow_control, {"enum": [str(flow) for flow in Flow]})] = _PORT.line.flow
     rs485: Annotated[Rs485Settings, _WordOrTable()] = _PORT.rs485
     dtr: Annotated[OnOpen, words(OnOpen)] = _PORT.dtr

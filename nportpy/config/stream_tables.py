@@ -16,6 +16,7 @@ from nportpy.config.tables import (
     LineService,
     Listen,
     Many,
+    OwnLine,
     ServiceKeys,
     Table,
     duration,
@@ -25,6 +26,7 @@ from nportpy.config.tables import (
     words,
 )
 from nportpy.config.values import ValueFault
+from nportpy.linesettings import LineSettings
 from nportpy.modes.commands import CommandSettings, Unrequested
 from nportpy.modes.modem import Carrier, ModemSettings, Number
 from nportpy.modes.pair import DtrFrom, PairSettings, Push, WhileAway
@@ -160,7 +162,7 @@ COMMANDS = Annotated[
 ]
 
 
-class StreamService(LineService):
+class StreamService(LineService, OwnLine):
     """What the listeners have in common whose clients hear the line."""
 
     packing: PACKING = _PACKING
@@ -193,7 +195,7 @@ def _at_most(count: int, what: str) -> Callable[[list[Any]], list[Any]]:
     return check
 
 
-class TcpClient(Table):
+class TcpClient(OwnLine):
     """[port.NAME.tcp_client]: hosts that the gateway calls."""
 
     to: _HOSTS
@@ -222,11 +224,10 @@ class TcpClient(Table):
             raise ValueFault('inactivity goes with disconnect = "inactivity", and that with it', "both or neither")
         return self
 
-    def settings(self) -> TcpClientSettings:
-        """The same in settings."""
-        return TcpClientSettings(
-            destinations=tuple(self.to), **{key: value for key, value in vars(self).items() if key != "to"}
-        )
+    def settings(self, port: LineSettings) -> TcpClientSettings:
+        """The same in settings; `port` is how the line is set otherwise."""
+        same = {key: value for key, value in self.others(port).items() if key != "to"}
+        return TcpClientSettings(destinations=tuple(self.to), **same)
 
 
 class Udp(Table):
@@ -283,7 +284,7 @@ class Pair(Table):
         return PairSettings(**vars(self))
 
 
-class ReverseTelnet(LineService):
+class ReverseTelnet(LineService, OwnLine):
     """[port.NAME.reverse_telnet]: telnet for people."""
 
     enter: Annotated[Enter, words(Enter)] = _TELNET.enter

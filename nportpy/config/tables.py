@@ -15,13 +15,17 @@ from pydantic_core import CoreSchema, core_schema
 
 from nportpy.config import values
 from nportpy.config.values import ValueFault
+from nportpy.linesettings import Flow, LineSettings
 from nportpy.network.addresses import Endpoint, Network
-from nportpy.network.service import ServiceSettings, WhenDown, WhenFull, WhenJammed
+from nportpy.network.service import ServiceSettings, WhenBusy, WhenDown, WhenFull, WhenJammed
 
 JsonSchema = dict[str, Any]
 
 TEXT: JsonSchema = {"type": "string"}
 DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|min|h|d)$"
+
+OWN_LINE = ("baudrate", "format", "flow")
+"""Keys of a port that a service may have for itself."""
 
 _SERVICE = ServiceSettings(listen=())
 
@@ -98,6 +102,7 @@ def size(low: str, high: str) -> Leaf:
     return Leaf(lambda value: values.size(value, low, high), {"type": "string", "pattern": "^[0-9.]+[kKM]?i?B$"})
 
 
+LINE_FORMAT = Leaf(values.line_format, {"type": "string", "pattern": r"^[5-8][NEOMSneoms](1|1\.5|2)$"})
 BOOLEAN = Leaf(values.boolean, {"type": "boolean"})
 
 Allow = Annotated[
@@ -140,6 +145,23 @@ class Service(ServiceKeys):
 
     listen: Listen
     half_close: Annotated[float, duration("10ms", "1h")] = _SERVICE.half_close
+
+
+class OwnLine(Table):
+    """What the services have in common that may want the line at settings of their own."""
+
+    baudrate: Annotated[int | None, integer(1, (1 << 31) - 1)] = None
+    format: Annotated[str | None, LINE_FORMAT] = None
+    flow: Annotated[Flow | None, words(Flow)] = None
+    when_busy: Annotated[WhenBusy, words(WhenBusy)] = _SERVICE.when_busy
+
+    def others(self, port: LineSettings) -> dict[str, Any]:
+        """The keys that are the same in settings, and `line`; what it does not say of that is as the `port` has it."""
+        same = {key: value for key, value in vars(self).items() if key not in OWN_LINE}
+        if all(getattr(self, key) is None for key in OWN_LINE):
+            return same
+        flow = port.flow if self.flow is None else self.flow
+        return same | {"line": LineSettings.parse(self.baudrate or port.baudrate, self.format or port.format, flow)}
 
 
 class LineService(Service):

@@ -280,9 +280,10 @@ class Archive:
         """
         self._writer.cursors[upstream] = max(self.cursor(upstream), min(seq, self.newest))
 
-    def forget(self, upstream: str) -> None:
-        """The upstream is no more."""
-        self._writer.cursors.pop(upstream, None)
+    def forget_others(self, upstreams: Iterable[str]) -> None:
+        """There are these upstreams and no others: one that comes back later is given all that is there."""
+        known = set(upstreams)
+        self._writer.cursors = {name: seq for name, seq in self._writer.cursors.items() if name in known}
 
     def waiting(self, upstream: str) -> int:
         """How many samples are there that the upstream has not got."""

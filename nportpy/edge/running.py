@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +19,10 @@ from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
 from nportpy.edge.drivers.modbus import ModbusDriver
 from nportpy.edge.messages import StationState
+from nportpy.edge.quantities import device_class_of, type_of
 from nportpy.edge.sample import Sample
 from nportpy.edge.schedule import phase
-from nportpy.edge.settings import EdgeSettings, StationSettings, TagSettings, UpstreamSettings
+from nportpy.edge.settings import EdgeSettings, StationSettings, UpstreamSettings
 from nportpy.edge.station import Station
 from nportpy.edge.upstream import Connect, Upstream
 from nportpy.errors import ArchiveError
@@ -103,13 +104,28 @@ class Edge:
             return
         await self._stop_stations({name for name, each in self._named(settings).items() if self._same(name, each)})
         await self._stop_upstreams({each.name for each in settings.upstreams if self._sent(each.name) == each})
+        assert self._archive is not None  # it was opened above
+        self._archive.forget_others(each.name for each in settings.upstreams)
         for place, station in enumerate(settings.stations):
             if station.name not in self._stations:
                 self._start_station(station, phase(place, len(settings.stations), station.every))
         for upstream in settings.upstreams:
             if upstream.name not in self._upstreams:
                 self._start_upstream(upstream)
-        self._forget_upstreams(before, settings)
+        self._stations = {each.name: self._stations[each.name] for each in settings.stations}  # in the file's order
+        self._upstreams = {each.name: self._upstreams[each.name] for each in settings.upstreams}
+        for sending in self._upstreams.values():
+            sending.upstream.changed()
+
+    async def leave(self, ports: Container[str | ServerSettings | PortSettings], settings: EdgeSettings | None) -> None:
+        """Before a reload takes lines away: read no more what it changes or removes, or what is on one of these ports.
+
+        A round that is under way would end without an answer else, and say so. `change` starts what is to go on.
+        """
+        async with self._changing:
+            wanted = self._named(settings) if settings is not None else {}
+            kept = {name for name, each in wanted.items() if self._same(name, each) and each.to not in ports}
+            await self._stop_stations(kept)
 
     def refresh(self) -> None:
         """Lines have come or gone: look up anew where stations are."""
@@ -133,9 +149,8 @@ class Edge:
 
     async def samples(self, start: int, end: int, tag: str = "") -> AsyncIterator[list[ShownSample]]:
         """See `Archived`."""
-        archive = self._archive
-        if archive is None:
-            return
+        archive = self._had()
+        check_known(archive, tag)
         async for portion in archive.between(start, end):
             shown = [shown_of(each, self._was_late(each)) for each in portion if is_of(each, tag)]
             if shown:
@@ -143,6 +158,7 @@ class Edge:
 
     def send(self, upstream: str, start: int, end: int) -> list[str]:
         """See `Archived`."""
+        self._had()
         if upstream and upstream not in self._upstreams:
             known = ", ".join(self._upstreams) or "none"
             raise LookupError(f"there is no upstream {upstream}; there are: {known}")
@@ -150,6 +166,11 @@ class Edge:
         for name in chosen:
             self._upstreams[name].upstream.send_interval(start, end)
         return chosen
+
+    def _had(self) -> Archive:
+        if self._archive is None:
+            raise ArchiveError(self._error or "the archive is being opened")
+        return self._archive
 
     def _was_late(self, sample: Sample) -> bool:
         return any(each.upstream.was_late(sample.seq) for each in self._upstreams.values())
@@ -187,11 +208,11 @@ class Edge:
         archive = self._archive
         assert archive is not None  # it was opened before
         ids = {
-            tag.name: archive.register(settings.name, tag.name, tag.unit, _type_of(tag), device_class_of(tag)).id
+            tag.name: archive.register(settings.name, tag.name, tag.unit, type_of(tag), device_class_of(tag)).id
             for tag in settings.tags
         }
         router = router_of(settings, self._find)
-        driver = ModbusDriver(settings, router, self._clock)
+        driver = ModbusDriver(settings, router, self._clock, lambda: why_down(self._find(settings.to)))
         station = Station(settings, driver, archive.add, self._clock, ids, first)
         task = self._tasks.create_task(self._read(station), name=f"station {settings.name}")
         self._stations[settings.name] = _Reading(station, router, task)
@@ -206,7 +227,7 @@ class Edge:
 
     def _start_upstream(self, settings: UpstreamSettings) -> None:
         assert self._archive is not None  # it was opened before
-        upstream = Upstream(settings, self._archive, self._clock, self._states, self._connect)
+        upstream = Upstream(settings, self._archive, self._clock, self._states, self._configured, self._connect)
         task = self._tasks.create_task(upstream.run(), name=f"upstream {settings.name}")
         self._upstreams[settings.name] = _Sending(upstream, task)
 
@@ -214,6 +235,10 @@ class Edge:
         """What upstreams say of stations."""
         stations = (each.station for each in self._stations.values())
         return tuple(StationState(each.settings.name, each.up is True, each.since) for each in stations)
+
+    def _configured(self) -> tuple[StationSettings, ...]:
+        """What they can be announced by."""
+        return tuple(each.station.settings for each in self._stations.values())
 
     # Stopping
 
@@ -235,12 +260,6 @@ class Edge:
     async def _stop_upstreams(self, kept: set[str]) -> None:
         gone = [self._upstreams.pop(name) for name in tuple(self._upstreams) if name not in kept]
         await _ended([each.task for each in gone])
-
-    def _forget_upstreams(self, before: EdgeSettings | None, settings: EdgeSettings) -> None:
-        """An upstream that the file does not have any more needs no cursor; it holds nothing back either way."""
-        if self._archive is not None and before is not None:
-            for name in {each.name for each in before.upstreams} - {each.name for each in settings.upstreams}:
-                self._archive.forget(name)
 
     # What is the same.
 
@@ -275,6 +294,11 @@ def router_of(settings: StationSettings, find: FindBus) -> Router:
     return router
 
 
+def why_down(bus: Bus | None) -> str:
+    """Why nobody there can be asked; empty where somebody can."""
+    return "it is not served any more" if bus is None else bus.down
+
+
 def shown_of(sample: Sample, late: bool) -> ShownSample:
     """A sample as it is shown."""
     tag = sample.tag
@@ -284,35 +308,14 @@ def shown_of(sample: Sample, late: bool) -> ShownSample:
     )
 
 
+def check_known(archive: Archive, tag: str) -> None:
+    """Raises LookupError if nothing of that name, a `station/tag` or `station`, was ever kept."""
+    names = {name for each in archive.tags for name in (each.station, each.path)}
+    if tag and tag not in names:
+        known = ", ".join(sorted({each.path for each in archive.tags})) or "nothing yet"
+        raise LookupError(f"nothing of {tag[:80]!r} was ever kept; there is {known}")
+
+
 def is_of(sample: Sample, tag: str) -> bool:
     """Whether a sample is of that `station/tag` or `station`; empty: any."""
     return not tag or tag in (sample.tag.path, sample.tag.station)
-
-
-def _type_of(tag: TagSettings) -> str:
-    return "text" if tag.words else str(tag.place.kind)
-
-
-_CLASSES = {
-    "V": "voltage",
-    "A": "current",
-    "W": "power",
-    "kW": "power",
-    "MW": "power",
-    "var": "reactive_power",
-    "kvar": "reactive_power",
-    "VA": "apparent_power",
-    "kVA": "apparent_power",
-    "Wh": "energy",
-    "kWh": "energy",
-    "MWh": "energy",
-    "Hz": "frequency",
-    "°C": "temperature",
-    "m³": "water",
-}
-"""What kind of quantity a unit belongs to, in the words that Home Assistant has made common."""
-
-
-def device_class_of(tag: TagSettings) -> str:
-    """The kind of quantity that a tag is, as far as its unit tells; empty where it does not."""
-    return _CLASSES.get(tag.unit, "")

@@ -134,6 +134,13 @@ class StationSettings:
     rules: tuple[Rule, ...] = ()
 
 
+class ClockTrust(StrEnum):
+    """When the wall clock is believed."""
+
+    SYNCHRONISED = "synchronised"  # while the kernel says that it is, or it came from a clock with a battery
+    TRUSTED = "trusted"  # always: a site without NTP whose clock somebody sets
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveSettings:
     """How much is kept, and what a power cut may cost.
@@ -145,6 +152,7 @@ class ArchiveSettings:
         max_age: seconds that a sample is kept.
         commit: seconds that a reading may wait until it is on the disk; less wears flash more.
         queue: readings that may wait for the disk; beyond it the oldest of them are dropped and counted.
+        clock: when the wall clock is believed: until then samples are uncertain.
     """
 
     path: str
@@ -152,6 +160,7 @@ class ArchiveSettings:
     max_age: float = 30 * 86400.0
     commit: float = 2.0
     queue: int = 16384
+    clock: ClockTrust = ClockTrust.SYNCHRONISED
 
 
 class Format(StrEnum):

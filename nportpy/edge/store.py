@@ -11,6 +11,7 @@ import contextlib
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from nportpy.edge import epochs as clocks
 from nportpy.edge import recovery
@@ -19,7 +20,7 @@ from nportpy.edge.database import PAGE, Damaged, NoRoom, file_size, identity, pa
 from nportpy.edge.epochs import Epoch
 from nportpy.edge.rows import Row, row_of, samples_of, weight
 from nportpy.edge.sample import Reading, Sample, Tag
-from nportpy.edge.settings import ArchiveSettings
+from nportpy.edge.settings import ArchiveSettings, ClockTrust
 from nportpy.errors import MisuseError
 
 CHUNK = 1000
@@ -128,8 +129,10 @@ class Store:
 
     # Writing
 
-    def write(self, readings: Sequence[Reading], tags: Collection[Tag], cursors: Mapping[str, int]) -> None:
-        """Store readings under the next numbers, and what else changed, all or nothing.
+    def write(
+        self, readings: Sequence[Reading], tags: Collection[Tag], cursors: Mapping[str, int] | None = None
+    ) -> None:
+        """Store readings under the next numbers, and what else changed, all or nothing. `cursors`: all that there are.
 
         At most CHUNK readings at a time. What is in their way is evicted.
 
@@ -139,7 +142,7 @@ class Store:
         db = self._connection()
         if identity(self._settings.path) != self._file:
             raise Damaged("it was taken away")
-        state = self._clock.state()
+        state = self._clock_state()
         self._make_room(db, sum(map(weight, readings)))
         rows = [row_of(seq, reading) for seq, reading in enumerate(readings, self.newest + 1)]
         device_newest = max((row[0] for row in rows if row[5] is not None), default=self._device_newest)
@@ -152,7 +155,9 @@ class Store:
                 [(tag.id, tag.station, tag.name, tag.unit, tag.type, tag.device_class) for tag in tags],
             )
             db.executemany("INSERT INTO sample VALUES(?,?,?,?,?,?)", rows)
-            db.executemany("INSERT OR REPLACE INTO cursor VALUES(?,?)", cursors.items())
+            if cursors is not None:
+                db.execute("DELETE FROM cursor")
+                db.executemany("INSERT INTO cursor VALUES(?,?)", cursors.items())
             if device_newest != self._device_newest:
                 self._set_total(db, "device_newest", device_newest)
             self._save_epochs(db, epochs)
@@ -172,7 +177,7 @@ class Store:
             Damaged, NoRoom: none did.
         """
         db = self._connection()
-        count = self._chunk() if force else self._superfluous(db, self._clock.state())
+        count = self._chunk() if force else self._superfluous(db, self._clock_state())
         if not count:
             self.excess = False
             return 0
@@ -183,6 +188,10 @@ class Store:
         self._settle(db, gone, epochs)
         self.excess = True
         return gone
+
+    def _clock_state(self) -> ClockState:
+        state = self._clock.state()
+        return replace(state, trusted=True) if self._settings.clock is ClockTrust.TRUSTED else state
 
     def correct(self, boot: str, offset: int) -> None:
         """Set the wall clock's offset of a run of the gateway, in microseconds: all its samples move."""

@@ -94,7 +94,7 @@ class Writer:
             with contextlib.suppress(IndexError):  # the event loop has dropped it
                 self.in_hand.append(self.queue.popleft())
                 room -= weight(self.in_hand[-1])
-        cursors = dict(self.cursors) if with_cursors and self.cursors != self._written_cursors else {}
+        cursors = dict(self.cursors) if with_cursors and self.cursors != self._written_cursors else None
         began = time.monotonic()
         try:
             self.guarded(lambda store: self._write(store, cursors))
@@ -107,7 +107,7 @@ class Writer:
         taken = time.monotonic() - began
         self.written += len(self.in_hand)
         self.in_hand = []
-        if cursors:
+        if cursors is not None:
             self._written_cursors = cursors
         self.error = ""
         self.commits += 1
@@ -164,7 +164,7 @@ class Writer:
             self.new_tags |= {each.id: each for each in tuple(self.tags.values()) if known.get(each.id) != each}
         return self.store
 
-    def _write(self, store: Store, cursors: dict[str, int]) -> None:
+    def _write(self, store: Store, cursors: dict[str, int] | None) -> None:
         tags = tuple(self.new_tags.values())  # after the readings were taken: each has its tag
         self._raise_mark(store.newest + len(self.in_hand))
         try:

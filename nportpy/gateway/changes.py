@@ -18,6 +18,7 @@ _LIMITS: Final = frozenset(
         "half_close",
         "when_down",
         "allowance",
+        "when_busy",
     }
 )
 _CALLS: Final = frozenset({"connect_timeout", "retry_at_most", "alive_check"})
@@ -33,7 +34,7 @@ IN_PLACE: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.REALCOM: _LIMITS | {"allow_driver_control", "grace", "poll"},
     Kind.MODEM: _LIMITS | {"default_port", "numbers"},
     Kind.UDP: frozenset({"allow", "reply_to_last", "reply_time", "max_datagram"}),
-    Kind.TCP_CLIENT: _CALLS | {"inactivity", "half_close", "when_down", "allowance"},
+    Kind.TCP_CLIENT: _CALLS | {"inactivity", "half_close", "when_down", "allowance", "when_busy"},
     Kind.PAIR: _CALLS,
 }
 """The settings of each kind of service that it can go over to without starting anew.

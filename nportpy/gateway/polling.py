@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from nportpy.edge.clock import Clock
 from nportpy.edge.drivers.modbus import ModbusDriver
-from nportpy.edge.running import router_of
+from nportpy.edge.running import router_of, why_down
 from nportpy.edge.schedule import Due
 from nportpy.edge.settings import StationSettings
 from nportpy.edge.station import Station
@@ -65,7 +65,7 @@ def _line(settings: GatewaySettings, to: str | Elsewhere, opener: Opener) -> tup
 
 
 def _station(settings: StationSettings, bus: Bus, clock: Clock) -> Station:
-    driver = ModbusDriver(settings, router_of(settings, lambda _: bus), clock)
+    driver = ModbusDriver(settings, router_of(settings, lambda _: bus), clock, lambda: why_down(bus))
     numbers = {tag.name: number for number, tag in enumerate(settings.tags, 1)}
     return Station(settings, driver, lambda _: None, clock, numbers)
 

@@ -79,7 +79,7 @@ class Gateway:
         self._servers = Servers(opener)
         self._sockets = Sockets()
         self._throttle = Throttle()
-        self._http = Http(self._sockets, self.status, lambda: self._edge)
+        self._http = Http(self._sockets, self.status, self._archived)
         self._strict = strict
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
@@ -172,6 +172,10 @@ class Gateway:
             edge=self._edge.status() if self._edge is not None else None,
         )
 
+    def _archived(self) -> "Edge | None":
+        """Where samples are kept; None where the settings say nothing of it, any more."""
+        return self._edge if self._settings.edge is not None else None
+
     async def _start_all(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
         wanted = buses(settings)
@@ -197,6 +201,8 @@ class Gateway:
         replaced = [port for port in self._ports.values() if port not in kept]
         for port in replaced:
             self._say_what_goes(port.plan, plans.get(port.plan.name))
+        if self._edge is not None:
+            await self._edge.leave({port.plan.name for port in replaced}, settings.edge)
         await asyncio.gather(*(port.stop(self._settings.drain, End.RELOAD) for port in replaced))
         wanted = buses(settings)
         await self._servers.change({to for to in wanted if not isinstance(to, str)}, self._tasks)

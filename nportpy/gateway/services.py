@@ -18,6 +18,7 @@ from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.modes.rfc2217 import Rfc2217Session
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
+from nportpy.network.admission import Admission
 from nportpy.network.listener import AlwaysUp, Backend, Listener
 from nportpy.network.service import ServiceSettings
 from nportpy.status import End, MissingStatus, ServiceStatus
@@ -285,7 +286,10 @@ class Services:
                 data, command = sockets[: len(settings.data)], sockets[len(settings.data) :]
                 return RealCom(line, label, settings, data, command, self._shared.access, throttle)
             case _:
-                return self._listener(line, label, settings, _sessions(kind, line, settings))
+                admission = Admission(
+                    line.control, settings.line, settings.when_busy, line.name, takeover=settings.takeover
+                )
+                return self._listener(line, label, settings, _sessions(kind, line, settings), admission=admission)
 
     def _sockets(self, kind: Kind, settings: Any) -> list[socket.socket]:
         """Those that can be had; for Real COM all or none, as drivers need both of their connections."""

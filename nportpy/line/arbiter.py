@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nportpy.errors import LineDown, LineError, LineUnsupported
+from nportpy.line.control import Control
 from nportpy.line.keepopen import KeepOpen, LineState
 from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
 from nportpy.line.watch import Watch
@@ -28,6 +29,27 @@ trace_log = logging.getLogger("nportpy.trace")
 _ZERO = UartCounters()
 
 
+class _BusWire:
+    """The line as requests see it: they are for its configured settings, and cannot be sent while others hold.
+
+    Attributes:
+        up: whether they can.
+        settings: those in effect.
+    """
+
+    __slots__ = ("give_up", "left", "put", "settings", "take_back", "unsent", "up")
+
+    def __init__(self, line: "Line") -> None:
+        """Not up."""
+        self.up = False
+        self.settings = line.settings
+        self.put = line.put
+        self.unsent = line.unsent
+        self.left = line.left
+        self.give_up = line.give_up
+        self.take_back = line.take_back
+
+
 class Line:
     """A serial line: its device, its settings and its clients.
 
@@ -37,6 +59,7 @@ class Line:
         stream: the clients that share the line as a stream of bytes.
         transactions: those who ask and await an answer; None if nobody may.
         watch: tells of modem lines and line errors.
+        control: who may change the settings, and how the configured ones come back.
         received: bytes from the device.
         sent: bytes handed to the device.
         purged: bytes thrown away unsent.
@@ -75,9 +98,9 @@ class Line:
         self._uart_now = _ZERO  # errors as last seen: a device that is gone does not answer any more
         self._uart_base: UartCounters | None = None  # the driver's counts at opening
         self._uart_known = False  # the driver counts errors, or did when it was last there
-        self._controllers: list[StreamClient] = []
-        self._listening_on: set[StreamClient] = set()  # asked for the settings in effect, and will ask no more
-        self._restoring: asyncio.TimerHandle | None = None
+        self.control = Control(self, settings.line)
+        self._requests_wait = False  # the line is at settings that they are not for
+        self._bus_wire = _BusWire(self)
         self._keeper = KeepOpen(name, opener, self, wish=self._how_to_open, up=self._came, down=self._went, moved=moved)
 
     @property
@@ -105,11 +128,8 @@ class Line:
         # Here, because a gateway without such services need not import what they take.
         from nportpy.line.transaction import Transactions
 
-        self.transactions = Transactions(self, self.stream, exchange, settings)
-        self._deliver = self.transactions.hear
-        self.set_trace(self._traced)
-        if self.up:
-            self.transactions.wire_up()
+        self.transactions = Transactions(self._bus_wire, self.stream, exchange, settings)
+        self._let_requests_in()
         return self.transactions
 
     async def run(self) -> None:
@@ -170,27 +190,66 @@ class Line:
         self.purged += taken
         return taken
 
-    # Control. Modes call these; `by` is the client that asks, who need not be told.
+    # Modes call these; `by` is the client that asks, who need not be told.
 
     def configure(self, wish: LineSettings, by: StreamClient | None = None) -> LineSettings:
-        """Change speed, format or flow control; what is in effect afterwards. Unchanged settings touch nothing."""
-        if wish != self.settings:
+        """Change speed, format or flow control; what is in effect afterwards. Unchanged settings touch nothing.
+
+        Nor does the wish of a client while the line is at the settings of others (control.py).
+        """
+        if wish != self.settings and (by is None or self.control.heeds(by)):
             before = self.settings
             if self._port is None:
                 self.settings = self._wish = wish
             else:
                 try:
-                    self.settings = self._port.configure(wish)
-                    self._wish = self.settings
+                    self.settings = self._wish = self._port.configure(wish)
                 except LineUnsupported as error:
                     log.warning("settings refused", extra={"port": self.name, "reason": str(error)})
                 except LineDown:
                     self.settings = self._wish = wish
+            self._bus_wire.settings = self.settings
             if self.settings != before:
+                self.control.was_set()
                 log.info("line set", extra={"port": self.name, "settings": str(self.settings)})
                 self._tell_transactions()
                 self.stream.changed(Change.SETTINGS, by)
         return self.settings
+
+    def go_over(self, wish: LineSettings, *, requests: bool) -> bool:
+        """Change the settings for others than those who were there; whether the driver took any of it.
+
+        Args:
+            wish: the settings.
+            requests: whether requests may be sent from now on. Those that wait when they may not any more end as if
+                the device had gone, and so do all that come.
+        """
+        before = self.settings
+        if not requests:
+            self._requests_wait = True
+            self._let_requests_in()
+        self.configure(wish)
+        if requests:
+            self._requests_wait = False
+            self._let_requests_in()
+        return self.settings == wish or self.settings != before
+
+    def _let_requests_in(self) -> None:
+        """Have requests use the line, or not, as it is now."""
+        if self.transactions is None:
+            return
+        before, self._bus_wire.up = self._bus_wire.up, self.takes_requests
+        self._deliver = self.stream.deliver if self._requests_wait else self.transactions.hear
+        self.set_trace(self._traced)
+        if self._bus_wire.up and not before:
+            self.transactions.wire_up()
+        elif before and not self._bus_wire.up:
+            self.transactions.wire_down()
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether requests can be sent: the device is there, and at the settings that they are for."""
+        return self._port is not None and not self._requests_wait
 
     def set_modem_lines(
         self, *, dtr: bool | None = None, rts: bool | None = None, by: StreamClient | None = None
@@ -285,58 +344,6 @@ class Line:
                     return
                 await asyncio.sleep(self.time_to_send())
 
-    # Who controls the line.
-
-    def enter_control(self, client: StreamClient) -> None:
-        """Stand in line for control of the settings."""
-        self._controllers.append(client)
-
-    def yield_control(self, client: StreamClient) -> None:
-        """Let the next one control the line, but keep it as it is: this client asks no more and still listens."""
-        if client in self._controllers:
-            self._stand_back(client)
-            self._listening_on.add(client)
-
-    def leave_control(self, client: StreamClient) -> None:
-        """Give control up. When nobody is left, the line goes back to what the configuration says."""
-        if client in self._controllers:
-            self._stand_back(client)
-        elif client in self._listening_on:
-            self._listening_on.remove(client)
-        else:
-            return
-        if not self._controllers and not self._listening_on:
-            self.set_break(False)
-            self._restore(self.unsent(), asyncio.get_running_loop().time())
-
-    def _stand_back(self, client: StreamClient) -> None:
-        first = self._controllers[0] is client
-        self._controllers.remove(client)
-        if first and self._controllers:
-            self.stream.changed(Change.CONTROLLER, client)
-
-    def _restore(self, unsent: int, since: float) -> None:
-        """Put the configured settings back once the last client's bytes have left at its own, or do not move.
-
-        `unsent` bytes have been waiting since `since`.
-        """
-        if self._restoring is not None:
-            self._restoring.cancel()
-            self._restoring = None
-        if self._controllers or self._listening_on or self.settings == self._configured.line:
-            return
-        loop = asyncio.get_running_loop()
-        if self.unsent() != unsent:
-            unsent, since = self.unsent(), loop.time()
-        if self.all_sent() or loop.time() - since >= self.linger:
-            self.configure(self._configured.line)
-        else:
-            self._restoring = loop.call_later(self.time_to_send(), self._restore, unsent, since)
-
-    def controls(self, client: StreamClient) -> bool:
-        """Whether the client came first of those who would control the line."""
-        return bool(self._controllers) and self._controllers[0] is client
-
     # Tracing and status.
 
     def set_trace(self, on: bool) -> None:
@@ -379,6 +386,8 @@ class Line:
             attempts=keeper.attempts,
             uart=self.counters() if self._uart_known else None,
             unsent=self.unsent(),
+            held_by=self.control.held_by,
+            changeovers=self.control.changeovers,
         )
 
     # The device comes and goes.
@@ -390,7 +399,8 @@ class Line:
         self._port = port
         self._uart, self._uart_base = self._uart_now, port.counters()
         self._uart_known = self._uart_known or port.report.counters
-        before, self.settings = self.settings, port.settings
+        before = self.settings
+        self.settings = self._bus_wire.settings = port.settings
         if self.settings != self._wish:
             log.error(
                 "the driver set something else than asked",
@@ -404,8 +414,7 @@ class Line:
         if self._reading_held:
             port.pause_reading()
         self._choose_write()
-        if self.transactions is not None:
-            self.transactions.wire_up()
+        self._let_requests_in()
         if self._kept:
             kept, self._kept = bytes(self._kept), bytearray()
             (self.put if self.transactions is None else self.transactions.write)(kept)
@@ -441,8 +450,7 @@ class Line:
             self.counters()
             self._port = None
             self._choose_write()
-            if self.transactions is not None:
-                self.transactions.wire_down()
+            self._let_requests_in()
             self.watch.restart()
 
     def _choose_write(self) -> None:

@@ -393,7 +393,10 @@ class Transactions:
         self._wake_at(self._due)
 
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
-        """The request on the line has ended."""
+        """The request on the line has ended; where its answer, an empty one, does not fit, perhaps not yet."""
+        if not answer and outcome is _ANSWERED and self._takes_retry(now):
+            self._send_again(now)
+            return
         request = self._off_the_line(now)
         if answer and self._doubts.until:
             self._doubts.answered(request, self._due)
@@ -435,6 +438,16 @@ class Transactions:
         self._again = self._off_the_line(now)
         self._next(now)
 
+    def _takes_retry(self, now: float) -> bool:
+        """Whether the request on the line may be sent again; that is counted."""
+        request = self._request
+        assert request is not None  # the callers' condition
+        if request.retries <= 0 or now >= request.deadline or request.left:
+            return False
+        request.retries -= 1
+        self._retries += 1
+        return True
+
     def _give_up(self, now: float) -> None:
         """The time of the request on the line is over."""
         request = self._request
@@ -445,9 +458,7 @@ class Transactions:
             self._finish(Outcome.SENT, b"", now)
             return
         self._doubts.unanswered(request, self._due)
-        if request.retries > 0 and now < request.deadline and not request.left:
-            request.retries -= 1
-            self._retries += 1
+        if self._takes_retry(now):
             self._send_again(now)
         else:
             self._finish(Outcome.NO_ANSWER, b"", now)

@@ -1,6 +1,7 @@
 """A foreign configuration as ours: read, understood, written, and checked as any configuration is."""
 
 import re
+from collections.abc import Iterator
 
 from nportpy.config import parse
 from nportpy.errors import ConfigError, Fault
@@ -24,18 +25,28 @@ def convert(text: str, source: str) -> Written:
     notes = Notes()
     reader = ser2net_conf if ser2net_conf.looks_like(text) else ser2net_yaml
     connections = reader.read(text, notes)
-    lines = [understand(connection, notes) for connection in connections]
+    lines = [line for connection in connections if (line := understand(connection, notes)) is not None]
     if notes.faults:
-        raise ConfigError(source, tuple(sorted(notes.faults, key=lambda fault: fault.line)))
+        faults = (*notes.faults, *(fault for each in notes.left_out for fault in each.faults))
+        raise ConfigError(source, tuple(sorted(faults, key=lambda fault: fault.line)))
     written = write(lines, notes, source, reader.FORM)
     if not written.ports:
-        left_out = [Fault("", remark.text, line=remark.line) for remark in notes.remarks]
-        raise ConfigError(source, (*left_out, Fault("", "has no connection that could be converted")))
+        raise ConfigError(source, tuple(_reasons(notes)))
     try:
         parse(written.text, source)
     except ConfigError as error:
         raise ConfigError(source, tuple(written.at_source(fault) for fault in error.faults)) from error
     return written
+
+
+def _reasons(notes: Notes) -> Iterator[Fault]:
+    """Why nothing of a file could be converted."""
+    faults = [fault for each in notes.left_out for fault in each.faults]
+    others = [Fault("", each.text, line=each.line) for each in notes.left_out if not each.faults]
+    others += [Fault("", remark.text, line=remark.line) for remark in notes.remarks]
+    yield from sorted((*faults, *others), key=lambda fault: fault.line)
+    if others or not faults:
+        yield Fault("", "has no connection that could be converted")
 
 
 def _refuse_sections(text: str, source: str) -> None:

@@ -19,6 +19,9 @@ _FILTERS = frozenset(
         "script", "ratelimit", "cm108gpio",
     )
 )  # fmt: skip
+# The kind of addresses may stand before the type or behind it.
+_FAMILIES = frozenset(("ipv4", "ipv6", "ipv6n4"))
+_OF_FAMILIES = frozenset(("tcp", "udp"))
 _LAYER = re.compile(r"([A-Za-z_][\w-]*)\s*(?:\((.*)\))?", re.DOTALL)
 
 
@@ -63,6 +66,12 @@ def parse(text: str) -> Stack:
     filters: list[Layer] = []
     for number, part in enumerate(parts):
         layer = _layer(part)
+        if part.startswith("/"):
+            # A path alone is a device (gensio(5), str_to_gensio).
+            return Stack(tuple(filters), Layer("serialdev"), tuple(parts[number:]))
+        behind = _layer(parts[number + 1]) if part in _FAMILIES and number + 1 < len(parts) else None
+        if behind is not None and behind.name in _OF_FAMILIES:
+            return Stack(tuple(filters), behind, (part, *parts[number + 2 :]))
         if layer is not None and layer.name in _TERMINALS:
             return Stack(tuple(filters), layer, tuple(parts[number + 1 :]))
         if layer is not None and layer.name in _FILTERS:

@@ -9,12 +9,12 @@ from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text
 from nportpy.linesettings import LineSettings
 from nportpy.migration import gensio
+from nportpy.migration.format import Format
 from nportpy.migration.options import Options
 from nportpy.migration.source import Connection, Notes, Remark, Text, switch
 from nportpy.modes.tcp_client import MOST_DESTINATIONS
 
-_SPEED = re.compile(r"(?:speed=)?(\d+)(?:([NEOMSneoms])([5-8])?([12])?)?")
-_DEFAULT_SPEED = "9600n81"  # gensio(5)
+_LONGEST_TIMEOUT = 7 * 86400.0  # seconds; what `inactivity` takes
 _LONGEST_RS485_DELAY = 100  # milliseconds; what the kernel takes
 _FOR_EVER = 86400.0  # seconds; the longest reply_time
 _NO_REMARK = frozenset(("readbuf", "reuseaddr", "nodelay", "custspeed", "nouucplock", "nobreak"))
@@ -42,6 +42,7 @@ class Line:
         services: who may come in, and who is called; none if that cannot be had here.
         remarks: what has no equal.
         left_out: why it is not served; empty if it is.
+        enabled: whether ser2net served it.
     """
 
     name: str
@@ -52,36 +53,47 @@ class Line:
     services: list[Service] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     left_out: str = ""
+    enabled: bool = True
 
     def remark(self, line: int, text: str) -> None:
         """Something has no equal."""
         self.remarks.append(Remark(line, text))
 
 
-def understand(connection: Connection, notes: Notes) -> Line:
-    """What a connection is here; what must not be guessed goes to `notes`."""
-    line = Line(connection.name, connection.line)
+def understand(connection: Connection, notes: Notes) -> Line | None:
+    """What a connection is here; None if something must not be guessed, or could not be read: `notes` say what."""
+    with notes.of(connection.name, connection.line):
+        line = _understood(connection, notes)
+    return None if any(each.line == connection.line for each in notes.left_out) else line
+
+
+def _understood(connection: Connection, notes: Notes) -> Line:
+    line = Line(connection.name, connection.line, enabled=connection.enabled)
     _Connector(connection, line, notes).read()
     _Accepter(connection, line, notes).read()
     for service in line.services:
         Options(connection, service.keys, line.remarks, notes).read(service.kind, line.character_time)
-        _timeout(connection, service, notes)
+        _timeout(connection, line, service, notes)
     _calls(connection, line, notes)
-    if not connection.enabled:
-        line.left_out = line.left_out or "it is switched off"
     return line
 
 
-def _timeout(connection: Connection, service: Service, notes: Notes) -> None:
+def _timeout(connection: Connection, line: Line, service: Service, notes: Notes) -> None:
     timeout = connection.timeout
     if timeout is None:
         return
-    if not re.fullmatch(r"\d{1,9}", timeout.text.strip()):
+    if not re.fullmatch(r"\d{1,18}", timeout.text.strip()):
         notes.fault(timeout.line, f"{connection.name}.timeout", f"is no number of seconds: {timeout.text}")
-    elif service.kind == "udp":
-        service.keys["reply_time"] = duration_text(float(int(timeout.text) or _FOR_EVER))
-    elif int(timeout.text):
-        service.keys["inactivity"] = duration_text(float(int(timeout.text)))
+        return
+    seconds = float(int(timeout.text))
+    longest = _FOR_EVER if service.kind == "udp" else _LONGEST_TIMEOUT
+    if seconds > longest:
+        line.remark(timeout.line, f"timeout: {timeout.text}: the longest is {duration_text(longest)}")
+        seconds = longest
+    if service.kind == "udp":
+        service.keys["reply_time"] = duration_text(seconds or _FOR_EVER)
+    elif seconds:
+        service.keys["inactivity"] = duration_text(seconds)
 
 
 def _calls(connection: Connection, line: Line, notes: Notes) -> None:
@@ -260,30 +272,29 @@ class _Connector(_Half):
             return
         self._line.device = device
         self._unused(text, terminal, ())
-        words = {"speed": self._connection.default("serialdev", "speed") or _DEFAULT_SPEED}
+        form = Format()  # 9600n81, as in gensio(5)
+        usual = self._connection.default("serialdev", "speed")
+        if usual and not form.take(usual):
+            self._notes.fault(
+                text.line, f"{name}.connector", f"has a default speed that cannot be read: {usual}", "9600n81"
+            )
+            return
+        words: dict[str, str] = {}
         for option in ("local", "xonxoff", "rtscts", "hangup-when-done", "dtr", "rts", "rs485", "wronly"):
             default = self._connection.default("serialdev", option)
             if default is not None:
                 words[option] = default
         for word in " ".join(options).split():
-            key, equals, value = word.partition("=")
-            if _SPEED.fullmatch(word):
-                words["speed"] = word.removeprefix("speed=")
-            else:
-                words[key.lower()] = value if equals else ""
-        self._settings(text, words)
+            if not form.take(word):
+                key, equals, value = word.removeprefix("-").partition("=")
+                off = word.startswith("-")  # as it was before version 4
+                words[key.lower().replace("_", "-")] = value if equals else "false" if off else ""
+        self._settings(text, form, words)
 
-    def _settings(self, text: Text, words: dict[str, str]) -> None:
+    def _settings(self, text: Text, form: Format, words: dict[str, str]) -> None:
         keys = self._line.keys
-        speed = _SPEED.fullmatch(words.pop("speed"))
-        if speed is None:
-            self._notes.fault(
-                text.line, f"{self._connection.name}.connector", "has no speed that can be read", "9600n81"
-            )
-            return
-        form = f"{speed[3] or 8}{(speed[2] or 'N').upper()}{speed[4] or 1}"
         try:
-            settings = LineSettings.parse(int(speed[1]), form)
+            settings = form.settings()
         except ValueError as error:
             self._notes.fault(text.line, f"{self._connection.name}.connector", str(error), "9600n81")
             return

@@ -8,6 +8,7 @@ A line becomes the connection that ser2net.yaml would have for it.
 import re
 from collections.abc import Iterable, Iterator
 
+from nportpy.migration.format import Format
 from nportpy.migration.source import Connection, Notes, Option, Text, switch
 
 FORM = "ser2net.conf"
@@ -21,8 +22,6 @@ _WITHOUT_EQUAL = {
     "LED": "no LEDs are driven; what goes over a line is counted in /metrics",
     "ROTATOR": "no rotator: each port has its own TCP port",
 }
-_SPEED = re.compile(r"(\d+)([NEOMSneoms]?)([5-8]?)([12]?)")
-_PARITIES = {"NONE": "N", "EVEN": "E", "ODD": "O", "MARK": "M", "SPACE": "S"}
 _SWITCHES = frozenset(("XONXOFF", "RTSCTS", "LOCAL", "HANGUP_WHEN_DONE", "NOBREAK"))
 _TRACES = {"tr": "trace-read", "tw": "trace-write", "tb": "trace-both"}
 _TEXTS = {"openstr": "OPENSTR", "closestr": "CLOSESTR", "closeon": "CLOSEON", "signature": "SIGNATURE"}
@@ -81,9 +80,11 @@ class _Reader:
             value, _, kind = value.partition(":")
             self._defaults[kind.strip(), name.strip().lower().replace("_", "-")] = value.strip()
         elif port is not None:
-            self._port(number, port)
+            with self._notes.of(port["accepter"], number):
+                self._port(number, port)
         else:
-            self._notes.fault(number, "", "is no line of a ser2net.conf", "port:state:timeout:device:options")
+            with self._notes.of(f"line {number}", number):
+                self._notes.fault(number, "", "is no line of a ser2net.conf", "port:state:timeout:device:options")
 
     def _port(self, line: int, found: re.Match[str]) -> None:
         state = found["state"].lower()
@@ -112,7 +113,7 @@ class _Reader:
 
     def _sorted(self, line: int, words: Iterable[str]) -> tuple[list[str], list[Option], bool]:
         """The line's settings as gensio has them, ser2net's own options, and whether RFC 2217 is on."""
-        speed, parity, bits, stop = "9600", "N", "8", "1"
+        form = Format()
         serial: list[str] = []
         own: list[Option] = []
         remote = switch(self._defaults.get(("", "remctl"), "off")) is True
@@ -122,15 +123,8 @@ class _Reader:
         for word in [*preset, *words]:
             name, equals, value = _assignment(word)
             upper, lower = word.upper(), name.lower().replace("_", "-")
-            if found := _SPEED.fullmatch(word):
-                speed = found[1]
-                parity, bits, stop = found[2] or parity, found[3] or bits, found[4] or stop
-            elif upper in _PARITIES:
-                parity = _PARITIES[upper]
-            elif found := re.fullmatch(r"([5-8])DATABITS?", upper):
-                bits = found[1]
-            elif found := re.fullmatch(r"([12])STOPBITS?", upper):
-                stop = found[1]
+            if form.take(word):
+                pass
             elif upper.removeprefix("-") in _SWITCHES:
                 switched = upper.removeprefix("-").lower().replace("_", "-")
                 serial.append(f"{switched}={'false' if word.startswith('-') else 'true'}")
@@ -148,7 +142,7 @@ class _Reader:
                 own.append(Option(lower.removeprefix("-"), "false", line))
             else:
                 own.append(Option(lower, value if equals else "true", line))
-        return [f"{speed}{parity}{bits}{stop}".lower(), *serial], own, remote
+        return [str(form), *serial], own, remote
 
     def _text(self, line: int, kind: str, name: str) -> str:
         if (kind, name) not in self._named:

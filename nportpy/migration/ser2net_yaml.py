@@ -70,11 +70,13 @@ class _Reader:
                 of, name = (fields[part].text if part in fields else "" for part in ("class", "name"))
                 self._defaults.pop((of, name), None)
             case "connection" if isinstance(value, Mapping) and anchor:
-                self._connection(anchor, key.line, value)
+                with self._notes.of(anchor, key.line):
+                    self._connection(anchor, key.line, value)
             case "connection":
-                self._notes.fault(
-                    key.line, key.text, "has no name or nothing in it", "connection: &name, then its keys"
-                )
+                with self._notes.of(anchor or f"line {key.line}", key.line):
+                    self._notes.fault(
+                        key.line, key.text, "has no name or nothing in it", "connection: &name, then its keys"
+                    )
             case _:
                 self._other(kind, anchor, key)
 
@@ -95,10 +97,11 @@ class _Reader:
                         self._defaults.pop((self._text(of_class), alias.text), None)
             case "connections":
                 for alias, inside in self._members(key, value):
-                    if isinstance(inside, Mapping):
-                        self._connection(alias.text, alias.line, inside)
-                    else:
-                        self._notes.fault(alias.line, alias.text, "has nothing in it", "accepter: and connector:")
+                    with self._notes.of(alias.text, alias.line):
+                        if isinstance(inside, Mapping):
+                            self._connection(alias.text, alias.line, inside)
+                        else:
+                            self._notes.fault(alias.line, alias.text, "has nothing in it", "accepter: and connector:")
             case "admins" | "leds" | "rotators":
                 for alias, _ in self._members(key, value):
                     self._other(kind[:-1], alias.text, alias)

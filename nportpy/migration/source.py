@@ -1,6 +1,7 @@
 """What is read from a foreign configuration, before it means anything: texts with the line that they stand on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from nportpy.errors import Fault
@@ -65,13 +66,56 @@ class Remark:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A connection that is not served here.
+
+    Attributes:
+        name: its alias, or what stands for it.
+        line: where it begins.
+        reason: why.
+        faults: what cannot be read or must not be guessed, if that is why.
+    """
+
+    name: str
+    line: int
+    reason: str
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What to say of it."""
+        return f"{self.name} is left out: {self.reason}"
+
+
 class Notes:
-    """What was found on the way: what is wrong, and what has no equal and belongs to no port."""
+    """What was found on the way.
+
+    Attributes:
+        faults: what is wrong with the file as a whole.
+        remarks: what has no equal and belongs to no port.
+        left_out: connections that are not served here, but for those that were switched off.
+    """
 
     def __init__(self) -> None:
         """Nothing was."""
         self.faults: list[Fault] = []
         self.remarks: list[Remark] = []
+        self.left_out: list[LeftOut] = []
+
+    @contextmanager
+    def of(self, name: str, line: int) -> Iterator[None]:
+        """What is wrong in here is one connection's: it is left out, and the rest of the file is as good as before."""
+        before = len(self.faults)
+        yield
+        if found := tuple(self.faults[before:]):
+            del self.faults[before:]
+            known = next((each for each in self.left_out if each.line == line), None)
+            if known is not None:
+                self.left_out.remove(known)
+                name, found = known.name, known.faults + found
+            reasons = (": ".join(filter(None, (fault.key, fault.reason))) for fault in found)
+            self.left_out.append(LeftOut(name, line, "; ".join(reasons), found))
 
     def fault(self, line: int, key: str, reason: str, allowed: str = "") -> None:
         """Something cannot be read or must not be guessed."""

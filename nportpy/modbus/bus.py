@@ -116,6 +116,7 @@ class Bus:
         self._coalesced = self._cached = self._merged = 0
         self._throttle = Throttle()
         self._told: set[int] = set()  # units of which the log says last that they do not answer
+        self._said_foreign = self._exchange.serial  # on a line another unit id is another unit
         self._measured: object = None  # the line's settings that these follow from
         self._byte_time = 0.0  # of a byte of a frame
 
@@ -123,6 +124,11 @@ class Bus:
     def tried(self) -> asyncio.Event:
         """Set once its line was opened, or failed to be, for the first time."""
         return self._line.tried
+
+    @property
+    def down(self) -> str:
+        """Why its line is down, as far as that is known."""
+        return "" if self._line.up else self._line.status().error
 
     def ask(self, question: Question) -> None:
         """Have a question answered; its unit is the one on the line, and its PDU has passed `check_request`."""
@@ -133,7 +139,7 @@ class Bus:
         shares = reads and not unit.writes and not self._broadcasts
         if shares and (self._flights or self._kept is not None) and self._serve_from_others(question, now):
             return
-        if not unit.may_be_asked(pdu, now):
+        if unit.troubled and not unit.may_be_asked(question.client, pdu, now):
             self._answer(question, End.UNREACHABLE)
             return
         self._send([question], unit, reads, shares and self._settings.share)
@@ -147,6 +153,9 @@ class Bus:
                 flight.client = flight.asks[0].client  # it has its turn already, and is still wanted: it may be retried
             for ask in gone:
                 self._answer(ask, End.GONE)
+        for unit in self._units.values():
+            if unit.troubled:
+                unit.leave(client)
         self._transactions.leave(client)
 
     def _serve_from_others(self, question: Question, now: float) -> bool:
@@ -178,7 +187,9 @@ class Bus:
         """Have the first of `asks` sent, for all of them: they ask the same."""
         first = asks[0]
         pdu = first.pdu
-        attempts = unit.tries(pdu) if reads else 0
+        attempts = 0
+        if reads:
+            attempts = unit.tries(pdu, self._clock()) if unit.troubled else unit.retries
         awaited = first.unit != _BROADCAST and (reads or not never_answered(pdu))
         flight = Flight(
             first.client,
@@ -195,6 +206,7 @@ class Bus:
             asks,
             attempts,
         )
+        flight.trial = unit.silent
         self._flights.add(flight)
         if not reads:
             self._write_begins(unit)
@@ -217,11 +229,13 @@ class Bus:
     def _new_unit(self, number: int) -> Unit:
         own = next((each for each in self._settings.units if number in each.units), None)
         timeout, retries, pause = self._settings.timeout, self._settings.retries, 0.0
+        isolate = self._settings.isolate
         if own is not None:
             timeout = own.timeout or timeout
             retries = retries if own.retries is None else own.retries
             pause = own.silence or pause
-        unit = self._units[number] = Unit(number, timeout, retries, pause)
+            isolate = isolate if own.isolate is None else own.isolate
+        unit = self._units[number] = Unit(number, timeout, retries, pause, isolate=isolate)
         return unit
 
     # Writes, and what they make worthless.
@@ -263,15 +277,19 @@ class Bus:
         elif result.outcome is Outcome.NO_ANSWER and not flight.probed:
             self._unanswered(flight, unit, result.took)
         else:  # what a probe may have disturbed says nothing about the unit either
-            unit.not_asked()
+            unit.not_asked(flight.client, trial=flight.trial)
             self._ended(flight, unit, _ENDS[result.outcome])
 
     def _answered(self, flight: Flight, unit: Unit, result: Result) -> None:
-        if unit.silent and unit.unit in self._told:
-            self._told.remove(unit.unit)
-            log.info("unit answers again", extra={"port": self.name, "unit": unit.unit})
-        unit.heard(flight.pdu)
         answer = result.answer
+        if not self._said_foreign and self._exchange.foreign_unit is not None:
+            self._say_foreign(unit, self._exchange.foreign_unit)
+        if unit.troubled or flight.retries != flight.attempts or not answer:
+            self._came_back(flight, unit, answer)
+            if not answer:
+                self._end_unanswered(flight, unit)
+                return
+        unit.heard(flight.pdu)
         if unit.learns and flight.retries == flight.attempts and not flight.probed:
             wire = (len(flight.pdu) + len(answer) + 2 * _OVERHEAD) * self._byte_time
             unit.took(max(0.0, result.took - wire))
@@ -282,6 +300,17 @@ class Bus:
             self._kept.put(flight.unit, flight.pdu, answer, self._clock())
         for ask in flight.asks:
             self._answer(ask, _ANSWERED, part(flight.pdu, flight.start, answer, ask.pdu))
+
+    def _came_back(self, flight: Flight, unit: Unit, answer: bytes) -> None:
+        """A unit gave a sign of life that had not answered before, or does not answer what was asked."""
+        if unit.silent and unit.unit in self._told:
+            self._told.remove(unit.unit)
+            log.info("unit answers again", extra={"port": self.name, "unit": unit.unit})
+        now = self._clock()
+        if answer:
+            unit.came_back(flight.client, flight.pdu, flight.attempts - flight.retries, now)
+        else:
+            unit.answered_unfit(flight.client, now)
 
     def _refused(self, flight: Flight, unit: Unit, answer: bytes) -> None:
         """The unit answered with an exception: that is an answer to those who asked just this."""
@@ -294,20 +323,40 @@ class Bus:
 
     def _unanswered(self, flight: Flight, unit: Unit, took: float) -> None:
         now = self._clock()
-        known = unit.has_answered(flight.pdu)
-        unit.unheard(flight.pdu, now, took)
-        asks, waiting = flight.asks, list[Question]()
-        if flight.merged and not known and not unit.silent:  # many devices do not say that they have no such registers
-            self._joinable.refused(flight)
-            asks, waiting = _parted(asks, lambda ask: ask.pdu == flight.pdu)
-        for ask in asks:
-            self._answer(ask, End.NO_ANSWER)
+        frames = 1 + flight.attempts - flight.retries
+        for client in {ask.client for ask in flight.asks if ask.pdu == flight.pdu} - {flight.client}:
+            unit.failed_for(client, flight.pdu, now)
+        unit.unheard(flight.client, flight.pdu, now, took, frames, alive=self._exchange.spoke)
         if unit.silent and unit.unit not in self._told:
             self._say_silent(unit, now)
         # Those that wait are not worth the line's time either.
-        for request in self._transactions.withdraw(lambda request: self._is_vain(request, unit, flight.pdu)):
+        vain = self._transactions.withdraw(lambda request: self._is_vain(request, unit, flight.pdu, now))
+        self._end_unanswered(flight, unit)
+        for request in vain:
             self._withdrawn(request, unit)
+
+    def _end_unanswered(self, flight: Flight, unit: Unit) -> None:
+        """Tell those who asked just this; what others asked may be answered for itself, unless this mostly is."""
+        asks, waiting = flight.asks, list[Question]()
+        if not unit.has_answered(flight.pdu):
+            # Many devices do not say that they have no such registers.
+            asks, waiting = _parted(asks, lambda ask: ask.pdu == flight.pdu)
+            if flight.merged and not unit.silent:
+                self._joinable.refused(flight)
+        for ask in asks:
+            self._answer(ask, End.NO_ANSWER)
+        if unit.silent and waiting:
+            now = self._clock()
+            waiting, vain = _parted(waiting, lambda ask: unit.may_be_asked(ask.client, ask.pdu, now))
+            for ask in vain:
+                self._answer(ask, End.UNREACHABLE)
         self._send_anew(waiting, unit, reads=True)
+
+    def _say_foreign(self, unit: Unit, answers_as: int) -> None:
+        """Once: whoever looks for it will find it, and nothing has to be done about 255 and 0."""
+        self._said_foreign = True
+        text = "server answers under unit id %d"
+        log.warning(text, answers_as, extra={"port": self.name, "unit": unit.unit})
 
     def _say_silent(self, unit: Unit, now: float) -> None:
         """One line a minute; where there was one just now, the next try that fails says it."""
@@ -318,8 +367,14 @@ class Bus:
             log.warning("unit does not answer", extra=extra)
 
     @staticmethod
-    def _is_vain(request: Request, unit: Unit, pdu: bytes) -> bool:
-        return request.unit == unit.unit and (unit.silent or request.pdu == pdu)
+    def _is_vain(request: Request, unit: Unit, pdu: bytes, now: float) -> bool:
+        if request.unit != unit.unit or not unit.isolate:
+            return False
+        if unit.silent:
+            assert isinstance(request, Flight)  # nothing else is submitted here
+            request.trial = request.trial or unit.may_be_asked(request.client, request.pdu, now)
+            return not request.trial
+        return request.pdu == pdu and not unit.has_answered(pdu)
 
     def _withdrawn(self, request: Request, unit: Unit) -> None:
         assert isinstance(request, Flight)  # nothing else is submitted here
@@ -327,6 +382,7 @@ class Bus:
         self._joinable.remove(request)
         if request.write:
             self._write_ended(unit)
+        unit.not_asked(request.client, trial=False)
         for ask in request.asks:
             self._answer(ask, End.UNREACHABLE)
 
@@ -338,6 +394,8 @@ class Bus:
         elif end is End.EXPIRED:  # those who joined later have time left
             now, deadline = max(self._clock(), flight.deadline), self._settings.deadline
             asks, waiting = _parted(asks, lambda ask: ask.asked_at + deadline <= now)
+            for ask in asks:
+                ask.expired = True
         elif end is End.QUEUE_FULL:  # of the one whose turn it would have taken
             asks, waiting = _parted(asks, lambda ask: ask.client == flight.client)
         for ask in asks:
@@ -366,7 +424,7 @@ class Bus:
         line, now = self._transactions.status(), self._clock()
         return BusStatus(
             name=self.name,
-            up=self._line.up,
+            up=self._line.takes_requests,
             requests=self._tally.requests(),
             durations=tuple(self._tally.durations),
             busy=line.busy,

@@ -17,6 +17,7 @@ class Question:
         done: called exactly once with this question and the PDU of its answer, perhaps before `ask` returns; the PDU
             may be an exception, and is empty where nothing is to be answered. Must not raise.
         priority: how urgent it is.
+        expired: whether it ended unsent because its turn did not come in time: its answer says nothing of the unit.
     """
 
     client: Hashable
@@ -25,3 +26,4 @@ class Question:
     done: Callable[["Question", bytes], None]
     priority: Priority = Priority.NORMAL
     asked_at: float = field(default=0.0, init=False)
+    expired: bool = field(default=False, init=False)

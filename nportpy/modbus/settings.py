@@ -46,12 +46,14 @@ class UnitSettings:
         timeout: how long they get for an answer.
         silence: of quiet before each frame for them, if that is more than the line's.
         retries: how often a read is sent again.
+        isolate: whether what is not answered is left alone for a while.
     """
 
     units: frozenset[int]
     timeout: Timeout | None = None
     silence: float | None = None
     retries: int | None = None
+    isolate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class BusSettings:
         framing: how frames look.
         timeout: how long a unit gets for its answer.
         retries: how often a read that is not answered is sent again; what may change something never is.
+        isolate: whether what is not answered is left alone for a while, and told so at once (health.py).
         deadline: how long a request may wait for its turn; then it is answered with exception 0B and not sent.
         queue: requests of one client that may wait; beyond it: exception 06.
         silence: of quiet before each frame; None for t3.5.
@@ -80,6 +83,7 @@ class BusSettings:
     framing: Framing = Framing.RTU
     timeout: Timeout = field(default_factory=Timeout)
     retries: int = 1
+    isolate: bool = True
     deadline: float = 5.0
     queue: int = 32
     silence: float | None = None

@@ -33,6 +33,7 @@ class Flight(Request):
         asks: who asked; the first is the one whose turn it takes.
         start: the first register or bit that it reads, and `end` the one after the last; 0 for what reads no table.
         merged: it is wider than what any of them asked.
+        trial: it was let through to a silent unit, and stays whatever comes of others.
         attempts: how often it could be sent again at first.
     """
 
@@ -41,6 +42,7 @@ class Flight(Request):
     start: int = 0
     end: int = 0
     merged: bool = False
+    trial: bool = False
 
     @property
     def waits(self) -> bool:

@@ -251,7 +251,7 @@ class SerialSession(ModbusSession):
         if self.settings.protocol is Access.ASCII:
             self._finder = ascii.RequestFinder(PAUSE)
         else:
-            self._finder = rtu_request.RequestFinder(QUIET)
+            self._finder = rtu_request.RequestFinder(QUIET, alone=True)
         self._junk = 0
         self._queue: deque[Asked] = deque()
         self._moved_at = 0.0  # when a request came or an answer left

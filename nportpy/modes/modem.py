@@ -19,7 +19,7 @@ from nportpy import __version__
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import Change
 from nportpy.linesettings import Flow, ModemLines, UartCounters
-from nportpy.modes.phone import Call
+from nportpy.modes.modem_call import Call
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of, peer_of
 from nportpy.network.calling import Destination, call, outcome, reason

@@ -16,6 +16,7 @@ from nportpy.modes.realcom_base import RealComSettings
 from nportpy.modes.realcom_pair import CommandConnection, DataConnection, Pairing
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of
+from nportpy.network.admission import Admission
 from nportpy.network.connection import Connection
 from nportpy.network.listener import Listener
 from nportpy.network.service import WhenFull
@@ -86,7 +87,10 @@ class RealCom:
         self._settings = settings
         pairing = Pairing(self._room, single=settings.max_clients == 1)
         make_data = partial(DataConnection, line, settings, pairing)
-        self._data = _DataListener(line, label, settings, make_data, data_sockets, access, throttle)
+        admission = Admission(line.control, settings.line, settings.when_busy, line.name, takeover=settings.takeover)
+        self._data = _DataListener(
+            line, label, settings, make_data, data_sockets, access, throttle, admission=admission
+        )
         self._data.pairing = pairing
 
         def make_command(sock: socket.socket, peer: Endpoint, address: Address) -> CommandConnection:

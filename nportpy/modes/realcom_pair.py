@@ -168,7 +168,7 @@ class CommandConnection(Connection):
         self.paired = True
         self._on_paired()
         if self.rules.max_clients == 1 or self.rules.allow_driver_control:
-            self.line.enter_control(data)
+            self.line.control.enter(data)
         self.line.watch.add(data)
         self._session.connect_data(self._now())
         self._go_on()
@@ -185,7 +185,7 @@ class CommandConnection(Connection):
         """Whether the client's commands are obeyed."""
         if self.rules.max_clients > 1:
             return self.rules.allow_driver_control
-        return self.data is not None and self.line.controls(self.data)
+        return self.data is not None and self.line.control.belongs_to(self.data)
 
     # What comes.
 
@@ -299,7 +299,7 @@ class CommandConnection(Connection):
         if data is not None:
             self._end()
             self.line.watch.remove(data)
-            self.line.leave_control(data)
+            self.line.control.leave(data)
         self.finish(end, at_once=end in (End.KICKED, End.TAKEN_OVER))
         return self._session.patience
 

@@ -120,7 +120,7 @@ class Rfc2217Session(Session):
                 if self._gone_at is not None:
                     self._give_up_control()
                 elif self.half_closed:
-                    self.line.yield_control(self)
+                    self.line.control.give_way(self)
                 return
             event = self._queue.popleft()
             pause = self._obey(event)
@@ -230,7 +230,7 @@ class Rfc2217Session(Session):
         """Whether this client's requests are obeyed."""
         match self.settings.control:
             case WhoControls.FIRST:
-                return self.line.controls(self)
+                return self.line.control.belongs_to(self)
             case WhoControls.ANY:
                 return True
             case WhoControls.NONE:
@@ -245,11 +245,11 @@ class Rfc2217Session(Session):
         if on and not self._com_port.agreed:
             self._com_port.agreed = True
             if self.settings.control is not WhoControls.NONE:
-                self.line.enter_control(self)
+                self.line.control.enter(self)
             self._tell(self._com_port.modem_state_now())
         elif not on:
             self._com_port.agreed = False
-            self.line.leave_control(self)
+            self.line.control.leave(self)
         self._watch(self._com_port)
         return self._com_port
 
@@ -359,7 +359,7 @@ class Rfc2217Session(Session):
         stay = super().eof_received()
         if self.half_closed and not self._working:
             # A program that closes and comes back at once with other settings must not find itself in the way.
-            self.line.yield_control(self)
+            self.line.control.give_way(self)
         return stay
 
     def accepted(self) -> int:
@@ -394,4 +394,4 @@ class Rfc2217Session(Session):
         if self._breaking:
             self._breaking = False
             self.line.set_break(False, by=self)
-        self.line.leave_control(self)
+        self.line.control.leave(self)

@@ -14,11 +14,12 @@ from enum import StrEnum
 
 from nportpy.line.arbiter import Line
 from nportpy.line.watch import INTERVAL
-from nportpy.linesettings import ModemLines
+from nportpy.linesettings import LineSettings, ModemLines
 from nportpy.modes.caller import Called, Caller
 from nportpy.modes.host import HostSession, Kept
+from nportpy.network.admission import Admission, Guest
 from nportpy.network.calling import Destination
-from nportpy.network.service import Direction, ServiceSettings, WhenDown, WhenJammed
+from nportpy.network.service import Direction, ServiceSettings, WhenBusy, WhenDown, WhenJammed
 from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End
 from nportpy.throttle import Throttle
@@ -85,6 +86,10 @@ class TcpClientSettings:
         direction: which way bytes go.
         keep: with `connect = any_character`: how much of what the line says before anybody is connected is kept for
             those who answer the call. Then the line is not read, if nobody else listens; else what is beyond is lost.
+        line: speed, format and flow control while a host is connected; None: the port's. Not with `any_character`:
+            the line would have to be heard before at settings that it does not have.
+        when_busy: what happens while others have the line at other settings: with `refuse` and `wait` nobody is
+            called until they have gone.
     """
 
     destinations: tuple[Destination, ...]
@@ -101,6 +106,8 @@ class TcpClientSettings:
     packing: PackingSettings = field(default_factory=PackingSettings)
     direction: Direction = Direction.BOTH
     keep: int = 4096
+    line: LineSettings | None = None
+    when_busy: WhenBusy = WhenBusy.REFUSE
 
 
 class TcpClient(Caller[TcpClientSettings, HostSession]):
@@ -116,6 +123,12 @@ class TcpClient(Caller[TcpClientSettings, HostSession]):
         super().__init__(line, service, settings, hosts, kept, throttle)
         self._listening: dict[HostSession, None] = {}  # to the line
         self._owed: set[Called] = set()  # those who are told what is kept, once they answer
+        self._guests: dict[Called, Guest] = {}
+        self._admission = Admission(line.control, settings.line, settings.when_busy, line.name, takeover=False)
+
+    def configure(self, settings: TcpClientSettings) -> None:
+        super().configure(settings)
+        self._admission.configure(settings.when_busy, takeover=False)
 
     @staticmethod
     def _of_sessions(settings: TcpClientSettings) -> ServiceSettings:
@@ -150,7 +163,7 @@ class TcpClient(Caller[TcpClientSettings, HostSession]):
 
     async def _until_wanted(self) -> None:
         while True:
-            if not self.line.up and self.settings.when_down is WhenDown.CLOSE:
+            if (not self.line.up and self.settings.when_down is WhenDown.CLOSE) or self._admission.busy:
                 await asyncio.sleep(_LOOK_AGAIN)
             elif not self._wanted.is_set():
                 await self._wanted.wait()
@@ -182,11 +195,29 @@ class TcpClient(Caller[TcpClientSettings, HostSession]):
 
     # Who listens to the line.
 
+    async def _converse(self, called: Called, sock: socket.socket) -> bool:
+        guest = self._guests[called] = Guest(self.service, None, sock)
+        called.answered = True
+        try:
+            refusal = await self._admission.admit(guest, lambda: self._hushed or self._stopping.is_set())
+            if not refusal:
+                return await super()._converse(called, sock)
+            self.results[refusal] += 1
+            return False
+        finally:
+            called.answered = False
+            del self._guests[called]
+            self._admission.leave(guest)
+            if guest.session is None:
+                sock.close()
+
     def _session(self, called: Called, sock: socket.socket) -> HostSession:
         def came(session: HostSession) -> None:
             self._came(called, session)
 
-        return HostSession(self.line, self._session_settings, sock, came, self._went)
+        session = HostSession(self.line, self._session_settings, sock, came, self._went)
+        self._guests[called].session = session
+        return session
 
     def _unanswered(self, called: Called) -> None:
         if self._listening:  # others have answered, and this one has had its chance

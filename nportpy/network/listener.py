@@ -14,6 +14,7 @@ from typing import Protocol
 from nportpy.network import tcp
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of, allowed, barred_by, local_endpoint, peer_of
+from nportpy.network.admission import Admission, Guest
 from nportpy.network.connection import Connection, Stop
 from nportpy.network.service import ServiceSettings, WhenDown, WhenFull
 from nportpy.status import End, ServiceStatus
@@ -98,6 +99,7 @@ class Listener:
         access: AccessLimits,
         throttle: Throttle,
         refused: Mapping[str, int] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """Nobody is let in before `run`.
 
@@ -110,6 +112,7 @@ class Listener:
             access: limits over all services.
             throttle: for log lines of which there could be many.
             refused: requests refused, by reason: counted elsewhere, shown with this service.
+            admission: sees to it that the line is set as this service wants it; None: that is nothing to it.
         """
         self.backend = backend
         self.service = service
@@ -123,6 +126,7 @@ class Listener:
         self._access = access
         self._throttle = throttle
         self._refused = {} if refused is None else refused
+        self._admission = admission
         self._accepting = False
         self._hushed = False
         self._ending = End.SHUTDOWN
@@ -166,6 +170,8 @@ class Listener:
         Who is not allowed any more goes. Nobody goes because there are more than `max_clients` now.
         """
         self.settings = settings
+        if self._admission is not None:
+            self._admission.configure(settings.when_busy, takeover=settings.takeover)
         for session in tuple(self.sessions):
             if allowed(session.address, settings.allow):
                 session.configure(settings)
@@ -198,6 +204,7 @@ class Listener:
             results=dict(self.results),
             dropped=self.dropped,
             refused=dict(self._refused),
+            waiting=self._admission.waiting if self._admission is not None else 0,
         )
 
     def _accept(self, listening: socket.socket, tasks: asyncio.TaskGroup) -> None:
@@ -257,17 +264,23 @@ class Listener:
 
     async def _serve(self, sock: socket.socket, peer: Endpoint, address: Address) -> None:
         """One connection, from its coming to its end. A bug here ends it, and nothing else."""
+        guest = Guest(self.service, address, sock)
         try:
-            session = await self._let_in(sock, peer, address)
+            session = await self._let_in(guest, peer, address)
             if session is not None:
-                await self._attend(session, peer)
+                await self._attend(session, peer, guest.ended)
         except Exception as error:
             log.error("a connection failed", exc_info=error, extra=self._extra() | {"client": str(peer)})
+        finally:
+            if self._admission is not None:
+                self._admission.leave(guest)
 
-    async def _attend(self, session: Connection, peer: Endpoint) -> None:
+    async def _attend(self, session: Connection, peer: Endpoint, sent_away: End | None) -> None:
         self.sessions.append(session)
         try:
-            if self._stopping.is_set():
+            if sent_away is not None:
+                session.finish(sent_away, at_once=True)
+            elif self._stopping.is_set():
                 session.finish(self._ending)
             elif not allowed(address_of(peer.host), self.settings.allow):  # a reload came between
                 session.finish(End.NOT_ALLOWED)
@@ -282,15 +295,21 @@ class Listener:
             self.sessions.remove(session)
             self._account(session, peer)
 
-    async def _let_in(self, sock: socket.socket, peer: Endpoint, address: Address) -> Connection | None:
+    async def _let_in(self, guest: Guest, peer: Endpoint, address: Address) -> Connection | None:
         """A session on the socket, or None: refused, or gone before it was there."""
         task = asyncio.current_task()
         assert task is not None
+        sock = guest.socket
         try:
             if not await self._make_room(address):
                 self._refuse(sock, peer, address, "refused_full")
                 return None
-            session = self._make_session(sock, peer, address)
+            if self._admission is not None:
+                refusal = await self._admission.admit(guest, self._closing, self._dead_one)
+                if refusal:
+                    self._refuse(sock, peer, address, refusal)
+                    return None
+            session = guest.session = self._make_session(sock, peer, address)
             session.settings = self.settings  # they may have changed since that was made
             tcp.set_up(sock, self.settings.alive_check)
             await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
@@ -333,7 +352,7 @@ class Listener:
             victim, end = next((session for session in self.sessions if _over(session)), None), End.CLOSED
             if victim is None and not probed:
                 probed, end = True, End.TAKEN_OVER
-                victim = await self._dead_session(address)
+                victim = await self._dead_one(address, self.sessions)
                 if victim is None:
                     continue
             if victim is None:
@@ -357,13 +376,17 @@ class Listener:
                 idle, session = max(((_idle(session), session) for session in self.sessions), key=lambda pair: pair[0])
                 return session if idle >= self.settings.idle_after else None
 
-    async def _dead_session(self, address: Address) -> Connection | None:
+    def _closing(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._hushed or self._stopping.is_set()
+
+    async def _dead_one(self, address: Address, sessions: Sequence[Connection]) -> Connection | None:
         """A session of the same address that does not answer a probe.
 
         A machine that was switched off and came back answers the probe of its old connection with a reset, one
         that is gone does not answer; a living program on the same machine does, and keeps its place.
         """
-        suspects = [session for session in self.sessions if session.address == address and session not in self._probing]
+        suspects = [session for session in sessions if session.address == address and session not in self._probing]
         self._probing.update(suspects)
         try:
             for session in suspects:
@@ -373,7 +396,7 @@ class Listener:
             self._probing.difference_update(suspects)
             for session in suspects:
                 with contextlib.suppress(OSError):
-                    tcp.set_up(session.socket, self.settings.alive_check)
+                    tcp.set_up(session.socket, session.settings.alive_check)
 
     async def _wait_for_signs(self, suspects: list[Connection]) -> Connection | None:
         """The first that shows none in time; None if all live, or as soon as one has ended by itself."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint, Rings
 from nportpy.protocols.packing import PackingSettings
 
@@ -20,6 +21,15 @@ class WhenDown(StrEnum):
 
     CLOSE = "close"
     HOLD = "hold"
+
+
+class WhenBusy(StrEnum):
+    """What happens to a client that comes while others have the line at other settings than it wants."""
+
+    REFUSE = "refuse"
+    WAIT = "wait"  # it is not read until they have gone
+    KICK = "kick"  # they are sent away
+    SHARE = "share"  # the line is set for it; they stay, hear what is said, and what they write leaves as it is set
 
 
 class WhenJammed(StrEnum):
@@ -60,6 +70,8 @@ class ServiceSettings:
             means `drop`.
         packing: which bytes of the line go to a client together. Of stream modes only, as is what follows.
         direction: which way bytes go. RFC 2217 requests are obeyed and answered either way.
+        line: speed, format and flow control while a client of this service is there; None: the port's.
+        when_busy: what happens to a client that comes while others have the line at other settings.
     """
 
     listen: tuple[Endpoint, ...]
@@ -76,6 +88,8 @@ class ServiceSettings:
     when_jammed: WhenJammed = WhenJammed.DROP
     packing: PackingSettings = field(default_factory=PackingSettings)
     direction: Direction = Direction.BOTH
+    line: LineSettings | None = None
+    when_busy: WhenBusy = WhenBusy.REFUSE
 
 
 @dataclass(frozen=True, slots=True)

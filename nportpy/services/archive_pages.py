@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from ipaddress import ip_address
 
 from aiohttp import web
 
+from nportpy.errors import ArchiveError
+from nportpy.network.addresses import address_of
 from nportpy.services import archived, report
 from nportpy.services.archived import Archived
 
@@ -34,19 +35,27 @@ class ArchivePages:
         if form not in ("csv", "ndjson"):
             return _problem(HTTPStatus.BAD_REQUEST, f"format is csv or ndjson, not {form[:20]!r}")
         kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
+        portions = archive.samples(start, end, query.get("tag", ""))
+        try:
+            first = await anext(portions, [])  # while an error can still be said
+        except LookupError as error:
+            return _problem(HTTPStatus.BAD_REQUEST, str(error.args[0]))
+        except ArchiveError as error:
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         response = web.StreamResponse(headers={**_NOT_CACHED, "Content-Type": kind})
         await response.prepare(request)
         if form == "csv":
             await response.write(archived.csv_head().encode())
         lines = archived.csv_lines if form == "csv" else archived.json_lines
-        async for portion in archive.samples(start, end, query.get("tag", "")):
+        await response.write(lines(first).encode())
+        async for portion in portions:
             await response.write(lines(portion).encode())
         await response.write_eof()
         return response
 
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send an interval again."""
-        if not ip_address((request.remote or "0.0.0.0").partition("%")[0]).is_loopback:  # noqa: S104 - compared
+        if not request.remote or not address_of(request.remote).is_loopback:
             return _problem(HTTPStatus.FORBIDDEN, "from this machine only")
         archive = self._find()
         if archive is None:
@@ -57,6 +66,8 @@ class ArchivePages:
             names = archive.send(query.get("upstream", ""), start, end)
         except (ValueError, LookupError) as error:
             return _problem(HTTPStatus.BAD_REQUEST, str(error.args[0]))
+        except ArchiveError as error:
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         return web.Response(text=report.text({"upstreams": names}) + "\n", content_type=_JSON, headers=_NOT_CACHED)
 
 

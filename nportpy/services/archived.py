@@ -15,12 +15,13 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import isnan
 from typing import Final, Protocol
 
 COLUMNS: Final = ("time", "station", "tag", "value", "unit", "quality", "late", "seq", "boot")
 """The columns of samples as CSV, and the keys as JSON."""
 
-_ALL_TIME: Final = 1 << 62
+_ALL_TIME: Final = 1 << 62  # microseconds; SQLite's integers end soon after
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,19 @@ class Archived(Protocol):
     """The archive, as far as it is shown."""
 
     def samples(self, start: int, end: int, tag: str = "") -> AsyncIterator[list[ShownSample]]:
-        """Those with `start` <= time < `end` (microseconds UTC), of one `station/tag` or one `station`, or of all."""
+        """Those with `start` <= time < `end` (microseconds UTC), of one `station/tag` or one `station`, or of all.
+
+        Raises:
+            LookupError: nothing of that name was ever kept.
+            ArchiveError: the archive cannot be had, or cannot be read.
+        """
 
     def send(self, upstream: str, start: int, end: int) -> list[str]:
         """Send an interval again, late; the names of the upstreams that will. Empty `upstream`: to all of them.
 
         Raises:
             LookupError: there is no such upstream.
+            ArchiveError: the archive cannot be had, so nothing is sent.
         """
 
 
@@ -72,11 +79,12 @@ def interval(start: str | None, end: str | None) -> tuple[int, int]:
 
 def _time(text: str) -> int:
     try:
-        return round(float(text) * 1e6)
+        if not isnan(seconds := float(text)):
+            return round(max(-_ALL_TIME, min(seconds * 1e6, _ALL_TIME)))
     except ValueError:
         pass
-    try:
-        found = datetime.fromisoformat(text.strip())
+    try:  # a `+` that nobody escaped has become a space on its way in a URL
+        found = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
     except ValueError:
         raise ValueError(f"{text[:40]!r} is no time: 2026-11-29T12:00:00Z, or seconds since the epoch") from None
     if found.tzinfo is None:

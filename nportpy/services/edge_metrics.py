@@ -21,6 +21,8 @@ def edge(status: EdgeStatus | None) -> Iterator[Metric]:
     yield from _stations(status.stations)
     if status.archive is not None:
         yield from _archive(status.archive)
+    else:
+        yield _writable(False)
     yield from _upstreams(status.upstreams)
 
 
@@ -73,7 +75,7 @@ def _archive(archive: ArchiveStatus) -> Iterator[Metric]:
     yield GaugeMetricFamily("nportpy_archive_queued", "Readings that wait for the disk.", archive.queued)
     yield CounterMetricFamily("nportpy_archive_failures", "Commits that failed.", archive.failures)
     yield CounterMetricFamily("nportpy_archive_recovered", "Damaged files set aside.", archive.recovered)
-    yield GaugeMetricFamily("nportpy_archive_writable", "Whether the archive takes samples.", not archive.error)
+    yield _writable(not archive.error)
     yield GaugeMetricFamily("nportpy_clock_trusted", "Whether the wall clock is trusted.", archive.trusted)
     commits = HistogramMetricFamily("nportpy_archive_commit_seconds", "What commits took.")
     bounds = [*map(str, DURATIONS), "+Inf"]
@@ -81,6 +83,10 @@ def _archive(archive: ArchiveStatus) -> Iterator[Metric]:
         [], list(zip(bounds, accumulate(archive.durations), strict=True)), sum_value=archive.commit_seconds
     )
     yield commits
+
+
+def _writable(is_so: bool) -> Metric:
+    return GaugeMetricFamily("nportpy_archive_writable", "Whether the archive takes samples.", is_so)
 
 
 def _upstreams(upstreams: tuple[UpstreamStatus, ...]) -> Iterator[Metric]:

@@ -30,7 +30,15 @@ from nportpy import __version__
 from nportpy.services.edge_metrics import edge
 from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LineStatus, ServiceStatus, UnitStatus
 
-CONNECTED = ("accepted", "refused_allow", "refused_limit", "refused_full", "refused_down")
+CONNECTED = (
+    "accepted",
+    "refused_allow",
+    "refused_limit",
+    "refused_full",
+    "refused_down",
+    "refused_busy",
+    "refused_settings",
+)
 """How a connection that comes in can turn out."""
 
 CALLED = ("connected", "refused", "timeout", "unreachable", "no_address", "failed")
@@ -110,6 +118,7 @@ _LINE_COUNTERS: tuple[tuple[str, str, Callable[[LineStatus], int]], ...] = (
     ("purged_bytes", "Bytes for the line that were thrown away unsent.", lambda line: line.purged),
     ("opens", "How often the device was opened.", lambda line: line.opens),
     ("losses", "How often the device was lost.", lambda line: line.losses),
+    ("changeovers", "How often it went over to the settings of other services.", lambda line: line.changeovers),
     ("failed_attempts", "How often opening the device failed.", lambda line: line.attempts),
 )
 
@@ -117,6 +126,7 @@ _LINE_GAUGES: tuple[tuple[str, str, Callable[[LineStatus], float]], ...] = (
     ("up", "Whether the device is open.", lambda line: line.state == "up"),
     ("state_change_timestamp_seconds", "When the line came up or went down, since the epoch.", lambda line: line.since),
     ("unsent_bytes", "Bytes that wait for the line now.", lambda line: line.unsent),
+    ("held", "Whether a service has the line at settings of its own.", lambda line: bool(line.held_by)),
     (
         "character_seconds",
         "Time that a character takes on the wire, as the line is set: times the byte rate, the share it is busy.",
@@ -172,6 +182,9 @@ def _services(status: GatewayStatus) -> Iterator[Metric]:
     text = "Whether the service listens, at each of its addresses, and this machine has them."
     listening = GaugeMetricFamily("nportpy_service_listening", text, labels=labels)
     clients = GaugeMetricFamily("nportpy_clients", "Clients that are connected.", labels=labels)
+    waiting = GaugeMetricFamily(
+        "nportpy_clients_waiting", "Clients that wait for the line to be free for other settings.", labels=labels
+    )
     dropped = CounterMetricFamily(
         "nportpy_dropped_bytes",
         "Bytes that waited for clients dropped as too slow, or for hosts that could not be reached.",
@@ -182,8 +195,9 @@ def _services(status: GatewayStatus) -> Iterator[Metric]:
         if service.listen or names in missing or not service.may_be_silent:
             listening.add_metric(names, bool(service.listen) and names not in missing)
         clients.add_metric(names, len(service.clients))
+        waiting.add_metric(names, service.waiting)
         dropped.add_metric(names, service.dropped)
-    yield from (listening, clients, dropped)
+    yield from (listening, clients, waiting, dropped)
     called = [service for service in services if service.kind not in _NEVER_CALLED]
     yield _by_result("nportpy_connections", "Connections that came in, by result.", called, CONNECTED)
     callers = [service for service in services if service.kind in _CALLERS]

@@ -304,6 +304,9 @@ def test_the_schema_for_editors() -> None:
     assert result.exit_code == 0
     assert set(json.loads(result.stdout)["properties"]) == {
         "gateway",
+        "archive",
+        "station",
+        "upstream",
         "http",
         "log",
         "discovery",
@@ -667,3 +670,31 @@ def test_a22_mdns_without_zeroconf(file: Path, monkeypatch: pytest.MonkeyPatch) 
     assert result.exit_code == 0
     assert "warning: mdns: the package zeroconf is not installed" in result.stdout
     assert "pip install 'nportpy[mdns]', or apt install python3-zeroconf" in result.stdout
+
+
+SAME = "all services have the line at the same settings"
+OWN = PORT + '[[port.a.raw]]\nlisten = "127.0.0.1:4001"\n[[port.a.raw]]\nlisten = "127.0.0.1:4002"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("baudrate = 300\n", []),
+        ('when_busy = "wait"\n', [f"port.a.raw-2: when_busy has no effect: {SAME}"]),
+        ("baudrate = 9600\n", ["port.a.raw-2: its settings are those of the port"]),
+        (
+            'baudrate = 300\n[port.a.tcp_client]\nto = "192.0.2.1:7"\n',
+            ["port.a.raw-2: nobody gets in while port.a.tcp_client is connected, which is at once: see when_busy"],
+        ),
+        ('baudrate = 300\nwhen_busy = "kick"\n[port.a.tcp_client]\nto = "192.0.2.1:7"\n', []),
+    ],
+)  # fmt: skip
+def test_b5_settings_of_ones_own_that_mean_little(more: str, said: list[str]) -> None:
+    assert warnings(parse(OWN + more, "x")) == said
+
+
+def test_b5_settings_of_ones_own_are_shown(file: Path) -> None:
+    file.write_text(OWN + 'baudrate = 300\nformat = "7E1"\nwhen_busy = "wait"\n')
+    lines = check("-c", str(file)).stdout.splitlines()
+    assert "    line          300 7E1, flow control none" in lines
+    assert "    line busy     who comes while it is at other settings waits" in lines

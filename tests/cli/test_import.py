@@ -79,6 +79,21 @@ def test_nothing_is_written_if_something_cannot_be_read(source: Path, tmp_path: 
     assert not target.exists()
 
 
+def test_b5_what_is_left_out_is_told_and_counted(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "nportpy.toml"
+    source.write_text(YAML + YAML.replace("&a", "&b").replace("4001", "some.host,4002"))
+    result = run(source, "-o", target)
+    assert result.exit_code == 1
+    name = "some.host is a name: here a service listens on an address"
+    assert result.stderr.splitlines() == [
+        "1 port, 1 service, 1 remark in comments",
+        f'{source}:4: b is left out: b.accepter = "tcp,some.host,4002": {name}',
+        "1 connection left out",
+    ]
+    checked = click.testing.CliRunner().invoke(main, ["check", "-c", str(target)])
+    assert checked.exit_code == 0
+
+
 def test_standard_input() -> None:
     assert "[port.null.raw]" in run("-", stdin="2001:raw:0:/dev/null:9600 LOCAL\n").stdout
     assert run("-", stdin="2001:\n").stderr.startswith("standard input:1: ")

@@ -107,12 +107,15 @@ async def test_cursors_are_written_now_and_then_and_at_the_end(tmp_path: Path) -
         await archive.flush()
         archive.acknowledge("plant", 2)
         archive.acknowledge("gone", 2)
-        archive.forget("gone")
+        archive.forget_others(["plant"])
         await asyncio.sleep(61)
         assert archive._writer._written_cursors == {"plant": 2}
         archive.acknowledge("plant", 3)
     async with running(tmp_path) as archive:
         assert archive.cursor("plant") == 3
+        archive.forget_others([])
+    async with running(tmp_path) as archive:
+        assert archive.cursor("plant") == 0  # it is new
 
 
 async def test_an_interval_is_found_without_reading_everything(tmp_path: Path) -> None:

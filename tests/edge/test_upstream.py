@@ -27,10 +27,11 @@ async def test_what_is_read_arrives_live_and_once(tmp_path: Path) -> None:
         await asyncio.sleep(1.0)
         await at.feed(60.0)
         await at.settle()
+        assert decode_state(at.broker.retained["state"]).online
     assert at.broker.received() == sorted(at.all)
     assert at.broker.received(late=True) == []
     assert decode_meta(at.broker.retained["meta"]).tags == (at.tag,)
-    assert decode_state(at.broker.retained["state"]).online
+    assert not decode_state(at.broker.retained["state"]).online  # it has left in order, so that no will speaks for it
 
 
 async def test_e3_latency_does_not_touch_what_is_live(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ class Model:
         bus._joinable._index_last()
         assert not bus._joinable._same
         assert not any(bus._joinable._tables.values())
-        assert all(unit.writes == 0 and not unit._trying for unit in bus._units.values())
+        assert all(unit.writes == 0 and not unit.being_tried for unit in bus._units.values())
         assert len(bus._transactions._turns) == 0
         status = bus.status()
         assert status.queued == 0

@@ -65,19 +65,19 @@ async def test_control_goes_down_the_queue_and_the_configured_settings_come_back
     async with running(cable) as line:
         for client in (one, two):
             line.stream.join(client)
-            line.enter_control(client)
-        assert line.controls(one)
-        assert not line.controls(two)
+            line.control.enter(client)
+        assert line.control.belongs_to(one)
+        assert not line.control.belongs_to(two)
         line.configure(FAST, by=one)
         line.set_break(True, by=one)
-        line.leave_control(one)
-        assert line.controls(two)
+        line.control.leave(one)
+        assert line.control.belongs_to(two)
         assert line.settings == FAST
         assert two.changes == [Change.SETTINGS, Change.CONTROL, Change.CONTROLLER]
-        line.leave_control(one)
-        line.leave_control(two)
+        line.control.leave(one)
+        line.control.leave(two)
         assert not line.breaking
-        assert not line.controls(two)
+        assert not line.control.belongs_to(two)
         assert line.settings == LineSettings()
         assert cable.configured == [FAST, LineSettings()]
 
@@ -86,10 +86,10 @@ async def test_the_settings_come_back_after_the_last_byte_has_left() -> None:
     cable, client = Cable(paced=True), Client()
     async with running(cable) as line:
         line.stream.join(client)
-        line.enter_control(client)
+        line.control.enter(client)
         line.configure(LineSettings(300), by=client)
         line.stream.write(client, b"x" * 300)  # ten seconds, more than the linger time
-        line.leave_control(client)
+        line.control.leave(client)
         line.stream.leave(client)
         assert line.settings == LineSettings(300)
         await asyncio.sleep(9.9)
@@ -104,10 +104,10 @@ async def test_a_line_that_is_stuck_does_not_keep_foreign_settings_for_ever() ->
     cable.far.pause_reading()
     async with running(cable, RTSCTS, StreamSettings(linger=2)) as line:
         line.stream.join(client)
-        line.enter_control(client)
+        line.control.enter(client)
         line.configure(LineSettings(300, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS), by=client)
         line.stream.write(client, b"x" * 10_000)
-        line.leave_control(client)
+        line.control.leave(client)
         await asyncio.sleep(1.5)
         assert line.settings.baudrate == 300
         await asyncio.sleep(1)
@@ -117,15 +117,15 @@ async def test_a_line_that_is_stuck_does_not_keep_foreign_settings_for_ever() ->
 async def test_who_comes_while_bytes_leave_keeps_the_settings() -> None:
     cable, one, two = Cable(paced=True), Client(), Client()
     async with running(cable) as line:
-        line.enter_control(one)
+        line.control.enter(one)
         line.configure(LineSettings(300), by=one)
         line.put(b"x" * 30)
-        line.leave_control(one)
+        line.control.leave(one)
         await asyncio.sleep(0.5)
-        line.enter_control(two)
+        line.control.enter(two)
         await asyncio.sleep(10)
         assert line.settings == LineSettings(300)
-        line.leave_control(two)
+        line.control.leave(two)
         assert line.settings == LineSettings()
 
 

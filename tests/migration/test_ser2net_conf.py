@@ -89,16 +89,29 @@ def test_words_alone_are_told() -> None:
     assert remarks("2001:raw:0:/dev/x:9600 LOCAL timestamp -hexdump\n") == ['1: timestamp = "true": no equal']
 
 
-def test_one_device_under_two_speeds() -> None:
-    text = "2001:raw:0:/dev/ttyS0:9600 LOCAL\n3001:telnet:0:/dev/ttyS0:19200 LOCAL\n"
-    [said] = remarks(text)
-    assert said.startswith("2: ttyS0 is left out: it wants 19200 8N1, and line 1 has 9600 8N1 for this device")
+def test_b5_one_device_under_two_speeds() -> None:
+    text = "2001:raw:0:/dev/ttyS0:9600 LOCAL\n3001:telnet:0:/dev/ttyS0:19200 EVEN LOCAL remctl\n"
+    [port] = settings(text).ports
+    assert port.port.line == LineSettings(9600)
+    assert port.raw[0].line is None
+    assert port.rfc2217[0].line == LineSettings.parse(19200, "8E1")
+    assert remarks(text) == []
+
+
+def test_b3_a_line_that_cannot_be_read_leaves_the_others() -> None:
+    text = "2001:raw:0:/dev/x:9600 LOCAL\nnonsense:\n2002:rwa:0:/dev/y:9600\n2003:raw:0:/dev/z:9600 LOCAL\n"
+    written = convert(text, "x")
+    assert [(each.line, each.reason) for each in written.left_out] == [
+        (2, "is no line of a ser2net.conf"),
+        (3, "2002: has the state rwa"),
+    ]
+    assert written.ports == 2
 
 
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("2001:raw:0:/dev/x:9600\nnonsense:\n", 2, "is no line of a ser2net.conf"),
+        ("BANNER:b:x\nnonsense:\n", 2, "is no line of a ser2net.conf"),
         ("2001:rwa:0:/dev/x:9600\n", 1, "has the state rwa"),
         ("2001:raw:0:ttyS0:9600\n", 1, "has the device ttyS0"),
         ("2001:raw:soon:/dev/x:9600\n", 1, "is no number of seconds: soon"),

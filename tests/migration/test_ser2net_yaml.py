@@ -1,6 +1,7 @@
 """ser2net.yaml, both versions, as files in the field are: what they become, and what is said of the rest."""
 
 import tomllib
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -90,10 +91,9 @@ connection: &fast1
     ports = settings(text).ports
     assert [(port.name, port.port.line.baudrate) for port in ports] == [("slow0", 9600), ("fast1", 19200)]
     assert ports[0].raw[0].listen == (Endpoint("127.0.0.1", 2000),)
-    line = "it wants 19200 8N1, and line 6 has 9600 8N1 for this device; a line has one setting here"
+    assert (ports[0].raw[1].listen, ports[0].raw[1].line) == ((Endpoint("127.0.0.1", 3000),), LineSettings(19200))
     greeting = r'"\\r\\nport \\p device \\d [\\B]\\r\\n"'
     assert remarks(text) == [
-        f"17: fast0 is left out: {line}",
         f"10: banner = {greeting}: clients get the line's bytes and nothing else",
     ]
 
@@ -491,11 +491,188 @@ def test_what_cannot_be_read(text: str, line: int, said: str) -> None:
     assert said in found[0][1]
 
 
-def test_what_only_our_rules_find_is_told_of_the_source() -> None:
-    text = one("tcp,2001") + "# a comment\n" + one("tcp,2001", "serialdev,/dev/ttyS2,local").replace("&a", "&b")
-    [(line, said)] = faults(text)
-    assert line == 5
-    assert "[::]:2001 is taken by port.a.raw.listen" in said
+def left_out(text: str) -> list[tuple[int, str, str]]:
+    return [(each.line, each.name, each.reason) for each in convert(text, "x").left_out]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("tcp,2001", "tcp,2001"), ("tcp,2001", "tcp,127.0.0.1,2001"), ("tcp,ipv4,2001", "telnet,tcp,ipv4,2001")],
+)
+def test_b8_a_port_that_is_taken_names_the_line_of_the_source(first: str, second: str) -> None:
+    text = one(first) + "# a comment\n" + one(second, "serialdev,/dev/ttyS2,local").replace("&a", "&b")
+    assert left_out(text) == [(5, "b", "port 2001 is taken by line 1")]
+
+
+def test_b8_a_port_may_be_used_by_tcp_and_udp_and_at_two_addresses() -> None:
+    text = one("tcp,127.0.0.1,2001") + one("tcp,127.0.0.2,2001", "serialdev,/dev/ttyS2,local").replace("&a", "&b")
+    assert left_out(text + one("udp,2001", "serialdev,/dev/ttyS3,local").replace("&a", "&c")) == []
+
+
+def test_b8_the_port_of_metrics_is_taken() -> None:
+    text = one() + one("tcp,9550", "serialdev,/dev/ttyS2,local").replace("&a", "&b")
+    assert left_out(text) == [(4, "b", "port 9550 is taken by /metrics, unless [http] says otherwise")]
+
+
+@pytest.mark.parametrize("seconds", ["604801", "999999999", "99999999999999999"])
+def test_b8_a_timeout_that_is_longer_than_ours(seconds: str) -> None:
+    text = one("tcp,2001", "serialdev,/dev/ttyS1,9600n81,local", f"  timeout: {seconds}")
+    assert settings(text).ports[0].raw[0].inactivity == 7 * 86400
+    assert remarks(text) == [f"4: timeout: {seconds}: the longest is 7d"]
+    text = one("udp,2001", "serialdev,/dev/ttyS1,9600n81,local", f"  timeout: {seconds}")
+    assert table(text)["port"]["a"]["udp"]["reply_time"] == "1d"
+
+
+@pytest.mark.parametrize("connector", ["/dev/ttyS1,9600n81,local", "keepopen,/dev/ttyS1,9600n81,local"])
+def test_b8_a_connector_without_a_type_is_a_device(connector: str) -> None:
+    assert settings(one(connector=connector)).ports[0].port.line == LineSettings(9600)
+
+
+@pytest.mark.parametrize("banner", ["banner:", 'banner: ""', "banner: ~"])
+def test_b8_a_banner_without_text(banner: str) -> None:
+    assert len(settings(options(banner)).ports) == 1
+    assert len(settings(V1 + "define: &b\n" + options("banner: *b")).ports) == 1
+
+
+# As ser2net 4.3.11 takes them: filters, then the kind of addresses and the type in either order.
+ORDERS = [
+    (["ipv4", "tcp"], "0.0.0.0"),
+    (["tcp", "ipv4"], "0.0.0.0"),
+    (["ipv4"], "0.0.0.0"),
+    (["ipv4", "tcp", "ipv4"], "0.0.0.0"),
+    (["ipv6", "tcp"], "::"),
+    (["tcp", "ipv6"], "::"),
+    (["ipv6"], "::"),
+    (["tcp"], "::"),
+    (["tcp(nodelay)", "ipv4"], "0.0.0.0"),
+    (["ipv4", "tcp(nodelay)"], "0.0.0.0"),
+    (["ipv4", "tcp", "127.0.0.1"], "127.0.0.1"),
+    (["tcp", "ipv4", "127.0.0.1"], "127.0.0.1"),
+    (["ipv4", "localhost"], "127.0.0.1"),
+    ([], "::"),
+    (["localhost"], "127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("words", "host"), ORDERS)
+@pytest.mark.parametrize("before", ["", "telnet(rfc2217),", "telnet(rfc2217=true), ", "telnet,"])
+def test_b3_every_order_of_words_that_ser2net_takes(words: list[str], host: str, before: str) -> None:
+    port = settings(one(before + ",".join([*words, "5001"]))).ports[0]
+    assert (len(port.raw), len(port.rfc2217)) == ((0, 1) if before else (1, 0))
+    assert (port.rfc2217 or port.raw)[0].listen == (Endpoint(host, 5001),)
+    if before:
+        assert port.rfc2217[0].control is (WhoControls.FIRST if "rfc2217" in before else WhoControls.NONE)
+
+
+@pytest.mark.parametrize("words", [["ipv4", "udp"], ["udp", "ipv4"]])
+def test_b3_of_udp_too(words: list[str]) -> None:
+    assert table(one(",".join([*words, "5001"])))["port"]["a"]["udp"]["listen"] == "0.0.0.0:5001"
+
+
+GOOD = one("tcp,7001", "serialdev,/dev/ttyS7,9600n81,local").replace("&a", "&good")
+STRANGE = [
+    one("tcp,telnet(rfc2217),2001"),
+    one("ipv4,telnet(rfc2217),tcp,2001"),
+    one("tcp(nodelay,2001"),
+    one("nothing"),
+    one("tcp,some.host,2001"),
+    one("ssl,tcp,2001"),
+    one(connector="nothing,/dev/x"),
+    one(connector="serialdev,ttyS1,9600n81"),
+    one("tcp,2001", "serialdev,/dev/ttyS1,9600n81", "  timeout: soon"),
+    one("tcp,2001", "serialdev,/dev/ttyS1,9600n81", "  enable: perhaps"),
+    one("tcp,2001", "serialdev,/dev/ttyS1,9600n81", "  speed: 9600"),
+    options("max-connections: many"),
+    options("banner: '*(nothing)'"),
+    "connection: &a\n  accepter: tcp,2001\n",
+    "connection: &a\n",
+]
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize("first", [True, False])
+def test_b3_one_connection_that_cannot_be_understood_leaves_the_rest(strange: str, *, first: bool) -> None:
+    text = strange + GOOD if first else GOOD + strange
+    written = convert(text, "x")
+    assert [port.name for port in settings(text).ports] == ["good"]
+    [out] = written.left_out
+    assert (out.line, out.name) in ((1 if first else 4, "a"), (1 if first else 4, f"line {out.line}"))
+    assert out.reason
+    assert f"# line {out.line}: {out.text}"[:60] in written.text
+
+
+WORDS = ("57600", "EVEN", "7DATABITS", "2STOPBITS")
+
+
+@pytest.mark.parametrize("words", list(permutations(WORDS)))
+@pytest.mark.parametrize("between", [",", " "])
+def test_b4_the_old_words_in_any_order(words: tuple[str, ...], between: str) -> None:
+    text = one(connector=f"serialdev,/dev/ttyS1,{between.join((*words, 'local'))}")
+    assert settings(text).ports[0].port.line == LineSettings.parse(57600, "7E2")
+    assert remarks(text) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("57600,EVEN,7DATABITS", "57600 7E1"),
+        ("57600,even,7databits,1stopbit", "57600 7E1"),
+        ("9600n81,ODD", "9600 8O1"),
+        ("ODD,9600n81", "9600 8N1"),
+        ("ODD,9600", "9600 8O1"),
+        ("19200e,2STOPBITS", "19200 8E2"),
+        ("NONE,1STOPBIT,8DATABITS,9600,-XONXOFF,RTSCTS", "9600 8N1 rtscts"),
+        ("speed=2400,parity=mark,databits=7,stopbits=2", "2400 7M2"),
+        ("", "9600 8N1"),
+    ],
+)
+def test_b4_words_of_both_forms(words: str, line: str) -> None:
+    port = settings(one(connector=f"serialdev,/dev/ttyS1,{words},local")).ports[0]
+    assert str(port.port.line) == line
+    if "-" not in words and "=" not in words:
+        old = settings_of_conf(f"2001:raw:0:/dev/ttyS1:{words.replace(',', ' ')} LOCAL\n").ports[0]
+        assert old.port.line == port.port.line
+
+
+def settings_of_conf(text: str) -> GatewaySettings:
+    return parse(convert(text, "ser2net.conf").text, "nportpy.toml")
+
+
+def two_speeds(second: str, first: str = "serialdev,/dev/ttyS1,9600n81,local", accepter: str = "tcp,2002") -> str:
+    return one("tcp,2001", first) + one(accepter, second).replace("&a", "&b")
+
+
+def test_b5_one_device_at_two_speeds() -> None:
+    text = two_speeds("serialdev,/dev/ttyS1,300e71,local,xonxoff", "serialdev,/dev/ttyS1,9600n81,local,rtscts")
+    text += one("telnet(rfc2217),tcp,2003", "serialdev,/dev/ttyS1,9600n81,local").replace("&a", "&c")
+    [port] = settings(text).ports
+    assert [raw.line for raw in port.raw] == [None, LineSettings.parse(300, "7E1", Flow.XONXOFF)]
+    assert port.rfc2217[0].line == LineSettings(9600)
+    assert left_out(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (two_speeds("serialdev,/dev/ttyS1,300e71,local,dtr=on"), "in speed, format and flow control alone"),
+        (two_speeds("serialdev,/dev/ttyS1,300e71,local", accepter="udp,2002"), "which udp uses at all times"),
+        (
+            two_speeds("serialdev,/dev/ttyS1,300e71,local") + "  options:\n    connback: tcp,192.0.2.1,7000\n"
+            "    max-connections: 2\n",
+            "which tcp_client uses at all times",
+        ),
+    ],
+)
+def test_b5_what_cannot_share_a_device_is_left_out_and_counted(text: str, said: str) -> None:
+    [(line, name, reason)] = left_out(text)
+    assert (line, name) == (4, "b")
+    assert said in reason
+
+
+def test_b5_what_was_switched_off_is_not_missed() -> None:
+    text = one() + one("tcp,2002", "serialdev,/dev/ttyS2,local", "  enable: off").replace("&a", "&b")
+    assert left_out(text) == []
+    assert remarks(text) == ["4: b is left out: it is switched off"]
 
 
 def test_an_alias_of_aliases_does_not_grow_without_end() -> None:

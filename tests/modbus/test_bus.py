@@ -7,13 +7,17 @@ import pytest
 
 from nportpy.line.turns import Priority
 from nportpy.linesettings import LineSettings
-from nportpy.modbus.health import FIRST_REST, FORGOTTEN
-from nportpy.modbus.settings import Framing, Timeout, UnitSettings
+from nportpy.modbus.bus import Bus
+from nportpy.modbus.health import FORGOTTEN
+from nportpy.modbus.settings import BusSettings, Framing, Timeout, UnitSettings
+from nportpy.modbus.trial import FIRST_REST
 from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import ascii as ascii_frames
+from nportpy.protocols.modbus.mbap_reply import ReplyFinder as MbapReplies
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.asking import Client, a_modbus, read, registers, write
 from tests.support.bus import Units, reply
+from tests.support.lines import running
 
 SLOW = 0.02
 NO_PATH, NO_ANSWER, BUSY = b"\x83\x0a", b"\x83\x0b", b"\x83\x06"
@@ -352,6 +356,92 @@ async def test_a_unit_that_comes_and_goes_does_not_flood_the_log_and_the_log_is_
         assert client.answers.count(registers(1)) > 20
         said = [record.message for record in caplog.records]
         assert said == ["unit does not answer", "unit answers again", "unit does not answer"]
+
+
+async def test_f1_who_joined_a_read_that_the_unit_says_nothing_to_is_asked_for_itself() -> None:
+    cable = Cable()
+    units = Units(cable, lambda data: [] if data[5] > 10 else slowly(data))
+    async with a_modbus(cable, timeout=Timeout(0.1), retries=0) as bus:
+        one, two = Client(bus), Client(bus)
+        for _ in range(3):
+            one.ask(read(1000, 20))
+            two.ask(read(1000, 2))
+            await one.ended()
+            await two.ended()
+        assert one.answers == [NO_ANSWER] * 3
+        assert two.answers == [registers(1000, 2)] * 3
+        assert sent(units)[:2] == [read(1000, 20), read(1000, 2)]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_f2_an_answer_of_another_length_is_told_as_0b_at_once_and_the_unit_lives(retries: int) -> None:
+    cable = Cable()
+    units = Units(cable, lambda data: [(SLOW, Frame(data[0], registers(0, min(data[5], 10))).encode())])
+    async with a_modbus(cable, timeout=Timeout(1.0), retries=retries) as bus:
+        client = Client(bus)
+        began = asyncio.get_running_loop().time()
+        for _ in range(20):
+            client.ask(read(0, 20))
+            await client.ended()
+        assert asyncio.get_running_loop().time() - began < 20 * (2 + retries) * SLOW
+        assert client.answers == [NO_ANSWER] * 20
+        assert sent(units) == [read(0, 20)] * 20 * (1 + retries)
+        assert bus.status().unfit == 20 * (1 + retries)
+        assert bus.status().requests == {("1", "3", "no_answer"): 20}
+        assert [unit.silent for unit in bus.status().units] == [False]
+        client.ask(read(0, 10))
+        await client.ended()
+        assert client.answers[-1] == registers(0, 10)
+
+
+async def test_f2_a_unit_that_speaks_of_other_things_is_alive() -> None:
+    cable = Cable()
+    units = Units(cable, lambda data: [(SLOW, Frame(data[0], b"\x84\x02").encode())])
+    async with a_modbus(cable, timeout=Timeout(0.1), retries=0) as bus:
+        client = Client(bus)
+        for _ in range(3):
+            client.ask(read(0))
+            await client.ended()
+            await asyncio.sleep(10)
+        assert client.answers == [NO_ANSWER] * 3
+        assert [unit.silent for unit in bus.status().units] == [False]
+        units.answer = slowly
+        client.ask(read(0))
+        await client.ended()
+        assert client.answers[-1] == registers(0)
+
+
+async def test_f7_where_it_is_switched_off_every_request_goes_out() -> None:
+    cable = Cable()
+    units = Units(cable, lambda data: [])
+    own = UnitSettings(frozenset((2,)), isolate=True)
+    async with a_modbus(cable, timeout=Timeout(0.1), retries=1, isolate=False, units=(own,), deadline=60) as bus:
+        client = Client(bus)
+        for number in range(8):
+            for unit in (1, 2):
+                client.ask(read(number), unit=unit)
+        await client.ended()
+        assert sum(data[0] == 1 for _, data in units.heard) == 16
+        assert sum(data[0] == 2 for _, data in units.heard) == 2
+        assert [unit.silent for unit in bus.status().units] == [True, True]
+
+
+@pytest.mark.parametrize(("unit", "wanted"), [(255, True), (0, True), (9, False)])
+async def test_f6_a_server_may_answer_as_the_device_itself_and_the_log_says_so_once(
+    unit: int, wanted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "nportpy.modbus")
+    cable = Cable()
+    Units(cable, lambda data: [(SLOW, data[:4] + b"\x00\x05" + bytes((unit,)) + registers(1))])
+    async with running(cable) as line:
+        bus = Bus(line, BusSettings(), MbapReplies())
+        await asyncio.sleep(0.01)
+        client = Client(bus)
+        for _ in range(3):
+            client.ask(read(1))
+            await client.ended()
+        assert client.answers == [registers(1) if wanted else NO_ANSWER] * 3
+    assert [record.getMessage() for record in caplog.records] == [f"server answers under unit id {unit}"]
 
 
 async def test_a_silent_unit_takes_little_from_the_living() -> None:

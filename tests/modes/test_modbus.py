@@ -618,3 +618,15 @@ def test_garbage_never_does_more_than_end_its_connection(access: Access, pieces:
     finally:
         logging.disable(logging.NOTSET)
     assert len(asked) <= sum(map(len, pieces)) // 4
+
+
+async def test_f5_a_request_that_contradicts_itself_is_answered() -> None:
+    """The session hands it on; the router answers it with 03 (test_routing.py)."""
+    pdus = [b"\x03\x00\x00\x00\x0a\x00", b"\x03\x00\x00", b"\x10\x00\x01\x00\x02\x02\x00\x03", b"\x06\x00\x01"]
+    async with asking(Access.RTU, answer=lambda question: bytes((question.pdu[0] | 0x80, 3))) as served:
+        client = await served.client()
+        for number, pdu in enumerate(pdus):
+            client.send(rtu.encode(1, pdu))
+            await served.asks(number + 1)
+        await client.hears(b"".join(rtu.encode(1, bytes((pdu[0] | 0x80, 3))) for pdu in pdus))
+        assert served.router.written == [(1, pdu) for pdu in pdus]

@@ -353,3 +353,10 @@ def test_any_cut_of_the_same_bytes_gives_the_same_questions(
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(feed())
+
+
+async def test_f5_a_request_that_contradicts_itself_is_answered() -> None:
+    async with a_plc(lambda question: bytes((question.pdu[0] | 0x80, 3))) as plc:
+        plc.ask(1, READ + b"\x00")
+        await plc.hears(rtu.encode(1, b"\x83\x03"))
+        assert plc.router.written == [(1, READ + b"\x00")]

@@ -516,12 +516,12 @@ async def test_several_clients_control_the_line_if_so_set() -> None:
 async def test_who_controls_the_line_already_goes_on_to() -> None:
     async with serving() as served:
         first = Listening()
-        served.line.enter_control(first)
+        served.line.control.enter(first)
         host = await served.host()
         assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
         assert await host.call(host.driver.tcflush()) == ""
         assert served.line.settings.baudrate == 115200
-        served.line.leave_control(first)
+        served.line.control.leave(first)
         assert await host.call(host.driver.tcsetattr(RAW_9600)) == ""
         assert served.line.settings.baudrate == 9600
         assert host.driver.faults == []

@@ -331,7 +331,12 @@ async def test_a_thousand_connections_leave_nothing_behind() -> None:
         assert len(asyncio.all_tasks()) == tasks
         assert served.gateway._access._inside == {}
         line = served.gateway._ports["cable"].line
-        assert (line.stream.clients, line.stream._held, line.watch._clients, line._controllers) == ([], set(), [], [])
+        assert (line.stream.clients, line.stream._held, line.watch._clients, line.control._configured.controllers) == (
+            [],
+            set(),
+            [],
+            [],
+        )
         adds_up(served)
         adds_up(served, "rfc2217")
 

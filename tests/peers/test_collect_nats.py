@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
+import nats
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from nportpy.edge.links.base import Message
+from nportpy.edge.links.jetstream import SAMPLES, STATES, make_streams
 from tests.support import brokers
 from tests.support.collecting import (
     CollectorProcess,
@@ -50,6 +54,39 @@ def produced(nodes: list[Node]) -> set[Key]:
     return set().union(*(node.produced for node in nodes))
 
 
+async def told(config: Path, node: Node) -> None:
+    """Until the node's last state is stored."""
+    async with asyncio.timeout(30):
+        while True:
+            _, found = await verified(config)
+            if [each["newest"] for each in found.get("nodes", ())] == [node.newest]:
+                return
+            await asyncio.sleep(0.3)
+
+
+@asynccontextmanager
+async def impatient_nats(folder: Path) -> AsyncIterator[brokers.Server]:
+    """One node, whose consumers deliver again after 3 s: what a killed collector had fetched comes soon."""
+    async with brokers.nats(folder / "nats") as broker:
+        client = await nats.connect(broker.url)
+        stream = client.jetstream()
+        await make_streams(stream, 1)
+        for name, begin in ((SAMPLES, DeliverPolicy.ALL), (STATES, DeliverPolicy.LAST_PER_SUBJECT)):
+            await stream.add_consumer(
+                name,
+                ConsumerConfig(
+                    durable_name="nportpy-collect",
+                    deliver_policy=begin,
+                    ack_policy=AckPolicy.EXPLICIT,
+                    ack_wait=3.0,
+                    max_ack_pending=10_000,
+                    filter_subject=None if begin is DeliverPolicy.ALL else ">",
+                ),
+            )
+        await client.close()
+        yield broker
+
+
 async def send_rounds(sending: Publishing, nodes: list[Node], rounds: int, size: int = 20) -> None:
     for round_ in range(rounds):
         await asyncio.gather(*(sending.send(node, size, late=round_ % 3 == 0) for node in nodes))
@@ -57,7 +94,7 @@ async def send_rounds(sending: Publishing, nodes: list[Node], rounds: int, size:
 
 async def test_into_sqlite_with_kills_of_the_collector(tmp_path: Path) -> None:
     nodes = [Node(f"n{number}") for number in range(4)]
-    async with brokers.nats(tmp_path / "nats") as broker:
+    async with impatient_nats(tmp_path) as broker:
         config = written_config(tmp_path, broker.url)
         async with collector_process(config) as collector, publishing(broker.url, *nodes) as sending:
             for _ in range(3):
@@ -67,7 +104,7 @@ async def test_into_sqlite_with_kills_of_the_collector(tmp_path: Path) -> None:
                 await collector.start()
             for node in nodes:
                 await sending.say(node)
-            found = await complete(config, *nodes, limit=100)  # what was fetched by the killed one comes after ACK_WAIT
+            found = await complete(config, *nodes, limit=100)
             assert [each["stored"] for each in found["nodes"]] == [900] * 4
             await until(lambda: sending.acks == {node.name: 900 for node in nodes}, 20)
     assert sorted(keys(tmp_path)) == sorted(produced(nodes))
@@ -75,7 +112,7 @@ async def test_into_sqlite_with_kills_of_the_collector(tmp_path: Path) -> None:
 
 async def test_two_collectors_one_killed(tmp_path: Path) -> None:
     nodes = [Node(f"n{number}") for number in range(8)]
-    async with brokers.nats(tmp_path / "nats") as broker, brokers.postgres() as database:
+    async with impatient_nats(tmp_path) as broker, brokers.postgres() as database:
         async with (
             two_collectors(tmp_path, broker.url, database.url) as (first, second),
             publishing(broker.url, *nodes) as sending,
@@ -139,9 +176,7 @@ async def test_a_hole_is_found_and_a_message_that_is_none_blocks_nobody(tmp_path
             await sending._publish(node, Message("live", Node("other").more()[1], id="y"))
             await sending.send(node)
             await sending.say(node)
-            async with asyncio.timeout(30):
-                while (found := (await verified(config))[1])["nodes"] == [] or found["nodes"][0]["newest"] < 27:
-                    await asyncio.sleep(0.3)
+            await told(config, node)
             code, found = await verified(config)
             assert code == 1
             assert found["nodes"][0]["holes"] == [[11, 17]]
@@ -153,17 +188,14 @@ async def test_names_values_and_moments_in_postgresql(tmp_path: Path) -> None:
     node = Node()
     async with brokers.nats(tmp_path / "nats") as broker, brokers.postgres() as database:
         config = written_config(tmp_path, broker.url, database.url)
-        async with collector_process(config), publishing(broker.url, node) as sending:
+        async with collector_process(config) as collector, publishing(broker.url, node) as sending:
             for value in (1.5, 2**63 + 1, "open", True, 10**400):
                 await sending.resend(node, node.samples(1, value))
-            (sample,) = node.samples(1, 2.5)
             for at in (-(2**62), 2**62):  # a meter's stamp, without sense
-                (sample,) = node.samples(1, 2.5)
-                topic, payload, name = node.batch([Node().samples(1)[0].__class__(
-                    sample.seq, sample.boot, at, sample.tag, 2.5, sample.quality, 0)])  # fmt: skip
-                await sending._publish(node, Message(topic.rpartition("/")[2], payload, id=name))
-            await sending._publish(node, Message("state", node.state(at=2**62)[1] if False else node.state()[1]))
-            await asyncio.sleep(3.0)
+                await sending.resend(node, [replace(each, at=at) for each in node.samples(1, 2.5)])
+            await sending._publish(node, Message("state", node.state(at=2**62)[1]))
+            await told(config, node)
+            assert await collector.end() == 0
         connection = await asyncpg.connect(database.url)
         rows = await connection.fetch(
             "SELECT station, value, text, quality, late, extract(year FROM time)::int FROM readings ORDER BY seq"

@@ -338,3 +338,39 @@ def test_a_host_that_is_called_when_the_line_speaks(server: Server, tmp_path: Pa
                 assert gathered(lambda: link.recv(1000), link.fileno(), 15) == b"the line speaks"
                 link.sendall(b"heard")
                 assert far.hears(5) == b"heard"
+
+
+@SERVERS
+def test_b5_one_device_at_two_speeds(server: Server, tmp_path: Path, far: Far) -> None:
+    fast, slow = free_ports(2)
+    path = yaml(
+        tmp_path,
+        connection("fast", f"tcp,127.0.0.1,{fast}", far.path, line="19200n81,local"),
+        connection("slow", f"tcp,127.0.0.1,{slow}", far.path, line="300e71,local"),
+    )
+    with server(path):
+        for port, speed, other in ((slow, 300, fast), (fast, 19200, slow)):
+            with Client(port) as client:
+                client.socket.sendall(b"hello")
+                assert far.hears(5) == b"hello"
+                assert far.speed() == speed
+                if server is nportpy:  # and ser2net, where it may lock devices: -u forbids that here
+                    with Client(other) as busy:
+                        assert busy.is_closed()
+                far.says(b"answer")
+                assert client.hears(6) == b"answer"
+            time.sleep(1.0)  # ser2net closes the device some time after its client has gone
+
+
+@SERVERS
+@pytest.mark.parametrize(
+    "accepter",
+    ["telnet(rfc2217),ipv4,tcp,{}", "telnet(rfc2217),tcp,ipv4,{}", "ipv4,tcp,127.0.0.1,{}", "ipv4,{}", "tcp,ipv4,{}"],
+)
+def test_b3_orders_of_words(server: Server, accepter: str, tmp_path: Path, far: Far) -> None:
+    [port] = free_ports(1)
+    path = yaml(tmp_path, connection("m", accepter.format(port), far.path, line="57600,EVEN,7DATABITS,local"))
+    with server(path), Client(port) as client:
+        client.socket.sendall(b"hello")
+        assert far.hears(5) == b"hello"
+        assert far.speed() == 57600

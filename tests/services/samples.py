@@ -3,7 +3,19 @@
 from dataclasses import replace
 
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, Rs485Mode, Rs485Settings, UartCounters
-from nportpy.status import BusStatus, ClientStatus, GatewayStatus, LineStatus, ServiceStatus, UnitStatus
+from nportpy.status import (
+    ArchiveStatus,
+    BusStatus,
+    ClientStatus,
+    EdgeStatus,
+    GatewayStatus,
+    LineStatus,
+    ServiceStatus,
+    StationStatus,
+    TagStatus,
+    UnitStatus,
+    UpstreamStatus,
+)
 
 STARTED = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -109,4 +121,38 @@ def every_mode() -> GatewayStatus:
     kinds = ("reverse_telnet", "tcp_client", "udp", "pair", "modem", "realcom", "master")
     modes = [service("plc", kind) for kind in kinds] + [service(plain.name, "discovery", clients=0)]
     silent = [replace(each, listen=()) if each.may_be_silent else each for each in modes]
-    return replace(plain, services=(*plain.services, *silent))
+    return replace(plain, services=(*plain.services, *silent), edge=with_edge().edge)
+
+
+def with_edge() -> GatewayStatus:
+    """A gateway that reads two stations, of which one is dead, and sends to one upstream."""
+    tags = (
+        TagStatus("power", "kW", 12.5, "good", "", STARTED + 100),
+        TagStatus("counter", "", 7, "uncertain", "beyond its limits", STARTED + 100),
+        TagStatus("voltage", "V", None, "bad", "no number", STARTED + 100),
+        TagStatus("state", "", "open", "good", "", STARTED + 100),
+    )
+    polls = {"good": 8, "partial": 1, "failed": 2}
+    emon = StationStatus("emon", True, STARTED, "", polls, 1.5, 3, 0.01, 80, 20, tags)
+    silent = (TagStatus("power", "kW", None, "bad", "unit 9 does not answer", None),)
+    dead = StationStatus("dead", False, STARTED + 60, "unit 9 does not answer", polls, 0.0, 0, 0.0, 2, 0, silent)
+    kept = ArchiveStatus(
+        path="/var/lib/nportpy/archive.db",
+        samples=90,
+        bytes=40960,
+        oldest=11,
+        newest=100,
+        oldest_at=STARTED,
+        evicted=10,
+        queued=4,
+        dropped=1,
+        commits=13,
+        commit_seconds=0.5,
+        durations=(0, 0, 1, 2, 0, 3, 5, 0, 0, 2, 0, 0, 0, 0),
+        failures=2,
+        recovered=1,
+        error="",
+        trusted=True,
+    )
+    plant = UpstreamStatus("plant", "mqtts://broker:8883", True, STARTED, "", 50, 10, 1, 2, 3, 70, 30)
+    return replace(gateway(), edge=EdgeStatus(kept, (emon, dead), (plant,)))

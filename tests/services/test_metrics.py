@@ -43,6 +43,7 @@ nportpy_reloads_total{result="failed"} 1
 nportpy_line_up{port="meters"} 1
 nportpy_line_state_change_timestamp_seconds{port="meters"} 1767225602.5
 nportpy_line_unsent_bytes{port="meters"} 7
+nportpy_line_held{port="meters"} 0
 nportpy_line_character_seconds{port="meters"} 0.0011458333333333333
 nportpy_line_received_bytes_total{port="meters"} 1001
 nportpy_line_sent_bytes_total{port="meters"} 2002
@@ -50,6 +51,7 @@ nportpy_line_unheard_bytes_total{port="meters"} 33
 nportpy_line_purged_bytes_total{port="meters"} 44
 nportpy_line_opens_total{port="meters"} 5
 nportpy_line_losses_total{port="meters"} 4
+nportpy_line_changeovers_total{port="meters"} 0
 nportpy_line_failed_attempts_total{port="meters"} 6
 nportpy_line_uart_errors_total{port="meters",kind="frame"} 1
 nportpy_line_uart_errors_total{port="meters",kind="overrun"} 2
@@ -58,12 +60,15 @@ nportpy_line_uart_errors_total{port="meters",kind="break"} 4
 nportpy_line_uart_errors_total{port="meters",kind="buffer_overrun"} 5
 nportpy_service_listening{port="meters",service="raw"} 1
 nportpy_clients{port="meters",service="raw"} 2
+nportpy_clients_waiting{port="meters",service="raw"} 0
 nportpy_dropped_bytes_total{port="meters",service="raw"} 4096
 nportpy_connections_total{port="meters",service="raw",result="accepted"} 12
 nportpy_connections_total{port="meters",service="raw",result="refused_allow"} 3
 nportpy_connections_total{port="meters",service="raw",result="refused_limit"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_full"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_down"} 0
+nportpy_connections_total{port="meters",service="raw",result="refused_busy"} 0
+nportpy_connections_total{port="meters",service="raw",result="refused_settings"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="closed"} 9
 nportpy_connections_ended_total{port="meters",service="raw",result="kicked"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="taken_over"} 0

@@ -222,9 +222,19 @@ class Postgres(Server):
     async def ready(self) -> bool:
         """Whether it has recovered and takes connections: the protocol's own answer, not only TCP's."""
         done = await asyncio.create_subprocess_exec(
-            found("pg_isready", "postgresql"), "-q", "-h", "127.0.0.1", "-p", str(self.port)
+            *(found("pg_isready", "postgresql"), "-q", "-h", "127.0.0.1", "-p", str(self.port)),
+            *("-U", "nportpy", "-d", "postgres"),
         )
         return await done.wait() == 0
+
+    async def kill(self) -> None:
+        """As the power goes. Its children notice by themselves; until they have, it could not be started again."""
+        pid = self.pid
+        children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]  # noqa: ASYNC240
+        await super().kill()
+        async with asyncio.timeout(_STOP_TIME):
+            while any(os.path.exists(f"/proc/{each}") for each in children):  # noqa: ASYNC110, ASYNC240
+                await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """Without waiting for its clients."""

@@ -53,7 +53,7 @@ class Node:
     def topic(self, kind: Kind) -> str:
         return Address(self.site, self.name, kind).topic
 
-    def samples(self, count: int, value: Any = None) -> list[Sample]:
+    def samples(self, count: int, value: Any = None, step: int = 1) -> list[Sample]:
         """The next readings."""
         numbers = range(self.newest + 1, self.newest + count + 1)
         self.newest += count
@@ -63,7 +63,7 @@ class Node:
             Sample(
                 number,
                 self.boot,
-                now + number,
+                now + step * (number - self.newest),
                 self.tags[number % len(self.tags)],
                 number / 4 if value is None else value,
                 Quality.GOOD,
@@ -82,9 +82,8 @@ class Node:
         return self.batch(self.samples(count), late=late)[:2]
 
     def state(self, *, online: bool = True, **fields: Any) -> tuple[str, bytes]:
-        at = time.time_ns() // 1000
-        numbers = {"oldest": self.oldest, "newest": self.newest} | fields
-        return self.topic(Kind.STATE), encode_state(State(self.name, self.boot, online, at, **numbers))
+        said = {"at": time.time_ns() // 1000, "oldest": self.oldest, "newest": self.newest} | fields
+        return self.topic(Kind.STATE), encode_state(State(self.name, self.boot, online, **said))
 
     def table(self) -> tuple[str, bytes]:
         return self.topic(Kind.META), encode_meta(self.meta)

@@ -1,6 +1,7 @@
 """Programs that nobody here wrote, run beside a test: socat as a null-modem cable, pymodbus's servers as devices."""
 
 import asyncio
+import ctypes
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -40,6 +41,44 @@ async def main():
     await asyncio.Event().wait()
 
 asyncio.run(main())
+"""
+
+_LIBMODBUS = """
+import ctypes, random, sys
+from ctypes import POINTER, c_int, c_ubyte, c_uint16, c_void_p
+
+device, unit, most, loss = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+
+class Mapping(ctypes.Structure):
+    _fields_ = [(name, c_int) for name in "ab ab0 aib aib0 air air0 ar ar0".split()] + [
+        ("bits", c_void_p), ("input_bits", c_void_p),
+        ("input_registers", POINTER(c_uint16)), ("registers", POINTER(c_uint16)),
+    ]
+
+lib = ctypes.CDLL("libmodbus.so.5")
+lib.modbus_new_rtu.restype = c_void_p
+lib.modbus_new_rtu.argtypes = [ctypes.c_char_p, c_int, ctypes.c_char, c_int, c_int]
+lib.modbus_mapping_new.restype = POINTER(Mapping)
+lib.modbus_set_slave.argtypes = [c_void_p, c_int]
+lib.modbus_connect.argtypes = [c_void_p]
+lib.modbus_receive.argtypes = [c_void_p, c_void_p]
+lib.modbus_reply.argtypes = [c_void_p, c_void_p, c_int, POINTER(Mapping)]
+context = lib.modbus_new_rtu(device.encode(), 115200, b"N", 8, 1)
+mapping = lib.modbus_mapping_new(160, 160, 200, 200)
+for address in range(200):
+    mapping.contents.registers[address] = mapping.contents.input_registers[address] = 256 * unit + address
+lib.modbus_set_slave(context, unit)
+if lib.modbus_connect(context):
+    sys.exit("cannot connect")
+print(0, flush=True)
+query, chance = (c_ubyte * 260)(), random.Random(1)
+while True:
+    size = lib.modbus_receive(context, query)
+    if size <= 0:
+        continue
+    long = query[1] <= 4 and query[4] << 8 | query[5]
+    if long <= most and chance.random() >= loss:
+        lib.modbus_reply(context, query, size, mapping)
 """
 
 
@@ -142,3 +181,29 @@ async def pymodbus_server(framer: str, *units: int, device: str = "", port: int 
         line = await process.stdout.readline()
         assert line, (await process.stderr.read()).decode()
         yield int(line)
+
+
+def has_libmodbus() -> bool:
+    """Whether libmodbus is there, of Debian's package libmodbus5."""
+    try:
+        ctypes.CDLL("libmodbus.so.5")
+    except OSError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def libmodbus_slave(device: str, unit: int = 1, *, longest: int = 125, loss: float = 0.0) -> AsyncIterator[None]:
+    """A slave built on libmodbus. Holding register and input register A hold 256 unit + A, 0 to 199.
+
+    Args:
+        device: its end of the line.
+        unit: its unit id.
+        longest: it says nothing to reads of more registers, or bits.
+        loss: the share of requests that it says nothing to.
+    """
+    async with program(sys.executable, "-c", _LIBMODBUS, device, str(unit), str(longest), str(loss)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert await process.stdout.readline(), (await process.stderr.read()).decode()
+        yield

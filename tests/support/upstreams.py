@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nportpy.edge.archive import Archive
+from nportpy.edge.clock import Clock
 from nportpy.edge.links.base import Heard, LinkError, Message, RefusedError
 from nportpy.edge.sample import Quality, Reading
 from nportpy.edge.settings import ArchiveSettings, UpstreamSettings
@@ -117,7 +118,7 @@ class Broker:
 class Sending:
     """An archive that is fed, and an upstream that sends from it."""
 
-    def __init__(self, archive: Archive, upstream: Upstream, broker: Broker, clock: LoopClock) -> None:
+    def __init__(self, archive: Archive, upstream: Upstream, broker: Broker, clock: Clock) -> None:
         self.archive = archive
         self.upstream = upstream
         self.broker = broker
@@ -171,3 +172,26 @@ async def sending(
             for task in running:
                 task.cancel()
     await kept.close()
+
+
+@asynccontextmanager
+async def sending_to(path: Path, *urls: str, **keys: Any) -> AsyncIterator[Sending]:
+    """An upstream at work in real time, over real sockets. Commits are quick, and so are new attempts."""
+    archive = Archive(ArchiveSettings(str(path / "archive.db"), commit=0.1), Clock(trusted=lambda: True))
+    await archive.open()
+    configured, stations = keys.pop("configured", tuple), keys.pop("stations", tuple)
+    settings = upstream_settings(urls=urls, **({"keepalive": 5.0, "overlap": 1.0} | keys))
+    upstream = Upstream(settings, archive, archive.clock, stations, configured, chance=lambda: -0.9)  # 5 % of the pause
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(archive.run()), tasks.create_task(upstream.run())]
+            try:
+                yield Sending(archive, upstream, Broker(), archive.clock)
+            finally:
+                for task in running:
+                    task.cancel()
+                began = asyncio.get_running_loop().time()
+                await asyncio.wait(running)
+                assert asyncio.get_running_loop().time() - began < 5.0, "an upstream ends in bounded time"
+    finally:
+        await archive.close()

@@ -9,6 +9,7 @@ nothing: the batch comes again and is known.
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
@@ -28,12 +30,15 @@ from nportpy.edge.links.base import LinkError
 from nportpy.edge.links.credentials import password_of, tls_context
 from nportpy.edge.links.jetstream import SAMPLES, STATES, make_streams
 
-ACK_WAIT: Final = 60.0
+ACK_WAIT: Final = 30.0
 _CONNECT_TIME: Final = 5.0
 _REPLICAS: Final = 3
 _MAX_UNACKNOWLEDGED: Final = 20_000  # of all collectors together
 _AT_ONCE: Final = 128
-_FETCH_TIME: Final = 5.0
+_EXPIRES: Final = 5.0  # seconds that a request stands
+_PATIENCE: Final = 5.0  # and that its end may take
+_OVER: Final = ("404", "408")  # nothing there, and expired
+_HEARTBEAT: Final = "100"
 _PAUSE: Final = 0.5
 _MOST_FAILURES: Final = 20
 
@@ -78,10 +83,8 @@ class JetStreamSource:
                 )
                 stream = self._client.jetstream(timeout=_CONNECT_TIME)
                 await make_streams(stream, min(_REPLICAS, len(servers)))
-                self._subscriptions = [
-                    await self._subscribe(stream, SAMPLES, DeliverPolicy.ALL),
-                    await self._subscribe(stream, STATES, DeliverPolicy.LAST_PER_SUBJECT),
-                ]
+                await self._make_consumer(stream, SAMPLES, DeliverPolicy.ALL)
+                await self._make_consumer(stream, STATES, DeliverPolicy.LAST_PER_SUBJECT)
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
             await self.close()
             hosts = ", ".join(urlsplit(each).hostname or each for each in servers)
@@ -92,9 +95,7 @@ class JetStreamSource:
         url = self._client.connected_url
         self.name = f"nats at {url.hostname}:{url.port}" if url is not None else "nats"
 
-    async def _subscribe(
-        self, stream: JetStreamContext, name: str, begin: DeliverPolicy
-    ) -> JetStreamContext.PullSubscription:
+    async def _make_consumer(self, stream: JetStreamContext, name: str, begin: DeliverPolicy) -> None:
         group = self._settings.group
         try:
             await stream.consumer_info(name, group)  # whoever has made it with other limits keeps those
@@ -110,14 +111,13 @@ class JetStreamSource:
                     filter_subject=None if begin is DeliverPolicy.ALL else ">",  # the server wants one there
                 ),
             )
-        return await stream.pull_subscribe_bind(group, name)
 
     async def run(self) -> None:
         """See `Source`."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for each in self._subscriptions:
-                    tasks.create_task(self._fetch(each), name="fetch")
+                for each in (SAMPLES, STATES):
+                    tasks.create_task(self._pull(each), name=f"pull {each}")
                 tasks.create_task(self._until_lost(), name="lost")
         except* LinkError as group:
             raise LinkError(str(group.exceptions[0])) from None
@@ -152,25 +152,48 @@ class JetStreamSource:
             async with asyncio.timeout(1.0):
                 await self._client.close()
 
-    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> None:
+    async def _pull(self, stream: str) -> None:
+        """Ask for batches again and again, and take each as it comes (nats-py's `fetch` waits until it has as many).
+
+        The request and its end are JetStream's: docs.nats.io, "JetStream wire API reference", CONSUMER.MSG.NEXT.
+        """
+        inbox = self._client.new_inbox()
+        request = json.dumps({"batch": _AT_ONCE, "expires": round(_EXPIRES * 1e9)}).encode()
         failures = 0
-        while True:
-            await self._intake.room()
-            try:
-                messages = await subscription.fetch(_AT_ONCE, _FETCH_TIME)
-            except TimeoutError:  # nothing came; nats-py's is one, too
-                continue
-            except (nats.errors.Error, OSError) as error:  # no leader for the moment, a consumer that was moved
-                failures += 1
+        try:
+            messages = await self._client.subscribe(inbox)
+            while True:
+                await self._intake.room()
+                await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self._settings.group}", request, inbox)
+                error = await self._receive(messages)
+                failures = failures + 1 if error else 0
                 if failures >= _MOST_FAILURES:
-                    raise LinkError(f"{self.name}: {_words(error)}") from error
-                await asyncio.sleep(_PAUSE)
-                continue
-            failures = 0
-            now = time.time_ns() // 1000
-            for each in messages:
-                kind = (each.headers or {}).get("Content-Type", "")
-                self._intake.put(Arrival(each.subject, each.data, kind, now, self, each))
+                    raise LinkError(f"{self.name}: {error}")
+                if error:  # no leader for the moment, a consumer that is moved
+                    await asyncio.sleep(_PAUSE)
+        except (nats.errors.Error, OSError) as error:
+            raise LinkError(f"{self.name}: {_words(error)}") from error
+
+    async def _receive(self, messages: Subscription) -> str:
+        """What one request brings, until it is over; why, where that is not its usual end."""
+        left = _AT_ONCE
+        while left > 0:
+            try:
+                message = await messages.next_msg(_EXPIRES + _PATIENCE)
+            except TimeoutError:  # nats-py's is one
+                return "no answer"
+            headers = message.headers or {}
+            status = headers.get("Status")
+            if status is None:
+                now = time.time_ns() // 1000
+                kind = headers.get("Content-Type", "")
+                self._intake.put(Arrival(message.subject, message.data, kind, now, self, message))
+                left -= 1
+            elif status in _OVER:
+                return ""
+            elif status != _HEARTBEAT:
+                return f"{status} {headers.get('Description', '')}".rstrip()
+        return ""
 
     async def _until_lost(self) -> NoReturn:
         raise LinkError(f"{self.name}: {await asyncio.shield(self._lost)}")

@@ -10,9 +10,10 @@ from typing import Final
 from nportpy.edge.collect.arrivals import Stored
 from nportpy.edge.sample import Quality, Value
 
-EARLIEST: Final = -62_135_596_800_000_000
-LATEST: Final = 253_402_300_799_999_999
-"""The years 1 to 9999, in microseconds since 1970: what every database and language has dates for."""
+EARLIEST: Final = -62_135_510_400_000_000
+LATEST: Final = 253_402_214_400_000_000
+"""The years 1 to 9999, a day left out at either end, in microseconds since 1970: what every database and language has
+dates for (asyncpg takes the last moment of 9999 for infinity)."""
 
 SeriesKey = tuple[str, str, str, int]
 """Site, node, hash of the tag table, and the tag's number in it."""

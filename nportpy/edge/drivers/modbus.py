@@ -1,11 +1,12 @@
 """Modbus units as stations: through the same router and `Bus` that serve the gateway's clients.
 
 So the poller takes turns with them in its class of priority, shares answers with whoever asks the same, is held to the
-same rules, and leaves a silent unit alone as they must.
+same rules, and leaves a silent unit alone as they must. A request of the lowest class whose turn has not come before
+its deadline is put once more, as a client's: who never lets the line rest cannot keep stations from being read.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from nportpy.client.readings import MEANINGS
@@ -14,6 +15,7 @@ from nportpy.edge.driver import RawReading, StationSilent
 from nportpy.edge.drivers.blocks import Blocks, within
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import ProtocolError
+from nportpy.line.turns import Priority
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router
 from nportpy.protocols.modbus.functions import Span
@@ -22,14 +24,18 @@ from nportpy.protocols.modbus.reads import cut, request
 from nportpy.protocols.modbus.values import decode
 
 _SILENT: Final = (ExceptionCode.GATEWAY_PATH_UNAVAILABLE, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND)
+_NO_TURN: Final = "the line is busy: its turn did not come in time"
 _PARTED: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA_VALUE)
 
 
 class ModbusDriver:
     """Reads a Modbus unit: see `Driver`."""
 
-    def __init__(self, station: StationSettings, router: Router, clock: Clock) -> None:
-        """Ask through `router`; `clock` stamps the answers."""
+    def __init__(
+        self, station: StationSettings, router: Router, clock: Clock, down: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Ask through `router`; `clock` stamps the answers; `down` says why the line is down, if it is."""
+        self._down = down
         self._unit = station.unit
         self._priority = station.priority
         self._visitor = router.visitor(self, None)
@@ -49,37 +55,50 @@ class ModbusDriver:
         while todo:
             block = todo.pop(0)
             parts = [tag for tag in tags if within(tag.place.span, block) and tag.place.span not in found]
-            pdu = await self._ask(request(block))
+            question, pdu = await self._ask(request(block))
             at = self._clock.now()
             code = pdu[1] if pdu[0] & EXCEPTION_BIT else 0
+            why = _NO_TURN if question.expired else self._reason(code) if code else ""
             if code in _SILENT and not answered:
                 self._turn += 1
-                raise StationSilent(reason_of(self._unit, code))
+                raise StationSilent(why)
             answered = answered or code not in _SILENT
             if not code:
                 try:
                     found |= {tag.place.span: (at, cut(block, pdu, tag.place.span)) for tag in parts}
                 except ProtocolError as error:
                     readings += [RawReading(tag, at, reason=str(error)) for tag in parts]
-            elif code in (*_SILENT, *_PARTED) and self._blocks.part(block, spans):
+            elif code in (*_SILENT, *_PARTED) and not question.expired and self._blocks.part(block, spans):
                 todo[:0] = self._blocks.reads({tag.place.span for tag in parts})
             else:
-                readings += [RawReading(tag, at, reason=reason_of(self._unit, code)) for tag in parts]
+                readings += [RawReading(tag, at, reason=why) for tag in parts]
         return readings + [_decoded(tag, *got) for tag in tags if (got := found.get(tag.place.span))]
 
     async def close(self) -> None:
         """See `Driver`."""
         self._visitor.leave()
 
-    async def _ask(self, pdu: bytes) -> bytes:
+    async def _ask(self, pdu: bytes) -> tuple[Question, bytes]:
+        question, answer = await self._put(pdu, self._priority)
+        if question.expired and self._priority is Priority.LOW:
+            question, answer = await self._put(pdu, Priority.NORMAL)
+        return question, answer
+
+    async def _put(self, pdu: bytes, priority: Priority) -> tuple[Question, bytes]:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def done(_question: Question, pdu: bytes) -> None:
             if not answer.done():  # nobody waits any more after a cancellation
                 answer.set_result(pdu)
 
-        self._visitor.ask(Question(self, self._unit, pdu, done, self._priority))
-        return await answer or bytes((pdu[0] | EXCEPTION_BIT, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND))
+        question = Question(self, self._unit, pdu, done, priority)
+        self._visitor.ask(question)
+        none = bytes((pdu[0] | EXCEPTION_BIT, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND))
+        return question, await answer or none
+
+    def _reason(self, code: int) -> str:
+        down = self._down()
+        return f"the line is down: {down}" if down else reason_of(self._unit, code)
 
 
 def _decoded(tag: TagSettings, at: int, data: bytes) -> RawReading:
@@ -92,5 +111,8 @@ def reason_of(unit: int, code: int) -> str:
         known = ExceptionCode(code)
     except ValueError:
         return f"unit {unit} answers exception {code}, which the standard does not know"
-    who = f"unit {unit}" if code not in _SILENT else "the gateway, for it,"
-    return f"{who} answers exception {code}: {MEANINGS[known]}"
+    if known is ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND:
+        return f"unit {unit} did not answer"
+    if known is ExceptionCode.GATEWAY_PATH_UNAVAILABLE:
+        return f"there is no way to unit {unit}: its line is down, or no gateway knows it"
+    return f"unit {unit} answers exception {code}: {MEANINGS[known]}"

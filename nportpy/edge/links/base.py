@@ -42,6 +42,7 @@ class Message:
         content_type: of it.
         retain: the other side keeps the last one, for whoever comes later.
         id: by which the other side may know a duplicate; empty: none.
+        whole: `topic` is all of it.
     """
 
     topic: str
@@ -49,6 +50,7 @@ class Message:
     content_type: str = "application/json"
     retain: bool = False
     id: str = ""
+    whole: bool = False
 
 
 class Link(Protocol):

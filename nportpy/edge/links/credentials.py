@@ -3,6 +3,8 @@
 So a changed password or a renewed certificate counts from the next connection on, without a reload.
 """
 
+import os
+import socket
 import ssl
 
 from nportpy.edge.links.base import LinkError
@@ -22,6 +24,22 @@ def password_of(path: str) -> str:
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise LinkError(f"{path}: {getattr(error, 'strerror', None) or 'is not text'}") from error
+
+
+def failure_of(error: Exception) -> str:
+    """Why there is no connection, in words."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not accepted: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS: {error.reason or error}"
+        case socket.gaierror():
+            return f"its name is not known: {error.strerror}"
+        case TimeoutError():
+            return "no answer"
+        case OSError() if error.errno is not None:
+            return f"cannot connect: {os.strerror(error.errno)}"  # asyncio's own text has addresses in it
+    return f"cannot connect: {error or type(error).__name__}"
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:

@@ -2,12 +2,14 @@
 
     influx+http://host:8086            POST /api/v2/write?org=..&bucket=.. where a bucket is named, else /write?db=..
 
-An answer of 2xx is the acknowledgement. 4xx says that the points are at fault, and the batch is halved to find which;
-401, 403, 404, 408, 413 (split too), 429 and 5xx may be over later (docs.influxdata.com, "API reference", 1.8 and 2).
+An answer of 2xx is the acknowledgement. 400 and 422 say that the points are at fault, 413 that they are too many, and
+the batch is halved; all others may be over later (docs.influxdata.com, "API reference", 1.8 and 2). A page for people
+(HTML) is no database's answer, whatever its number: a proxy, or the login of a network.
 There is nothing to hear on such a link, and no state or tag table: line protocol carries names and units itself.
 """
 
 import asyncio
+import contextlib
 import zlib
 from http import HTTPStatus
 from typing import Final
@@ -16,11 +18,13 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from nportpy.edge.links.base import Heard, LinkError, Message, RefusedError
-from nportpy.edge.links.credentials import password_of, tls_context
+from nportpy.edge.links.credentials import failure_of, password_of, tls_context
 from nportpy.edge.settings import UpstreamSettings
 
-_PASSING: Final = frozenset((401, 403, 404, 408, 429))
+_AT_FAULT: Final = frozenset((400, 413, 422))
+_LEAVE_TIME: Final = 1.0
 _WORTH_PACKING: Final = 512
+_WORDS: Final = 300  # bytes of an answer that are read
 
 
 class InfluxLink:
@@ -71,23 +75,31 @@ class InfluxLink:
 
     async def close(self) -> None:
         """See `Link`."""
-        await self._http.close()
         self._lose("closed")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_TIME):
+                await self._http.close()
 
     async def _post(self, lines: bytes) -> None:
         packed = len(lines) >= _WORTH_PACKING
         headers = {"Content-Type": "text/plain; charset=utf-8"} | ({"Content-Encoding": "gzip"} if packed else {})
         try:
-            answer = await self._http.post(self._write, data=_gzip(lines) if packed else lines, headers=headers)
+            answer = await self._http.post(
+                self._write, data=_gzip(lines) if packed else lines, headers=headers, allow_redirects=False
+            )
             async with answer:
-                status, words = answer.status, (await answer.text())[:300].strip()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._lose(str(error) or type(error).__name__)
-            raise LinkError(f"{self.name}: {error or type(error).__name__}") from error
-        if status < HTTPStatus.MULTIPLE_CHOICES:
+                status, strange = answer.status, answer.content_type == "text/html"
+                words = (await answer.content.read(_WORDS)).decode("utf-8", "replace").strip()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            reason = _failure(error)
+            self._lose(reason)
+            raise LinkError(f"{self.name}: {reason}") from error
+        if status < HTTPStatus.MULTIPLE_CHOICES and not strange:
             return
-        reason = f"{status} {words}"
-        raise RefusedError(reason, passing=status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+        if strange or HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            there = answer.headers.get("Location", "")
+            words = f"it leads to {there:.200}" if there else "a page for people: no database is there"
+        raise RefusedError(f"{status} {words}", passing=strange or status not in _AT_FAULT)
 
     def _lose(self, reason: str) -> None:
         if not self.lost.done():
@@ -103,6 +115,15 @@ async def connect(url: str, settings: UpstreamSettings, _heard: Heard, _will: Me
     link = InfluxLink(url, settings)
     await link.connect()
     return link
+
+
+def _failure(error: Exception) -> str:
+    """What went wrong below HTTP."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return failure_of(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return failure_of(error.os_error)
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
 
 
 def _gzip(data: bytes) -> bytes:

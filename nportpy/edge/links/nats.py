@@ -17,11 +17,12 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError
 
 from nportpy.edge.links.base import Heard, LinkError, Message, RefusedError
-from nportpy.edge.links.credentials import password_of, tls_context
+from nportpy.edge.links.credentials import failure_of, password_of, tls_context
 from nportpy.edge.links.jetstream import DUPLICATES, make_streams
 from nportpy.edge.settings import UpstreamSettings
 
 _CONNECT_TIME: Final = 5.0
+_LEAVE_TIME: Final = 1.0
 _STORED: Final = ("live", "late", "state", "meta")
 _REPLICAS: Final = 3
 
@@ -40,7 +41,7 @@ class NatsLink:
         self._heard = heard
         self._client = Client()
         self._stream: JetStreamContext | None = None
-        self._error = ""
+        self._error: Exception | None = None
 
     async def connect(self, servers: list[str]) -> None:
         """Connect to one of `servers`, make the streams if there are none, and listen to commands.
@@ -52,6 +53,7 @@ class NatsLink:
         hosts = ", ".join(urlsplit(each).hostname or each for each in servers)
         secure = servers[0].startswith("tls://") or bool(settings.tls.ca or settings.tls.certificate)
         password = password_of(settings.password_file) if settings.user else None
+        tls = tls_context(settings.tls) if secure else None
         try:
             async with asyncio.timeout(_CONNECT_TIME * (len(servers) + 1)):
                 await self._client.connect(
@@ -64,7 +66,7 @@ class NatsLink:
                     connect_timeout=round(_CONNECT_TIME),
                     ping_interval=max(1, round(settings.keepalive / 2)),
                     max_outstanding_pings=2,
-                    tls=tls_context(settings.tls) if secure else None,
+                    tls=tls,
                     user_credentials=settings.credentials or None,
                     user=settings.user or None,
                     password=password,
@@ -77,7 +79,7 @@ class NatsLink:
                     await self._client.subscribe(f"{self._subjects}.{kind}", cb=self._on_message)
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
             await self.close()
-            raise LinkError(f"nats at {hosts}: {self._error or _words(error)}") from error
+            raise LinkError(f"nats at {hosts}: {_reason(error, self._error)}") from error
         except BaseException:
             await self.close()
             raise
@@ -104,17 +106,24 @@ class NatsLink:
 
     async def close(self) -> None:
         """See `Link`."""
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self._client.close()
-        self._lose("closed")
+        transport = self._client._transport  # noqa: SLF001 - close() waits for a server that does not read
+        try:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(_LEAVE_TIME):
+                    await self._client.close()
+        finally:
+            for name in ("_io_writer", "_bare_io_writer"):
+                writer: asyncio.StreamWriter | None = getattr(transport, name, None)
+                if writer is not None:
+                    writer.transport.abort()
+            self._lose("closed")
 
     def _lose(self, reason: str) -> None:
         if not self.lost.done():
-            self.lost.set_result(self._error or reason)
+            self.lost.set_result(reason if self._error is None else _words(self._error))
 
     async def _on_error(self, error: Exception) -> None:
-        self._error = _words(error)
+        self._error = error
 
     async def _on_disconnected(self) -> None:
         self._lose("the server closed the connection")
@@ -134,6 +143,12 @@ async def connect(url: str, settings: UpstreamSettings, heard: Heard, _will: Mes
     link = NatsLink(settings, heard)
     await link.connect([unquote(each) for each in servers])
     return link
+
+
+def _reason(error: Exception, told: Exception | None) -> str:
+    """Why there is no connection: what was told on the way says more than that all servers were tried."""
+    cause = told if told is not None and isinstance(error, nats.errors.Error | TimeoutError) else error
+    return failure_of(cause) if isinstance(cause, OSError) else _words(cause)
 
 
 def _words(error: BaseException) -> str:

@@ -184,7 +184,7 @@ class ReplyFinder(Exchange):
 
     def feed(self, data: bytes, now: float) -> bytes | None:
         """Hear `data`; see `Exchange.feed`."""
-        answer = None
+        answer, unfit = None, False
         for frame in self.reader.feed(data, now):
             if not self._awaiting:
                 self._count_frame(frame.unit, frame.pdu)
@@ -196,8 +196,11 @@ class ReplyFinder(Exchange):
                 self._learn(noise if noise == total else len(self._wire))
                 answer = frame.pdu
             else:
-                self._count_frame(frame.unit, frame.pdu)
+                unfit = self._count_frame(frame.unit, frame.pdu) or unfit
         self._heard_any = self._heard_any or bool(data)
+        if unfit and self._awaiting:
+            self._awaiting = False
+            return b""
         return answer
 
     def deadline(self) -> float | None:

@@ -127,6 +127,8 @@ class Exchange(ABC):
             does not tell which of two equal requests it belongs to.
         counts: what was heard beside the answers.
         echo: what is known of the echo.
+        spoke: whether another good frame of the asked unit came since `begin`, a late answer for instance.
+        foreign_unit: the unit id of the last answer that had another than its request; None: there was none.
         broken: why nothing more can be understood until the line is opened anew; empty if all is well.
     """
 
@@ -145,6 +147,8 @@ class Exchange(ABC):
         "broken",
         "counts",
         "echo",
+        "foreign_unit",
+        "spoke",
     )
 
     def __init__(self, echo: Echo = Echo.AUTO) -> None:
@@ -152,6 +156,8 @@ class Exchange(ABC):
         self.counts = Counts()
         self.echo = EchoSense(echo)
         self.broken = ""
+        self.spoke = False
+        self.foreign_unit: int | None = None
         self._abandoned: deque[tuple[int, bytes, float]] = deque(maxlen=MAX_ABANDONED)
         self._awaiting = False
         self._heard_any = False  # since `begin`
@@ -175,8 +181,8 @@ class Exchange(ABC):
         """Hear `data`.
 
         Returns:
-            The PDU of the answer as soon as it is whole, at most one for each `begin`. None: not yet, or nothing is
-            awaited.
+            The PDU of the answer as soon as it is whole, at most one for each `begin`. Empty: the unit has answered,
+            but not this request, and waiting is over. None: not yet, or nothing is awaited.
         """
 
     @abstractmethod
@@ -234,7 +240,7 @@ class Exchange(ABC):
         self._wire = wire
         self._mirrored = mirrored
         self._swallow = self.echo.present is not False or not mirrored
-        self._heard_any = self._echoed = False
+        self._heard_any = self._echoed = self.spoke = False
         self._awaiting = True
 
     def _swallow_echo(self) -> None:
@@ -252,18 +258,28 @@ class Exchange(ABC):
         elif not self._echoed and before < len(self._wire) - _CUT_OFF:
             self.echo.missed(noise=before > 0)
 
-    def _count_frame(self, unit: int, pdu: bytes) -> None:
-        """Count a good frame that is not the awaited answer."""
+    def _count_frame(self, unit: int, pdu: bytes) -> bool:
+        """Count a good frame that is not the awaited answer; whether it is one of the asked unit that does not fit.
+
+        So is one of its function with another length, byte count or echo. One of another function is not: it answers
+        nothing that is awaited, and may be another master's.
+        """
+        mine = unit == self._unit
         for index, (abandoned_unit, abandoned, _) in enumerate(self._abandoned):
             if abandoned_unit == unit and is_answer(abandoned, pdu):
                 del self._abandoned[index]
                 self.counts.late += 1
-                return
-        if unit == self._unit and pdu == self._pdu:
+                self.spoke = self.spoke or mine
+                return False
+        if mine and pdu == self._pdu:
             # Also where the answer to a mirrored request comes once more: the first was the echo, then.
             self.counts.echoes += 1
             self.echo.heard()
-        elif unit == self._unit and self._pdu and pdu[0] & 0x7F == self._pdu[0]:
+        elif mine and self._pdu and pdu[0] & 0x7F == self._pdu[0]:
             self.counts.unfit += 1
+            self.spoke = True
+            return True
         else:
             self.counts.foreign += 1
+            self.spoke = self.spoke or mine
+        return False

@@ -79,6 +79,9 @@ _COUNTED_ANSWERS = frozenset((1, 2, 3, 4, 12, 17, 20, 21, 23))
 # Answers that the request settles as far as the function only, and that tell their own length.
 _SELF_TOLD = frozenset((12, 17, 20, 24))
 
+# Bytes of requests to write before the values.
+_KINDS = {5: 3, 6: 3, 15: 5, 16: 5, 22: 3, 23: 9}
+
 _REPEATABLE = frozenset((1, 2, 3, 4, 7, 11, 12, 17, 20, 24))
 
 # Subfunctions of 8 that change nothing: echo, diagnostic register, counters (6.8).
@@ -292,6 +295,11 @@ def is_repeatable(pdu: bytes) -> bool:
     if function == 43:
         return pdu[1:2] == bytes((READ_DEVICE_IDENTIFICATION,))
     return function in _REPEATABLE
+
+
+def kind(pdu: bytes) -> bytes:
+    """What tells a request from others that a unit may treat otherwise: all of it, but for values to be written."""
+    return pdu[: _KINDS.get(pdu[0], len(pdu))]
 
 
 def may_broadcast(pdu: bytes) -> bool:

@@ -1,8 +1,14 @@
 """Finds the awaited answer in what a Modbus TCP server sends: the client's side, one request at a time.
 
 Source: MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 4.3. An answer has the transaction id and the unit id of
-its request. Some servers answer with an id of their own; they are not believed, as nothing else tells a late answer
-from the awaited one.
+its request. Some servers answer with a transaction id of their own; they are not believed, as nothing else tells a
+late answer from the awaited one.
+
+The transaction id pairs, so some servers do not mind the unit id: they answer as 255 or 0, which mean the device at
+the connection itself (4.4.2.1), or as themselves where those were asked. That is believed. Not so an answer as another
+single unit: gateways send that which mistake one unit's answer for another's. `foreign_unit` tells both.
+
+What has the right transaction id ends the exchange, whether it fits or not: nothing else will come.
 
 Frames delimit themselves, so silence means nothing, and an answer can be cut in pieces as the network likes. A stream
 that lost its place (mbap.py) cannot be understood any more: `broken` says so, and `restart` begins with a new one.
@@ -17,6 +23,8 @@ from nportpy.protocols.modbus.mbap import Malformed, Reader, encode
 
 MAX_LATE: Final = 64
 """How many abandoned requests are remembered, to count their answers as late."""
+
+_DEVICE_ITSELF = frozenset((0, 255))
 
 
 class ReplyFinder(Exchange):
@@ -48,11 +56,12 @@ class ReplyFinder(Exchange):
             if isinstance(event, Malformed):
                 self.broken = event.reason
             elif self._awaiting and event.transaction == self._transaction:
-                if event.unit == self._unit and is_answer(self._pdu, event.pdu):
-                    self._awaiting = False
+                self._awaiting = False
+                if self._is_from(event.unit) and is_answer(self._pdu, event.pdu):
                     answer = event.pdu
                 else:
                     self.counts.unfit += 1
+                    answer = b""
             elif event.transaction in self._late:
                 self._late.remove(event.transaction)
                 self.counts.late += 1
@@ -62,6 +71,13 @@ class ReplyFinder(Exchange):
             self.counts.foreign += self._reader.discarded - self._discarded
             self._discarded = self._reader.discarded
         return answer
+
+    def _is_from(self, unit: int) -> bool:
+        """Whether what has this unit id can be the asked unit's answer."""
+        if unit == self._unit:
+            return True
+        self.foreign_unit = unit
+        return unit in _DEVICE_ITSELF or self._unit in _DEVICE_ITSELF
 
     def deadline(self) -> float | None:
         """Silence means nothing; see `Exchange.deadline`."""

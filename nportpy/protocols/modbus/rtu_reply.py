@@ -10,7 +10,9 @@ its predicted bytes are there, its CRC decides. An answer is taken with its last
     candidate not whole            waits for more bytes, and later candidates wait with it: they may lie inside it
 
 Silence takes nothing away, as an adapter may only be slow. It lets candidates be judged that wait behind one that is
-not whole, and it ends the answer to a function that is not public, whose length only its CRC shows.
+not whole, and it ends the answer to a function that is not public, whose length only its CRC shows. A whole frame of
+the unit and function that does not fit the request, with another byte count for instance, ends the exchange when
+silence follows it: until then the awaited one may yet come.
 
 What no receiver can survive: junk that is a right answer itself; junk whose last bytes and the first of the answer
 make a frame with a right CRC (1 in 65536 for a false beginning); bytes lost or added inside; with an echo, junk that
@@ -71,7 +73,20 @@ def _asked(unit: int, pdu: bytes) -> tuple[bytes, bytes, bytes, int, bool]:
 class ReplyFinder(Exchange):
     """Finds RTU answers."""
 
-    __slots__ = ("_aside", "_at", "_doubt", "_head", "_heard", "_heard_at", "_quiet", "_refusal", "_scans", "_size")
+    __slots__ = (
+        "_aside",
+        "_at",
+        "_doubt",
+        "_head",
+        "_heard",
+        "_heard_at",
+        "_misfit",
+        "_quiet",
+        "_refusal",
+        "_scans",
+        "_size",
+        "_unjudged",
+    )
 
     def __init__(self, echo: Echo = Echo.AUTO, quiet: float = FIXED_SILENCE) -> None:
         """Nothing is awaited yet.
@@ -90,6 +105,8 @@ class ReplyFinder(Exchange):
         self._at = 0  # what was heard before this place is decided
         self._aside = b""  # heard before an echo, or before the answer
         self._doubt = False  # whether silence could tell more
+        self._misfit = False  # whether something began as an answer and was none of this request
+        self._unjudged = False  # whether something came since silence was asked what that is
         self._scans = 0
 
     def begin(self, unit: int, pdu: bytes) -> bytes:
@@ -97,7 +114,7 @@ class ReplyFinder(Exchange):
         if self._heard or self._aside:
             self.settle()
         wire, self._head, self._refusal, self._size, mirrored = _asked(unit, pdu)
-        self._doubt = False
+        self._doubt = self._misfit = self._unjudged = False
         self._scans = SCANS
         self._remember(unit, pdu, wire, mirrored)
         return wire
@@ -123,12 +140,13 @@ class ReplyFinder(Exchange):
         self._heard += data
         self._heard_at = now
         answer = self._search(silent=False) if self._awaiting else None
+        self._unjudged = self._misfit
         self._trim()
         return answer
 
     def deadline(self) -> float | None:
         """When silence would tell more; see `Exchange.deadline`."""
-        waits = self._doubt if self._awaiting else self._heard or self._aside
+        waits = (self._doubt or self._unjudged) if self._awaiting else self._heard or self._aside
         return self._heard_at + self._quiet if waits else None
 
     def expire(self, now: float) -> bytes | None:
@@ -139,7 +157,9 @@ class ReplyFinder(Exchange):
             self.settle()
             return None
         answer = self._search(silent=True) if self._doubt else None
-        self._doubt = False
+        if answer is None and self._unjudged and self._ends_unfit():
+            answer = b""
+        self._doubt = self._unjudged = False
         return answer
 
     def settle(self) -> None:
@@ -176,6 +196,7 @@ class ReplyFinder(Exchange):
                 break
             if size == _PENDING and waiting < 0:
                 waiting = at
+            self._misfit = self._misfit or size == _REFUTED
             at += 1
         if waiting >= 0:
             self._at = waiting
@@ -225,6 +246,25 @@ class ReplyFinder(Exchange):
             self._scans -= 1
             size = longest_frame(self._heard, at)
         return size or (_REFUTED if full else _PENDING)
+
+    def _ends_unfit(self) -> bool:
+        """Whether a whole frame of the unit and function is there that does not fit the request: sort it, and end."""
+        at = -1
+        while (at := self._heard.find(self._head[:2], at + 1)) >= 0:
+            size = answer_length(self._heard, at + 1) + _OVERHEAD
+            if size <= _OVERHEAD or at + size > len(self._heard) or self._heard.startswith(self._wire, at):
+                continue
+            frame = self._heard[at : at + size]
+            if crc16.modbus(frame):
+                continue
+            self._put_aside(at)
+            self._heard = self._heard[at + size :]
+            self._at = 0
+            if self._count_frame(frame[0], frame[1:-2]):
+                self._awaiting = False
+                return True
+            at = -1  # a late one
+        return False
 
     def _echo_before(self, at: int) -> bool:
         """Whether the echo came before `at` and lost its first or its last byte, as adapters that switch late do."""

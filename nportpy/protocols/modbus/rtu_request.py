@@ -10,6 +10,9 @@ may follow each other without silence, as they do over TCP. The stream is tried 
     length unknown                     at the start of a burst: waits for silence, or for 256 bytes, and then its CRC
                                        is looked for; elsewhere: on to the next place
 
+What stands between two silences, or between a request and silence, and is a frame as a whole by its CRC, is a request
+too, whatever its function says of its length: whoever sent it deserves to hear that it contradicts itself.
+
 Otherwise a byte of junk that looks like a vendor's function would hold up every request, and a vendor's request could
 be searched for others inside. Silence takes nothing away, as adapters and networks may only be slow: it lets what
 waits behind an unfinished place be judged.
@@ -19,7 +22,7 @@ lost: a request whose first bytes make a frame with a right CRC together with ju
 place where a known function seems to begin).
 
 Cost: each place costs at most one CRC of 256 bytes, in C, and once more when silence falls. Less than `MAX_FRAME`
-bytes are kept.
+bytes are kept twice.
 """
 
 from typing import Final
@@ -27,8 +30,8 @@ from typing import Final
 from fastcrc import crc16
 
 from nportpy.protocols.modbus.exchange import Counts, Echo, EchoSense
-from nportpy.protocols.modbus.functions import NEED_MORE, request_length
-from nportpy.protocols.modbus.rtu import FIXED_SILENCE, MAX_FRAME, Frame, encode, longest_frame
+from nportpy.protocols.modbus.functions import NEED_MORE, answer_length, request_length
+from nportpy.protocols.modbus.rtu import FIXED_SILENCE, MAX_FRAME, MIN_FRAME, Frame, encode, longest_frame
 
 BURSTS: Final = 8
 """How many beginnings of bursts are remembered while nothing is made of them."""
@@ -49,21 +52,35 @@ class RequestFinder:
         counts: `junk`, bytes that belong to no request, and `echoes`, own answers heard back.
     """
 
-    __slots__ = ("_bursts", "_echo", "_heard_at", "_quiet", "_rest", "_sent", "_silence_known", "counts")
+    __slots__ = (
+        "_alone",
+        "_burst",
+        "_bursts",
+        "_echo",
+        "_heard_at",
+        "_quiet",
+        "_rest",
+        "_sent",
+        "_silence_known",
+        "counts",
+    )
 
-    def __init__(self, quiet: float = FIXED_SILENCE, echo: Echo = Echo.NO) -> None:
+    def __init__(self, quiet: float = FIXED_SILENCE, echo: Echo = Echo.NO, *, alone: bool = False) -> None:
         """Nothing was heard yet.
 
         Args:
             quiet: seconds without a byte that mean silence: t3.5, or the adapter's read latency if that is more.
             echo: whether the line hears what is sent; over TCP it never does. With `AUTO` the first copy of an
                 answer to a write is dropped until answers to reads have shown whether there is an echo.
+            alone: nothing but requests can come: no other unit's answers, which may look like requests cut short.
         """
         self.counts = Counts()
         self._quiet = quiet
         self._echo = EchoSense(echo)
         self._sent = b""
         self._rest = b""
+        self._alone = alone
+        self._burst = b""  # what came since silence, or since a request
         self._heard_at = 0.0
         self._bursts = [0]  # where in the rest bursts began
         self._silence_known = True
@@ -82,20 +99,39 @@ class RequestFinder:
         if now >= self._heard_at + self._quiet:
             self._bursts.append(len(self._rest))
         self._rest += data
+        self._burst = (self._burst + data)[: MAX_FRAME + 1]
         self._heard_at = now
         self._silence_known = False
         return self._search(silent=False)
 
     def deadline(self) -> float | None:
         """When to call `expire` unless something is heard before; None while silence would mean nothing."""
-        return None if self._silence_known or not self._rest else self._heard_at + self._quiet
+        return None if self._silence_known or not (self._rest or self._burst) else self._heard_at + self._quiet
 
     def expire(self, now: float) -> list[Frame]:
         """The requests that the silence since the last byte makes certain."""
         if self._silence_known or now < self._heard_at + self._quiet:
             return []
         self._silence_known = True
-        return self._search(silent=True)
+        frames = self._search(silent=True)
+        if not frames and self._is_frame(self._burst):
+            frames = [self._take_burst()]
+        self._burst = b""
+        return frames
+
+    def _is_frame(self, data: bytes) -> bool:
+        """Whether a request stands here whose length contradicts its function."""
+        if not MIN_FRAME <= len(data) <= MAX_FRAME or not 1 <= data[1] <= 127 or crc16.modbus(data):
+            return False
+        return self._alone or answer_length(data, 1) != len(data) - _OVERHEAD
+
+    def _take_burst(self) -> Frame:
+        kept = len(self._rest) - len(self._burst)
+        if kept < 0:  # it was taken for junk so far
+            self.counts.junk += kept
+        self._rest = self._rest[: max(kept, 0)]
+        self._missed_echo()
+        return Frame(self._burst[0], self._burst[1:-2])
 
     def _search(self, silent: bool) -> list[Frame]:
         frames: list[Frame] = []
@@ -122,6 +158,8 @@ class RequestFinder:
         keep = len(rest) if waiting < 0 else waiting
         self.counts.junk += keep - taken
         self._rest = rest[keep:]
+        if taken:
+            self._burst = rest[taken:]
         self._bursts = [burst - keep for burst in self._bursts if burst >= keep][-BURSTS:]
         return frames
 

@@ -119,11 +119,22 @@ def test_an_answer_is_taken_with_its_last_byte(request_: bytes, answer: bytes) -
 
 def test_what_is_no_answer_is_counted_and_the_wait_goes_on() -> None:
     finder = waiting()
-    other = b"".join((encode(2, ANSWER), encode(1, b"\x04" + ANSWER[1:]), encode(1, b"\x03\x04abcd"), b":0103FF\r\n"))
+    other = b"".join((encode(2, ANSWER), encode(1, b"\x04" + ANSWER[1:]), encode(1, b"\x84\x02"), b":0103FF\r\n"))
     assert heard(finder, other) is None
     assert heard(finder, encode(1, ANSWER)) == ANSWER
     assert heard(finder, encode(1, ANSWER)) is None
-    assert (finder.counts.foreign, finder.counts.unfit, finder.counts.spoilt) == (2, 2, 1)
+    assert (finder.counts.foreign, finder.counts.unfit, finder.counts.spoilt) == (3, 1, 1)
+    assert finder.spoke
+
+
+@pytest.mark.parametrize("pdu", [b"\x03\x04abcd", b"\x03\x00", b"\x83\x02\x00"])
+def test_f2_an_answer_that_does_not_fit_ends_the_wait(pdu: bytes) -> None:
+    finder = waiting()
+    assert heard(finder, encode(1, pdu)) == b""
+    assert (finder.counts.unfit, finder.counts.total()) == (1, 1)
+    assert heard(finder, encode(1, ANSWER)) is None
+    finder = waiting()
+    assert heard(finder, encode(1, pdu) + encode(1, ANSWER)) == ANSWER
 
 
 def test_echo() -> None:

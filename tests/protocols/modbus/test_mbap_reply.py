@@ -43,9 +43,6 @@ def test_an_answer_is_found_however_it_is_cut(request_pdu: bytes, answer: bytes)
     [
         (1, 1, ANSWER, "foreign"),  # another id: some hardware gateways change it
         (-1, 1, ANSWER, "foreign"),
-        (0, 2, ANSWER, "unfit"),
-        (0, 1, b"\x04\x02\x12\x34", "unfit"),
-        (0, 1, b"\x03\x04\x12\x34\x56\x78", "unfit"),
     ],
 )
 def test_what_is_not_the_answer_is_counted_and_the_wait_goes_on(
@@ -56,6 +53,36 @@ def test_what_is_not_the_answer_is_counted_and_the_wait_goes_on(
     assert finder.feed(encode(transaction + shift, unit, pdu), 0) is None
     assert getattr(finder.counts, counted) == finder.counts.total() == 1
     assert finder.feed(encode(transaction, 1, ANSWER), 0) == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("unit", "pdu"),
+    [
+        (2, ANSWER),  # of another unit behind a gateway
+        (1, b"\x04\x02\x12\x34"),
+        (1, b"\x84\x02"),
+        (1, b"\x03\x04\x12\x34\x56\x78"),
+        (255, b"\x03\x00"),
+    ],
+)
+def test_f2_an_answer_with_the_id_that_does_not_fit_ends_the_wait(unit: int, pdu: bytes) -> None:
+    finder = ReplyFinder()
+    transaction = begun(finder)
+    assert finder.feed(encode(transaction, unit, pdu), 0) == b""
+    assert finder.counts.unfit == finder.counts.total() == 1
+    assert finder.feed(encode(transaction, 1, ANSWER), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers", "believed"),
+    [(1, 255, True), (1, 0, True), (255, 1, True), (255, 0, True), (247, 255, True), (1, 2, False), (1, 248, False)],
+)
+def test_f6_a_server_may_answer_as_the_device_itself(asked: int, answers: int, believed: bool) -> None:
+    finder = ReplyFinder()
+    wire = finder.begin(asked, READ)
+    assert finder.feed(encode(int.from_bytes(wire[:2]), answers, ANSWER), 0) == (ANSWER if believed else b"")
+    assert finder.foreign_unit == answers
+    assert finder.counts.total() == (not believed)
 
 
 def test_a_late_answer_is_known_by_its_id() -> None:

@@ -144,8 +144,7 @@ def test_silence_takes_nothing_away() -> None:
     [
         (encode(2, ANSWER), "foreign"),
         (encode(1, b"\x04\x14" + bytes(20)), "foreign"),
-        (encode(1, b"\x03\x04abcd"), "unfit"),
-        (encode(1, b"\x03\x16" + bytes(22)), "unfit"),
+        (encode(1, b"\x84\x02"), "foreign"),
         (encode(1, ANSWER)[:-1] + b"\x00", "spoilt"),
     ],
 )
@@ -156,13 +155,59 @@ def test_what_is_no_answer_is_counted_and_the_wait_goes_on(wire: bytes, counted:
     sorted_out(finder)
     assert getattr(finder.counts, counted) == 1
     assert counted == "spoilt" or finder.counts.total() == 1
+    assert finder.spoke is (wire[0] == 1 and counted == "foreign")
 
 
-def test_writes_must_be_echoed_as_they_were_asked() -> None:
-    finder = waiting(1, WRITE)
-    assert heard(finder, encode(1, bytes.fromhex("06 0001 0004"))) is None
-    assert heard(finder, encode(1, bytes.fromhex("06 0002 0003"))) is None
-    assert heard(finder, encode(1, WRITE)) == WRITE
+UNFIT = [
+    (READ, b"\x03\x04abcd"),
+    (READ, b"\x03\x16" + bytes(22)),
+    (READ, b"\x03\x00"),
+    (bytes.fromhex("01 0000 0010"), b"\x01\x01\x00"),
+    (bytes.fromhex("02 0000 0001"), b"\x02\x02\x00\x00"),
+    (bytes.fromhex("04 0000 0002"), b"\x04\x02\x00\x00"),
+    (bytes.fromhex("05 0001 ff00"), bytes.fromhex("05 0001 0000")),
+    (WRITE, bytes.fromhex("06 0001 0004")),
+    (WRITE, bytes.fromhex("06 0002 0003")),
+    (bytes.fromhex("0f 0001 0002 01 03"), bytes.fromhex("0f 0001 0001")),
+    (bytes.fromhex("10 0001 0001 02 0003"), bytes.fromhex("10 0001 0002")),
+    (bytes.fromhex("16 0004 00f2 0025"), bytes.fromhex("16 0004 00f2 0026")),
+    (bytes.fromhex("17 0003 0002 000e 0001 02 00ff"), b"\x17\x02\x00\x01"),
+]
+
+
+@pytest.mark.parametrize(("asked", "wire_pdu"), UNFIT)
+@pytest.mark.parametrize("cut", [0, 1, 3, 5])
+def test_f2_an_answer_that_does_not_fit_ends_the_wait(asked: bytes, wire_pdu: bytes, cut: int) -> None:
+    """However it is cut, with silence in between too; but not before silence, as the awaited one may yet come."""
+    for junk in (b"", b"\x00", b"\xff\x01"):
+        finder, wire, now = waiting(1, asked), junk + encode(1, wire_pdu), 10.0
+        for piece, found in ((wire[:cut], None), (wire[cut:], b"")):
+            if piece:
+                found = b"" if piece == wire else found
+                assert finder.feed(piece, now) is None
+                when = finder.deadline()
+                assert (None if when is None else finder.expire(when)) == found
+                now += 1.0
+        assert finder.counts.unfit == 1
+        assert finder.spoke
+        assert finder.deadline() is None or finder.expire(now) is None
+        finder.begin(1, asked)
+        assert heard(finder, encode(1, bytes((asked[0] | 0x80, 2)))) == bytes((asked[0] | 0x80, 2))
+
+
+def test_f2_the_awaited_answer_behind_one_that_does_not_fit_counts() -> None:
+    finder = waiting()
+    assert finder.feed(encode(1, b"\x03\x04abcd") + encode(1, ANSWER), 0.0) == ANSWER
+
+
+def test_f2_a_late_answer_of_another_length_does_not_end_the_wait() -> None:
+    finder = waiting()
+    finder.abandon(until=5.0)
+    finder.begin(1, bytes.fromhex("03 0000 0002"))
+    assert heard(finder, encode(1, ANSWER)) is None
+    assert finder.spoke
+    assert heard(finder, encode(1, b"\x03\x02ab")) == b""
+    assert (finder.counts.late, finder.counts.unfit, finder.counts.total()) == (1, 1, 2)
 
 
 # Echo -------------------------------------------------------------------------------------------------------------

@@ -83,6 +83,45 @@ def test_silence_takes_nothing_away() -> None:
         assert heard(finder, wire) == [Frame(9, pdu)]
 
 
+CONTRADICTORY = [
+    "03 0000 000A 00",
+    "03 0000",
+    "03",
+    "04 0000 000A 0000",
+    "01 0000",
+    "05 0001 FF",
+    "06 0001 0003 00",
+    "0F 0001 0002 02 03 00",
+    "10 0001 0002 02 0003",
+    "10 0001 0002 04 0003",
+    "16 0004 00F2",
+    "17 0003 0002 000E 0002 02 00FF",
+    "18 04",
+]
+
+
+@pytest.mark.parametrize("pdu", CONTRADICTORY)
+def test_f5_a_frame_whose_length_contradicts_its_function_is_a_request(pdu: str) -> None:
+    frame = Frame(9, bytes.fromhex(pdu))
+    wire = frame.encode()
+    for chunks in ([wire], bytewise(wire), cut(wire, [3])):
+        for alone in (True, False):
+            finder = RequestFinder(QUIET, alone=alone)
+            assert heard(finder, *chunks) == [frame]
+            assert finder.counts.junk == 0
+            assert finder.deadline() is None
+            assert heard(finder, READ.encode(), *chunks) == [READ, frame]
+            assert heard(finder, READ.encode()) == [READ]
+            assert heard(finder, wire[:-1], READ.encode()) == [READ]
+            assert heard(finder, *bytewise(wire[:-1] + bytes((wire[-1] ^ 1,)))) == []
+
+
+def test_f5_what_is_short_of_bytes_may_be_another_units_answer() -> None:
+    frame = Frame(9, bytes.fromhex("03 02 0001"))
+    assert heard(RequestFinder(QUIET, alone=True), frame.encode()) == [frame]
+    assert heard(RequestFinder(QUIET), frame.encode()) == []
+
+
 def test_a_vendors_request_after_rubbish_and_silence() -> None:
     finder = RequestFinder(QUIET)
     assert heard(finder, b"\x00\xff\xff") == []

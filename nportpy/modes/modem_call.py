@@ -9,7 +9,7 @@ from nportpy.network.connection import HIGH_WATER, Connection, Stop, contained
 from nportpy.network.service import ServiceSettings
 
 
-class Phone(Protocol):
+class CallReceiver(Protocol):
     """Who makes and takes calls. Called from the event loop; must not raise."""
 
     def came(self, call: "Call") -> None:
@@ -38,7 +38,7 @@ class Call(Connection):
 
     def __init__(
         self,
-        phone: Phone,
+        receiver: CallReceiver,
         name: str,
         settings: ServiceSettings,
         alone: Callable[[], bool],
@@ -51,7 +51,7 @@ class Call(Connection):
         """`alone` says whether the line can wait for the other side; the rest is as in `Connection`."""
         super().__init__(name, settings, sock, peer, address)
         self.incoming = incoming
-        self._phone = phone
+        self._receiver = receiver
         self._alone = alone
         self._listened_to = False
         self._kept = bytearray()  # said before anybody listened
@@ -63,15 +63,15 @@ class Call(Connection):
 
     def _join(self) -> None:
         super()._join()
-        self._phone.came(self)
+        self._receiver.came(self)
 
     def left(self) -> None:
-        self._phone.went(self)
+        self._receiver.went(self)
 
     def data_received(self, data: bytes) -> None:
         if self._listened_to:
             self.received += len(data)
-            self._phone.spoke(data)
+            self._receiver.spoke(data)
             return
         self._kept += data
         if len(self._kept) > HIGH_WATER:  # reading on tells whether the other side is still there
@@ -84,7 +84,7 @@ class Call(Connection):
         if on and self._kept:
             kept, self._kept = bytes(self._kept), bytearray()
             self.received += len(kept)
-            self._phone.spoke(kept)
+            self._receiver.spoke(kept)
         if on:
             self.go(Stop.BUSY)
 
@@ -97,14 +97,14 @@ class Call(Connection):
 
     def pause_writing(self) -> None:
         self._held = True
-        self._phone.eased()
+        self._receiver.eased()
 
     def resume_writing(self) -> None:
         self._held = False
-        self._phone.eased()
+        self._receiver.eased()
 
     def _activity(self) -> tuple[int, ...]:
-        return self._phone.activity()
+        return self._receiver.activity()
 
     def _half_closed_activity(self) -> tuple[int, ...]:
-        return (*self._phone.activity(), self.waiting())
+        return (*self._receiver.activity(), self.waiting())
