@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from nportpy.cli.check_modbus import Picture
+from nportpy.config.edge_values import SQLITE
 from nportpy.config.values import duration_text, size_text
 from nportpy.edge.drivers.blocks import Blocks
 from nportpy.edge.settings import (
@@ -153,7 +154,10 @@ def _archive(archive: ArchiveSettings) -> Picture:
 
 def _upstream(upstream: UpstreamSettings) -> Picture:
     yield f"upstream {upstream.name}", ", ".join(upstream.urls)
-    yield "  topics", f"nportpy/v1/{upstream.site}/{upstream.node}/..., {upstream.format}"
+    if upstream.urls[0].startswith(SQLITE):
+        yield "  stores", f"as site {upstream.site}, node {upstream.node}; docs/collect.md has the tables"
+    else:
+        yield "  topics", f"nportpy/v1/{upstream.site}/{upstream.node}/..., {upstream.format}"
     if upstream.backfill is Backfill.AUTO:
         rate = f"{upstream.max_rate:g} samples a second at most" if upstream.max_rate else "as fast as it goes"
         overlap = duration_text(upstream.overlap_seconds)

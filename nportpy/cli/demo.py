@@ -1,14 +1,23 @@
-"""`nportpy demo`: a gateway on two simulated lines, and what to try with programs that people have."""
+"""`nportpy demo`: a gateway on two simulated lines, and what to try with programs that people have.
+
+It reads one of them itself, keeps what it reads and sends it on: demo_edge.py; demo_cut.py makes an outage on the way.
+"""
 
 import asyncio
+import logging
 import os
+import select
 import signal
 import struct
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 import click
 import uvloop
@@ -16,9 +25,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nportpy.cli.demo_edge import Chain, DemoError, Say, Watch, chain, check_broker
+from nportpy.cli.options import parsed
 from nportpy.client.readings import take, wanted_values
 from nportpy.client.target import Target, connect
 from nportpy.config.devices import FirstPorts
+from nportpy.config.edge_values import broker_url
+from nportpy.config.values import duration
+from nportpy.edge.collect.stores import StoreError
 from nportpy.errors import LineError, ListenError, NportpyError, ProtocolError
 from nportpy.gateway import Gateway, GatewaySettings, PortPlan
 from nportpy.linesettings import LineSettings
@@ -43,10 +57,21 @@ ECHO = LineSettings.parse(115200, "8N1")
 PORT = click.IntRange(1, 65534)
 ANSWER_TIME = 5.0
 """Seconds that the meter has for an answer."""
-CHECK_TIME = 10.0
-"""Seconds that --check may take once the gateway runs."""
-REFRESH = 0.5
-"""Seconds between two status lines."""
+CHECK_TIME = 30.0
+"""Seconds that --check may take once the gateway runs, and the outage beside."""
+CHECK_OUTAGE = 3.0
+"""Seconds that --check cuts the way to the upstream, unless told otherwise."""
+CHECK_SAMPLES = 20
+"""Samples that --check wants to see stored before that."""
+BEFORE_OUTAGE = 10.0
+"""Seconds that --outage waits."""
+REFRESH = 1.0
+"""Seconds between two pictures on a terminal, and between two lines during an outage."""
+PLAIN_EVERY = 10
+"""Of so many such lines one is shown at other times."""
+BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+CHART = 50
+"""Values in the chart."""
 
 TRY = """\
 nportpy serves two simulated RS-485 lines. Ctrl-C ends it.
@@ -55,6 +80,8 @@ nportpy serves two simulated RS-485 lines. Ctrl-C ends it.
           Modbus TCP {meter_modbus}   raw TCP {meter_raw}   RFC 2217 {meter_rfc2217}
   echo    {echo}, sends everything back
           raw TCP {echo_raw}   RFC 2217 {echo_rfc2217}
+  emon    the meter as a station: read each second by the gateway itself, archived,
+          and sent to {upstream}
 
 Try, in another terminal:
 
@@ -95,22 +122,69 @@ mbpoll -m rtu -b 9600 -P even -a 1 -t 4:float -B -r 1053 -c 3 -1 /tmp/nportpy-me
 TRY_HTTP = """
 # what the gateway counts
 curl -s http://{host}:{http}/metrics | grep ^nportpy_
+
+# what it has read of the meter itself, and how much of that is archived and sent
+curl -s http://{host}:{http}/readings
+curl -s http://{host}:{http}/api/v1/archive
+"""
+
+TRY_STORED = """
+# what has been stored at the other end; `late` is what came after an outage
+sqlite3 -readonly {database} "SELECT time, tag, value, unit, late FROM readings ORDER BY seq DESC LIMIT 9"
 """
 
 
+class _Wish(NamedTuple):
+    """What was asked for: a check, a broker's URL, seconds of an outage."""
+
+    check: bool
+    broker: str
+    outage: float | None
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the way to the upstream will be cut."""
+        return self.check or self.outage is not None
+
+
+def _url_of(*schemes: str) -> Callable[[str], str]:
+    return lambda text: broker_url(text, schemes, "of such a broker")
+
+
+def _outage(text: str) -> float:
+    return duration(text, "1s", "1h")
+
+
 @click.command()
-@click.option("--check", is_flag=True, help="Read the simulated meter through the gateway, say what it said, and end.")
+@click.option("--check", is_flag=True, help="Read the meter in all ways, lose and fill a gap, say what came, and end.")
+@click.option("--mqtt", "mqtt", metavar="URL", callback=parsed(_url_of("mqtt", "mqtts")), help="Send to this broker.")
+@click.option("--nats", "nats", metavar="URL", callback=parsed(_url_of("nats", "tls")), help="Send to this JetStream.")
+@click.option("--outage", metavar="TIME", callback=parsed(_outage), help="Cut the way there for so long, as in 30s.")
 @click.option("--modbus-port", type=PORT, default=5020, show_default=True, help="TCP port of Modbus TCP.")
 @click.option("--raw-port", type=PORT, default=4001, show_default=True, help="TCP port of the meter, raw; next: echo.")
 @click.option("--rfc2217-port", type=PORT, default=5001, show_default=True, help="TCP port of the meter, RFC 2217.")
 @click.option("--http-port", type=PORT, default=9550, show_default=True, help="TCP port of HTTP.")
 @click.option("--free-ports", is_flag=True, hidden=True, help="Listen where the kernel likes, and without HTTP.")
-def demo(check: bool, modbus_port: int, raw_port: int, rfc2217_port: int, http_port: int, free_ports: bool) -> None:
+def demo(
+    check: bool,
+    mqtt: str | None,
+    nats: str | None,
+    outage: float | None,
+    modbus_port: int,
+    raw_port: int,
+    rfc2217_port: int,
+    http_port: int,
+    free_ports: bool,
+) -> None:
     """Serve two simulated RS-485 lines and say what to try with them.
 
     A meter at 9600 8E1 on TCP ports 5020 (Modbus TCP), 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on 4002
     and 5002, and HTTP on 9550, on this machine alone; options choose others. Nothing needs to be connected:
     characters take as long as on a wire.
+
+    The gateway reads the meter itself, too, each second, archives what it reads, and sends it into a SQLite file, or
+    to a broker that is named, from where it is collected into that file. With --outage the way there is cut for a
+    while, ten seconds from the start, and the gap is seen to be filled. All files are in a temporary directory.
     """
     logs.configure(LogSettings(level="warning"))
     ports = FirstPorts(raw_port, rfc2217_port, modbus_port, http_port)
@@ -118,38 +192,53 @@ def demo(check: bool, modbus_port: int, raw_port: int, rfc2217_port: int, http_p
         ports = FirstPorts(0, 0, 0, 0)
     elif len({raw_port, raw_port + 1, rfc2217_port, rfc2217_port + 1, modbus_port, http_port}) < 6:
         raise click.UsageError("each service needs TCP ports of its own, raw TCP and RFC 2217 two in a row")
+    if mqtt and nats:
+        raise click.UsageError("--mqtt and --nats exclude each other")
+    wish = _Wish(check, mqtt or nats or "", outage)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            done = runner.run(_demo(check, ports))
-        except* (LineError, ListenError) as group:
+            if wish.broker:
+                check_broker(wish.broker)
+            if wish.cuts:  # that it is away is known, and shown
+                logging.getLogger("nportpy.edge.trouble").setLevel(logging.ERROR)
+            done = runner.run(_demo(wish, ports))
+        except* (LineError, ListenError, DemoError, StoreError) as group:
             raise click.ClickException("; ".join(_reasons(group))) from None
     sys.exit(0 if done else 1)
 
 
-async def _demo(check: bool, ports: FirstPorts) -> bool:
+async def _demo(wish: _Wish, ports: FirstPorts) -> bool:
     """Run the demo until it is done or told to end; whether all went well."""
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nportpy-demo-"))
         meter, echo = os.path.join(folder, "meter"), os.path.join(folder, "echo")
-        gateway = Gateway(_settings(meter, echo, ports), strict=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, gateway.stop)
         # These wait, but there is nothing yet that they could hold up.
         stack.enter_context(simulated_lines(METER, meters=[meter]))
         stack.enter_context(simulated_lines(ECHO, echoes=[echo]))
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(_check(gateway) if check else _show(gateway, ports.http), name="demo")
-            await gateway.run()
-            work.cancel()
+        async with asyncio.TaskGroup() as tasks, chain(folder, wish.broker, tasks, outage=wish.cuts) as kept:
+            settings = _settings(meter, echo, ports, kept)
+            gateway = Gateway(settings, strict=True, connect=kept.cut.connect)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, gateway.stop)
+            async with kept.collecting(tasks):
+                watch = Watch(gateway, kept)
+                doing = (
+                    _check(gateway, settings, watch, wish) if wish.check else _show(gateway, watch, kept, ports, wish)
+                )
+                work = tasks.create_task(doing, name="demo")
+                await gateway.run()
+                work.cancel()
+        if not work.cancelled() and wish.check and work.result():
+            return await _prove(kept)
     if not work.cancelled():
         return work.result()
-    if check:
+    if wish.check:
         click.echo("Error: told to end before the meter was read", err=True)
-    return not check
+    return not wish.check
 
 
-def _settings(meter: str, echo: str, ports: FirstPorts) -> GatewaySettings:
+def _settings(meter: str, echo: str, ports: FirstPorts, kept: Chain) -> GatewaySettings:
     def listen(first: int, number: int = 0) -> tuple[Endpoint, ...]:
         return (Endpoint(HOST, first and first + number),)
 
@@ -164,6 +253,7 @@ def _settings(meter: str, echo: str, ports: FirstPorts) -> GatewaySettings:
         name="demo",
         ports=(metered, plan("echo", echo, ECHO, 1)),
         http=HttpSettings(((HOST, ports.http),)) if ports.http else None,
+        edge=kept.settings,
     )
 
 
@@ -176,19 +266,27 @@ async def _running(gateway: Gateway) -> dict[str, int]:
     return {f"{service.port} {service.service}": int(service.listen[0].rpartition(":")[2]) for service in services}
 
 
-async def _check(gateway: Gateway) -> bool:
-    """Read the meter in three ways; whether that worked."""
+async def _check(gateway: Gateway, settings: GatewaySettings, watch: Watch, wish: _Wish) -> bool:
+    """Read the meter in three ways, then have it polled, archived and sent through an outage; whether that worked."""
+    outage = wish.outage or CHECK_OUTAGE
+    doing = "the meter is read"
     try:
-        async with asyncio.timeout(CHECK_TIME):
-            ports = await _running(gateway)
-            for kind, read in (("raw", read_raw), ("rfc2217", read_rfc2217)):
-                port = ports[f"meter {kind}"]
-                reading = await asyncio.to_thread(read, HOST, port, METER)
-                click.echo(f"{reading} ({kind}, TCP port {port})")
-            port = ports["meter modbus"]
-            click.echo(f"{await _read_modbus(port)} (modbus, TCP port {port})")
+        async with asyncio.timeout(CHECK_TIME + outage):
+            await _read_in_three_ways(await _running(gateway))
+            doing = "samples are stored"
+            await watch.until(CHECK_SAMPLES)
+            click.echo(f"polled by the gateway: {watch.values()}")
+            click.echo(f"archived {watch.kept()}; upstream {watch.sent()}; stored {watch.stored()}")
+            doing = "the gap is filled"
+            await watch.outage(outage, click.echo)
+            doing = "the rest is stored"
+            assert settings.edge is not None
+            await gateway.reload(replace(settings, edge=replace(settings.edge, stations=())))
+            await watch.drain()
     except TimeoutError as error:
-        click.echo(f"Error: {error or f'not done in {CHECK_TIME:g} s'}", err=True)
+        reason = watch.upstream.reason if gateway.ready.is_set() else ""
+        late = f"not done in {CHECK_TIME + outage:g} s, waiting until {doing}" + (f" ({reason})" if reason else "")
+        click.echo(f"Error: {str(error) or late}", err=True)
         return False
     except (OSError, NportpyError) as error:
         click.echo(f"Error: {error}", err=True)
@@ -196,6 +294,22 @@ async def _check(gateway: Gateway) -> bool:
     finally:
         gateway.stop()
     return True
+
+
+async def _read_in_three_ways(ports: dict[str, int]) -> None:
+    for kind, read in (("raw", read_raw), ("rfc2217", read_rfc2217)):
+        port = ports[f"meter {kind}"]
+        reading = await asyncio.to_thread(read, HOST, port, METER)
+        click.echo(f"{reading} ({kind}, TCP port {port})")
+    port = ports["meter modbus"]
+    click.echo(f"{await _read_modbus(port)} (modbus, TCP port {port})")
+
+
+async def _prove(kept: Chain) -> bool:
+    """Compare what was archived with what was stored, sample by sample; whether it is the same."""
+    proof = await kept.proof()
+    click.echo(str(proof), err=not proof.complete)
+    return proof.complete
 
 
 async def _read_modbus(port: int) -> Reading:
@@ -213,28 +327,89 @@ async def _read_modbus(port: int) -> Reading:
     return Reading(energy, tuple(currents))
 
 
-async def _show(gateway: Gateway, http: int) -> bool:
-    """Say what to try; on a terminal, then show what happens."""
+async def _show(gateway: Gateway, watch: Watch, kept: Chain, first: FirstPorts, wish: _Wish) -> bool:
+    """Say what to try, then show what happens: on a terminal as a picture that lives, else in lines."""
     ports = await _running(gateway)
     known = {name.replace(" ", "_"): port for name, port in ports.items()}
-    text = TRY + TRY_HTTP if http else TRY
-    click.echo(text.format(host=HOST, http=http, python=sys.executable, meter=METER, echo=ECHO, **known))
+    text = (TRY + TRY_HTTP if first.http else TRY) + TRY_STORED
+    places = {"database": kept.database, "upstream": kept.upstream, "http": first.http}
+    click.echo(text.format(host=HOST, python=sys.executable, meter=METER, echo=ECHO, **known, **places))
     console = Console()
-    if not console.is_terminal:
-        return True
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            live.update(_picture(gateway.status()), refresh=True)
-            await asyncio.sleep(REFRESH)
+    async with asyncio.TaskGroup() as tasks:
+        cutting = asyncio.Event()
+        if console.is_terminal:
+            with Live(console=console, auto_refresh=False, transient=True) as live:
+                say = partial(_say, lambda line: live.console.print(line, highlight=False, markup=False))
+                tasks.create_task(_cut(watch, wish.outage, cutting, say), name="outage")
+                await _live(gateway, watch, kept, live)
+        tasks.create_task(_cut(watch, wish.outage, cutting, partial(_say, _put)), name="outage")
+        await _lines(watch, cutting)
+    return True
 
 
-def _picture(status: GatewayStatus) -> Text:
-    """The gateway in one line."""
+async def _cut(watch: Watch, seconds: float | None, cutting: asyncio.Event, say: Say) -> None:
+    """The outage, if there is to be one; `cutting` is set meanwhile."""
+    if seconds:
+        await watch.until(CHECK_SAMPLES)
+        await asyncio.sleep(BEFORE_OUTAGE)
+        cutting.set()
+        await watch.outage(seconds, say)
+        cutting.clear()
+
+
+async def _live(gateway: Gateway, watch: Watch, kept: Chain, live: Live) -> None:
+    powers: deque[float] = deque(maxlen=CHART)
+    while True:
+        if (power := watch.power()) is not None:
+            powers.append(power)
+        lines = [
+            *_line_states(gateway.status()),
+            f"emon {'up' if watch.station.up else 'away'}, {watch.values()}",
+            f"power {_chart(powers)}",
+            f"archive {watch.kept()}",
+            f"upstream {watch.sent()}",
+            f"stored {watch.stored()} in {kept.database}",
+        ]
+        live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+        await asyncio.sleep(REFRESH)
+
+
+async def _lines(watch: Watch, cutting: asyncio.Event) -> None:
+    count = 0
+    while True:
+        if cutting.is_set() or count % PLAIN_EVERY == 0:
+            _say(_put, f"{watch.values()} | archive {watch.kept()} | upstream {watch.sent()} | stored {watch.stored()}")
+        count += 1
+        await asyncio.sleep(REFRESH)
+
+
+def _say(put: Say, line: str) -> None:
+    put(f"{datetime.now().astimezone():%H:%M:%S}  {line}")
+
+
+def _put(line: str) -> None:
+    """Write a line if somebody reads: whoever does not must not hold up the gateway."""
+    if select.select([], [sys.stdout], [], 0)[1]:
+        click.echo(line)
+
+
+def _line_states(status: GatewayStatus) -> list[str]:
+    """A line of text for each line of the gateway."""
     lines = []
     for line in status.lines:
         clients = sum(len(service.clients) for service in status.services if service.port == line.name)
         lines.append(f"{line.name} {line.state}, clients {clients}, bytes out {line.sent}, in {line.received}")
-    return Text("   ".join(lines), no_wrap=True, overflow="ellipsis")
+    return lines
+
+
+def _chart(values: Collection[float]) -> str:
+    """A column for each value, from the lowest to the highest of them."""
+    if not values:
+        return "nothing yet"
+    low, high = min(values), max(values)
+    step = (high - low) / len(BARS) or 1.0
+    bars = "".join(BARS[min(int((value - low) / step), len(BARS) - 1)] for value in values)
+    return f"{bars} {low:.2f} to {high:.2f} kW"
 
 
 def _reasons(group: BaseExceptionGroup[Exception]) -> Sequence[str]:

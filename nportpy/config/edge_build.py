@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from nportpy.config.edge_tables import Archive, Profile, Station, Tag, Upstream
-from nportpy.config.edge_values import Deadband
+from nportpy.config.edge_values import SQLITE, Deadband
 from nportpy.config.positions import Lines
 from nportpy.config.profiles import ProfileError, profile
 from nportpy.config.toml import Path, key_path, toml_text
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from nportpy.config.schema import File
 
 _STATE_DIRECTORY: Final = "/var/lib/nportpy"
+_BROKERS, _DATABASES, _FILES = "brokers", "databases", "files"
 _FLOATS: Final = (Kind.FLOAT32, Kind.FLOAT64)
 _TEXTS: Final = (Kind.STRING, Kind.BIT)
 
@@ -86,7 +87,15 @@ def edge_faults(file: "File", lines: Lines) -> list[Fault]:
         if table.port is not None and table.unit > UNITS[-1]:
             path = ("station", name, "unit")
             found.append(Fault(key_path(path), "no unit on a line has it", str(table.unit), "1 to 247", lines.of(path)))
+    files = {SQLITE + archive_file((file.archive or Archive()).path): "the archive"}
     for name, upstream in file.upstream.items():
+        for url in upstream.url:
+            if url in files:
+                path, whose = ("upstream", name, "url"), files[url]
+                reason = f"is the file of {whose}"
+                found.append(Fault(key_path(path), reason, toml_text(url), "a file of its own", lines.of(path)))
+            elif url.startswith(SQLITE):
+                files[url] = f"upstream.{name}"
         found += _faults_of(lambda: _check(upstream), ("upstream", name), lines)  # noqa: B023 - called at once
     return found
 
@@ -101,14 +110,17 @@ def _faults_of(check: Callable[[], object], path: Path, lines: Lines) -> list[Fa
 
 
 def _check(table: Upstream) -> None:
-    kinds = {url.partition("://")[0].startswith("influx") for url in table.url}
+    kinds = {_kind(url) for url in table.url}
     if len(kinds) > 1:
-        raise EdgeFault(("url",), ValueFault("leads to brokers and to databases", "one kind an upstream"))
+        what = " and to ".join(sorted(kinds))
+        raise EdgeFault(("url",), ValueFault(f"leads to {what}", "one kind an upstream"))
     if table.homeassistant and not all(url.startswith("mqtt") for url in table.url):
         raise EdgeFault(("homeassistant",), ValueFault("listens to MQTT only", 'url = "mqtt://..." or no such line'))
-    if True in kinds and table.format is Format.JSON:
+    if _DATABASES in kinds and table.format is Format.JSON:
         raise EdgeFault(("format",), ValueFault("a database takes line protocol only", '"influx", or no such line'))
-    if True in kinds and table.confirm is Confirm.HOST:
+    if _FILES in kinds and table.format is Format.INFLUX:
+        raise EdgeFault(("format",), ValueFault("a file takes no line protocol", '"json", or no such line'))
+    if _DATABASES in kinds and table.confirm is Confirm.HOST:
         raise EdgeFault(("confirm",), ValueFault("a database confirms nothing else", '"broker", or no such line'))
     if table.format is Format.INFLUX and table.confirm is Confirm.HOST:
         raise EdgeFault(("confirm",), ValueFault("line protocol has no numbers to confirm", 'format = "json"'))
@@ -118,6 +130,12 @@ def _check(table: Upstream) -> None:
         raise EdgeFault((), ValueFault("has a password and no user", 'user = "..."'))
     if bool(table.org) and not table.bucket:
         raise EdgeFault(("org",), ValueFault("goes with a bucket", 'bucket = "..."'))
+
+
+def _kind(url: str) -> str:
+    if url.startswith(SQLITE):
+        return _FILES
+    return _DATABASES if url.startswith("influx") else _BROKERS
 
 
 def _rules(file: "File", table: Station) -> tuple[Rule, ...]:

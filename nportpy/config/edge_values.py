@@ -12,6 +12,9 @@ from nportpy.config.values import ValueFault
 from nportpy.edge.links import SCHEMES
 from nportpy.protocols.modbus.values import TYPES, ValueType
 
+SQLITE: Final = "sqlite:"
+"""How the URL of a file begins."""
+
 TAG_NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 TOPIC_NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"
 _PROFILE: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -176,13 +179,29 @@ def archive_path(value: object) -> str:
 
 
 def upstream_url(value: object) -> str:
-    """Where samples are sent."""
-    return broker_url(value, SCHEMES, "of an upstream")
+    """Where samples are sent: to a host, or into a file of this machine, `sqlite:/PATH`."""
+    if isinstance(value, str) and value.startswith(SQLITE):
+        return SQLITE + _sqlite_path(value.removeprefix(SQLITE))
+    return broker_url(value, [each for each in SCHEMES if f"{each}:" != SQLITE], "of an upstream", f"{SQLITE}/PATH")
 
 
-def broker_url(value: object, schemes: Collection[str], whose: str) -> str:
-    """A URL with one of `schemes`; users and passwords stand in keys of their own, where they do not reach a log."""
-    allowed = ", ".join(f"{scheme}://host:port" for scheme in schemes)
+def _sqlite_path(text: str) -> str:
+    allowed = f"{SQLITE} and an absolute path, as in {SQLITE}/var/lib/nportpy/collect.db"
+    if not text.startswith("/") or text.startswith("//") or text.endswith("/") or not text.isprintable():
+        raise ValueFault("names no file", allowed)
+    return text
+
+
+def broker_url(value: object, schemes: Collection[str], whose: str, *more: str) -> str:
+    """A URL with one of `schemes`; users and passwords stand in keys of their own, where they do not reach a log.
+
+    Args:
+        value: what the file says.
+        schemes: those that are known.
+        whose: for the message.
+        more: other forms that are allowed there, for the message.
+    """
+    allowed = ", ".join([*(f"{scheme}://host:port" for scheme in schemes), *more])
     values.typed(value, str, allowed)
     text = str(value)
     scheme, there, rest = text.partition("://")

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Container
 from dataclasses import dataclass
 from typing import Final
 
+from nportpy.edge import links
 from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
 from nportpy.edge.drivers.modbus import ModbusDriver
@@ -23,7 +24,7 @@ from nportpy.edge.sample import Sample
 from nportpy.edge.schedule import phase
 from nportpy.edge.settings import EdgeSettings, StationSettings, UpstreamSettings
 from nportpy.edge.station import Station
-from nportpy.edge.upstream import Upstream
+from nportpy.edge.upstream import Connect, Upstream
 from nportpy.errors import ArchiveError
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.routing import Router
@@ -63,17 +64,21 @@ class _Sending:
 class Edge:
     """Reads, keeps and sends. `change` starts it, and takes it over to other settings; `stop` ends it."""
 
-    def __init__(self, find: FindBus, tasks: asyncio.TaskGroup, clock: Clock | None = None) -> None:
+    def __init__(
+        self, find: FindBus, tasks: asyncio.TaskGroup, clock: Clock | None = None, connect: Connect = links.connect
+    ) -> None:
         """Nothing runs yet.
 
         Args:
             find: where the units of a station are.
             tasks: where everything runs.
             clock: for tests.
+            connect: makes upstreams' links; the demo has some that can be cut.
         """
         self._find = find
         self._tasks = tasks
         self._clock = clock or Clock()
+        self._connect = connect
         self._settings: EdgeSettings | None = None
         self._changing = asyncio.Lock()
         self._error = ""  # why there is no archive
@@ -223,7 +228,7 @@ class Edge:
 
     def _start_upstream(self, settings: UpstreamSettings) -> None:
         assert self._archive is not None  # it was opened before
-        upstream = Upstream(settings, self._archive, self._clock, self._states, self._configured)
+        upstream = Upstream(settings, self._archive, self._clock, self._states, self._configured, self._connect)
         task = self._tasks.create_task(upstream.run(), name=f"upstream {settings.name}")
         self._upstreams[settings.name] = _Sending(upstream, task)
 

@@ -52,6 +52,7 @@ _SMALLEST: Final = 20  # samples that are worth a late batch
 log = logging.getLogger(__name__)
 
 Connect = Callable[[str, UpstreamSettings, Heard, Message], Awaitable[Link]]
+"""Makes a link, as `links.connect` does."""
 
 
 class Upstream:

@@ -33,6 +33,7 @@ from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:  # a gateway without them need not import what they take
     from nportpy.edge.running import Edge
+    from nportpy.edge.upstream import Connect
     from nportpy.modbus.bus import Bus
 
 _LOOK_AGAIN = 0.02  # seconds; whether requests under way have been answered
@@ -52,13 +53,21 @@ class Gateway:
         changed: set when a line has come or gone, or an address; for whoever shows that, and clears it.
     """
 
-    def __init__(self, settings: GatewaySettings, *, opener: Opener = open_port, strict: bool = False) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        opener: Opener = open_port,
+        strict: bool = False,
+        connect: "Connect | None" = None,
+    ) -> None:
         """Nothing runs before `run`. Tests bring an `opener` of their own.
 
         Args:
             settings: what it is told to be.
             opener: opens devices.
             strict: an address that cannot be bound at the start is an error.
+            connect: makes upstreams' links; the demo has some that can be cut.
         """
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
@@ -72,6 +81,7 @@ class Gateway:
         self._throttle = Throttle()
         self._http = Http(self._sockets, self.status, self._archived)
         self._strict = strict
+        self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
         self._reloaded = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -258,10 +268,11 @@ class Gateway:
     async def _change_edge(self, settings: GatewaySettings) -> None:
         """Read, keep and send what the settings say; nothing of that is imported where they say nothing."""
         if self._edge is None and settings.edge is not None:
+            from nportpy.edge import links
             from nportpy.edge.running import Edge
 
             assert self._tasks is not None
-            self._edge = Edge(self._find, self._tasks)
+            self._edge = Edge(self._find, self._tasks, connect=self._connect or links.connect)
         if self._edge is not None:
             await self._edge.change(settings.edge)
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nportpy.config.profiles import profile
 from nportpy.protocols.modbus.rtu import Frame
-from nportpy.simulator.meter import CURRENTS, ENERGY, Meter
+from nportpy.simulator.meter import CURRENTS, ENERGY, FACTOR, FREQUENCY, POWER, VOLTAGES, Meter
 
 READ_ENERGY = bytes.fromhex("01 03 03E8 0002 447B")
 # 12345.678 as a big-endian float32.
@@ -115,10 +116,29 @@ def test_delay() -> None:
 def test_energy_is_the_integral_of_the_power() -> None:
     meter = Meter(started=1000.0)
     step = 1.0
-    watts = (230 * 0.93 * sum(meter.readings(1000 + step * n)[phase] for phase in CURRENTS) for n in range(3600))
+    watts = (1000 * meter.readings(1000 + step * n)[POWER] for n in range(3600))
     counted = meter.readings(1000 + 3600.0)[ENERGY] - meter.readings(1000.0)[ENERGY]
     assert counted == pytest.approx(sum(watts) * step / 3.6e6, rel=1e-3)
     assert 5 < counted < 15  # kWh in an hour: a small workshop
+
+
+def test_power_is_what_currents_and_voltages_make() -> None:
+    meter = Meter()
+    powers = set()
+    for second in range(200):
+        readings = meter.readings(float(second))
+        pairs = zip(CURRENTS, VOLTAGES, strict=True)
+        apparent = sum(readings[current] * readings[voltage] for current, voltage in pairs)
+        assert readings[POWER] == pytest.approx(apparent * readings[FACTOR] / 100 / 1000)
+        assert all(225 < readings[voltage] < 235 for voltage in VOLTAGES)
+        assert 49.9 < readings[FREQUENCY] < 50.1
+        powers.add(round(readings[POWER], 2))
+    assert len(powers) > 50  # a chart of it moves
+
+
+def test_what_the_profile_of_this_meter_names_is_there() -> None:
+    tags = {tag.name: int(tag.at) - 40001 for tag in profile("emon-dmon-3400").tags}
+    assert set(tags.values()) - {tags["energy_received"]} == set(Meter().readings(0.0))
 
 
 def test_energy_never_falls() -> None:

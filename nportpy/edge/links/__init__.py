@@ -16,6 +16,7 @@ SCHEMES: Final = {
     "tls": "nats",
     "influx+http": "influx",
     "influx+https": "influx",
+    "sqlite": "sqlite",
 }
 """The schemes of upstreams' URLs, and the module that knows each."""
 
@@ -33,7 +34,7 @@ async def connect(url: str, settings: UpstreamSettings, heard: Heard, will: Mess
         LinkError: there is no connection, or its library is not installed.
     """
     try:
-        module = import_module(f"nportpy.edge.links.{SCHEMES[url.partition('://')[0]]}")
+        module = import_module(f"nportpy.edge.links.{SCHEMES[url.partition(':')[0]]}")
     except ModuleNotFoundError as error:
         raise LinkError(f"{error.name} is not installed: pip install 'nportpy[edge]'") from error
     link: Link = await module.connect(url, settings, heard, will)
