@@ -6,6 +6,7 @@ from pathlib import Path
 import nats
 import nats.errors
 import pytest
+from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from nportpy.edge.links.jetstream import SAMPLES
@@ -37,7 +38,7 @@ async def stored(url: str) -> list[Key]:
         await client.close()
 
 
-async def _read_all(client: nats.NATS) -> list[Key]:
+async def _read_all(client: Client) -> list[Key]:
     stream = client.jetstream()
     count = (await stream.stream_info(SAMPLES)).state.messages
     puller = await stream.pull_subscribe(
