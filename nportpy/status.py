@@ -324,6 +324,7 @@ class UpstreamStatus:
         connects: connections that came about.
         acknowledged: number of the sample up to which everything has arrived.
         backlog: samples behind that number.
+        oldest_at: when the oldest of them was taken, seconds since the epoch; None if there is none. Some seconds old.
     """
 
     name: str
@@ -338,6 +339,7 @@ class UpstreamStatus:
     connects: int
     acknowledged: int
     backlog: int
+    oldest_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

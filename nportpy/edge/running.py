@@ -228,7 +228,7 @@ class Edge:
 
     def _start_upstream(self, settings: UpstreamSettings) -> None:
         assert self._archive is not None  # it was opened before
-        upstream = Upstream(settings, self._archive, self._clock, self._states, self._configured, self._connect)
+        upstream = Upstream(settings, self._archive, self._clock, self._states, self._configured, connect=self._connect)
         task = self._tasks.create_task(upstream.run(), name=f"upstream {settings.name}")
         self._upstreams[settings.name] = _Sending(upstream, task)
 

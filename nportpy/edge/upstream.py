@@ -45,6 +45,7 @@ from nportpy.status import UpstreamStatus
 BEHIND: Final = 5000
 """Samples by which live may be behind before what is between goes late."""
 
+_AGE_EVERY: Final = 10.0  # seconds between two looks at the age of the backlog
 _STEADY: Final = 60.0  # a connection that has lasted so long was a good one
 _GOODBYE_TIME: Final = 1.0
 _SMALLEST: Final = 20  # samples that are worth a late batch
@@ -98,10 +99,23 @@ class Upstream:
         self._session: Session | None = None
         self._since = clock.wall()
         self._name = ""
+        self._waits_since: int | None = None  # microseconds UTC
         self._was_up = False  # at some time in this run: from then on a connection begins with an overlap
 
     async def run(self) -> None:
         """Keep connected and send until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_backlog(), name="backlog")
+            await self._keep_connected()
+
+    async def _watch_backlog(self) -> None:
+        """How old the oldest sample is that waits: asking the archive takes a moment, which a scrape has not."""
+        while True:
+            with contextlib.suppress(ArchiveError):
+                self._waits_since = (await self._archive.backlog(self.settings.name)).oldest_at
+            await asyncio.sleep(_AGE_EVERY)
+
+    async def _keep_connected(self) -> None:
         attempt = 0
         while True:
             url = self.settings.urls[attempt % len(self.settings.urls)]
@@ -154,6 +168,7 @@ class Upstream:
             connects=counts.connects,
             acknowledged=self._ledger.cursor,
             backlog=self._ledger.backlog,
+            oldest_at=self._waits_since / 1e6 if self._waits_since is not None and self._ledger.backlog else None,
         )
 
     # A connection's life.

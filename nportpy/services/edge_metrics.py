@@ -94,6 +94,11 @@ def _upstreams(upstreams: tuple[UpstreamStatus, ...]) -> Iterator[Metric]:
     backlog = GaugeMetricFamily(
         "nportpy_upstream_backlog_samples", "Samples that it has not acknowledged.", labels=["upstream"]
     )
+    oldest = GaugeMetricFamily(
+        "nportpy_upstream_backlog_oldest_timestamp_seconds",
+        "When the oldest sample was taken that it has not acknowledged; none waits: no series.",
+        labels=["upstream"],
+    )
     sent = CounterMetricFamily("nportpy_upstream_sent", "Samples that were acknowledged.", labels=["upstream", "late"])
     acked = GaugeMetricFamily(
         "nportpy_upstream_acked_sequence", "Number up to which everything has arrived.", labels=["upstream"]
@@ -105,10 +110,12 @@ def _upstreams(upstreams: tuple[UpstreamStatus, ...]) -> Iterator[Metric]:
         name = [each.name]
         up.add_metric(name, each.up)
         backlog.add_metric(name, each.backlog)
+        if each.oldest_at is not None:
+            oldest.add_metric(name, each.oldest_at)
         sent.add_metric([each.name, "false"], each.sent_live)
         sent.add_metric([each.name, "true"], each.sent_late)
         acked.add_metric(name, each.acknowledged)
         refused.add_metric(name, each.refused)
         lost.add_metric(name, each.lost)
         connects.add_metric(name, each.connects)
-    yield from (up, backlog, sent, acked, refused, lost, connects)
+    yield from (up, backlog, oldest, sent, acked, refused, lost, connects)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,11 @@ def world(path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     real = ModbusDriver.read
     monkeypatch.setattr(ModbusDriver, "read", read)
     monkeypatch.setattr(running, "Clock", lambda: made.clock)
-    monkeypatch.setattr(running, "Upstream", partial(Upstream, connect=made.broker.connect, chance=lambda: 0.5))
+
+    def upstream(*arguments: Any, **keys: Any) -> Upstream:
+        return Upstream(*arguments, **(keys | {"connect": made.broker.connect, "chance": lambda: 0.5}))
+
+    monkeypatch.setattr(running, "Upstream", upstream)
     return made
 
 
