@@ -49,7 +49,7 @@ class DemoError(Exception):
 class Stored(NamedTuple):
     """Samples in the database, of this run: how many, and how many of them came late, from when to when."""
 
-    count: int
+    samples: int
     late: int
     first_late: float | None
     last_late: float | None
@@ -230,7 +230,7 @@ class Watch:
 
     async def until(self, samples: int) -> None:
         """Wait until so many samples are archived, sent and stored."""
-        while min(self.archived, self.upstream.acknowledged, self._chain.stored().count) < samples:  # noqa: ASYNC110
+        while min(self.archived, self.upstream.acknowledged, self._chain.stored().samples) < samples:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_AGAIN)
 
     async def outage(self, seconds: float, say: Say) -> None:
@@ -251,7 +251,7 @@ class Watch:
         sent, new = now.sent_late - before.sent_late, stored.late - known.late
         say(
             f"back-filled {_time(stored.first_late)}-{_time(stored.last_late)}: {sent} samples sent late, {new} of them"
-            f" the gap, {sent - new} known from before (an overlap of {OVERLAP:g} s); stored {stored.count} of {newest}"
+            f" the gap, {sent - new} known from before (an overlap of {OVERLAP:g} s); stored {stored.samples} of {newest}"
         )
 
     async def drain(self) -> None:
@@ -294,7 +294,7 @@ class Watch:
 
     def stored(self) -> int:
         """Samples in the database."""
-        return self._chain.stored().count
+        return self._chain.stored().samples
 
 
 def _time(at: float | None) -> str:
