@@ -13,7 +13,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY nportpy nportpy
 # Wheels only: a package that had to be compiled would need a compiler here, and minutes on an emulated processor.
 RUN python -m venv /opt/nportpy \
- && /opt/nportpy/bin/pip install --no-cache-dir --disable-pip-version-check --only-binary=:all: . \
+ && /opt/nportpy/bin/pip install --no-cache-dir --disable-pip-version-check --only-binary=:all: '.[edge]' \
  && /opt/nportpy/bin/pip uninstall --yes --quiet pip
 
 FROM python:3.13-slim

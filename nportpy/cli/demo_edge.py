@@ -250,8 +250,8 @@ class Watch:
         now, stored = self.upstream, self._chain.stored(newest)
         sent, new = now.sent_late - before.sent_late, stored.late - known.late
         say(
-            f"back-filled {_time(stored.first_late)}-{_time(stored.last_late)}: {sent} samples sent late, {new} of"
-            f" them the gap, {sent - new} known from before (an overlap of {OVERLAP:g} s); stored {stored.samples} of {newest}"
+            f"back-filled {_time(stored.first_late)}-{_time(stored.last_late)}: {sent} samples sent late, {new} of them"
+            f" the gap, {sent - new} known from before (an overlap of {OVERLAP:g} s); stored {stored.samples} of {newest}"
         )
 
     async def drain(self) -> None:

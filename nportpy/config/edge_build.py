@@ -114,6 +114,8 @@ def _check(table: Upstream) -> None:
     if len(kinds) > 1:
         what = " and to ".join(sorted(kinds))
         raise EdgeFault(("url",), ValueFault(f"leads to {what}", "one kind an upstream"))
+    if table.homeassistant and not all(url.startswith("mqtt") for url in table.url):
+        raise EdgeFault(("homeassistant",), ValueFault("listens to MQTT only", 'url = "mqtt://..." or no such line'))
     if _DATABASES in kinds and table.format is Format.JSON:
         raise EdgeFault(("format",), ValueFault("a database takes line protocol only", '"influx", or no such line'))
     if _FILES in kinds and table.format is Format.INFLUX:

@@ -32,6 +32,7 @@ _EXAMPLES = {
     "gap": "how far apart reads may be, as in { gap = 16 }",
 }
 _PASSWORD = re.compile(r"([/,][^\s/:@,'\"]*:)[^\s/@'\"]+@")
+_PASSWORD_FIELD = re.compile(r"(password=)[^&\s'\"]+", re.IGNORECASE)
 # Why some services have the line as the port has it.
 _ONE_SPEED = {
     "modbus": "all requests on a line are sent at the port's settings",
@@ -90,7 +91,7 @@ def _fault(detail: "ErrorDetails", data: dict[str, object], lines: Lines, known:
 
 def _without_passwords(value: object) -> str:
     """A value as it was written, but for a password in a URL: messages go to logs."""
-    return _PASSWORD.sub(r"\1***@", toml_text(value))
+    return _PASSWORD_FIELD.sub(r"\1***", _PASSWORD.sub(r"\1***@", toml_text(value)))
 
 
 def _trace(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[Path, object]:

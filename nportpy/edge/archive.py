@@ -222,6 +222,11 @@ class Archive:
         return self._writer.store.boot
 
     @property
+    def boots(self) -> frozenset[str]:
+        """The runs whose samples it has, and this one."""
+        return frozenset(epoch.boot for epoch in self._writer.store.epochs) | {self.boot}
+
+    @property
     def newest(self) -> int:
         """Number of the newest committed sample."""
         return self._writer.store.newest

@@ -164,7 +164,8 @@ class Edge:
             raise LookupError(f"there is no upstream {upstream}; there are: {known}")
         chosen = [upstream] if upstream else list(self._upstreams)
         for name in chosen:
-            self._upstreams[name].upstream.send_interval(start, end)
+            if not self._upstreams[name].upstream.send_interval(start, end):
+                raise LookupError(f"upstream {name}: too many intervals wait already; try again when they are sent")
         return chosen
 
     def _had(self) -> Archive:

@@ -36,8 +36,9 @@ class ArchivePages:
             return _problem(HTTPStatus.BAD_REQUEST, f"format is csv or ndjson, not {form[:20]!r}")
         kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
         portions = archive.samples(start, end, query.get("tag", ""))
+        first: list[archived.ShownSample] = []
         try:
-            first = await anext(portions, [])  # while an error can still be said
+            first = await anext(portions, first)  # while an error can still be said
         except LookupError as error:
             return _problem(HTTPStatus.BAD_REQUEST, str(error.args[0]))
         except ArchiveError as error:

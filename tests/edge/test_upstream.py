@@ -17,8 +17,10 @@ from nportpy.edge.messages import (
     encode_acknowledgement,
     encode_command,
 )
+from nportpy.edge.sample import Sample
 from nportpy.edge.settings import Backfill, Confirm
 from nportpy.edge.wire import decode_meta
+from nportpy.errors import ArchiveError
 from tests.support.upstreams import Broker, Sending, sending
 
 
@@ -252,5 +254,55 @@ async def test_a_link_that_flaps_loses_nothing(tmp_path: Path) -> None:
             await stay(at, 3.0 + number % 5)
             at.broker.drop()
         await at.feed(30.0)
+        await at.settle()
+    assert set(at.broker.received()) == at.all
+
+
+async def test_what_is_asked_for_is_bounded(tmp_path: Path) -> None:
+    async with sending(tmp_path) as at:
+        await asyncio.sleep(1.0)
+        await at.feed(5.0)
+        at.broker.delay = 5.0
+        assert [at.upstream.send_interval(0, at.clock.wall()) for _ in range(101)] == [True] * 100 + [False]
+        link = at.broker.link
+        assert link is not None
+        link.heard("cmd", encode_command(Send("one-too-many", 0, 1)))
+        await asyncio.sleep(30.0)
+        answers = [decode_answer(each.payload) for each in at.broker.messages if each.topic == "answer"]
+        assert [(each.id, each.done) for each in answers] == [("one-too-many", False)]
+
+
+async def test_a_command_that_is_retained_is_not_done_at_each_connection(tmp_path: Path) -> None:
+    async with sending(tmp_path) as at:
+        at.upstream._heard("cmd", encode_command(Send("again", 0, 1)))  # while it connects
+        await asyncio.sleep(5.0)
+        assert not [each for each in at.broker.messages if each.topic == "answer"]
+
+
+async def test_an_archive_that_cannot_be_read_for_a_while_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sending(tmp_path) as at:
+        await at.feed(5.0)
+        read = at.archive.read
+
+        async def fails(_after: int, _limit: int = 0) -> list[Sample]:
+            raise ArchiveError("the disk fails")
+
+        monkeypatch.setattr(at.archive, "read", fails)
+        await at.feed(5.0)
+        assert "disk" in at.upstream.status().reason
+        monkeypatch.setattr(at.archive, "read", read)
+        await at.settle()
+    assert set(at.broker.received()) == at.all
+
+
+async def test_a_broker_that_says_nothing_to_the_tag_table_is_left(tmp_path: Path) -> None:
+    async with sending(tmp_path, keepalive=5.0) as at:
+        at.broker.hole = True  # it answers to a connection, and to nothing on it
+        await asyncio.sleep(15.0)
+        assert "meta was not acknowledged" in at.upstream.status().reason or "no answer" in at.upstream.status().reason
+        at.broker.hole = False
+        await at.feed(20.0)
         await at.settle()
     assert set(at.broker.received()) == at.all

@@ -31,20 +31,22 @@ async def asked(url: str, **query: str) -> str:
 
 
 async def test_influxdb_1_has_every_sample_once_its_database_is_made(tmp_path: Path) -> None:
-    async with influxd(tmp_path) as server:
-        async with sending_to(tmp_path, server.url, format=Format.INFLUX, database="energy") as at:
-            await at.feed(1.0, 100.0)
-            await says(at, "404", "database not found")
-            assert at.upstream.status().backlog == at.archive.newest
-            await asked(f"{server.url}/query", q="CREATE DATABASE energy")
-            await at.settle()
-            assert await points(server.url) == at.produced
-            await server.kill()
-            await at.feed(1.0, 100.0)
-            await until(lambda: not at.upstream.status().up)
-            await server.start()
-            await at.settle()
-            assert await points(server.url) == at.produced  # the overlap is the same points again
+    async with (
+        influxd(tmp_path) as server,
+        sending_to(tmp_path, server.url, format=Format.INFLUX, database="energy") as at,
+    ):
+        await at.feed(1.0, 100.0)
+        await says(at, "404", "database not found")
+        assert at.upstream.status().backlog == at.archive.newest
+        await asked(f"{server.url}/query", q="CREATE DATABASE energy")
+        await at.settle()
+        assert await points(server.url) == at.produced
+        await server.kill()
+        await at.feed(1.0, 100.0)
+        await until(lambda: not at.upstream.status().up)
+        await server.start()
+        await at.settle()
+        assert await points(server.url) == at.produced  # the overlap is the same points again
 
 
 async def points(url: str) -> int:
@@ -53,23 +55,25 @@ async def points(url: str) -> int:
 
 
 async def test_victoria_metrics_has_every_sample(tmp_path: Path) -> None:
-    async with victoria_metrics(tmp_path) as server:
-        async with sending_to(tmp_path, server.url, format=Format.INFLUX, bucket="b", org="o") as at:
-            await at.feed(1.0, 100.0)
-            await at.settle()
-            query = {"match[]": '{__name__="reading_value"}'}
-            said = ""
+    async with (
+        victoria_metrics(tmp_path) as server,
+        sending_to(tmp_path, server.url, format=Format.INFLUX, bucket="b", org="o") as at,
+    ):
+        await at.feed(1.0, 100.0)
+        await at.settle()
+        query = {"match[]": '{__name__="reading_value"}'}
+        said = ""
 
-            async def there() -> int:
-                nonlocal said
-                said = await asked(f"{server.url}/api/v1/export", **query)
-                return sum(len(json.loads(line)["values"]) for line in said.splitlines())
+        async def there() -> int:
+            nonlocal said
+            said = await asked(f"{server.url}/api/v1/export", **query)
+            return sum(len(json.loads(line)["values"]) for line in said.splitlines())
 
-            for _ in range(100):
-                await asked(f"{server.url}/internal/force_flush")
-                if await there() == at.produced:
-                    break
-            assert await there() == at.produced, said[:500]
+        for _ in range(100):
+            await asked(f"{server.url}/internal/force_flush")
+            if await there() == at.produced:
+                break
+        assert await there() == at.produced, said[:500]
 
 
 class Version2:
@@ -99,7 +103,7 @@ class Version2:
 
 
 @asynccontextmanager
-async def version_2(path: Path) -> AsyncIterator[tuple[Version2, Sending]]:
+async def version_2(path: Path, token: str = "secret") -> AsyncIterator[tuple[Version2, Sending]]:
     server, application = Version2(), web.Application(client_max_size=1 << 30)
     application.router.add_post("/api/v2/write", server.take)
     runner = web.AppRunner(application)
@@ -107,7 +111,7 @@ async def version_2(path: Path) -> AsyncIterator[tuple[Version2, Sending]]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    (path / "token").write_text("secret\n")
+    (path / "token").write_text(f"{token}\n")
     keys = {"org": "plant", "bucket": "energy", "token_file": str(path / "token"), "format": Format.INFLUX}
     try:
         async with sending_to(path, f"influx+http://127.0.0.1:{port}", **keys) as at:
@@ -117,10 +121,11 @@ async def version_2(path: Path) -> AsyncIterator[tuple[Version2, Sending]]:
 
 
 async def test_version_2_with_a_token_that_is_put_right(tmp_path: Path) -> None:
-    async with version_2(tmp_path) as (server, at):
-        (tmp_path / "token").write_text("old")
-        await until(lambda: at.upstream.status().up)
+    async with version_2(tmp_path, token="old") as (server, at):
         await at.feed(0.5, 100.0)
+        await says(at, "401")
+        assert not at.upstream.status().up
+        (tmp_path / "token").write_text("secret\n")
         await at.settle()
         assert len(set(server.lines)) == at.produced
 

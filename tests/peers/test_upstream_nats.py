@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import nats
+import nats.errors
 import pytest
-from nats.js.api import ConsumerConfig
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from nportpy.edge.links.jetstream import SAMPLES
 from nportpy.edge.messages import decode_state
@@ -28,20 +30,27 @@ async def stored(url: str) -> list[Key]:
     """Every sample in the stream, in its order, by a consumer of nats-py."""
     client = await nats.connect(url.split(","))
     try:
-        stream = client.jetstream()
-        count = (await stream.stream_info(SAMPLES)).state.messages
-        puller = await stream.pull_subscribe(
-            "nportpy.v1.*.*.*", stream=SAMPLES, config=ConsumerConfig(ack_policy="none")
-        )
-        keys: list[Key] = []
-        while count:
-            for message in await puller.fetch(min(count, 100), timeout=5):
-                batch = decode_batch(message.data, (message.headers or {}).get("Content-Type", ""))
-                keys += [(batch.boot, batch.seq + place) for place in range(len(batch.rows))]
-                count -= 1
-        return keys
+        return await _read_all(client)
+    except nats.errors.TimeoutError:  # the cluster has no leader yet for what is asked
+        await asyncio.sleep(5.0)
+        return await _read_all(client)
     finally:
         await client.close()
+
+
+async def _read_all(client: Client) -> list[Key]:
+    stream = client.jetstream()
+    count = (await stream.stream_info(SAMPLES)).state.messages
+    puller = await stream.pull_subscribe(
+        "nportpy.v1.*.*.*", stream=SAMPLES, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
+    )
+    keys: list[Key] = []
+    while count:
+        for message in await puller.fetch(min(count, 100), timeout=5):
+            batch = decode_batch(message.data, (message.headers or {}).get("Content-Type", ""))
+            keys += [(batch.boot, batch.seq + place) for place in range(len(batch.rows))]
+            count -= 1
+    return keys
 
 
 async def test_e9_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
@@ -104,13 +113,15 @@ async def test_a_password_that_is_wrong_and_is_put_right(tmp_path: Path) -> None
     word = tmp_path / "password"
     word.write_text("wrong")
     config = 'authorization { users: [ { user: "pi", password: "secret" } ] }'
-    async with nats_node(tmp_path / "nats", config) as server:
-        async with sending_to(tmp_path, server.url, user="pi", password_file=str(word)) as at:
-            await at.feed(0.5, 100.0)
-            await says(at, "Authorization Violation")
-            word.write_text("secret\n")
-            await at.settle()
-            assert set(await stored(server.url.replace("//", "//pi:secret@"))) == at.all
+    async with (
+        nats_node(tmp_path / "nats", config) as server,
+        sending_to(tmp_path, server.url, user="pi", password_file=str(word)) as at,
+    ):
+        await at.feed(0.5, 100.0)
+        await says(at, "Authorization Violation")
+        word.write_text("secret\n")
+        await at.settle()
+        assert set(await stored(server.url.replace("//", "//pi:secret@"))) == at.all
 
 
 async def test_a_server_without_jetstream_is_no_upstream(tmp_path: Path) -> None:
@@ -129,16 +140,19 @@ async def test_a_server_without_jetstream_is_no_upstream(tmp_path: Path) -> None
 
 
 async def test_e9_packets_that_vanish_silently(tmp_path: Path) -> None:
-    async with nats_node(tmp_path / "nats") as server, Hole(server.port).running() as way:
-        async with sending_to(tmp_path, f"nats://127.0.0.1:{way.port}", keepalive=2.0) as at:
-            await at.feed(1.0, 100.0)
-            await at.settle()
-            way.open = True
-            await at.feed(8.0, 100.0)
-            assert not at.upstream.status().up
-            way.open = False
-            await at.settle()
-            assert set(await stored(server.url)) == at.all
+    async with (
+        nats_node(tmp_path / "nats") as server,
+        Hole(server.port).running() as way,
+        sending_to(tmp_path, f"nats://127.0.0.1:{way.port}", keepalive=2.0) as at,
+    ):
+        await at.feed(1.0, 100.0)
+        await at.settle()
+        way.open = True
+        await at.feed(8.0, 100.0)
+        assert not at.upstream.status().up
+        way.open = False
+        await at.settle()
+        assert set(await stored(server.url)) == at.all
 
 
 async def test_an_upstream_ends_in_time_beside_a_server_that_does_not_read(tmp_path: Path) -> None:
@@ -163,4 +177,3 @@ async def test_its_mqtt_listener_speaks_3_1_1_and_the_upstream_falls_back(tmp_pa
             await until(lambda: "nportpy/v1/here/pi/state" in heard.retained)
             assert decode_state(heard.retained["nportpy/v1/here/pi/state"]).online
         assert "JetStream" in server.output
-        await asyncio.sleep(0)

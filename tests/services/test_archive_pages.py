@@ -129,7 +129,7 @@ async def test_an_interval_may_begin_anywhere(start: str) -> None:
     async with serving(archive) as service:
         response, _ = await fetch(service, f"/api/v1/archive/samples?from={start}&to=inf")
         assert response.status == 200
-        assert all(abs(each) < 2**63 for each in archive.asked[0][:2])  # type: ignore[arg-type, type-var]
+        assert all(abs(each) < 2**63 for each in archive.asked[0][:2])  # type: ignore[arg-type]
 
 
 def test_a_plus_that_was_not_escaped_in_a_url() -> None:

@@ -137,7 +137,7 @@ def test_power_is_what_currents_and_voltages_make() -> None:
 
 
 def test_what_the_profile_of_this_meter_names_is_there() -> None:
-    tags = {tag.name: int(tag.at or 0) - 40001 for tag in profile("emon-dmon-3400").tags}
+    tags = {tag.name: int(str(tag.at)) - 40001 for tag in profile("emon-dmon-3400").tags}
     assert set(tags.values()) - {tags["energy_received"]} == set(Meter().readings(0.0))
 
 

@@ -311,6 +311,11 @@ class CollectorProcess:
         self.config = config
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """0 if it does not run."""
+        return self._process.pid if self._process is not None else 0
+
     async def start(self) -> None:
         with open(self.config.with_suffix(".log"), "ab") as output:  # noqa: ASYNC230
             self._process = await asyncio.create_subprocess_exec(

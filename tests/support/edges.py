@@ -25,7 +25,7 @@ from tests.support.serving import Served, plan, serving
 from tests.support.stations import LoopClock, station_of, tag
 from tests.support.upstreams import Broker, upstream_settings
 
-ALWAYS = {"max_silence": 0.001}
+ALWAYS: Any = {"max_silence": 0.001}
 """Keys of a tag each of whose readings becomes a sample."""
 
 
@@ -126,9 +126,7 @@ class Edged(Served):
     async def change(self, *plans: PortPlan, edge: EdgeSettings | None, **changes: Any) -> None:
         """Reload; ports that are not given stay."""
         settings = self.gateway._settings
-        await self.gateway.reload(
-            replace(settings, ports=plans or settings.ports, edge=edge, **changes)  # type: ignore[arg-type]
-        )
+        await self.gateway.reload(replace(settings, ports=plans or settings.ports, edge=edge, **changes))
 
 
 @asynccontextmanager

@@ -12,12 +12,13 @@ class Hole:
     Attributes:
         port: where clients connect.
         open: nothing goes through, in either way, and connections stay; new ones are taken and hear nothing.
+        refuses: new connections end at once.
         delay: seconds of one way.
     """
 
     def __init__(self, target: int) -> None:
         self.port = 0
-        self.open = False
+        self.open = self.refuses = False
         self.delay = 0.0
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
@@ -40,6 +41,9 @@ class Hole:
                         task.cancel()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses:
+            writer.transport.abort()
+            return
         self._writers.add(writer)
         try:
             there, onward = await asyncio.open_connection("127.0.0.1", self._target)

@@ -45,17 +45,13 @@ async def paho(port: int, user: str = "", password: str = "", version: int = 5) 
     loop, heard = asyncio.get_running_loop(), Subscriber()
     ready = asyncio.Event()
     protocol = MQTTProtocolVersion.MQTTv5 if version == 5 else MQTTProtocolVersion.MQTTv311
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        client_id="reader",
-        protocol=protocol,
-        clean_session=None if version == 5 else False,
-    )
+    clean = None if version == 5 else False
+    client = Client(CallbackAPIVersion.VERSION2, client_id="reader", protocol=protocol, clean_session=clean)
     if user:
         client.username_pw_set(user, password)
 
     def on_message(_c: object, _u: object, message: MQTTMessage) -> None:
-        loop.call_soon_threadsafe(lambda: heard.hear(message.topic, message.payload, loop.time()))
+        loop.call_soon_threadsafe(lambda: heard.hear(message.topic, bytes(message.payload), loop.time()))
 
     def on_connect(_c: object, _u: object, _f: object, _r: object, _p: object) -> None:
         client.subscribe([("nportpy/v1/#", 1), ("homeassistant/#", 1)])

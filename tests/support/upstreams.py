@@ -161,9 +161,12 @@ async def sending(
 ) -> AsyncIterator[Sending]:
     """An upstream at work; at the end everything stops, and leaves nothing behind."""
     clock, broker = LoopClock(), broker or Broker()
+    configured = keys.pop("configured", tuple)
     kept = Archive(ArchiveSettings(str(path / "archive.db"), **(archive or {})), clock)
     await kept.open()
-    upstream = Upstream(upstream_settings(**keys), kept, clock, connect=broker.connect, chance=lambda: 0.5)
+    upstream = Upstream(
+        upstream_settings(**keys), kept, clock, configured=configured, connect=broker.connect, chance=lambda: 0.5
+    )
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(kept.run()), tasks.create_task(upstream.run())]
         try:

@@ -3,7 +3,8 @@
     influx+http://host:8086            POST /api/v2/write?org=..&bucket=.. where a bucket is named, else /write?db=..
 
 An answer of 2xx is the acknowledgement. 400 and 422 say that the points are at fault, 413 that they are too many, and
-the batch is halved; all others may be over later (docs.influxdata.com, "API reference", 1.8 and 2). A page for people
+the batch is halved; 401 and 403 end the connection, as the next one reads user, password and token anew; all others
+may be over later (docs.influxdata.com, "API reference", 1.8 and 2). A page for people
 (HTML) is no database's answer, whatever its number: a proxy, or the login of a network.
 There is nothing to hear on such a link, and no state or tag table: line protocol carries names and units itself.
 """
@@ -22,6 +23,7 @@ from nportpy.edge.links.credentials import failure_of, password_of, tls_context
 from nportpy.edge.settings import UpstreamSettings
 
 _AT_FAULT: Final = frozenset((400, 413, 422))
+_NOT_ALLOWED: Final = frozenset((401, 403))
 _LEAVE_TIME: Final = 1.0
 _WORTH_PACKING: Final = 512
 _WORDS: Final = 300  # bytes of an answer that are read
@@ -99,6 +101,9 @@ class InfluxLink:
         if strange or HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             there = answer.headers.get("Location", "")
             words = f"it leads to {there:.200}" if there else "a page for people: no database is there"
+        if status in _NOT_ALLOWED:
+            self._lose(f"refused: {status} {words}")
+            raise LinkError(f"{self.name}: refused: {status} {words}")
         raise RefusedError(f"{status} {words}", passing=strange or status not in _AT_FAULT)
 
     def _lose(self, reason: str) -> None:
