@@ -251,7 +251,8 @@ class Watch:
         sent, new = now.sent_late - before.sent_late, stored.late - known.late
         say(
             f"back-filled {_time(stored.first_late)}-{_time(stored.last_late)}: {sent} samples sent late, {new} of them"
-            f" the gap, {sent - new} known from before (an overlap of {OVERLAP:g} s); stored {stored.samples} of {newest}"
+            f" the gap, {sent - new} known from before (an overlap of {OVERLAP:g} s);"
+            f" stored {stored.samples} of {newest}"
         )
 
     async def drain(self) -> None:
