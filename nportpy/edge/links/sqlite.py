@@ -3,7 +3,7 @@
     sqlite:/var/lib/nportpy/collect.db
 
 No broker stands between, so a batch that is acknowledged is stored: on the disk, each sample once, in the tables of
-docs/edge.md. A file that another program writes to, a full disk and a folder without rights are a link that is lost:
+docs/collect.md. A file that another program writes to, a full disk and a folder without rights are a link that is lost:
 samples wait in the archive, and it is tried again.
 """
 
