@@ -29,10 +29,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if not item.get_closest_marker("pi")]
     for item in items:
-        # Of several processes (make test) one has all that lives in real time, one after the other; a file's other
-        # tests stay together, as they share fixtures and may share a port that cannot be chosen.
-        real = item.get_closest_marker("real") or item.get_closest_marker("peer")
-        item.add_marker(pytest.mark.xdist_group("real" if real else item.nodeid.partition("::")[0]))
+        # Of several processes (make test) one has all that lives in real time, one after the other, and one all that
+        # needs other programs: both wait more than they work. A file's other tests stay together, as they share
+        # fixtures and may share a port that cannot be chosen.
+        group = next(
+            (name for name in ("peer", "real") if item.get_closest_marker(name)), item.nodeid.partition("::")[0]
+        )
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_finish() -> None:
