@@ -222,7 +222,9 @@ def test_every_request_ends_once_and_every_answer_belongs_to_its_request(actions
                 await asker.ended()
                 for request, result in asker.ends:
                     if result.outcome is Outcome.ANSWERED:
-                        assert result.answer == registers(int.from_bytes(request.pdu[1:3]))
+                        # Nothing: an answer under another unit's id ends the wait, and is nobody's (F6).
+                        unfit = not result.answer and "another unit" in actions
+                        assert unfit or result.answer == registers(int.from_bytes(request.pdu[1:3]))
             status = bus.status()
             assert status.queued == 0
             assert sum(status.outcomes.values()) == status.requests == 3 * len(actions)
