@@ -52,6 +52,9 @@ __all__ = ["TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
 LONGEST_TURN: Final = 1.0
 """Seconds in which requests follow each other after one that streams had held up, however patient requests are."""
 
+_TURN_AFTER_TALK: Final = 0.05
+"""Seconds beyond the silence for which a conversation that has ended leaves the line to a request that waits."""
+
 
 class _Awaiting(Enum):
     """What the request on the line waits for."""
@@ -248,6 +251,8 @@ class Transactions:
         now = self._clock()
         self._quiet.talk = until
         if until <= now and self._request is None and self._wire.up:
+            if self._turns or self._again is not None:  # who waited for its end goes before the next one begins
+                self._turn_ends = max(self._turn_ends, self._quiet.silent_at(0.0) + _TURN_AFTER_TALK)
             self._next(now)
 
     def line_changed(self, breaking: bool) -> None:
