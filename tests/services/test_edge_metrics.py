@@ -82,7 +82,7 @@ def test_an_archive_that_fails_to_write_takes_no_samples() -> None:
     assert EDGE.archive is not None
     text = written(replace(EDGE, archive=replace(EDGE.archive, error="disk full", oldest_at=None)))
     assert "\nnportpy_archive_writable 0\n" in text
-    assert "oldest_timestamp" not in text
+    assert "nportpy_archive_oldest_timestamp" not in text
 
 
 def test_names_with_every_character_are_escaped() -> None:
