@@ -64,6 +64,7 @@ class JetStreamSource:
         settings = self._settings
         secure = servers[0].startswith("tls://") or bool(settings.tls.ca or settings.tls.certificate)
         password = password_of(settings.password_file) if settings.user else None
+        tls = tls_context(settings.tls) if secure else None  # before there is a client that would have to be closed
         try:
             async with asyncio.timeout(_CONNECT_TIME * (len(servers) + 1)):
                 await self._client.connect(
@@ -76,7 +77,7 @@ class JetStreamSource:
                     connect_timeout=round(_CONNECT_TIME),
                     ping_interval=max(1, round(settings.keepalive / 2)),
                     max_outstanding_pings=2,
-                    tls=tls_context(settings.tls) if secure else None,
+                    tls=tls,
                     user_credentials=settings.credentials or None,
                     user=settings.user or None,
                     password=password,
