@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final, NamedTuple
 
+from nportpy.protocols.float32 import shortest
 from nportpy.protocols.iec101.times import SIZE_24, SIZE_56, Time, decode_24, decode_56
 
 Value = bool | int | float | bytes
 """Of a single point a bool; of all that count or have states an int; of measured values a float or, scaled, an int;
 of bitstrings the octets in their order."""
-
-_FLOAT_DIGITS = 9  # decimal digits that tell every two float32 apart
 
 
 class Flags(IntFlag):
@@ -29,6 +28,9 @@ class Flags(IntFlag):
     NOT_TOPICAL = 0x40
     INVALID = 0x80
 
+
+NONE: Final = Flags(0)
+"""No flag: good."""
 
 _STATE = 0xF0  # BL SB NT IV: beside a single or double point
 _MEASURED = 0xF1  # OV as well
@@ -52,7 +54,7 @@ class Object:
 
     address: int
     value: Value | None = None
-    flags: Flags = Flags(0)
+    flags: Flags = NONE
     time: Time | None = None
     elapsed: int | None = None
     extra: int = 0
@@ -95,8 +97,8 @@ class Type:
 
     @property
     def doubles(self) -> bool:
-        """Whether its values are double points: 0 between, 1 off, 2 on, 3 neither."""
-        return self.number in (3, 4, 31)
+        """Whether its values have two bits: 1 off, 2 on, 0 and 3 neither of them."""
+        return self.number in (3, 4, 17, 31, 38)
 
     def decode(self, address: int, data: bytes) -> Object:
         """The object at `address` whose `size` bytes are `data`."""
@@ -211,18 +213,8 @@ def _uint16(data: bytes, at: int = 0) -> int:
 
 
 def _float32(data: bytes) -> float:
-    """The shortest decimal that is still that float32: 231.4 and not 231.39999389648438."""
     (value,) = struct.unpack("<f", data[:4])
-    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - not a number
-        return float(value)
-    for digits in range(6, _FLOAT_DIGITS):
-        short = float(f"{value:.{digits}g}")
-        try:
-            if struct.pack("<f", short) == data[:4]:
-                return short
-        except OverflowError:  # rounded up, beyond the largest
-            continue
-    return float(f"{value:.{_FLOAT_DIGITS}g}")
+    return shortest(value)
 
 
 def _table() -> dict[int, Type]:

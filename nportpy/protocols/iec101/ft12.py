@@ -197,8 +197,10 @@ class FrameFinder:
         if len(data) < 2:
             return 6
         length = data[1]
-        if length < 1 + self._address_size or (len(data) > 2 and data[2] != length) or (
-            len(data) > 3 and data[3] != _VARIABLE
+        if (
+            length < 1 + self._address_size
+            or (len(data) > 2 and data[2] != length)
+            or (len(data) > 3 and data[3] != _VARIABLE)
         ):
             self.counts.malformed += 1
             return 0

@@ -77,8 +77,8 @@ class Time56:
     invalid: bool = False
     substituted: bool = False
 
-    def instant(self, zone: tzinfo, arrival: int = 0) -> int | None:
-        """When that was, by a clock in `zone`; None: the tag is invalid, or no date. `arrival` does not matter."""
+    def instant(self, zone: tzinfo, _arrival: int = 0) -> int | None:
+        """When that was, by a clock in `zone`; None: the tag is invalid, or no date."""
         if self.invalid or self.milliseconds > 59999:
             return None
         try:
