@@ -4,7 +4,6 @@
 |---|---|
 | `settings.py` | how an outstation is reached |
 | `exchange.py` | one request and its answer on the line, repeated where it must be |
-| `station.py` | rounds of polling: start of the link, class 1 and 2, what waits to be asked |
+| `client.py` | rounds of polling: start of the link, class 1 and 2, what waits to be asked |
 | `procedures.py` | what takes several exchanges: interrogations, clock synchronisation |
-| `points.py` | what an outstation has said of its points |
 """

@@ -61,7 +61,7 @@ class Cause(IntEnum):
 KNOWN_CAUSES: Final = frozenset((*range(1, 14), *range(20, 42), *range(44, 48)))
 """The causes that the standard knows."""
 
-REFUSALS: Final = {
+REFUSALS: Final[dict[int, str]] = {
     Cause.UNKNOWN_TYPE: "it does not know this type",
     Cause.UNKNOWN_CAUSE: "it does not know this cause of transmission",
     Cause.UNKNOWN_COMMON_ADDRESS: "it has another common address",

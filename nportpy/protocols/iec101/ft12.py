@@ -107,11 +107,12 @@ class FrameFinder:
     the asking side (an echo) came since the request, and `silence` follows it.
 
     Attributes:
+        silence: seconds after which a lone E5 is an answer.
         counts: what it has seen.
         rest: what stood before the last silence and is no frame: for a hint, see hints.py.
     """
 
-    __slots__ = ("_address_size", "_clean", "_data", "_gap", "_heard", "_silence", "counts", "rest")
+    __slots__ = ("_address_size", "_clean", "_data", "_gap", "_heard", "counts", "rest", "silence")
 
     def __init__(self, address_size: int, silence: float, gap: float) -> None:
         """Nothing was heard yet.
@@ -122,7 +123,7 @@ class FrameFinder:
             gap: seconds of silence inside a frame after which the rest does not come any more.
         """
         self._address_size = address_size
-        self._silence = silence
+        self.silence = silence
         self._gap = gap
         self._data = bytearray()
         self._clean = True
@@ -147,7 +148,7 @@ class FrameFinder:
         """When silence will mean something: call `expire` then. None: it does not."""
         if not self._data:
             return None
-        return self._heard + (self._silence if self._lone() else self._gap)
+        return self._heard + (self.silence if self._lone() else self._gap)
 
     def expire(self, now: float) -> list[Frame]:
         """The frames in what silence has ended; nothing is left to come after it."""
