@@ -184,7 +184,7 @@ class Iec101Client:
 
     def _plan(self) -> None:
         """Let wait what is due."""
-        now, settings = asyncio.get_running_loop().time(), self._settings
+        now, settings, settled = asyncio.get_running_loop().time(), self._settings, self.settled
         if settings.synchronise_every and self._is_due(self._synchronised, settings.synchronise_every, now):
             self._synchronised = now
             self._waiting += (procedures.clock_synchronisation(each, self._time_for(each)) for each in self._addresses)
@@ -193,7 +193,7 @@ class Iec101Client:
         else:
             periodic = settings.interrogate_every and self._is_due(self._interrogated, settings.interrogate_every, now)
             due = bool(periodic) or (bool(self._again) and now >= self._again)
-        if due and self.settled:
+        if due and settled:
             self._interrogated, self._again = now, 0.0
             self._waiting += procedures.interrogations(settings, self._addresses)
 
@@ -375,7 +375,7 @@ class Iec101Client:
             self._tell("the outstation's clock was wrong", hint)
 
     def _wait(self, seconds: float) -> None:
-        """A procedure that brings nothing for too long is given up; if it never has, it is asked again after a while."""
+        """A procedure that brings nothing for too long is given up; if it never has, it is asked again later."""
         procedure = self._current
         if procedure is None:
             return
