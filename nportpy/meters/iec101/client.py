@@ -128,6 +128,7 @@ class Iec101Client:
         self._since: int | None = None
         self._full = False
         self._refused_now = False  # it takes no data in this round
+        self._run = 0  # requests for class 1 data on end
         self._silent = 0  # answers E5 on end, which cannot tell of class 1 data
         self._more = False
         self._interrogated = self._synchronised = self._again = 0.0
@@ -233,7 +234,7 @@ class Iec101Client:
 
     def _goes_on(self, answer: Answer, turn: int, seen: set[tuple[int, int, int]]) -> bool:
         """Whether there is more to ask in this round: until nothing comes, or values that come again and again."""
-        if self._current is not None or (self._waiting and not self._full and not self._refused_now):
+        if self._current is not None or (self._waiting and not self._refused_now):
             return True
         if not answer.data or turn >= self._settings.burst:
             return False
@@ -264,9 +265,9 @@ class Iec101Client:
     async def _class_1(self, leased: "Leased") -> bool:
         """Ask for class 1 data while there is some, within `burst`; whether any came."""
         brought = False
-        for _ in range(self._settings.burst):
+        while self._run < self._settings.burst:
             answer = await self._ask(leased, self.exchange.link.request_class(1))
-            self._silent = 0
+            self._run, self._silent = self._run + 1, 0
             if answer.silent or not answer.data:
                 self._more = False  # it may say that there is more and have nothing: some do for ever
                 break
@@ -276,6 +277,7 @@ class Iec101Client:
         return brought
 
     async def _class_2(self, leased: "Leased") -> Answer:
+        self._run = 0
         answer = await self._ask(leased, self.exchange.link.request_class(2))
         self._silent = self._silent + 1 if answer.silent else 0
         if self._silent >= self._settings.class1_every:

@@ -97,10 +97,10 @@ class Exchange:
             return f"{said}, but asks itself: it is set to the balanced mode, which is not supported"
         if link.counts.primaries:
             return f"{said}; somebody else asks on this line: a second controlling station, or the balanced mode"
-        if hint := link_hint(self.finder.rest, address, size):
+        if not link.up and (hint := link_hint(self.finder.heard, address, size)):
             return f"{said}: {hint}"
-        if link.stranger is not None and not link.up:
-            return f"{said}, but outstation {link.stranger} did"
+        if not link.up and link.stranger is not None:
+            return f"{said}, but outstation {link.stranger.address} did"
         if self.finder.counts.checksum and not link.up:
             return f"{said} without faults on the line: look at its speed, and at its parity (8E1 by the standard)"
         return said

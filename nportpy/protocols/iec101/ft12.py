@@ -24,6 +24,7 @@ MAX_FRAME: Final = 261
 PRIMARY: Final = 0x40
 """PRM: the frame comes from the side that asks."""
 
+_REMEMBERED: Final = 32  # bytes
 _FIXED: Final = 0x10
 _VARIABLE: Final = 0x68
 _END: Final = 0x16
@@ -109,10 +110,10 @@ class FrameFinder:
     Attributes:
         silence: seconds after which a lone E5 is an answer.
         counts: what it has seen.
-        rest: what stood before the last silence and is no frame: for a hint, see hints.py.
+        heard: the first bytes since the request, whatever they are: for a hint, see hints.py.
     """
 
-    __slots__ = ("_address_size", "_clean", "_data", "_gap", "_heard", "counts", "rest", "silence")
+    __slots__ = ("_address_size", "_clean", "_data", "_gap", "_last", "counts", "heard", "silence")
 
     def __init__(self, address_size: int, silence: float, gap: float) -> None:
         """Nothing was heard yet.
@@ -127,39 +128,40 @@ class FrameFinder:
         self._gap = gap
         self._data = bytearray()
         self._clean = True
-        self._heard = 0.0
+        self._last = 0.0
         self.counts = FrameCounts()
-        self.rest = b""
+        self.heard = b""
 
     def begin(self) -> None:
         """A request was sent: what came before is no answer to it."""
         self.counts.dropped += len(self._data)
         self._data.clear()
         self._clean = True
-        self.rest = b""
+        self.heard = b""
 
     def feed(self, data: bytes, now: float) -> list[Frame]:
         """The frames that are complete with `data`, which came at `now`."""
         self._data += data
-        self._heard = now
+        self._last = now
+        if len(self.heard) < _REMEMBERED:
+            self.heard += data[:_REMEMBERED]
         return self._find()
 
     def deadline(self) -> float | None:
         """When silence will mean something: call `expire` then. None: it does not."""
         if not self._data:
             return None
-        return self._heard + (self.silence if self._lone() else self._gap)
+        return self._last + (self.silence if self._lone() else self._gap)
 
     def expire(self, now: float) -> list[Frame]:
         """The frames in what silence has ended; nothing is left to come after it."""
-        if not self._data or now < self._heard:
+        if not self._data or now < self._last:
             return []
         if self._lone():
             self._data.clear()
             self.counts.frames += 1
             return [SINGLE_CHARACTER]
         frames: list[Frame] = []
-        self.rest = bytes(self._data)
         while self._data:
             self.counts.malformed += self._data[0] in (_FIXED, _VARIABLE)
             self._drop()

@@ -42,16 +42,15 @@ def size_hint(data: bytes, sizes: Sizes, common_addresses: frozenset[int]) -> st
             found.append((asdu.common_address not in common_addresses, other))
     if not found:
         return ""
-    names = " or ".join(
-        str(each) for strangers, each in sorted(found, key=lambda pair: pair[0]) if strangers == min(found)[0]
-    )
+    best = min(stranger for stranger, _ in found)
+    names = " or ".join(str(each) for stranger, each in found if stranger is best)
     return f"sizes {names} (cause/common address/object address) would fit what it sends, not {sizes}"
 
 
-def link_hint(rest: bytes, address: int, address_size: int) -> str:
+def link_hint(heard: bytes, address: int, address_size: int) -> str:
     """What bytes that came instead of an answer look like; empty: like nothing known."""
-    for start in (at for at, byte in enumerate(rest) if byte == 0x10):
-        for size, body in _bodies(rest[start:]):
+    for start in (at for at, byte in enumerate(heard) if byte == 0x10):
+        for size, body in _bodies(heard[start:]):
             control = body[0] if body else 0
             if size == 1 and address < 256 and body == bytes((address, *body[1:2])) and _answers(body[1]):
                 return "control byte and link address seem to be swapped (SINAUT): that is not supported"

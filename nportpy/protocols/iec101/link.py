@@ -127,7 +127,7 @@ class Link:
         address_size: bytes of it.
         counts: what happened.
         up: it was reset, and answers.
-        stranger: the address of the last answer that came from another one; None: there was none.
+        stranger: the last answer that came from another address; None: there was none.
         balanced: a frame came that only the balanced mode's other side sends.
     """
 
@@ -135,7 +135,7 @@ class Link:
     address_size: int
     counts: LinkCounts = field(default_factory=LinkCounts)
     up: bool = False
-    stranger: int | None = None
+    stranger: Frame | None = None
     balanced: bool = False
     _bit: bool = True
     _request: _Request | None = None
@@ -201,7 +201,7 @@ class Link:
             return None
         if not frame.is_single and frame.address != self.address:
             self.counts.strangers += 1
-            self.stranger = frame.address
+            self.stranger = frame
             return None
         answer = self._answer(frame, request.function)
         if answer is None:

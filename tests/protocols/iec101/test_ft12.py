@@ -43,7 +43,7 @@ def test_vectors_cut_at_every_byte_are_incomplete_and_then_none(name: str) -> No
         assert (one.deadline() is None) == (end == 0)
         assert one.expire(1.0 + GAP) == []
         assert one.deadline() is None
-        assert one.rest == wire[:end]
+        assert one.heard == wire[:end]
         with pytest.raises(ProtocolError):
             parse(wire[:end], size)
 
