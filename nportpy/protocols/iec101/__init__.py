@@ -4,6 +4,7 @@
 |---|---|
 | `ft12.py` | frames on the line |
 | `link.py` | requests and answers of one outstation: FCB, ACD, DFC |
+| `addresses.py` | addresses of objects as people write them |
 | `asdu.py` | the data of a frame: type, cause, addresses; what this side sends |
 | `elements.py` | the types and what their objects hold |
 | `times.py` | time tags |
