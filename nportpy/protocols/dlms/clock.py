@@ -137,9 +137,11 @@ class DateTime:
         deviation = self.deviation
         try:
             if -_FARTHEST <= deviation <= _FARTHEST:
-                return _midnight(self.year, self.month, self.day) + (
-                    (hour * 60 + minute + (-deviation if inverted else deviation)) * 60 + second
-                ) * 1_000_000 + (self.hundredths * 10_000 if self.hundredths < 100 else 0)
+                return (
+                    _midnight(self.year, self.month, self.day)
+                    + ((hour * 60 + minute + (-deviation if inverted else deviation)) * 60 + second) * 1_000_000
+                    + (self.hundredths * 10_000 if self.hundredths < 100 else 0)
+                )
             local = datetime(self.year, self.month, self.day, tzinfo=zone)
             local += timedelta(hours=hour, minutes=minute, seconds=second)
             if self.hundredths < 100:

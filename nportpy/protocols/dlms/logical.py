@@ -1,4 +1,4 @@
-"""Services by logical names: GET, and ACTION for the passwords that are a question and an answer (DLMS UA 1000-2, 9.3.6).
+"""Services by logical names: GET, and ACTION for high-level security (DLMS UA 1000-2, 9.3.6).
 
 Requests are encoded, answers parsed (apdu.py tells them apart). An attribute is class, OBIS code and number; the
 answer carries the low four bits of the invoke-id back, which tells a late answer from the one that is awaited.
@@ -25,7 +25,7 @@ _HEADER: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Attribute:
+class AttributeDescriptor:
     """What a GET asks for.
 
     Attributes:
@@ -46,12 +46,12 @@ class Attribute:
         return head + (b"\x01" + self.selection if self.selection else b"\x00")
 
 
-def get(invoke: int, attribute: Attribute) -> bytes:
+def get(invoke: int, attribute: AttributeDescriptor) -> bytes:
     """Ask for one attribute; `invoke` is 0 to 15."""
     return bytes((GET_REQUEST, _NORMAL, _CONFIRMED_HIGH | invoke)) + attribute.encode()
 
 
-def get_list(invoke: int, attributes: Sequence[Attribute]) -> bytes:
+def get_list(invoke: int, attributes: Sequence[AttributeDescriptor]) -> bytes:
     """Ask for several at once; the answer has as many, in this order."""
     head = bytes((GET_REQUEST, _LIST, _CONFIRMED_HIGH | invoke)) + axdr.encode_length(len(attributes))
     return head + b"".join(each.encode() for each in attributes)
