@@ -86,7 +86,7 @@ def _elements(data: bytes, at: int, tag: int, depth: int) -> tuple[Any, int]:
         count, at = length(data, at - 1)
     if count > len(data) - at:
         raise ProtocolError(f"{count} elements in {len(data) - at} bytes")
-    found = []
+    found: list[Any] = []
     add = found.append
     for _ in range(count):
         value, at = _take(data, at, depth)

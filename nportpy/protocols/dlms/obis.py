@@ -1,10 +1,14 @@
 """OBIS: names of what a meter knows (IEC 62056-61), and the forms in which people write them.
 
-1-0:1.8.0*255    A-B:C.D.E*F, as standards print it; *255 may be left away
-1.0.1.8.0.255    six groups, as programs print it; the sixth may be left away
-1.8.0            as displays and IEC 62056-21 have it: electricity (A = 1), B = 0, F = 255; E may be left away
-1.8.0*03         with a billing period (F = 3); 1.8.0&03 where that was reset by hand
-C.1.0  F.F  P.01 letters in C and D: C is 96, F 97, L 98, P 99
+Accepted are:
+
+    1-0:1.8.0*255    A-B:C.D.E*F, as standards print it; *255 may be left away
+    1.0.1.8.0.255    six groups, as programs print it; the sixth may be left away
+    1.8.0            as displays and IEC 62056-21 have it: electricity (A = 1), B = 0, F = 255; E may be left away
+    1.8.0*03         with a billing period (F = 3); 1.8.0&03 where that was reset by hand
+    C.1.0  F.F  P.01 letters in C and D: C is 96, F 97, L 98, P 99
+
+Printed are the six groups with dots.
 """
 
 import re

@@ -78,8 +78,8 @@ class BitString:
 
 
 Value: TypeAlias = (
-    None | bool | int | float | bytes | str | BitString | DateTime | Date | Time | DontCare
-    | list["Value"] | tuple["Value", ...]
+    bool | int | float | bytes | str | BitString | DateTime | Date | Time | DontCare
+    | list["Value"] | tuple["Value", ...] | None
 )  # fmt: skip
 """Decoded data."""
 
