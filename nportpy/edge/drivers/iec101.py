@@ -97,9 +97,9 @@ class Iec101Driver:
                     point.restarted()
                 continue
             for address, said in hearing.said(heard):
-                for point in self._points.get((heard.asdu.common_address, address), ()):
-                    if (reading := point.hear(said, monotonic - (wall - said.arrived))) is not None:
-                        readings.append(reading)
+                points = self._points.get((heard.asdu.common_address, address), ())
+                found = [point.hear(said, monotonic - (wall - said.arrived)) for point in points]
+                readings += [reading for reading in found if reading is not None]
         return readings
 
     def _missing(self, common_address: int, address: int) -> str:

@@ -109,7 +109,7 @@ class Iec101Client:
             name: of the outstation, for the log.
             settings: how it is reached, and what is asked.
             wall: our clock, in microseconds UTC.
-            common_addresses: others beside that of the settings that its data comes under.
+            common_addresses: those that its data comes under; none: that of the settings.
         """
         self.exchange = Exchange(settings)
         self.counts = ClientCounts()
@@ -119,7 +119,7 @@ class Iec101Client:
         self._name = name
         self._settings = settings
         self._wall = wall
-        self._addresses = tuple(dict.fromkeys((settings.common_address, *common_addresses)))
+        self._addresses = common_addresses or (settings.common_address,)
         self._known = frozenset(self._addresses)
         self._told: set[str] = set()
         self._heard: list[Report | Restarted] = []
