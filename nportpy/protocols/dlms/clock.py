@@ -89,7 +89,7 @@ class DateTime:
             moment.hour,
             moment.minute,
             moment.second,
-            0,
+            ANY,
             -int(offset.total_seconds() // 60) if deviation else NO_DEVIATION,
             DAYLIGHT_SAVING if saving else 0,
         )
