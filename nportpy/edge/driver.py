@@ -34,6 +34,9 @@ class RawReading:
         raw: the value as it was; None: there is none, and `reason` says why.
         reason: of that.
         at: the device's own time of it, in microseconds UTC, where it was kept there and read later.
+        uncertain: why the value is not to be trusted; empty: it is.
+        present: `at` is when it happened, and it is how things are: not one of those that were kept and come late.
+        event: the device tells that something has happened: a sample, however little it differs from the last one.
     """
 
     tag: TagSettings
@@ -41,6 +44,9 @@ class RawReading:
     raw: Value | None = None
     reason: str = ""
     at: int | None = None
+    uncertain: str = ""
+    present: bool = False
+    event: bool = False
 
 
 class Driver(Protocol):
