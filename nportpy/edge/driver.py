@@ -17,6 +17,13 @@ class StationSilent(LineError):
     """The station did not answer, or there is no way to it: it costs its neighbours no more than that one try."""
 
 
+class StationRefused(LineError):
+    """The station answers, and refuses the password or the keys: it is not asked again as it is configured now.
+
+    Meters lock their port after a few wrong passwords, some of them for a day.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class RawReading:
     """What a device said of one tag.
@@ -52,6 +59,7 @@ class Driver(Protocol):
 
         Raises:
             StationSilent: nothing could be read at all.
+            StationRefused: nothing will be read until the configuration changes.
         """
 
     async def close(self) -> None:
