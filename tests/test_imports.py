@@ -19,7 +19,7 @@ FLOORS = (
     {"network"},
     {"services", "port"},
     {"line"},
-    {"client", "modbus", "attach"},
+    {"client", "modbus", "attach", "meters"},
     {"modes", "simulator", "edge"},
     {"gateway"},
     {"config"},

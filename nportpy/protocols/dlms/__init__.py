@@ -1,1 +1,1 @@
-"""DLMS/COSEM: links, associations, services, values and classes of meters (IEC 62056, DLMS UA 1000-1 and 1000-2)."""
+"""DLMS/COSEM, pure: HDLC and the TCP wrapper, ACSE, xDLMS by logical and short names, A-XDR values (IEC 62056)."""

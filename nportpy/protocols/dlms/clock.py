@@ -6,7 +6,8 @@
 
 FF in a byte, FFFF in the year and 8000 in the deviation mean "not specified". UTC is local time *plus* the deviation,
 which includes daylight saving: central Europe has -60 in winter and -120 in summer. There are meters that count the
-other way, and meters whose local time is standard time all the year, so both can be told to `DateTime.moment`.
+other way, and meters that state no deviation: `DateTime.moment` is told. The clock of some of the latter stays on
+standard time all the year, whatever their status says: their zone is one without daylight saving.
 """
 
 import struct
@@ -33,7 +34,6 @@ _DATE_TIME: Final = struct.Struct(">H7BhB")
 _FARTHEST: Final = 14 * 60  # minutes between local time and UTC, anywhere on earth
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_STANDARD: Final = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class DateTime:
             moment.hour,
             moment.minute,
             moment.second,
-            0,
+            ANY,
             -int(offset.total_seconds() // 60) if deviation else NO_DEVIATION,
             DAYLIGHT_SAVING if saving else 0,
         )
@@ -119,7 +119,7 @@ class DateTime:
         """Whether the meter says that daylight saving is in force."""
         return self.status != ANY and bool(self.status & DAYLIGHT_SAVING)
 
-    def moment(self, zone: tzinfo = UTC, *, inverted: bool = False, standard: bool = False) -> int | None:
+    def moment(self, zone: tzinfo = UTC, *, inverted: bool = False) -> int | None:
         """Microseconds since 1970, UTC; None where the year, month, day, hour or minute is unknown or none at all.
 
         A second that is not specified counts as 0, as do the hundredths.
@@ -127,7 +127,6 @@ class DateTime:
         Args:
             zone: of the meter's clock where it states no deviation.
             inverted: this meter's deviation has the other sign.
-            standard: where it states no deviation, its clock stays on the zone's standard time all the year.
         """
         hour, minute, second = self.hour, self.minute, self.second
         if second == ANY:
@@ -147,9 +146,7 @@ class DateTime:
             if self.hundredths < 100:
                 local += timedelta(microseconds=self.hundredths * 10_000)
             local = local.replace(fold=0 if self.saving or self.status == ANY else 1)
-            offset, saving = local.utcoffset() or _STANDARD, local.dst() or _STANDARD
-            passed = (local.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-            return passed - (offset - saving if standard else offset) // _MICROSECOND
+            return (local - _EPOCH) // _MICROSECOND
         except (ValueError, OverflowError):
             return None
 

@@ -57,7 +57,7 @@ def power_between(unit: str, wanted: str) -> int | None:
 
 def _parted(unit: str) -> tuple[int, str] | None:
     """The power of a unit's prefix, and what is left without it."""
-    given = unit.strip().replace(" ", "")
+    given = unit.strip()
     given = _SPELLED.get(given, given)
     if given in _PREFIXED or given in UNITS.values():
         return (3, "g") if given == "kg" else (0, given)
