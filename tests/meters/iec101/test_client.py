@@ -61,7 +61,7 @@ async def test_the_transcript_of_the_reference(pieces: int) -> None:
 
 
 async def test_the_transcript_with_a_lost_answer_counts_it_once() -> None:
-    lines = list(TRANSCRIPT)
+    lines: list[tuple[str, str | None]] = list(TRANSCRIPT)
     lines.insert(4, ("F9", None))
     script, one = scripted(*lines), client()
     await one.poll(Wire(script))
