@@ -6,19 +6,17 @@ address of an object, `100` or `1/100`; its type is that which the outstation se
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationSilent
 from nportpy.edge.drivers.iec101_points import Hearing, Point
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import LineError
+from nportpy.line.lease import Leased
 from nportpy.meters.iec101.client import Iec101Client, Restarted
 from nportpy.meters.iec101.settings import Iec101Settings
 from nportpy.protocols.iec101.addresses import ObjectAddress
-
-if TYPE_CHECKING:
-    from nportpy.line.lease import Leased
 
 _SPARE: Final = 10.0
 """Seconds that a lease is longer than a round should take: slow lines, and others that are given way."""
@@ -35,7 +33,7 @@ class Iec101Driver:
         self,
         station: StationSettings,
         settings: Iec101Settings,
-        lend: Callable[[float], AbstractAsyncContextManager["Leased"]],
+        lend: Callable[[float], AbstractAsyncContextManager[Leased]],
         clock: Clock,
     ) -> None:
         """Nothing is known yet.
@@ -97,9 +95,9 @@ class Iec101Driver:
                     point.restarted()
                 continue
             for address, said in hearing.said(heard):
-                for point in self._points.get((heard.asdu.common_address, address), ()):
-                    if (reading := point.hear(said, monotonic - (wall - said.arrived))) is not None:
-                        readings.append(reading)
+                points = self._points.get((heard.asdu.common_address, address), ())
+                found = [point.hear(said, monotonic - (wall - said.arrived)) for point in points]
+                readings += [reading for reading in found if reading is not None]
         return readings
 
     def _missing(self, common_address: int, address: int) -> str:

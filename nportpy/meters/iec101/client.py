@@ -14,23 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import count
-from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
+from typing import Final
 
 from nportpy.errors import ProtocolError
+from nportpy.line.lease import Leased
 from nportpy.meters.iec101 import procedures
 from nportpy.meters.iec101.exchange import Exchange, OutstationSilent
 from nportpy.meters.iec101.procedures import Procedure, Stage
-from nportpy.meters.iec101.settings import UTC as UTC_NAME
-from nportpy.meters.iec101.settings import Iec101Settings
+from nportpy.meters.iec101.settings import Iec101Settings, zone_of
 from nportpy.protocols.iec101 import asdu as asdus
 from nportpy.protocols.iec101.asdu import Asdu, Cause, UnknownType
 from nportpy.protocols.iec101.hints import clock_hint, size_hint, strange
 from nportpy.protocols.iec101.link import Answer, Answered, Function
 from nportpy.protocols.iec101.times import Time56, time_of
-
-if TYPE_CHECKING:
-    from nportpy.line.lease import Leased
 
 _END_OF_INITIALISATION: Final = 70
 _PAUSE: Final = 0.1
@@ -109,17 +105,17 @@ class Iec101Client:
             name: of the outstation, for the log.
             settings: how it is reached, and what is asked.
             wall: our clock, in microseconds UTC.
-            common_addresses: others beside that of the settings that its data comes under.
+            common_addresses: those that its data comes under; none: that of the settings.
         """
         self.exchange = Exchange(settings)
         self.counts = ClientCounts()
         self.hint = ""
         self.clock: int | None = None
-        self.zone: tzinfo = UTC if settings.zone == UTC_NAME else ZoneInfo(settings.zone)
+        self.zone: tzinfo = zone_of(settings.zone)
         self._name = name
         self._settings = settings
         self._wall = wall
-        self._addresses = tuple(dict.fromkeys((settings.common_address, *common_addresses)))
+        self._addresses = common_addresses or (settings.common_address,)
         self._known = frozenset(self._addresses)
         self._told: set[str] = set()
         self._heard: list[Report | Restarted] = []
@@ -143,7 +139,7 @@ class Iec101Client:
         heard, self._heard = self._heard, []
         return heard
 
-    async def poll(self, leased: "Leased") -> None:
+    async def poll(self, leased: Leased) -> None:
         """One round.
 
         Raises:
@@ -160,7 +156,7 @@ class Iec101Client:
         self._plan()
         await self._round(leased)
 
-    async def _start(self, leased: "Leased") -> None:
+    async def _start(self, leased: Leased) -> None:
         """The link is reset at each start: an outstation may take the first request for a repeat otherwise."""
         link = self.exchange.link
         answer = await self.exchange.ask(leased, link.request_status())
@@ -209,7 +205,7 @@ class Iec101Client:
 
         return make
 
-    async def _round(self, leased: "Leased") -> None:
+    async def _round(self, leased: Leased) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.hold
         seen: set[tuple[int, int, int]] = set()
@@ -250,7 +246,7 @@ class Iec101Client:
         last = self._heard[-1] if self._heard else None
         return last.asdu.cause if isinstance(last, Report) else 0
 
-    async def _ask_on(self, leased: "Leased") -> None:
+    async def _ask_on(self, leased: Leased) -> None:
         """Ask the next thing that waits, unless something is under way or the outstation takes no data."""
         link = self.exchange.link
         if self._full:
@@ -262,7 +258,7 @@ class Iec101Client:
         await self._give_way(leased)
         self._take(await self.exchange.ask(leased, link.send(procedure.make()), procedure.make))
 
-    async def _class_1(self, leased: "Leased") -> bool:
+    async def _class_1(self, leased: Leased) -> bool:
         """Ask for class 1 data while there is some, within `burst`; whether any came."""
         brought = False
         while self._run < self._settings.burst:
@@ -276,7 +272,7 @@ class Iec101Client:
                 break
         return brought
 
-    async def _class_2(self, leased: "Leased") -> Answer:
+    async def _class_2(self, leased: Leased) -> Answer:
         self._run = 0
         answer = await self._ask(leased, self.exchange.link.request_class(2))
         self._silent = self._silent + 1 if answer.silent else 0
@@ -284,13 +280,13 @@ class Iec101Client:
             self._more = True
         return answer
 
-    async def _ask(self, leased: "Leased", wire: bytes) -> Answer:
+    async def _ask(self, leased: Leased, wire: bytes) -> Answer:
         await self._give_way(leased)
         answer = await self.exchange.ask(leased, wire)
         self._take(answer)
         return answer
 
-    async def _give_way(self, leased: "Leased") -> None:
+    async def _give_way(self, leased: Leased) -> None:
         """Others have the line between two exchanges; what was made to be sent is sent after them."""
         await leased.give_way()
 

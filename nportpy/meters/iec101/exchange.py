@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nportpy.errors import LineError
+from nportpy.line.lease import Leased
 from nportpy.meters.iec101.settings import Iec101Settings
 from nportpy.protocols.iec101.ft12 import MAX_FRAME, FrameFinder
 from nportpy.protocols.iec101.hints import link_hint
 from nportpy.protocols.iec101.link import Answer, Link
-
-if TYPE_CHECKING:
-    from nportpy.line.lease import Leased
 
 _CHARACTERS: Final = 3
 """Characters of silence behind E5 that make it an answer."""
@@ -41,7 +39,7 @@ class Exchange:
         self.finder = FrameFinder(settings.link_size, _LEAST_SILENCE, settings.gap)
         self._settings = settings
 
-    async def ask(self, leased: "Leased", wire: bytes, fresh: Callable[[], bytes] | None = None) -> Answer:
+    async def ask(self, leased: Leased, wire: bytes, fresh: Callable[[], bytes] | None = None) -> Answer:
         """Send `wire`, and again while it is not answered. Cancelled or without the line, it stays to be repeated.
 
         Args:
@@ -68,11 +66,11 @@ class Exchange:
         self.link.down()
         raise OutstationSilent(reason)
 
-    async def resume(self, leased: "Leased", fresh: Callable[[], bytes] | None = None) -> Answer:
+    async def resume(self, leased: Leased, fresh: Callable[[], bytes] | None = None) -> Answer:
         """The same for the request that was sent and not answered when somebody was interrupted."""
         return await self.ask(leased, self.link.repeat(fresh() if fresh is not None else None), fresh)
 
-    async def _answer(self, leased: "Leased") -> Answer | None:
+    async def _answer(self, leased: Leased) -> Answer | None:
         """What comes until it is the answer, or nothing more comes."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._settings.timeout

@@ -161,6 +161,9 @@ class Station:
         return variable(0x08 | self._bits(), data, self.address)
 
     def _asked(self, data: bytes) -> None:
+        if data[3] != 1:
+            self.class_1.append(data[:2] + b"\x6e" + data[3:])  # an unknown common address, negative
+            return
         confirm = data[:2] + bytes((7 | (0x40 if self.refuses else 0),)) + data[3:]
         self.class_1.append(confirm)
         if self.refuses:

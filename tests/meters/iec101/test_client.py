@@ -61,7 +61,7 @@ async def test_the_transcript_of_the_reference(pieces: int) -> None:
 
 
 async def test_the_transcript_with_a_lost_answer_counts_it_once() -> None:
-    lines = list(TRANSCRIPT)
+    lines: list[tuple[str, str | None]] = list(TRANSCRIPT)
     lines.insert(4, ("F9", None))
     script, one = scripted(*lines), client()
     await one.poll(Wire(script))
@@ -506,6 +506,8 @@ async def test_a_link_out_of_service_is_said() -> None:
         {"link_size": 3},
         {"common_address": 0},
         {"common_address": 255},
+        {"zone": "Europe/Nowhere"},
+        {"zone": "../etc"},
         {"groups": (17,)},
         {"counter_groups": (5,)},
         {"burst": 0},
