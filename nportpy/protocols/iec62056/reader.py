@@ -130,8 +130,13 @@ class Reader:
         parity_errors: characters with a wrong parity bit, where that is looked at.
     """
 
-    def __init__(self, *, parity: bool = False) -> None:
-        """Nothing came yet; with `parity`, bit 7 is looked at: the port does not do it (8N1)."""
+    def __init__(self, *, parity: bool = False, bare: bool = False) -> None:
+        """Nothing came yet.
+
+        Args:
+            parity: bit 7 is looked at: the port does not do it (8N1).
+            bare: an identification has come already, so lines may follow without STX.
+        """
         self.dropped = 0
         self.parity_errors = 0
         self._parity = parity
@@ -140,7 +145,7 @@ class Reader:
         self._command = ""
         self._framed = False  # the message began with SOH or STX
         self._ended = False  # `!` has come
-        self._bare = False  # an identification has come: lines may follow without STX
+        self._bare = bare
         self._check = 0
         self._size = 0
         self._sets = 0
