@@ -8,6 +8,7 @@ from nportpy.cli.check_modbus import Picture
 from nportpy.config.edge_values import SQLITE
 from nportpy.config.values import duration_text, size_text
 from nportpy.edge.drivers.blocks import Blocks
+from nportpy.edge.drivers.modbus import place_of
 from nportpy.edge.settings import (
     ArchiveSettings,
     Backfill,
@@ -53,8 +54,8 @@ def edge_warnings(edge: EdgeSettings | None) -> Iterator[str]:
         if upstream.homeassistant and not upstream.urls[0].startswith("mqtt"):
             yield f"{where}: homeassistant has no effect here: Home Assistant listens to MQTT"
     for station in edge.stations:
-        for span in dict.fromkeys(tag.place.span for tag in station.tags):
-            kinds = {str(tag.place.kind) for tag in station.tags if tag.place.span == span}
+        for span in dict.fromkeys(place_of(tag).span for tag in station.tags):
+            kinds = {str(place_of(tag).kind) for tag in station.tags if place_of(tag).span == span}
             if len(kinds) > 1:
                 where = f"station.{station.name}: {Address(span.table, span.address)}"
                 yield f"{where} is read as {' and as '.join(sorted(kinds))}"
@@ -68,13 +69,13 @@ def edge_warnings(edge: EdgeSettings | None) -> Iterator[str]:
 
 def _overlaps(station: StationSettings) -> Iterator[str]:
     """Values that lie half in one another: one of both addresses, or types, is wrong."""
-    tags = sorted(station.tags, key=lambda tag: tag.place.span)
+    tags = sorted(station.tags, key=lambda tag: place_of(tag).span)
     for one, other in pairwise(tags):
-        first, second = one.place.span, other.place.span
+        first, second = place_of(one).span, place_of(other).span
         if first.table == second.table and first != second and second.address < first.address + first.quantity:
             yield (
-                f"station.{station.name}: {one.name} ({one.at}, {one.place.kind}) and {other.name} "
-                f"({other.at}, {other.place.kind}) overlap"
+                f"station.{station.name}: {one.name} ({one.at}, {place_of(one).kind}) and {other.name} "
+                f"({other.at}, {place_of(other).kind}) overlap"
             )
 
 
@@ -83,7 +84,7 @@ def _station(station: StationSettings) -> Picture:
     yield "  read", f"every {duration_text(station.every)}, priority {station.priority.name.lower()}"
     if station.profile:
         yield "  profile", station.profile
-    blocks = Blocks(station.gap).reads(tag.place.span for tag in station.tags)
+    blocks = Blocks(station.gap).reads(place_of(tag).span for tag in station.tags)
     yield "  requests", f"{len(blocks)} a round, over gaps of up to {station.gap}"
     for block in blocks[:_MOST_BLOCKS]:
         what = "bits" if holds_bits(block.table) else "registers"
@@ -102,7 +103,7 @@ def _where(station: StationSettings) -> str:
 
 
 def _tag(tag: TagSettings) -> str:
-    span, kind = tag.place.span, tag.place.kind
+    span, kind = place_of(tag).span, place_of(tag).kind
     what = "bit" if holds_bits(span.table) else "register"
     count = f"{span.quantity} {what}{'s' * (span.quantity != 1)}"
     order = "" if kind.width == 1 else f" {tag.place.order}"

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import count
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from nportpy.errors import ProtocolError
 from nportpy.line.lease import Leased
 from nportpy.meters.iec101 import procedures
 from nportpy.meters.iec101.exchange import Exchange, OutstationSilent
 from nportpy.meters.iec101.procedures import Procedure, Stage
-from nportpy.meters.iec101.settings import UTC as UTC_NAME
-from nportpy.meters.iec101.settings import Iec101Settings
+from nportpy.meters.iec101.settings import Iec101Settings, zone_of
 from nportpy.protocols.iec101 import asdu as asdus
 from nportpy.protocols.iec101.asdu import Asdu, Cause, UnknownType
 from nportpy.protocols.iec101.hints import clock_hint, size_hint, strange
@@ -113,7 +111,7 @@ class Iec101Client:
         self.counts = ClientCounts()
         self.hint = ""
         self.clock: int | None = None
-        self.zone: tzinfo = UTC if settings.zone == UTC_NAME else ZoneInfo(settings.zone)
+        self.zone: tzinfo = zone_of(settings.zone)
         self._name = name
         self._settings = settings
         self._wall = wall

@@ -5,8 +5,11 @@ outstations; systems that also speak IEC 60870-5-104 have sizes 2, 2 and 3.
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC as UTC_ZONE
+from datetime import tzinfo
 from enum import StrEnum
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nportpy.protocols.iec101.asdu import Sizes
 
@@ -46,7 +49,6 @@ class Iec101Settings:
         retries: how often a request that was not answered is sent again.
         patience: how long an interrogation may bring nothing before it is given up.
         hold: how long one round may have the line; what is not done by then goes on in the next one.
-        history: an event that is older than this when it comes is history and not the present.
     """
 
     link_address: int = 1
@@ -67,7 +69,6 @@ class Iec101Settings:
     retries: int = 3
     patience: float = 30.0
     hold: float = 5.0
-    history: float = 60.0
 
     def __post_init__(self) -> None:
         """Refuse what no system agrees on.
@@ -83,9 +84,22 @@ class Iec101Settings:
         top = 256**self.sizes.common_address
         if not 0 < self.common_address < top - 1:
             raise ValueError(f"common_address {self.common_address} is not in 1..{top - 2} ({top - 1} means all)")
+        try:
+            zone_of(self.zone)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError(f"zone {self.zone!r} is none that this machine knows: UTC, Europe/Bratislava") from None
         if not all(1 <= group <= 16 for group in self.groups):
             raise ValueError("groups of an interrogation are in 1..16")
         if not all(1 <= group <= 4 for group in self.counter_groups):
             raise ValueError("groups of counters are in 1..4")
         if self.burst < 1 or self.class1_every < 1 or self.retries < 0:
             raise ValueError("burst and class1_every are at least 1, retries at least 0")
+
+
+def zone_of(name: str) -> tzinfo:
+    """The zone that settings name.
+
+    Raises:
+        ValueError, OSError, ZoneInfoNotFoundError: there is none of that name.
+    """
+    return UTC_ZONE if name == UTC else ZoneInfo(name)

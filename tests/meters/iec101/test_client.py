@@ -506,6 +506,8 @@ async def test_a_link_out_of_service_is_said() -> None:
         {"link_size": 3},
         {"common_address": 0},
         {"common_address": 255},
+        {"zone": "Europe/Nowhere"},
+        {"zone": "../etc"},
         {"groups": (17,)},
         {"counter_groups": (5,)},
         {"burst": 0},
