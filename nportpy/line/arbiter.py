@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from nportpy.port.base import Opener, Port, PortSettings
 from nportpy.status import LineStatus
 
 if TYPE_CHECKING:
+    from nportpy.line.lease import Leased
     from nportpy.line.transaction import Transactions, TransactionSettings
     from nportpy.protocols.modbus.exchange import Exchange
 
@@ -131,6 +133,27 @@ class Line:
         self.transactions = Transactions(self._bus_wire, self.stream, exchange, settings)
         self._let_requests_in()
         return self.transactions
+
+    def lease(
+        self, holder: str, settings: LineSettings | None = None, *, limit: float, patience: float = 60.0
+    ) -> AbstractAsyncContextManager["Leased"]:
+        """The line alone, for several exchanges. Whoever comes first is served first.
+
+        Args:
+            holder: who wants it, for messages and metrics: a station's name, or a command's. One of few.
+            settings: those to begin with; None: as the line is.
+            limit: seconds after which the lease is over, counted from when it begins.
+            patience: seconds that the line is waited for.
+
+        Returns:
+            A context in which the line is held. Afterwards its own settings are back, whatever happened.
+
+        Raises:
+            LeaseRefused: the line was not to be had in time; on entering, as all of these.
+            LineUnsupported: the driver does not take the settings.
+            LineDown: the device is not there, or went.
+        """
+        raise NotImplementedError
 
     async def run(self) -> None:
         """Keep the device open until cancelled."""
