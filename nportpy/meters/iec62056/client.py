@@ -254,7 +254,7 @@ class Iec62056Client:
             return
         message = None
         for _ in range(_PASSWORD_TRIES):
-            await link.send(command(Command.PASSWORD, "", self.settings.password))
+            await link.send(command(Command.PASSWORD, "", self.settings.password), secret=True)
             message = await hear(link, self.settings, self.settings.response)
             if message is None or message.agrees is not False:
                 break

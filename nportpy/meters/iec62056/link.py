@@ -98,8 +98,12 @@ class Link:
         self.reader = Reader(parity=self._software, bare=bare)
         self._dropped = 0
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes, *, secret: bool = False) -> None:
         """Send a message after the reaction time, and wait until it has left.
+
+        Args:
+            message: 7-bit characters.
+            secret: there is a password in it: no trace shows it.
 
         Raises:
             LineDown: the port is gone.
@@ -112,7 +116,7 @@ class Link:
         wire = with_parity(message) if self._software else message
         self._echo.expect(wire)
         self._dropped = self.reader.dropped
-        self.leased.write(wire)
+        self.leased.write(wire, secret=secret)
         await self.leased.sent()
 
     async def event(self, within: float) -> Event | None:
