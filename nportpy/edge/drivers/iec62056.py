@@ -138,7 +138,10 @@ class Iec62056Driver:
         readings: list[RawReading] = []
         for tag in tags:
             fresh = self._fresh(tag, rows)
-            readings += self._column(tag, fresh)
+            column = self._column(tag, fresh)
+            if column and end == wall and column[-1].at is not None:  # the newest of all is how things are
+                column[-1] = replace(column[-1], present=True, event=True)
+            readings += column
             newest = max((self._at(row) for row in fresh), default=self._known[tag.name])
             # A part of the past that had no rows is done with; at the present they may only be late.
             self._known[tag.name] = newest if end == wall else max(end, newest)
