@@ -4,19 +4,21 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
 from nportpy.errors import LeaseEnded, LeaseRefused, LineDown, LineError, LineUnsupported
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import StreamSettings
+from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
 from nportpy.port.tty import open_tty
 from nportpy.protocols.modbus.rtu import Frame
+from nportpy.protocols.modbus.rtu_reply import ReplyFinder
 from tests.support.bus import READ, Asker, Units, a_bus, reply
 from tests.support.lines import Client, running
 from tests.support.ports import Pty
@@ -153,9 +155,6 @@ async def test_streams_are_held_up_and_nothing_of_theirs_is_lost(beside: bool) -
     cable = Cable(paced=True)
     async with running(cable, FAST) as line:
         if beside:
-            from nportpy.line.transaction_base import TransactionSettings
-            from nportpy.protocols.modbus.rtu_reply import ReplyFinder
-
             line.transact(ReplyFinder(), TransactionSettings())
         client = Client()
         line.stream.join(client)
@@ -473,7 +472,7 @@ async def _ends(holding) -> None:  # type: ignore[no-untyped-def]
 async def test_settings_come_back_after_an_exception_and_a_cancellation_when_bytes_have_left() -> None:
     cable = Cable(paced=True)
     async with running(cable, FAST) as line:
-        with pytest.raises(ZeroDivisionError):
+        with suppress(ZeroDivisionError):
             async with line.lease("mains", SLOW, limit=10) as lease:
                 lease.write(b"xyz")
                 raise ZeroDivisionError
@@ -540,20 +539,20 @@ async def test_a_device_that_goes_ends_the_lease_and_comes_back_as_the_line_is()
     async with a_bus(cable, line=FAST) as (line, bus):
         client, asker = Client(), Asker(bus)
         line.stream.join(client)
-        with pytest.raises(LineDown):
-            async with line.lease("mains", SLOW, limit=100) as lease:
-                line.stream.write(client, b"kept")
-                asker.ask()
-                asyncio.get_running_loop().call_later(0.5, cable.unplug)
-                began = now()
-                with pytest.raises(LineDown):
-                    await lease.read(60)
-                assert now() - began == pytest.approx(0.5)
-                assert asker.outcomes == [Outcome.LINE_DOWN]
-                cable.plug()
-                await asyncio.sleep(1)
-                assert near(cable) == FAST
-                assert cable.heard == b"kept"
+        async with line.lease("mains", SLOW, limit=100) as lease:
+            line.stream.write(client, b"kept")
+            asker.ask()
+            asyncio.get_running_loop().call_later(0.5, cable.unplug)
+            began = now()
+            with pytest.raises(LineDown):
+                await lease.read(60)
+            assert now() - began == pytest.approx(0.5)
+            assert asker.outcomes == [Outcome.LINE_DOWN]
+            cable.plug()
+            await asyncio.sleep(1)
+            assert near(cable) == FAST
+            assert cable.heard == b"kept"
+            with pytest.raises(LineDown):
                 lease.write(b"x")
         assert line.status().leases[0].outcomes["line_down"] == 1
         assert line.status().leases[0].outcomes["returned"] == 0
@@ -596,13 +595,16 @@ async def test_a_reload_that_closes_the_line_ends_the_lease_with_the_settings_ba
 
 @pytest.mark.parametrize("beside", [True, False], ids=["requests", "streams alone"])
 async def test_whatever_call_of_the_driver_fails_the_line_comes_back_as_it_was(beside: bool) -> None:
-    calls = 0
     for number in range(1, 200):
         cable = Cable()
         heard, answer = a_meter()
         Units(cable, answer)
-        async with a_bus(cable, line=FAST) if beside else running(cable, FAST) as it:
-            line = it[0] if beside else it  # type: ignore[index]
+        async with AsyncExitStack() as stack:
+            bus = None
+            if beside:
+                line, bus = await stack.enter_async_context(a_bus(cable, line=FAST))
+            else:
+                line = await stack.enter_async_context(running(cable, FAST))
             client = Client()
             line.stream.join(client)
             calls = cable.calls
@@ -615,13 +617,14 @@ async def test_whatever_call_of_the_driver_fails_the_line_comes_back_as_it_was(b
                     await lease.give_way()
                     line.stream.write(client, b"Z")
                     await ask(lease, 0.2)
-            cable.fail_at, failed = 0, cable.calls >= cable.fail_at > 0
+            done = cable.calls < cable.fail_at
+            cable.fail_at = 0
             await asyncio.sleep(1)
             assert line.up
             assert near(cable) == FAST
             line.stream.write(client, b"!")
-            if beside:
-                asker = Asker(it[1])  # type: ignore[index]
+            if bus is not None:
+                asker = Asker(bus)
                 asker.ask(deadline=now() + 5)
                 await asker.ended()
                 assert asker.outcomes == [Outcome.ANSWERED]
@@ -629,7 +632,7 @@ async def test_whatever_call_of_the_driver_fails_the_line_comes_back_as_it_was(b
                 assert await ask(lease) == ANSWER
             await asyncio.sleep(0.2)
             assert b"!" in heard
-            if not failed and cable.calls - calls < number:
+            if done:
                 break
     else:
         pytest.fail("it never got through")
@@ -763,9 +766,9 @@ async def test_a_ptys_settings_are_put_back() -> None:
             await terminal.far.write(b"/LGZ\r\n")
             assert await lease.read(5) == b"/LGZ\r\n"
         assert line.status().settings == FAST
-        with pytest.raises(LineDown):
-            async with line.lease("mains", SLOW, limit=10) as lease:
-                terminal.far.cut()
+        async with line.lease("mains", SLOW, limit=10) as lease:
+            terminal.far.cut()
+            with pytest.raises(LineDown):
                 await lease.read(20)
     finally:
         task.cancel()
