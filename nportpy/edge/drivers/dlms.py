@@ -3,10 +3,12 @@
 A tag's `at` is an OBIS code, as meters/dlms/places.py has them. A number comes with the meter's scaler and, where the
 tag names a unit of the same kind (kWh for Wh), in that unit, exactly. A tag that has a `scale` converts by itself: its
 number is the meter's, in the meter's unit.
+
+What was not read, because the gateway or the line was away, is filled from the station's `history`, a profile.
 """
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +16,7 @@ from typing import Final, Protocol
 
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationRefused, StationSilent
-from nportpy.edge.drivers.dlms_rows import Known, Span, column_of, moment_of
+from nportpy.edge.drivers.dlms_rows import DEPTH, Known, Span, column_of, moment_of
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import LineError, ProtocolError
 from nportpy.meters.dlms.errors import AuthenticationRefused, ServiceRefused
@@ -27,7 +29,7 @@ from nportpy.protocols.dlms.results import Refused
 from nportpy.protocols.dlms.units import power_between
 
 REFUSED_PAUSE: Final = 3600 * 1_000_000
-"""Microseconds for which a tag is not asked again that the meter refuses for good."""
+"""Microseconds for which is not asked again what the meter refuses for good."""
 
 _DOUBT: Final = "the meter's clock doubts it"
 
@@ -69,10 +71,14 @@ class DlmsDriver:
         """
         self._station = station.name
         self._places = {tag.name: Place.parse(tag.at) for tag in station.tags}
+        self._history = station.history.profile if station.history is not None else b""
+        columns = {tag.name: self._column_that_fills(tag) for tag in station.tags}
+        self._filled = {name: column for name, column in columns.items() if column is not None}
         self._settings = settings
         self._meter = meter
         self._clock = clock
         self._newest = newest
+        self._depth = station.history.depth if station.history is not None else DEPTH
         self._profiles: dict[bytes, Known] = {}
         self._refused: dict[str, tuple[int, str]] = {}  # until when a tag is not asked, and why
 
@@ -81,41 +87,54 @@ class DlmsDriver:
         now = self._clock.now()
         held = [tag for tag in tags if self._refused.get(tag.name, (0, ""))[0] > now]
         readings = [RawReading(tag, now, reason=self._refused[tag.name][1]) for tag in held]
-        asked = [tag for tag in tags if tag not in held]
-        profiles: dict[bytes, list[TagSettings]] = {}
-        for tag in asked:
-            if (profile := self._places[tag.name].profile) and self._clock.state().trusted:
-                profiles.setdefault(profile, []).append(tag)
-        heard = False
+        live = [tag for tag in tags if not self._places[tag.name].profile and tag not in held]
+        kept: dict[bytes, list[TagSettings]] = {}
+        for tag in tags:
+            if (profile := self._places[tag.name].profile) and tag not in held:
+                kept.setdefault(profile, []).append(tag)
         try:
-            if plain_tags := [tag for tag in asked if not self._places[tag.name].profile]:
-                readings += await self._answered(self._attributes(plain_tags), plain_tags)
-                heard = True
-            for profile, wanted in profiles.items():
-                readings += await self._answered(self._rows(profile, wanted), wanted)
-                heard = True
+            if live:
+                await self._present(live, readings)
+            for profile, inside in kept.items():
+                await self._kept(profile, inside, readings)
         except AuthenticationRefused as error:
             raise StationRefused(str(error)) from None
         except (LineError, ProtocolError) as error:
-            if not heard:
+            if len(readings) == len(held):
                 raise StationSilent(str(error)) from None
             done = {reading.tag.name for reading in readings}
-            left = [tag for wanted in profiles.values() for tag in wanted if tag.name not in done]
-            readings += [RawReading(tag, self._clock.now(), reason=str(error)) for tag in left]
+            readings += [RawReading(tag, self._clock.now(), reason=str(error)) for tag in tags if tag.name not in done]
         return readings
 
     async def close(self) -> None:
         """See `Driver`."""
         await self._meter.close()
 
-    async def _answered(
-        self, asking: Coroutine[None, None, list[RawReading]], tags: Sequence[TagSettings]
-    ) -> list[RawReading]:
-        """What came of asking; a meter that refuses the whole question has answered, too."""
+    # Both add to `readings`, so that what was read before an error counts.
+
+    async def _present(self, tags: Sequence[TagSettings], readings: list[RawReading]) -> None:
+        """Read tags as they are now, and fill the gap before."""
         try:
-            return await asking
+            found = await self._attributes(tags)
+        except ServiceRefused as error:  # it has answered
+            readings += [RawReading(tag, self._clock.now(), reason=str(error)) for tag in tags]
+            return
+        readings += found
+        good = [each.tag for each in found if each.raw is not None and each.tag.name in self._filled]
+        if good and self._clock.state().trusted:
+            readings += await self._fill(good)
+
+    async def _kept(self, profile: bytes, tags: Sequence[TagSettings], readings: list[RawReading]) -> None:
+        """Read what new rows a profile has for the tags in it."""
+        if not self._clock.state().trusted:
+            return  # from when on rows are new, nobody knows
+        columns = {tag.name: self._places[tag.name].attribute for tag in tags}
+        try:
+            found, missing = await self._rows(profile, columns, tags)
         except ServiceRefused as error:
-            return [RawReading(tag, self._clock.now(), reason=str(error)) for tag in tags]
+            found, missing = [], [(tag, str(error)) for tag in tags]
+        readings += [reading for rows in found for reading in rows]
+        readings += [self._hold(tag, reason, self._clock.now()) for tag, reason in missing]
 
     async def _attributes(self, tags: Sequence[TagSettings]) -> list[RawReading]:
         wanted = list(dict.fromkeys(self._places[tag.name].attribute for tag in tags))
@@ -134,24 +153,29 @@ class DlmsDriver:
             readings.append(_reading(tag, now, meant))
         return readings
 
-    async def _rows(self, profile: bytes, tags: Sequence[TagSettings]) -> list[RawReading]:
-        known = self._profiles.setdefault(profile, Known(self._newest))
+    async def _rows(
+        self, profile: bytes, columns: Mapping[str, Attribute], tags: Sequence[TagSettings]
+    ) -> tuple[list[list[RawReading]], list[tuple[TagSettings, str]]]:
+        """The new rows of a profile for each tag, the newest marked as the present; and tags that have no column."""
+        known = self._known(profile)
         span = known.span(tags, self._clock.wall())
         if span is None:
-            return []
+            return [], []
         answer = await self._meter.profile(profile, *span.bounds)
         known.learn(answer)
-        readings: list[RawReading] = []
+        found: list[list[RawReading]] = []
+        missing: list[tuple[TagSettings, str]] = []
         for tag in tags:
-            number = column_of(answer.columns, self._places[tag.name].attribute)
+            number = column_of(answer.columns, columns[tag.name])
             if number is None:
-                readings.append(self._no_column(tag, profile, answer))
+                names = ", ".join(name_of(Attribute(each.obis, each.attribute)) for each in answer.columns) or "none"
+                wanted = name_of(columns[tag.name])
+                missing.append((tag, f"profile {Obis(profile)} has no column {wanted}; it has {names}"))
             else:
-                readings += self._column(tag, number, answer, known, span)
-        return readings
+                found.append(self._column(tag, number, answer, known, span))
+        return found, missing
 
     def _column(self, tag: TagSettings, number: int, answer: Profile, known: Known, span: Span) -> list[RawReading]:
-        """The new rows as readings. The newest of all is how things are; the others are what they were."""
         column, now = answer.columns[number], self._clock.now()
         time = is_time_of(column.class_id, column.attribute, column.obis)
         readings = []
@@ -165,10 +189,42 @@ class DlmsDriver:
             readings[-1] = replace(readings[-1], present=True, event=True)
         return readings
 
-    def _no_column(self, tag: TagSettings, profile: bytes, answer: Profile) -> RawReading:
-        names = ", ".join(name_of(Attribute(each.obis, each.attribute)) for each in answer.columns) or "none"
-        place = name_of(self._places[tag.name].attribute)
-        return self._hold(tag, f"profile {Obis(profile)} has no column {place}; it has {names}", self._clock.now())
+    # Filling gaps.
+
+    def _column_that_fills(self, tag: TagSettings) -> Attribute | None:
+        """The column of the station's history that a tag's gaps are filled from; None: they are not."""
+        place = self._places[tag.name]
+        if not self._history or place.profile or tag.history == "":
+            return None
+        return place.attribute if tag.history is None else Place.parse(tag.history).attribute
+
+    async def _fill(self, tags: Sequence[TagSettings]) -> list[RawReading]:
+        """The rows between the newest samples of `tags` and their readings of now."""
+        known, now = self._known(self._history), self._clock.now()
+        if known.resting > now:
+            return []
+        try:
+            found, missing = await self._rows(self._history, self._filled, tags)
+        except ServiceRefused as error:
+            known.resting = now + REFUSED_PAUSE
+            extra = {"station": self._station, "profile": str(Obis(self._history)), "reason": str(error)}
+            log.warning("the meter refuses its history; it is asked again in an hour", extra=extra)
+            return []
+        for tag, reason in missing:
+            self._filled.pop(tag.name)
+            if tag.history is not None:
+                extra = {"station": self._station, "tag": tag.name, "reason": reason}
+                log.warning("gaps of a tag cannot be filled", extra=extra)
+        wall = self._clock.wall()
+        if known.caught_up:
+            for tag in tags:
+                known.present(tag, wall)
+        return [replace(each, present=False, event=False) for rows in found for each in rows]
+
+    def _known(self, profile: bytes) -> Known:
+        return self._profiles.setdefault(profile, Known(self._newest, self._depth))
+
+    # What the meter refuses.
 
     def _refusal(self, tag: TagSettings, result: Result, now: int) -> RawReading:
         refused = Refused(result.code)

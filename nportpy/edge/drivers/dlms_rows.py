@@ -3,6 +3,9 @@
 A meter's load profile is the past that the meter has kept: its rows enter the archive with their own time, also those
 of the time in which the gateway was off. Asked is from the newest row that is known on, a day at a time, so that the
 line is never held for long; who was away for a month has caught up after thirty rounds.
+
+Tags lie in profiles in two ways. Some are nowhere else: each row is a sample, and the newest one is the present. Others
+are read as they are now, and the rows only fill the gaps that nobody has read.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +16,14 @@ from typing import Final
 from nportpy.edge.settings import TagSettings
 from nportpy.meters.dlms.objects import Attribute, Column, Profile, Row
 
-DEPTH: Final = 31 * 86_400_000_000
-"""Microseconds that are looked back at most; older rows are left to who asks for them (`nportpy profile`)."""
+DEPTH: Final = 31 * 86_400.0
+"""Seconds that are looked back at most; older rows are left to who asks for them (`nportpy profile`)."""
 
 CHUNK: Final = 86_400_000_000
 """Microseconds of one question."""
+
+BY_EVENT: Final = 900_000_000
+"""Microseconds between two questions where rows come by event, not by period."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -49,25 +55,29 @@ class Span:
 
 
 class Known:
-    """What is known of one profile: the newest row of each tag.
+    """What is known of one profile: up to when its rows are, for each tag.
 
     Attributes:
-        period: microseconds between two rows; 0: by event, or nothing was read yet.
+        period: microseconds after which there can be a new row; 0: nothing was read yet.
+        caught_up: whether there was nothing between the last question and the present.
+        resting: until when it is not asked (by the monotonic clock), because the meter refuses it for good.
     """
 
-    def __init__(self, newest: Callable[[TagSettings], int | None]) -> None:
-        """`newest` tells the newest sample of a tag that the archive has."""
+    def __init__(self, newest: Callable[[TagSettings], int | None], depth: float = DEPTH) -> None:
+        """`newest` tells the newest sample of a tag that the archive has; `depth` seconds are looked back at most."""
         self.period = 0
+        self.caught_up = False
+        self.resting = 0
         self._newest = newest
+        self._depth = int(depth * 1e6)
         self._known: dict[str, int] = {}
 
     def span(self, tags: Sequence[TagSettings], now: int) -> Span | None:
         """What to ask for at `now` (microseconds UTC); None: there can be nothing new yet."""
         start = min(self._of(tag, now) for tag in tags)
-        if self.period and now < start + self.period:
-            return None
         end = min(start + CHUNK, now)
-        return Span(start, end, end == now) if end > start else None
+        self.caught_up = end == now
+        return Span(start, end, end == now) if end >= start + max(self.period, 1) else None
 
     def fresh(self, tag: TagSettings, rows: Iterable[Row], span: Span) -> list[Row]:
         """The rows that are new to a tag, the oldest first; from now on they are known."""
@@ -79,12 +89,16 @@ class Known:
 
     def learn(self, profile: Profile) -> None:
         """Keep what is the same of every answer."""
-        self.period = profile.period * 1_000_000
+        self.period = min(profile.period * 1_000_000 or BY_EVENT, CHUNK)
+
+    def present(self, tag: TagSettings, now: int) -> None:
+        """A tag was read by other ways at `now`, and there was no gap before."""
+        self._known[tag.name] = now
 
     def _of(self, tag: TagSettings, now: int) -> int:
         if tag.name not in self._known:
             self._known[tag.name] = self._newest(tag) or 0
-        self._known[tag.name] = known = max(self._known[tag.name], now - DEPTH)
+        self._known[tag.name] = known = max(self._known[tag.name], now - self._depth)
         return min(known, now)
 
 
