@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationRefused, StationSilent
 from nportpy.edge.drivers.dlms_rows import DEPTH, Known, Span, column_of, moment_of
+from nportpy.edge.drivers.units import power as power_to
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import LineError, ProtocolError
 from nportpy.meters.dlms.errors import AuthenticationRefused, ServiceRefused
@@ -26,7 +27,6 @@ from nportpy.meters.dlms.settings import DlmsSettings
 from nportpy.meters.dlms.values import Meant, is_time_of, meaning, plain
 from nportpy.protocols.dlms.obis import Obis
 from nportpy.protocols.dlms.results import Refused
-from nportpy.protocols.dlms.units import power_between
 
 REFUSED_PAUSE: Final = 3600 * 1_000_000
 """Microseconds for which is not asked again what the meter refuses for good."""
@@ -245,14 +245,6 @@ def _reading(tag: TagSettings, now: int, meant: Meant) -> RawReading:
         return RawReading(tag, now, reason=meant.reason)
     power, doubt = 0, meant.doubt
     if isinstance(meant.value, int | float | Decimal) and not isinstance(meant.value, bool):
-        power, odd = _power(tag, meant.unit)
+        power, odd = power_to(tag, meant.unit)
         doubt = doubt or odd
     return RawReading(tag, now, plain(meant.value, power), uncertain=doubt)
-
-
-def _power(tag: TagSettings, unit: str) -> tuple[int, str]:
-    """The power of ten from the meter's unit to the tag's, and why the number is doubtful."""
-    if not tag.unit or not unit or tag.scale != 1.0:
-        return 0, ""
-    power = power_between(unit, tag.unit)
-    return (0, f"the meter counts in {unit}, the tag says {tag.unit}") if power is None else (power, "")

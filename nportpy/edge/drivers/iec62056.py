@@ -16,13 +16,13 @@ from typing import Final
 
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationRefused, StationSilent
+from nportpy.edge.drivers.units import power as power_to
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import LineError, ProtocolError
 from nportpy.line.lease import Leased
 from nportpy.meters.iec62056.client import Iec62056Client
 from nportpy.meters.iec62056.errors import PasswordRefused
 from nportpy.meters.iec62056.settings import Iec62056Settings, Reading
-from nportpy.protocols.dlms.units import power_between
 from nportpy.protocols.iec62056.codes import find, is_text, unit_of
 from nportpy.protocols.iec62056.datasets import DataSet
 from nportpy.protocols.iec62056.profile import Row
@@ -197,11 +197,8 @@ def reading(tag: TagSettings, now: int, found: DataSet) -> RawReading:
 
 
 def _counted(tag: TagSettings, now: int, value: Decimal, unit: str) -> RawReading:
-    power: int | None = 0
-    if tag.unit and unit and tag.scale == 1.0:
-        power = power_between(unit, tag.unit)
-    doubt = "" if power is not None else f"the meter counts in {unit}, the tag says {tag.unit}"
-    return RawReading(tag, now, _plain(value.scaleb(power or 0)), uncertain=doubt)
+    power, doubt = power_to(tag, unit)
+    return RawReading(tag, now, _plain(value.scaleb(power)), uncertain=doubt)
 
 
 def _plain(value: Decimal) -> Value:

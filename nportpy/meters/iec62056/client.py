@@ -80,7 +80,8 @@ class Iec62056Client:
         self.highest = settings.highest
         self.identification: Identification | None = None
         self._refused = ""
-        self._open_until = 0.0  # a session of ours may not have been ended
+        self._open_until = 0.0  # a session of ours may not be over for the meter before that
+        self._programs = False  # it is in programming mode
 
     async def readout(self, leased: Leased) -> Readout:
         """Its readout.
@@ -186,7 +187,8 @@ class Iec62056Client:
             self.highest = SIGN_ON_BAUDRATE
         if opened.mode in (Mode.C, Mode.E) and message.check is Check.GOOD:
             await link.send(ACKNOWLEDGE)
-        self._open_until = 0.0
+        # It may take its time until it is back at the first speed.
+        self._open_until = asyncio.get_running_loop().time() + settings.pause
         return Readout(opened.identification, opened.mode, baudrate, tuple(message.lines), message.check)
 
     async def _open(self, link: Link, option: Option) -> Opened:
@@ -224,7 +226,8 @@ class Iec62056Client:
             await self._give_password(link)
             yield link
         finally:
-            if self._open_until:
+            if self._programs:
+                self._programs = False
                 with suppress(LineError):
                     await link.send(command(Command.BREAK))
                     self._open_until = 0.0
@@ -234,6 +237,7 @@ class Iec62056Client:
         for attempt in range(REPEATS):
             opened = await self._open(link, Option.PROGRAMMING)
             self._session_left_open()
+            self._programs = True
             if opened.mode in (Mode.A, Mode.B):
                 return
             try:

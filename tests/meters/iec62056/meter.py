@@ -132,7 +132,9 @@ class Meter:
         end = self.say(f"/{self.identification}\r\n".encode())
         self._acknowledging = offer in SPEEDS and not self.ignores_ack
         if offer not in SPEEDS or self.ignores_ack:
-            asyncio.get_running_loop().call_at(end + 0.3, self._send_by_itself, B_SPEEDS.get(offer, 300))
+            asyncio.get_running_loop().call_at(
+                end + (1.0 if offer in SPEEDS else 0.3), self._send_by_itself, B_SPEEDS.get(offer, 300)
+            )
 
     def _send_by_itself(self, baudrate: int) -> None:
         if not self._programming:
