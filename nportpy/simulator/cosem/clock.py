@@ -52,9 +52,9 @@ class Zone:
         """
         if len(data) != 12:
             raise MalformedError(f"a time of {len(data)} bytes")
-        clock = [0 if part == 0xFF else part for part in data[5:8]]
+        hour, minute, second = (0 if part == 0xFF else part for part in data[5:8])
         try:
-            local = datetime(int.from_bytes(data[:2], "big"), data[2], data[3], *clock, tzinfo=UTC)
+            local = datetime(int.from_bytes(data[:2], "big"), data[2], data[3], hour, minute, second, tzinfo=UTC)
         except ValueError as error:
             raise MalformedError(str(error)) from error
         deviation = int.from_bytes(data[9:11], "big", signed=True)

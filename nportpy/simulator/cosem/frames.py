@@ -81,6 +81,7 @@ class Address:
 
     def encode(self) -> bytes:
         """Seven bits a byte, the last byte marked (8.4.2.2)."""
+        parts: tuple[int, ...]
         match self.size:
             case 1:
                 parts = (self.upper,)
@@ -171,7 +172,7 @@ class Reader:
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes."""
         self._heard += data
-        frames = []
+        frames: list[Frame] = []
         while True:
             start = self._heard.find(FLAG)
             if start < 0:

@@ -84,7 +84,7 @@ def mt880(settings: Mt880Settings | None = None) -> Meter:
     objects = _objects(ours, common)
     association = logical_association(objects, server)
     denied = frozenset((obis(LOAD_PROFILE),))
-    partners = {
+    partners: dict[int, Partner] = {
         1: Partner(Mechanism.LOW, ours.password),
         PUBLIC: Partner(denied=denied),
         **{

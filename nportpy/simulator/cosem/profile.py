@@ -115,7 +115,8 @@ class Profile:
         Raises:
             RefusedError: there is no such selection.
         """
-        rows, columns = self._rows(moment), range(len(self._columns))
+        rows = self._rows(moment)
+        columns: range | list[int] = range(len(self._columns))
         if selection:
             try:
                 if selection.selector == RANGE:

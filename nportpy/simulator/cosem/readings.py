@@ -53,10 +53,9 @@ class Readings:
         return self.energy(elapsed) * EXPORTED
 
     def _used(self, elapsed: float) -> float:
-        seconds = (
-            load.volt_ampere_seconds(elapsed + self._phase) - load.volt_ampere_seconds(self._phase) for load in LOADS
-        )
-        return POWER_FACTOR * sum(seconds) / 3600
+        begin, end = self._phase, self._phase + elapsed
+        used = (load.volt_ampere_seconds(end) - load.volt_ampere_seconds(begin) for load in LOADS)
+        return POWER_FACTOR * sum(used) / 3600
 
 
 def counted(value: float) -> Data:

@@ -405,7 +405,7 @@ class Server:
         # Without blocks it relies on HDLC's segments, whatever the size.
         if len(whole) <= association.pdu_size or not association.conformance & Conformance.BLOCKS_GET:
             return whole
-        association.raw = short.single(got[0]) if len(got) == 1 else short.raw_list(got)
+        association.raw = short.single(got[0]) if len(got) == 1 else logical.raw_list(got)
         return self._short_block(association)
 
     def _named(self, association: _Association, named: Named, now: float) -> Got:
