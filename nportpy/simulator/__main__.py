@@ -105,6 +105,7 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
     "--framing", type=click.Choice([framing.value for framing in Framing]), default="rtu", help="Of every bus."
 )
 @click.option("--script", metavar="FILE", default="", help="What goes wrong on a bus: nportpy/simulator/script.py.")
+@click.option("--dlms-script", metavar="FILE", default="", help="The same of DLMS meters: simulator/cosem/script.py.")
 @click.option(
     "--latency",
     metavar="TIME",
@@ -128,6 +129,7 @@ def main(
     meter_units: str,
     framing: str,
     script: str,
+    dlms_script: str,
     latency: float,
     local_echo: bool,
     report: str,
@@ -144,7 +146,7 @@ def main(
         raise click.UsageError("--latency needs characters that take time: not with --unpaced")
     options = BusOptions(units, meter_units, Framing(framing), script, latency, local_echo)
     try:
-        dlms = DlmsLines(by_link(zmds, mt880s), baudrate, delay)
+        dlms = DlmsLines(by_link(zmds, mt880s), baudrate, delay, dlms_script, local_echo)
         plan = _Plan(LineSettings.parse(baudrate, format_), unpaced, delay, options, dlms)
         wanted = [*_wanted(buses, meters, echoes), *(("dlms", link) for link in dlms.wanted)]
         wires = [(kind, link, plan.wire(kind, link)) for kind, link in wanted]

@@ -1,6 +1,6 @@
 """Reads a meter with gurux-dlms, as a program of its own: that library is GPL and never meets the product.
 
-    python gurux_reader.py DEVICE short|logical CLIENT LOWER [PASSWORD [MECHANISM]]
+    python gurux_reader.py DEVICE short|logical CLIENT LOWER [PASSWORD [MECHANISM [ciphered]]]
 
 prints JSON: what the association agreed to, the object list, values by OBIS code, scalers, and rows of the profile.
 """
@@ -13,7 +13,8 @@ from typing import Any
 
 import serial
 from gurux_dlms import GXByteBuffer, GXDLMSClient, GXReplyData
-from gurux_dlms.enums import Authentication, InterfaceType, ObjectType
+from gurux_dlms.secure import GXDLMSSecureClient
+from gurux_dlms.enums import Authentication, InterfaceType, ObjectType, Security
 
 PROFILE = "1.0.99.1.0.255"
 
@@ -108,9 +109,9 @@ def read(reader: Reader, *, profile: bool) -> dict[str, Any]:
 
 def main() -> None:
     device, naming, client_address, lower = sys.argv[1:5]
-    password, mechanism = (*sys.argv[5:], None, None)[:2]
+    password, mechanism, ciphered = (*sys.argv[5:], None, None, None)[:3]
     authentication = Authentication[mechanism] if mechanism else (Authentication.LOW if password else Authentication.NONE)
-    client = GXDLMSClient(
+    client = GXDLMSSecureClient(
         naming == "logical",
         int(client_address),
         GXDLMSClient.getServerAddress(1, int(lower)) if int(lower) else 1,
@@ -118,6 +119,10 @@ def main() -> None:
         password,
         InterfaceType.HDLC,
     )
+    client.ciphering.systemTitle = b"MMM\0\0\0\0\1"
+    client.ciphering.blockCipherKey = bytes(range(16))
+    client.ciphering.authenticationKey = bytes(range(0xD0, 0xE0))
+    client.ciphering.security = Security.AUTHENTICATION_ENCRYPTION if ciphered else Security.NONE
     with serial.Serial(device, 9600, timeout=0.05) as port:
         reader = Reader(port, client)
         try:

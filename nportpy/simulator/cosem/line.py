@@ -11,7 +11,14 @@ from nportpy.simulator.device import Answer
 
 
 class Spoils(Protocol):
-    """What goes wrong on the link; `faults.py` has one."""
+    """What goes wrong on the line; `faults.py` has one."""
+
+    @property
+    def struck(self) -> int:
+        """How often anything has."""
+
+    def attach(self, meter: Meter) -> None:
+        """Let things go wrong in a meter's services, too."""
 
     def answers(self, meter: Meter, frame: Frame, now: float) -> list[Answer]:
         """What is sent instead of the meter's answer to a frame."""
@@ -48,6 +55,9 @@ class MeterLine:
         self._heard = 0.0
         self._answers = 0
         self._requests = 0
+        if spoils:
+            for meter in meters:
+                spoils.attach(meter)
 
     def feed(self, data: bytes, now: float) -> Sequence[Answer]:
         """Let the meters hear."""
@@ -67,12 +77,13 @@ class MeterLine:
         return ()
 
     def counts(self) -> Mapping[str, int]:
-        """Frames for a meter, answers, associations refused, and flags that began no frame."""
+        """Frames for a meter, answers, associations refused, flags that began no frame, faults that struck."""
         return {
             "requests": self._requests,
             "answers": self._answers,
             "refused": sum(meter.server.refused for meter in self.meters),
             "spoilt": self._reader.spoilt,
+            **({"struck": self._spoils.struck} if self._spoils else {}),
         }
 
     def _answer(self, meter: Meter, number: int, frame: Frame, now: float) -> list[Answer]:

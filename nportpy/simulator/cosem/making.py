@@ -10,6 +10,7 @@ from nportpy.simulator.cosem import mt880, zmd
 from nportpy.simulator.cosem.frames import Address
 from nportpy.simulator.cosem.line import MeterLine
 from nportpy.simulator.cosem.meter import THINKS, Meter, MeterSettings
+from nportpy.simulator.cosem.script import load
 from nportpy.simulator.unpaced import UnpacedWire
 from nportpy.simulator.wire import PacedWire, Wire
 
@@ -66,15 +67,22 @@ class DlmsLines:
         wanted: the meters of each, by the link to it.
         baudrate: of every line; its format is 8N1.
         delay: seconds that a meter takes for an answer beyond what it needs.
+        script: path of the script of what goes wrong; empty: nothing.
+        local_echo: the client hears what it sends.
     """
 
     wanted: Mapping[str, Wanted]
     baudrate: int = 9600
     delay: float = 0.0
+    script: str = ""
+    local_echo: bool = False
 
     def wire(self, link: str, unpaced: bool) -> Wire:
         """One of the lines: its meters start now, and their clocks are right."""
         settings = LineSettings.parse(self.baudrate, "8N1")
         common = MeterSettings(Address(1), start=datetime.now(UTC), started=time.monotonic(), delay=THINKS + self.delay)
-        line = MeterLine(meters(self.wanted[link], common), character=settings.character_time)
-        return UnpacedWire(line) if unpaced else PacedWire(line, settings, watched=False)
+        spoils = load(self.script) if self.script else None
+        line = MeterLine(meters(self.wanted[link], common), character=settings.character_time, spoils=spoils)
+        if unpaced:
+            return UnpacedWire(line, local_echo=self.local_echo)
+        return PacedWire(line, settings, watched=False, local_echo=self.local_echo)

@@ -154,6 +154,8 @@ class Server:
         if not apdu:
             return None
         try:
+            if apdu[0] in (AARQ, RLRQ) and self.spoiler and (instead := self.spoiler.service(apdu)):
+                return instead
             if apdu[0] == AARQ:
                 return self._associate(Request.parse(apdu), client, now)
             if apdu[0] == RLRQ:
