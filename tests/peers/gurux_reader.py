@@ -13,8 +13,8 @@ from typing import Any
 
 import serial
 from gurux_dlms import GXByteBuffer, GXDLMSClient, GXReplyData
-from gurux_dlms.secure import GXDLMSSecureClient
 from gurux_dlms.enums import Authentication, InterfaceType, ObjectType, Security
+from gurux_dlms.secure import GXDLMSSecureClient
 
 PROFILE = "1.0.99.1.0.255"
 
@@ -110,7 +110,9 @@ def read(reader: Reader, *, profile: bool) -> dict[str, Any]:
 def main() -> None:
     device, naming, client_address, lower = sys.argv[1:5]
     password, mechanism, ciphered = (*sys.argv[5:], None, None, None)[:3]
-    authentication = Authentication[mechanism] if mechanism else (Authentication.LOW if password else Authentication.NONE)
+    authentication = (
+        Authentication[mechanism] if mechanism else (Authentication.LOW if password else Authentication.NONE)
+    )
     client = GXDLMSSecureClient(
         naming == "logical",
         int(client_address),
