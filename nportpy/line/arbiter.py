@@ -22,7 +22,8 @@ from nportpy.port.base import Opener, Port, PortSettings
 from nportpy.status import LineStatus
 
 if TYPE_CHECKING:
-    from nportpy.line.lease import Leased, Leases
+    from nportpy.line.lease import Leases
+    from nportpy.line.lease_base import Leased
     from nportpy.line.transaction import Transactions, TransactionSettings
     from nportpy.protocols.modbus.exchange import Exchange
 
@@ -97,7 +98,8 @@ class Line:
         self._break = False
         self._port: Port | None = None
         self._reading_held = False
-        self._hear = self._deliver = self.stream.deliver
+        self._deliver: Callable[[bytes], None] = self.stream.deliver
+        self._hear = self._deliver
         self._lent_to: Callable[[bytes], None] | None = None  # hears the device while a lease has it
         self._before_lease = settings.line
         self._write: Callable[[bytes], None] = self._keep
@@ -399,12 +401,9 @@ class Line:
         self._choose_write()
 
     def _choose_hearer(self) -> None:
-        if self._lent_to is not None:
-            self._deliver = self._lent_to
-        elif self.transactions is None or self._requests_wait:
-            self._deliver = self.stream.deliver
-        else:
-            self._deliver = self.transactions.hear
+        bus = None if self._requests_wait else self.transactions
+        own: Callable[[bytes], None] = self.stream.deliver if bus is None else bus.hear
+        self._deliver = self._lent_to or own
         self._hear = self._hear_traced if self._traced else self._deliver
 
     def watchable(self) -> bool:

@@ -22,18 +22,17 @@ change still leave at the settings they were written for.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
 from nportpy.errors import LeaseEnded, LeaseRefused, LineDown, LineError, LineUnsupported
-from nportpy.line.stream import Stream
+from nportpy.line.lease_base import Leased, Lender
 from nportpy.linesettings import LineSettings
 from nportpy.status import LeaseStatus
 
-if TYPE_CHECKING:
-    from nportpy.line.transaction import Transactions
+__all__ = ["Leased", "Leases", "Lender"]
 
 log = logging.getLogger(__name__)
 
@@ -59,110 +58,6 @@ _STUCK: Final = 1.0  # seconds in which a line that is not stopped moves somethi
 _FIFO: Final = 64
 _SHORTEST_LOOK: Final = 0.001
 _LONGEST_LOOK: Final = 0.01
-
-
-class Leased(Protocol):
-    """The line alone, while it is held. Times are those of the event loop.
-
-    Once the lease is over, everything that needs the line raises: LineDown if the device went, else LeaseEnded.
-    """
-
-    @property
-    def settings(self) -> LineSettings:
-        """Speed, format and flow control in effect."""
-
-    async def configure(self, wish: LineSettings) -> None:
-        """Change them, once what was written has left the wire.
-
-        Raises:
-            LineUnsupported: the driver takes none of it; the settings before are in effect.
-            LineDown: the device has gone.
-        """
-
-    def write(self, data: bytes, *, secret: bool = False) -> None:
-        """Send `data`, whole, at once.
-
-        Args:
-            data: the bytes.
-            secret: there is a password in it: a trace shows neither it nor what is heard until the next write, as the
-                line may have an echo.
-
-        Raises:
-            LineDown: the device has gone.
-        """
-
-    async def sent(self) -> None:
-        """Wait until what was written has left the UART.
-
-        Raises:
-            LineDown: the device has gone.
-        """
-
-    async def read(self, within: float) -> bytes:
-        """What came since the last call; if nothing did, wait `within` seconds for the first byte of it.
-
-        Returns:
-            The bytes; none if none came.
-
-        Raises:
-            LineDown: the device has gone.
-        """
-
-    def discard(self) -> None:
-        """Throw away what came and was not read."""
-
-    async def give_way(self) -> None:
-        """Between two exchanges: let streams and requests that wait have the wire; afterwards own settings are back.
-
-        Costs nothing while nobody waits. What comes from the device meanwhile is for them.
-
-        Raises:
-            LineDown: the device has gone.
-            LeaseEnded: the line could not be had again in time.
-        """
-
-
-class Lender(Protocol):
-    """What leases need from the line that owns the wire."""
-
-    name: str
-    received: int
-    sent: int
-    secret: bool
-    stream: Stream
-    transactions: "Transactions | None"
-
-    @property
-    def up(self) -> bool:
-        """Whether the device is there."""
-
-    @property
-    def settings(self) -> LineSettings:
-        """Those for its clients."""
-
-    def put(self, data: bytes) -> None:
-        """Send `data`."""
-
-    def unsent(self) -> int:
-        """Bytes that have not left, of anybody."""
-
-    def left(self) -> bool:
-        """Whether all that was put has left the UART."""
-
-    def take_back(self) -> int:
-        """Throw away what has not left the port; how many bytes that was."""
-
-    def listen(self, on: bool) -> None:
-        """Read what the kernel holds back, or leave it there again."""
-
-    def lend(self, hear: Callable[[bytes], None]) -> None:
-        """Have `hear` hear the device until `reclaim`."""
-
-    def set_device(self, wish: LineSettings) -> LineSettings:
-        """Set the device; what is in effect then. Raises LineUnsupported, LineDown."""
-
-    def reclaim(self) -> None:
-        """The wire is the line's own again, and set as its clients want it."""
 
 
 class Outcome(StrEnum):
@@ -294,6 +189,7 @@ class Leases:
     def __init__(self, line: Lender) -> None:
         """Nobody wants it."""
         self._line = line
+        self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()  # those who wait for it are served in order
         self._lease: _Lease | None = None  # whose turn it is
         self._kept: deque[tuple[LineSettings, bytes]] = deque()  # from streams, and the settings they are for
@@ -317,7 +213,7 @@ class Leases:
 
     def status(self) -> tuple[LeaseStatus, ...]:
         """A snapshot."""
-        now, lease = asyncio.get_running_loop().time(), self._lease
+        now, lease = self._loop.time(), self._lease
         held = None if lease is None or not lease.since or lease.over.is_set() else self._account(lease.holder)
         running = now - lease.since if lease is not None and lease.has_wire else 0.0
         return tuple(
@@ -345,7 +241,7 @@ class Leases:
     ) -> AsyncIterator[Leased]:
         """See `Line.lease`."""
         lease = await self._obtain(holder, settings, patience)
-        timer = asyncio.get_running_loop().call_later(limit, self._run_out, lease, limit)
+        timer = self._loop.call_later(limit, self._run_out, lease, limit)
         try:
             yield lease
         finally:
@@ -354,8 +250,7 @@ class Leases:
             await lease.over.wait()
 
     async def _obtain(self, holder: str, settings: LineSettings | None, patience: float) -> _Lease:
-        loop, account = asyncio.get_running_loop(), self._account(holder)
-        wanted = loop.time()
+        account, wanted = self._account(holder), self._loop.time()
         outcome: Outcome | None = Outcome.WITHDRAWN
         try:
             async with asyncio.timeout(patience):
@@ -375,7 +270,7 @@ class Leases:
             outcome = Outcome.UNSUPPORTED
             raise
         finally:
-            account.waited += loop.time() - wanted
+            account.waited += self._loop.time() - wanted
             if outcome is not None:
                 account.outcomes[outcome] += 1
         return lease
@@ -433,7 +328,7 @@ class Leases:
     def _lost_wire(self, lease: _Lease) -> None:
         if lease.has_wire:
             lease.has_wire = False
-            self._account(lease.holder).seconds += asyncio.get_running_loop().time() - lease.since
+            self._account(lease.holder).seconds += self._loop.time() - lease.since
 
     def _check_up(self) -> None:
         if not self._line.up:
@@ -443,9 +338,8 @@ class Leases:
 
     async def _have_wire(self, lease: _Lease, turn: float) -> None:
         """Let those who wait go first, hold up all others, and have the wire when it is quiet."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + turn
-        while self.others_wait() and loop.time() < until:
+        until = self._loop.time() + turn
+        while self.others_wait() and self._loop.time() < until:
             await self._look_for(lease)
         self._hold_up()
         try:
@@ -473,16 +367,15 @@ class Leases:
 
     async def _quiet(self, lease: _Lease) -> None:
         """Wait until nobody is on the line."""
-        line, loop = self._line, asyncio.get_running_loop()
-        bus = line.transactions
+        line, bus = self._line, self._line.transactions
         line.listen(True)
-        began = moved = loop.time()
+        began = moved = self._loop.time()
         talk, unsent = (line.received, line.sent), -1
         cleared = None
         gap = max(IDLE_GAP, _GAP_CHARACTERS * line.settings.character_time) if line.stream.clients else 0.0
         while True:
             self._check_up()
-            now = loop.time()
+            now = self._loop.time()
             over = bus.hold(streams=cleared is not None or now >= began + PATIENCE) if bus is not None else now
             if (line.received, line.sent) != talk:
                 talk, moved = (line.received, line.sent), now
@@ -533,8 +426,7 @@ class Leases:
 
     async def give_way(self, lease: _Lease) -> None:
         """Let others have the wire, and have it again."""
-        loop = asyncio.get_running_loop()
-        turn = min(max(loop.time() - lease.since, SHORTEST_TURN), LONGEST_TURN)
+        turn = min(max(self._loop.time() - lease.since, SHORTEST_TURN), LONGEST_TURN)
         self._account(lease.holder).ways_given += 1
         self._home.clear()
         self._bring_home(lease)
@@ -553,7 +445,7 @@ class Leases:
         Before that, what streams have written for other settings than they want now leaves at those.
         """
         self._homing = None
-        line, now = self._line, asyncio.get_running_loop().time()
+        line, now = self._line, self._loop.time()
         if since is None or self._in_port() != unsent:
             since, unsent = now, self._in_port()
         if not line.left():
@@ -590,5 +482,4 @@ class Leases:
 
     def _come_again(self, lease: _Lease, since: float | None, unsent: int) -> None:
         look = min(max(lease.settings.character_time, _SHORTEST_LOOK), _LONGEST_LOOK)
-        loop = asyncio.get_running_loop()
-        self._homing = loop.call_later(look, self._bring_home, lease, since, unsent)
+        self._homing = self._loop.call_later(look, self._bring_home, lease, since, unsent)

@@ -74,7 +74,7 @@ class Stream:
         self._unheard = 0
         self._wire = wire
         self._send: Callable[[bytes], None] = wire.put
-        self._put = self._send
+        self._put: Callable[[bytes], None] = wire.put
         self._detained = False  # a lease has the line
         self._shared = False  # with requests (transaction.py): the line is always read
         self._settings = settings
