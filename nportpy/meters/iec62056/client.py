@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from nportpy.errors import LineError
-from nportpy.line.lease import Leased
+from nportpy.line.lease_base import Leased
 from nportpy.meters.iec62056.errors import MeterSilent, MeterUnreadable, PasswordRefused, WrongSpeed
 from nportpy.meters.iec62056.exchange import REPEATS, Message, hear, whole
 from nportpy.meters.iec62056.link import Link
