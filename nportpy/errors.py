@@ -5,7 +5,9 @@
     ├── LineError              the line failed
     │   ├── LineDown           the device is absent, lost or not open yet
     │   ├── LineBusy           another process holds the device
-    │   └── LineUnsupported    the driver cannot do what was asked; the message names the way out
+    │   ├── LineUnsupported    the driver cannot do what was asked; the message names the way out
+    │   ├── LeaseRefused       the line was not to be had alone in time; the message names who had it
+    │   └── LeaseEnded         the time for which the line was to be had alone is over
     ├── ListenError            a service's address cannot be bound
     ├── ArchiveError           the archive cannot be opened; the message names the file and the way out
     ├── ProtocolError          the peer broke the protocol
@@ -72,6 +74,14 @@ class LineBusy(LineError):
 
 class LineUnsupported(LineError):
     """The driver cannot do what was asked."""
+
+
+class LeaseRefused(LineError):
+    """The line was not to be had alone in time."""
+
+
+class LeaseEnded(LineError):
+    """The time for which the line was to be had alone is over."""
 
 
 class ListenError(NportpyError):

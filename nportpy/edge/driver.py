@@ -17,6 +17,13 @@ class StationSilent(LineError):
     """The station did not answer, or there is no way to it: it costs its neighbours no more than that one try."""
 
 
+class StationRefused(LineError):
+    """The station answers, and refuses the password or the keys: it is not asked again as it is configured now.
+
+    Meters lock their port after a few wrong passwords, some of them for a day.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class RawReading:
     """What a device said of one tag.
@@ -27,6 +34,9 @@ class RawReading:
         raw: the value as it was; None: there is none, and `reason` says why.
         reason: of that.
         at: the device's own time of it, in microseconds UTC, where it was kept there and read later.
+        uncertain: why the value is not to be trusted; empty: it is.
+        present: `at` is when it happened, and it is how things are: not one of those that were kept and come late.
+        event: the device tells that something has happened: a sample, however little it differs from the last one.
     """
 
     tag: TagSettings
@@ -34,6 +44,9 @@ class RawReading:
     raw: Value | None = None
     reason: str = ""
     at: int | None = None
+    uncertain: str = ""
+    present: bool = False
+    event: bool = False
 
 
 class Driver(Protocol):
@@ -46,6 +59,7 @@ class Driver(Protocol):
 
         Raises:
             StationSilent: nothing could be read at all.
+            StationRefused: nothing will be read until the configuration changes.
         """
 
     async def close(self) -> None:

@@ -70,7 +70,7 @@ def _component(identifier: str, tag: TagSettings) -> dict[str, object]:
         template = f"{{{{ 'None' if {value} is none else 'ON' if {value} else 'OFF' }}}}"
         return {"platform": "binary_sensor"} | component | {"value_template": template}
     component = {"platform": "sensor"} | component | {"value_template": f"{{{{ {value} }}}}"}
-    if kind == "text" or kind.startswith("string"):
+    if kind == "text" or kind.startswith("string") or not (kind or tag.unit):  # a meter's clock or serial number
         return component
     device_class = "" if tag.unit in _NEWER_UNITS else device_class_of(tag)
     component["state_class"] = _state_class(tag, device_class)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from nportpy.edge.settings import TagSettings
+from nportpy.edge.settings import ModbusPlace, TagSettings
 
 CLASSES: Final = {
     "V": "voltage",
@@ -30,5 +30,7 @@ def device_class_of(tag: TagSettings) -> str:
 
 
 def type_of(tag: TagSettings) -> str:
-    """The type of a tag's finished values, as it is told to others."""
-    return "text" if tag.words else str(tag.place.kind)
+    """The type of a tag's finished values, as it is told to others; empty where the device says it with each value."""
+    if tag.words:
+        return "text"
+    return str(tag.place.kind) if isinstance(tag.place, ModbusPlace) else ""

@@ -6,13 +6,22 @@ is read, so that nobody asks later how an address was meant.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nportpy.line.turns import Priority
+from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Rule, ServerSettings
+from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.values import Order, ValueType
+
+if TYPE_CHECKING:  # who reads Modbus alone need not import what other meters take
+    from nportpy.meters.dlms.places import Place as CosemPlace
+    from nportpy.meters.dlms.settings import DlmsSettings
+    from nportpy.meters.iec101.settings import Iec101Settings
+    from nportpy.meters.iec62056.settings import Iec62056Settings
+    from nportpy.protocols.iec101.addresses import ObjectAddress
 
 SERIAL_GAP: Final = 16
 """Unwanted registers that are worth reading with their neighbours on a serial line: a new request costs 26-71 ms at
@@ -22,10 +31,17 @@ TCP_GAP: Final = 60
 """The same where bytes cost next to nothing."""
 
 
+HISTORY_DEPTH: Final = 7 * 86400.0
+"""Seconds of its device's own record that a station is filled from, unless it says otherwise."""
+
+
 class Protocol(StrEnum):
     """What a station speaks; each has a driver in `drivers/`."""
 
     MODBUS = "modbus"
+    DLMS = "dlms"
+    IEC62056 = "iec62056-21"
+    IEC101 = "iec101"
 
 
 class Beyond(StrEnum):
@@ -59,8 +75,31 @@ class ModbusPlace:
     order: Order = Order.ABCD
 
 
-Place = ModbusPlace
+@dataclass(frozen=True, slots=True)
+class ReadoutPlace:
+    """Which value of an IEC 62056-21 meter: its EDIS or OBIS code, or the text that the meter prints before it."""
+
+    code: str
+
+
+Place: TypeAlias = "ModbusPlace | CosemPlace | ReadoutPlace | ObjectAddress"
 """Where a tag's value lies, as its station's driver knows it."""
+
+Where: TypeAlias = str | ServerSettings | PortSettings | Endpoint
+"""Where a station is: see `StationSettings.to`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """The record that a device keeps by itself: what even the gateway missed is filled from it.
+
+    Attributes:
+        profile: OBIS code of the profile, six bytes.
+        depth: seconds that are looked back at most.
+    """
+
+    profile: bytes
+    depth: float = HISTORY_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +122,8 @@ class TagSettings:
         always_at: a sample at each multiple of this on the clock, changed or not; 0: off.
         every: how often it is read; None: as often as its station.
         counter: it only rises (energy): Home Assistant and charts want to know.
+        history: the column of the device's own record that fills its gaps, as its station's protocol names it; None:
+            that of the tag itself; empty: none does.
     """
 
     name: str
@@ -101,6 +142,7 @@ class TagSettings:
     always_at: float = 0.0
     every: float | None = None
     counter: bool = False
+    history: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +153,8 @@ class StationSettings:
         name: unique; with a tag's name it makes `station/tag`.
         to: the port of this gateway that it is on; or the Modbus TCP server that leads to it; or a serial line
             elsewhere, as a port's settings name it (`rfc2217://...`, `socket://...` for RTU over TCP), or a device of
-            this machine that no port of the gateway has.
-        unit: its unit id.
+            this machine that no port of the gateway has; or a DLMS meter on the network (the TCP wrapper).
+        unit: its unit id (Modbus).
         every: how often it is read.
         tags: what is read of it, in the file's order.
         protocol: what it speaks.
@@ -120,10 +162,13 @@ class StationSettings:
         priority: of its requests among the others of the line.
         profile: from which profile its tags come; empty: from none.
         rules: who may ask what on its line: the poller is held to them as any client.
+        line: speed and format while its line is held for it; None: as the port has them, or as the protocol says.
+        access: how a device is reached that does not speak Modbus: the settings of its protocol.
+        history: the record of its own by which gaps are filled; None: it has none, or it is left alone.
     """
 
     name: str
-    to: str | ServerSettings | PortSettings
+    to: Where
     unit: int
     every: float
     tags: tuple[TagSettings, ...]
@@ -132,6 +177,9 @@ class StationSettings:
     priority: Priority = Priority.LOW
     profile: str = ""
     rules: tuple[Rule, ...] = ()
+    line: LineSettings | None = None
+    access: "DlmsSettings | Iec62056Settings | Iec101Settings | None" = None
+    history: HistorySettings | None = None
 
 
 class ClockTrust(StrEnum):

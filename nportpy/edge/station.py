@@ -203,15 +203,18 @@ class Station:
             self._strange.add(state.tag.name)
             extra = {"station": self.settings.name, "tag": state.tag.name, "value": reading.raw}
             log.warning("this value looks as if its order were another one (ABCD, CDAB, BADC, DCBA)", extra=extra)
-        return convert(reading.tag, reading.raw)
+        found = convert(reading.tag, reading.raw)
+        if reading.uncertain and found.quality is Quality.GOOD:
+            return Converted(found.value, Quality.UNCERTAIN, reading.uncertain)
+        return found
 
     def _judged(self, state: TagState, found: Converted, reading: RawReading, always: bool) -> list[Reading]:
-        kept = reading.at is not None  # by the device, and read later: not the present
+        kept = reading.at is not None and not reading.present  # by the device, and read later
         if not kept:
             state.value, state.quality, state.reason = found
-            state.at = self._clock.wall()
+            state.at = self._clock.wall() if reading.at is None else reading.at
         now = asyncio.get_running_loop().time()
-        if kept or state.reporter.reports(found, now, always=always):
+        if kept or state.reporter.reports(found, now, always=always or reading.event):
             return [Reading(state.id, found.value, found.quality, reading.monotonic, reading.at)]
         self.counts.unchanged += 1
         return []

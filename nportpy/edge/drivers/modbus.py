@@ -13,7 +13,7 @@ from nportpy.client.readings import MEANINGS
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationSilent
 from nportpy.edge.drivers.blocks import Blocks, within
-from nportpy.edge.settings import StationSettings, TagSettings
+from nportpy.edge.settings import ModbusPlace, StationSettings, TagSettings
 from nportpy.errors import ProtocolError
 from nportpy.line.turns import Priority
 from nportpy.modbus.question import Question
@@ -45,7 +45,7 @@ class ModbusDriver:
 
     async def read(self, tags: Sequence[TagSettings]) -> list[RawReading]:
         """See `Driver`. A round ends at its first request without an answer, unless the unit has answered in it."""
-        spans = {tag.place.span for tag in tags}
+        spans = {place_of(tag).span for tag in tags}
         todo = self._blocks.reads(spans)
         turn = self._turn % len(todo)
         todo = todo[turn:] + todo[:turn]
@@ -54,7 +54,7 @@ class ModbusDriver:
         readings: list[RawReading] = []
         while todo:
             block = todo.pop(0)
-            parts = [tag for tag in tags if within(tag.place.span, block) and tag.place.span not in found]
+            parts = [tag for tag in tags if within(place_of(tag).span, block) and place_of(tag).span not in found]
             question, pdu = await self._ask(request(block))
             at = self._clock.now()
             code = pdu[1] if pdu[0] & EXCEPTION_BIT else 0
@@ -65,14 +65,14 @@ class ModbusDriver:
             answered = answered or code not in _SILENT
             if not code:
                 try:
-                    found |= {tag.place.span: (at, cut(block, pdu, tag.place.span)) for tag in parts}
+                    found |= {place_of(tag).span: (at, cut(block, pdu, place_of(tag).span)) for tag in parts}
                 except ProtocolError as error:
                     readings += [RawReading(tag, at, reason=str(error)) for tag in parts]
             elif code in (*_SILENT, *_PARTED) and not question.expired and self._blocks.part(block, spans):
-                todo[:0] = self._blocks.reads({tag.place.span for tag in parts})
+                todo[:0] = self._blocks.reads({place_of(tag).span for tag in parts})
             else:
                 readings += [RawReading(tag, at, reason=why) for tag in parts]
-        return readings + [_decoded(tag, *got) for tag in tags if (got := found.get(tag.place.span))]
+        return readings + [_decoded(tag, *got) for tag in tags if (got := found.get(place_of(tag).span))]
 
     async def close(self) -> None:
         """See `Driver`."""
@@ -102,7 +102,14 @@ class ModbusDriver:
 
 
 def _decoded(tag: TagSettings, at: int, data: bytes) -> RawReading:
-    return RawReading(tag, at, decode(data, tag.place.kind, tag.place.order))
+    place = place_of(tag)
+    return RawReading(tag, at, decode(data, place.kind, place.order))
+
+
+def place_of(tag: TagSettings) -> ModbusPlace:
+    """Where a tag of a Modbus station lies."""
+    assert isinstance(tag.place, ModbusPlace)  # the station's protocol says so
+    return tag.place
 
 
 def reason_of(unit: int, code: int) -> str:

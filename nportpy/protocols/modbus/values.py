@@ -15,12 +15,13 @@ sequence of characters, not a number: its registers stay in place.
 Registers are bytes here, as an answer carries them: two for each, the high one first.
 """
 
-import math
 import re
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from nportpy.protocols.float32 import shortest
 
 Value = int | float | str | bool
 """A decoded value: of an integer type, a float type, a string, or a bit."""
@@ -33,7 +34,6 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 _HEXADECIMAL = re.compile(r"[+-]?0x[0-9a-f]{1,30}")
 _DECIMAL = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,4})?|nan|inf)")
 _BITS = {"1": True, "0": False, "on": True, "off": False, "true": True, "false": False}
-_FLOAT_DIGITS = 9  # decimal digits that tell every two float32 apart
 
 
 class Kind(StrEnum):
@@ -136,7 +136,7 @@ def decode(data: bytes, kind: ValueType, order: Order = Order.ABCD) -> Value:
     if kind.kind is Kind.STRING:
         return ordered[: kind.length].partition(b"\0")[0].decode("latin-1").rstrip(" ")
     (value,) = struct.unpack(_FORMATS[kind.kind], ordered)
-    return _shortest(value) if kind.kind is Kind.FLOAT32 else int(value) if kind.kind not in _FLOATS else float(value)
+    return shortest(value) if kind.kind is Kind.FLOAT32 else int(value) if kind.kind not in _FLOATS else float(value)
 
 
 def encode(value: Value, kind: ValueType, order: Order = Order.ABCD) -> bytes:
@@ -224,17 +224,3 @@ def _limits(kind: ValueType) -> str:
     signed = _FORMATS[kind.kind][1].islower()
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     return f", {low} to {high}"
-
-
-def _shortest(value: float) -> float:
-    if not math.isfinite(value):
-        return value
-    for digits in range(1, _FLOAT_DIGITS):
-        candidate = float(f"{value:.{digits}g}")
-        try:
-            (back,) = struct.unpack(">f", struct.pack(">f", candidate))
-        except OverflowError:  # rounded up, beyond the largest
-            continue
-        if back == value:
-            return candidate
-    return float(f"{value:.{_FLOAT_DIGITS}g}")

@@ -168,3 +168,7 @@ def frame(name: str) -> bytes:
 def apdu(name: str) -> bytes:
     """What frame `name` carries, without the LLC header: for those of one frame, addresses of a byte."""
     return frame(name)[11:-3]
+
+
+APDUS: Final = {name: apdu(name) for name in FRAMES if name[0] in "LSB"}
+"""The services, without link and LLC."""
