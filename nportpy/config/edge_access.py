@@ -186,7 +186,8 @@ _DLMS: Final = frozenset(
 )  # fmt: skip
 _IEC62056: Final = frozenset(
     ("reading", "highest_baudrate", "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after",
-     "listen", "season", "profile_command", "device_address", "sign_on_baudrate", "zone", "response", "frame_gap", "tries", "inactivity",
+     "listen", "season", "profile_command", "device_address", "sign_on_baudrate", "zone", "response", "frame_gap",
+     "tries", "inactivity",
      "password_file", "password_env")
 )  # fmt: skip
 _IEC101: Final = frozenset(
