@@ -11,6 +11,28 @@ from nportpy.linesettings import LineSettings, ModemLines, PortReport, UartCount
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseStatus:
+    """What one who leases a line has had of it. Numbers since the start.
+
+    Attributes:
+        holder: who: a station's name, or a command's; "other" for those of whom there are too many.
+        held: whether it has the line now, or gives way for a moment.
+        outcomes: how its leases ended: returned, limit (its time was over), line_down, unsupported (the driver does not
+            take its settings), refused (the line was not to be had in time), withdrawn (it waited no longer).
+        seconds: in which it had the wire.
+        waited: seconds that it waited for the line, all added up.
+        ways_given: how often it let others have the wire.
+    """
+
+    holder: str
+    held: bool
+    outcomes: Mapping[str, int]
+    seconds: float
+    waited: float
+    ways_given: int
+
+
+@dataclass(frozen=True, slots=True)
 class LineStatus:
     """One line. Times are seconds since the epoch, counts are totals since the start.
 
@@ -34,6 +56,7 @@ class LineStatus:
         unsent: bytes that wait for the line now.
         held_by: the services whose own settings hold; none where those of the port do.
         changeovers: how often it went over from one service's settings to another's, or to the port's.
+        leases: who has had it alone.
     """
 
     name: str
@@ -55,6 +78,7 @@ class LineStatus:
     unsent: int
     held_by: tuple[str, ...] = ()
     changeovers: int = 0
+    leases: tuple[LeaseStatus, ...] = ()
 
 
 class End(StrEnum):

@@ -1,7 +1,7 @@
 """The one owner of a wire. Whoever wants it asks a `Line`.
 
-There are to be three ways to hold it (docs/design.md): stream, transaction and lease. Bytes from the device go to
-`_hear`, the discipline that has the wire, and what is sent goes through `put`.
+There are three ways to hold it (docs/design.md): stream, transaction and lease. Bytes from the device go to `_hear`,
+the discipline that has the wire, and what is sent goes through `put`.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ from nportpy.port.base import Opener, Port, PortSettings
 from nportpy.status import LineStatus
 
 if TYPE_CHECKING:
-    from nportpy.line.lease import Leased
+    from nportpy.line.lease import Leases
+    from nportpy.line.lease_base import Leased
     from nportpy.line.transaction import Transactions, TransactionSettings
     from nportpy.protocols.modbus.exchange import Exchange
 
@@ -57,9 +58,12 @@ class Line:
 
     Attributes:
         name: the port's name in the configuration.
-        settings: speed, format and flow control in effect, or wished for while the line is not up.
+        settings: speed, format and flow control for its clients: in effect, or wished for while the line is not up or
+            a lease has it.
         stream: the clients that share the line as a stream of bytes.
         transactions: those who ask and await an answer; None if nobody may.
+        leases: those who want the line alone; None before the first one.
+        secret: what is sent and heard is not for a trace.
         watch: tells of modem lines and line errors.
         control: who may change the settings, and how the configured ones come back.
         received: bytes from the device.
@@ -81,7 +85,9 @@ class Line:
         self.settings = settings.line
         self.stream = Stream(self, stream)
         self.transactions: Transactions | None = None
+        self.leases: Leases | None = None
         self.watch = Watch(self)
+        self.secret = False
         self.received = 0
         self.sent = 0
         self.purged = 0
@@ -92,7 +98,10 @@ class Line:
         self._break = False
         self._port: Port | None = None
         self._reading_held = False
-        self._hear = self._deliver = self.stream.deliver
+        self._deliver: Callable[[bytes], None] = self.stream.deliver
+        self._hear = self._deliver
+        self._lent_to: Callable[[bytes], None] | None = None  # hears the device while a lease has it
+        self._before_lease = settings.line
         self._write: Callable[[bytes], None] = self._keep
         self._kept = bytearray()  # for the line, from clients that hold on while it is down
         self._traced = False
@@ -153,7 +162,12 @@ class Line:
             LineUnsupported: the driver does not take the settings.
             LineDown: the device is not there, or went.
         """
-        raise NotImplementedError
+        # Here, because a gateway that leases nothing need not import what that takes.
+        from nportpy.line.lease import Leases
+
+        if self.leases is None:
+            self.leases = Leases(self)
+        return self.leases.hold(holder, settings, limit, patience)
 
     async def run(self) -> None:
         """Keep the device open until cancelled."""
@@ -189,7 +203,7 @@ class Line:
         """Leave what arrives in the kernel, or read again."""
         if hold != self._reading_held:
             self._reading_held = hold
-            if self._port is not None:
+            if self._port is not None and self._lent_to is None:
                 (self._port.pause_reading if hold else self._port.resume_reading)()
 
     def flush_received(self) -> None:
@@ -222,7 +236,7 @@ class Line:
         """
         if wish != self.settings and (by is None or self.control.heeds(by)):
             before = self.settings
-            if self._port is None:
+            if self._port is None or self.lent:  # it is put back as it is wished for
                 self.settings = self._wish = wish
             else:
                 try:
@@ -262,8 +276,7 @@ class Line:
         if self.transactions is None:
             return
         before, self._bus_wire.up = self._bus_wire.up, self.takes_requests
-        self._deliver = self.stream.deliver if self._requests_wait else self.transactions.hear
-        self.set_trace(self._traced)
+        self._choose_hearer()
         if self._bus_wire.up and not before:
             self.transactions.wire_up()
         elif before and not self._bus_wire.up:
@@ -281,6 +294,8 @@ class Line:
         wishes = {name: level for name, level in (("dtr", dtr), ("rts", rts)) if level is not None}
         self._levels |= wishes
         if self._port is not None:
+            if self.lent:
+                return
             try:
                 self._port.set_modem_lines(dtr=dtr, rts=rts)
             except LineDown:
@@ -291,19 +306,22 @@ class Line:
         """All modem lines. A line without any shows a device that is there and ready, and DTR, RTS as they were set."""
         lines = self._port.modem_lines() if self._port is not None else None
         if lines is not None:
-            return lines
+            return self._as_wished(lines) if self.lent else lines
         there = self._port is not None and not self._port.report.modem_lines
         lines = ModemLines.CTS | ModemLines.DSR | ModemLines.CD if there else ModemLines(0)
+        return self._as_wished(lines | ModemLines.DTR | ModemLines.RTS)
+
+    def _as_wished(self, lines: ModemLines) -> ModemLines:
         for name, line in (("dtr", ModemLines.DTR), ("rts", ModemLines.RTS)):
-            if self._levels.get(name, True):
-                lines |= line
+            if name in self._levels:
+                lines = lines | line if self._levels[name] else lines & ~line
         return lines
 
     def set_break(self, on: bool, by: StreamClient | None = None) -> None:
         """Start or end a break. Linux cannot tell whether one is on, so it is remembered here."""
         if on != self._break:
             self._break = on
-            if self._port is not None:
+            if self._port is not None and not self.lent:
                 try:
                     self._port.set_break(on)
                 except LineDown:
@@ -322,8 +340,10 @@ class Line:
 
     def purge(self, *, received: bool = False, unsent: bool = False) -> None:
         """Throw away what came and was not read, or what was written and has not left; not of a request."""
-        if self.transactions is not None and self.transactions.busy:
-            if unsent:
+        if unsent and self.leases is not None:
+            self.purged += self.leases.purge()
+        if self.lent or (self.transactions is not None and self.transactions.busy):
+            if unsent and self.transactions is not None:
                 self.purged += self.transactions.purge()
             return
         if self._port is not None:
@@ -337,6 +357,8 @@ class Line:
     def unsent(self) -> int:
         """Bytes that wait to be sent."""
         unsent = self._port.unsent() if self._port is not None else len(self._kept)
+        if self.leases is not None:
+            unsent += self.leases.kept
         return unsent if self.transactions is None else unsent + self.transactions.kept()
 
     def time_to_send(self) -> float:
@@ -355,6 +377,8 @@ class Line:
     def all_sent(self) -> bool:
         """Whether everything written has left the UART, and no request is on the line: whether it may be changed."""
         bus = self.transactions
+        if self.leases is not None and (self.leases.kept or self.lent):
+            return not (self.leases.kept or (bus is not None and bus.kept()))
         waits = bus is not None and (bus.busy or bus.kept())
         return self._port is None or (not waits and self._port.sent())
 
@@ -363,7 +387,8 @@ class Line:
         with contextlib.suppress(LineDown):
             while self._port is not None:
                 await self._port.drain()
-                if self.transactions is None or not self.transactions.kept():
+                kept = self.leases.kept if self.leases is not None else 0
+                if not kept and (self.transactions is None or not self.transactions.kept()):
                     return
                 await asyncio.sleep(self.time_to_send())
 
@@ -372,8 +397,14 @@ class Line:
     def set_trace(self, on: bool) -> None:
         """Log every byte in hexadecimal, or not: then it costs nothing."""
         self._traced = on
-        self._hear = self._hear_traced if on else self._deliver
+        self._choose_hearer()
         self._choose_write()
+
+    def _choose_hearer(self) -> None:
+        bus = None if self._requests_wait else self.transactions
+        own: Callable[[bytes], None] = self.stream.deliver if bus is None else bus.hear
+        self._deliver = self._lent_to or own
+        self._hear = self._hear_traced if self._traced else self._deliver
 
     def watchable(self) -> bool:
         """Whether the driver knows modem lines or line errors, and is there."""
@@ -397,7 +428,7 @@ class Line:
             state=str(keeper.state),
             since=keeper.since,
             error=keeper.error,
-            settings=self.settings,
+            settings=port.settings if port is not None and self.lent else self.settings,
             report=port.report if port is not None else None,
             modem_lines=port.modem_lines() if port is not None else None,
             received=self.received,
@@ -411,7 +442,76 @@ class Line:
             unsent=self.unsent(),
             held_by=self.control.held_by,
             changeovers=self.control.changeovers,
+            leases=self.leases.status() if self.leases is not None else (),
         )
+
+    # Leases (lease.py) call these.
+
+    @property
+    def lent(self) -> bool:
+        """Whether a lease has the wire."""
+        return self._lent_to is not None
+
+    def lend(self, hear: Callable[[bytes], None]) -> None:
+        """Have `hear` hear the device until `reclaim`. What clients want changed until then is put off."""
+        self._lent_to = hear
+        self._before_lease = self.settings
+        self._choose_hearer()
+        if self._port is not None:
+            with contextlib.suppress(LineDown):
+                if self._break:
+                    self._port.set_break(False)
+                if self._reading_held:
+                    self._port.resume_reading()
+
+    def listen(self, on: bool) -> None:
+        """Read what the kernel holds back for a client that is slow, or not there yet, as a lease wants the line."""
+        if self._reading_held and self._port is not None:
+            (self._port.resume_reading if on else self._port.pause_reading)()
+
+    def set_device(self, wish: LineSettings) -> LineSettings:
+        """Set the device for the lease; what is in effect then.
+
+        Raises:
+            LineUnsupported: the driver takes none of it.
+            LineDown: the device has gone.
+        """
+        if self._port is None:
+            raise LineDown(f"{self._configured.device} is not there")
+        return self._port.configure(wish)
+
+    def reclaim(self) -> None:
+        """The wire is the line's own again: as its clients want it, also by what they have wanted meanwhile."""
+        self._lent_to = None
+        self.secret = False
+        self._choose_hearer()
+        port = self._port
+        if port is None:
+            return
+        try:
+            self._set_back(port)
+            if self._levels:
+                port.set_modem_lines(**self._levels)
+            if self._break:
+                port.set_break(True)
+        except LineDown as error:
+            self.port_lost(error)  # it is opened anew with all this
+
+    def _set_back(self, port: Port) -> None:
+        """Put the settings back: as they are wished for, or, where the driver refuses, as they were."""
+        for wish in dict.fromkeys((self.settings, self._before_lease)):
+            try:
+                now = port.configure(wish)
+            except LineUnsupported as error:
+                log.warning("settings refused", extra={"port": self.name, "reason": str(error)})
+                continue
+            if now != self.settings:
+                self.settings = self._wish = self._bus_wire.settings = now
+                self.control.was_set()
+                self._tell_transactions()
+                self.stream.changed(Change.SETTINGS, None)
+            return
+        self.give_up("its settings could not be put back")
 
     # The device comes and goes.
 
@@ -461,9 +561,11 @@ class Line:
         self.stream.wire_down()
 
     def _closing(self, port: Port) -> None:
-        if self._break:
-            with contextlib.suppress(LineDown):
+        with contextlib.suppress(LineError):
+            if self._break:
                 port.set_break(False)
+            if self.lent:
+                port.configure(self.settings)
         self._forget_port()
 
     def _forget_port(self) -> None:
@@ -472,8 +574,12 @@ class Line:
             self.purged += port.unsent()
             self.counters()
             self._port = None
+            self._lent_to = None
             self._choose_write()
+            self._choose_hearer()
             self._let_requests_in()
+            if self.leases is not None:
+                self.leases.device_gone()
             self.watch.restart()
 
     def _choose_write(self) -> None:
@@ -487,10 +593,13 @@ class Line:
         self._kept += data
 
     def _hear_traced(self, data: bytes) -> None:
-        trace_log.info("received", extra={"port": self.name, "hex": data.hex(" ")})
+        trace_log.info("received", extra={"port": self.name, "hex": self._shown(data)})
         self._deliver(data)
 
     def _write_traced(self, data: bytes) -> None:
-        trace_log.info("sent", extra={"port": self.name, "hex": data.hex(" ")})
+        trace_log.info("sent", extra={"port": self.name, "hex": self._shown(data)})
         assert self._port is not None  # this is chosen only while there is one
         self._port.write(data)
+
+    def _shown(self, data: bytes) -> str:
+        return f"{len(data)} bytes, which are secret" if self.secret else data.hex(" ")

@@ -33,6 +33,10 @@ class Controlled(Protocol):
         """Whose clients are told who controls."""
 
     @property
+    def lent(self) -> bool:
+        """Whether a lease has the wire: what waits then is not stuck."""
+
+    @property
     def linger(self) -> float:
         """Seconds that a line which takes nothing holds up what clients have left behind."""
 
@@ -253,7 +257,7 @@ class Control:
         if stays and (hold.controlled or line.settings == hold.settings):
             return
         loop = asyncio.get_running_loop()
-        if line.unsent() != unsent:
+        if line.unsent() != unsent or line.lent:
             unsent, since = line.unsent(), loop.time()
         stuck = loop.time() - since >= line.linger
         if not stuck and (not line.all_sent() or (not stays and self._effective.is_left_behind())):

@@ -30,7 +30,9 @@ class Quiet:
 
     __slots__ = (
         "_character",
+        "_held",
         "_measured",
+        "_ready",
         "_serial",
         "_settings",
         "_wire",
@@ -48,6 +50,8 @@ class Quiet:
         self._wire = wire
         self._settings = settings
         self._serial = serial
+        self._held = False  # for a lease
+        self._ready = 0.0  # what `rested` is without it
         self._measured: LineSettings | None = None  # the settings that these follow from
         self._character = 0.0
         self.whole: float = math.inf
@@ -97,7 +101,9 @@ class Quiet:
         """The device is there. Nobody knows what was said before."""
         self.measure()
         self.last = now
-        self.rested = now + self._settings.rest
+        self._ready = self.rested = now + self._settings.rest
+        if self._held:
+            self.rested = math.inf
 
     def closed(self, now: float) -> None:
         """It has gone."""
@@ -125,6 +131,24 @@ class Quiet:
     def give_way(self) -> None:
         """The next request waits for the streams as for a conversation."""
         self.talk = max(self.talk, self.tail + self._gap())
+
+    def over(self) -> float:
+        """When what is said now is over: the silence after it, and the streams' conversation."""
+        return max(self.last + self.silence, self.talk, self._ready)
+
+    def hold(self, *, streams: bool) -> None:
+        """A lease wants the line, and no request is sent; nor do streams write any more, if `streams`."""
+        self._held = True
+        self.rested = math.inf
+        if streams:
+            self.tail = math.inf
+
+    def free(self, now: float) -> None:
+        """No lease wants it any more; one may have been here until now."""
+        self._held = False
+        self.last = max(self.last, now)
+        self.rested = self._ready
+        self.tail = self.last + self.silence
 
     def changed(self, now: float, *, breaking: bool) -> None:
         """The line has other settings, or a break has begun (`breaking`) or ended."""

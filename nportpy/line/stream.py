@@ -11,7 +11,7 @@ and all are told when there is room again.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -73,7 +73,9 @@ class Stream:
         self.hearers: list[Hearer] = []
         self._unheard = 0
         self._wire = wire
+        self._send: Callable[[bytes], None] = wire.put
         self._put: Callable[[bytes], None] = wire.put
+        self._detained = False  # a lease has the line
         self._shared = False  # with requests (transaction.py): the line is always read
         self._settings = settings
         self._listeners: dict[StreamClient, Packed | None] = {}  # clients that hear, in order, and who packs for them
@@ -110,7 +112,7 @@ class Stream:
 
     def share(self, put: Callable[[bytes], None]) -> None:
         """Requests use the line too. What is written goes through `put`, and the line never waits for a client."""
-        self._put = put
+        self._send = self._put = put
         self._shared = True
         self._weigh()
 
@@ -269,8 +271,21 @@ class Stream:
         self._waits = False
         self._go_on()
 
+    def detain(self, keep: Callable[[bytes], None]) -> None:
+        """A lease wants the line: what is written goes to `keep`, and who writes is told to stop, until `let_go`."""
+        self._detained = True
+        self._put = keep
+
+    def let_go(self, kept: Iterable[bytes]) -> None:
+        """It has had it: send what was kept meanwhile, and go on."""
+        self._detained = self._waits = False
+        self._put = self._send
+        for data in kept:
+            self._put(data)
+        self._go_on()
+
     def _go_on(self) -> None:
-        if self._full or self._waits:
+        if self._full or self._waits or self._detained:
             return
         told, self._told_to_stop = self._told_to_stop, []
         for client in told:
@@ -338,7 +353,7 @@ class Stream:
     def _look_at_line(self, before: int) -> None:
         self._linger = None
         now = self._wire.unsent()
-        if 0 < now < before:
+        if 0 < now < before or (now and self._detained):
             self._wait_for_line(self._settings.linger)
         elif now:
             self._wire.purge_unsent()

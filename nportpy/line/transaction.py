@@ -280,6 +280,27 @@ class Transactions:
         """Throw those away; how many there were."""
         return self._output.clear()
 
+    # Leases (lease.py).
+
+    @property
+    def waiting(self) -> bool:
+        """Whether requests, or what streams wrote, wait for the line."""
+        return bool(self._turns) or self._again is not None or self._output.size > 0
+
+    def hold(self, *, streams: bool = False) -> float:
+        """Send no request, and nothing of streams if `streams`, until `free`; when what is said now is over."""
+        self._quiet.hold(streams=streams)
+        self._blocked = math.inf
+        return self._quiet.over()
+
+    def free(self) -> None:
+        """Go on. What was heard meanwhile was for the lease."""
+        now = self._clock()
+        if self._request is None:
+            self._exchange.settle()
+        self._quiet.free(now)
+        self._next(now)
+
     def _let_streams_send(self, now: float, request: Request | None) -> bool:
         """Send what streams wrote, and see to it that this goes on; False where it is the turn of `request`."""
         if now < self._quiet.tail:

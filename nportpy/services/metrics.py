@@ -28,7 +28,7 @@ from prometheus_client.samples import Sample
 
 from nportpy import __version__
 from nportpy.services.edge_metrics import edge
-from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LineStatus, ServiceStatus, UnitStatus
+from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus, UnitStatus
 
 CONNECTED = (
     "accepted",
@@ -80,6 +80,7 @@ class GatewayCollector(Collector):
         status = self._status()
         yield from _gateway(status)
         yield from _lines(status.lines)
+        yield from _leases(status.lines)
         yield from _services(status)
         yield from _datagrams_and_late(status.services)
         yield _refused(status.services)
@@ -169,6 +170,33 @@ def _lines(lines: tuple[LineStatus, ...]) -> Iterator[Metric]:
             errors.add_metric((line.name, "break"), line.uart.breaks)
             errors.add_metric((line.name, "buffer_overrun"), line.uart.buffer_overrun)
     yield errors
+
+
+_LEASE_FIGURES: tuple[
+    tuple[type[CounterMetricFamily | GaugeMetricFamily], str, str, Callable[[LeaseStatus], float]], ...
+] = (
+    (GaugeMetricFamily, "held", "Whether it has the line to itself now.", lambda lease: lease.held),
+    (CounterMetricFamily, "seconds", "Time in which it had the wire.", lambda lease: lease.seconds),
+    (CounterMetricFamily, "wait_seconds", "Time that it waited for the line.", lambda lease: lease.waited),
+    (CounterMetricFamily, "ways_given", "How often it let others have the wire.", lambda lease: lease.ways_given),
+)
+
+
+def _leases(lines: tuple[LineStatus, ...]) -> Iterator[Metric]:
+    """Who has had a line to itself; nothing where nobody ever wanted one."""
+    leases = [(line.name, lease) for line in lines for lease in line.leases]
+    if not leases:
+        return
+    for kind, name, text, figure in _LEASE_FIGURES:
+        family = kind(f"nportpy_lease_{name}", text, labels=("port", "holder"))
+        for port, lease in leases:
+            family.add_metric((port, lease.holder), figure(lease))
+        yield family
+    outcomes = CounterMetricFamily("nportpy_leases", "Leases by how they ended.", labels=("port", "holder", "outcome"))
+    for port, lease in leases:
+        for outcome, count in lease.outcomes.items():
+            outcomes.add_metric((port, lease.holder, outcome), count)
+    yield outcomes
 
 
 _CALLERS = frozenset({"tcp_client", "pair", "modem"})

@@ -14,7 +14,7 @@ from prometheus_client.samples import Sample
 
 from nportpy import __version__
 from nportpy.services import exposition, metrics
-from nportpy.status import DURATIONS, GatewayStatus
+from nportpy.status import DURATIONS, GatewayStatus, LeaseStatus
 from tests.services import samples
 
 ETC = Path(__file__).parent.parent.parent / "etc"
@@ -81,6 +81,22 @@ nportpy_connections_ended_total{port="meters",service="raw",result="not_allowed"
 nportpy_connections_ended_total{port="meters",service="raw",result="reload"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="shutdown"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="other"} 0"""
+
+
+def test_who_had_a_line_to_itself_and_how_long() -> None:
+    lease = LeaseStatus("mains", held=True, outcomes={"returned": 3, "limit": 1}, seconds=7.5, waited=0.5, ways_given=9)
+    status = replace(samples.gateway(), lines=(replace(samples.line(), leases=(lease,)),))
+    written = [line for line in scraped(status).splitlines() if line.startswith("nportpy_lease")]
+    assert written == EXPECTED_OF_A_LEASE.split("\n")
+
+
+EXPECTED_OF_A_LEASE = """\
+nportpy_lease_held{port="meters",holder="mains"} 1
+nportpy_lease_seconds_total{port="meters",holder="mains"} 7.5
+nportpy_lease_wait_seconds_total{port="meters",holder="mains"} 0.5
+nportpy_lease_ways_given_total{port="meters",holder="mains"} 9
+nportpy_leases_total{port="meters",holder="mains",outcome="returned"} 3
+nportpy_leases_total{port="meters",holder="mains",outcome="limit"} 1"""
 
 
 def test_every_sample_of_one_bus() -> None:

@@ -53,7 +53,7 @@ class HeldLine:
             self.configured.append(wish)
             self._settings = wish
 
-    def write(self, data: bytes, *, secret: bool = False) -> None:  # noqa: ARG002 - nothing is traced here
+    def write(self, data: bytes, *, secret: bool = False) -> None:
         self._check()
         loop = asyncio.get_running_loop()
         self.written.append((loop.time(), self._settings, data))
