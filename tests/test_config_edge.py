@@ -5,6 +5,7 @@ import pytest
 from nportpy.config import fault_lines, parse
 from nportpy.config.edge_build import archive_file, topic_of
 from nportpy.config.profiles import names, profile
+from nportpy.edge.drivers.modbus import place_of
 from nportpy.edge.settings import SERIAL_GAP, TCP_GAP, Beyond, Confirm, Format, Limits, StationSettings, TagSettings
 from nportpy.errors import ConfigError
 from nportpy.linesettings import LineSettings
@@ -71,12 +72,12 @@ def test_a_station_shares_the_connection_of_a_route_to_the_same_server() -> None
 
 def test_a_tag_is_what_its_manual_says() -> None:
     found = tag('type = "float32", unit = "kW", scale = 0.1, offset = 1, precision = 2, invalid = 0x8000')
-    assert found.place.span == Span(Table.HOLDING_REGISTERS, 1008, 2)
-    assert (found.place.kind, found.place.order) == (ValueType(Kind.FLOAT32), Order.ABCD)
+    assert place_of(found).span == Span(Table.HOLDING_REGISTERS, 1008, 2)
+    assert (place_of(found).kind, place_of(found).order) == (ValueType(Kind.FLOAT32), Order.ABCD)
     assert (found.unit, found.scale, found.offset, found.precision, found.invalid) == ("kW", 0.1, 1, 2, (0x8000,))
-    assert station('tags = [{ name = "a", at = "coil:5" }]').tags[0].place.kind == ValueType(Kind.BIT)
-    assert station('numbering = "pdu"\ntags = [{ name = "a", at = 41009 }]').tags[0].place.span.address == 41009
-    assert tag('order = "DCBA"', 'order = "CDAB"\ntype = "int32"\n').place.order is Order.DCBA
+    assert place_of(station('tags = [{ name = "a", at = "coil:5" }]').tags[0]).kind == ValueType(Kind.BIT)
+    assert place_of(station('numbering = "pdu"\ntags = [{ name = "a", at = 41009 }]').tags[0]).span.address == 41009
+    assert place_of(tag('order = "DCBA"', 'order = "CDAB"\ntype = "int32"\n')).order is Order.DCBA
     assert station('tags = [{ name = "a", at = "coil:5" }]').gap == SERIAL_GAP
 
 
@@ -103,14 +104,14 @@ def test_every_profile_that_is_shipped_loads_and_names_its_source(name: str) -> 
     assert found.source
     tags = station(f'profile = "{name}"').tags
     assert [each.name for each in tags] == [each.name for each in found.tags]
-    assert all(each.unit or not isinstance(each.place.kind, float) for each in tags)
+    assert all(each.unit or not isinstance(place_of(each).kind, float) for each in tags)
 
 
 def test_a_profile_can_be_narrowed_and_changed() -> None:
     found = station('profile = "emon-dmon-3400"\nonly = ["power"]\n'
                     'tags = [{ name = "power", deadband = 0.5 }, { name = "more", at = "41011" }]')  # fmt: skip
     assert [(each.name, each.deadband, each.unit) for each in found.tags] == [("power", 0.5, "kW"), ("more", 0.0, "")]
-    assert found.tags[1].place.kind == ValueType(Kind.FLOAT32)  # as the profile has it
+    assert place_of(found.tags[1]).kind == ValueType(Kind.FLOAT32)  # as the profile has it
 
 
 def test_upstreams() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from nportpy.cli.check_modbus import Picture
+from nportpy.cli.check_reach import reached, read_as
 from nportpy.config.edge_values import SQLITE
 from nportpy.config.values import duration_text, size_text
 from nportpy.edge.drivers.blocks import Blocks
@@ -16,11 +17,13 @@ from nportpy.edge.settings import (
     ClockTrust,
     Confirm,
     EdgeSettings,
+    Protocol,
     StationSettings,
     TagSettings,
     UpstreamSettings,
 )
 from nportpy.modbus.settings import ServerSettings
+from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.addresses import Address
 from nportpy.protocols.modbus.reads import holds_bits, request
 
@@ -54,6 +57,8 @@ def edge_warnings(edge: EdgeSettings | None) -> Iterator[str]:
         if upstream.homeassistant and not upstream.urls[0].startswith("mqtt"):
             yield f"{where}: homeassistant has no effect here: Home Assistant listens to MQTT"
     for station in edge.stations:
+        if station.protocol is not Protocol.MODBUS:
+            continue
         for span in dict.fromkeys(place_of(tag).span for tag in station.tags):
             kinds = {str(place_of(tag).kind) for tag in station.tags if place_of(tag).span == span}
             if len(kinds) > 1:
@@ -80,35 +85,47 @@ def _overlaps(station: StationSettings) -> Iterator[str]:
 
 
 def _station(station: StationSettings) -> Picture:
-    yield f"station {station.name}", f"{station.protocol}, unit {station.unit} {_where(station)}"
-    yield "  read", f"every {duration_text(station.every)}, priority {station.priority.name.lower()}"
+    modbus = station.protocol is Protocol.MODBUS
+    unit = f", unit {station.unit}" if modbus else ""
+    yield f"station {station.name}", f"{station.protocol}{unit} {_where(station)}"
+    priority = f", priority {station.priority.name.lower()}" if modbus else ""
+    yield "  read", f"every {duration_text(station.every)}{priority}"
     if station.profile:
         yield "  profile", station.profile
+    yield from _requests(station) if modbus else reached(station)
+    for tag in station.tags:
+        place = _registers(tag) if modbus else read_as(station, tag)
+        # A long name parts from what follows, too.
+        yield f"  {tag.name} ", ", ".join([f"{tag.at} -> {place}", *_worth(tag), *_when(tag)])
+
+
+def _requests(station: StationSettings) -> Picture:
     blocks = Blocks(station.gap).reads(place_of(tag).span for tag in station.tags)
     yield "  requests", f"{len(blocks)} a round, over gaps of up to {station.gap}"
     for block in blocks[:_MOST_BLOCKS]:
         what = "bits" if holds_bits(block.table) else "registers"
         yield "", f"  {Address(block.table, block.address)}, {block.quantity} {what}"
-    for tag in station.tags:
-        yield f"  {tag.name} ", _tag(tag)  # a long name parts from what follows, too
 
 
 def _where(station: StationSettings) -> str:
-    to = station.to
-    if isinstance(to, str):
-        return f"on port {to}"
-    if isinstance(to, ServerSettings):
-        return f"at {to.name}"
-    return f"on {to.device}, {to.line.baudrate} {to.line.format}"
+    to, line = station.to, station.line
+    match to:
+        case str():
+            return f"on port {to}" + (f", held at {line.baudrate} {line.format}" if line is not None else "")
+        case ServerSettings():
+            return f"at {to.name}"
+        case PortSettings():
+            return f"on {to.device}, {to.line.baudrate} {to.line.format}"
+    return f"at tcp://{to} (TCP wrapper)"
 
 
-def _tag(tag: TagSettings) -> str:
-    span, kind = place_of(tag).span, place_of(tag).kind
+def _registers(tag: TagSettings) -> str:
+    place = place_of(tag)
+    span, kind = place.span, place.kind
     what = "bit" if holds_bits(span.table) else "register"
     count = f"{span.quantity} {what}{'s' * (span.quantity != 1)}"
-    order = "" if kind.width == 1 else f" {tag.place.order}"
-    read = f"{tag.at} -> FC{request(span)[0]:02d} {Address(span.table, span.address)}, {count}, {kind}{order}"
-    return ", ".join([read, *_worth(tag), *_when(tag)])
+    order = "" if kind.width == 1 else f" {place.order}"
+    return f"FC{request(span)[0]:02d} {Address(span.table, span.address)}, {count}, {kind}{order}"
 
 
 def _worth(tag: TagSettings) -> Iterator[str]:

@@ -1,18 +1,19 @@
-"""From the tables of the second storey to its settings: profiles and stations' defaults are worked into each tag.
+"""From the tables of the second storey to its settings: where stations are, the archive, and where samples go.
 
-A station's own keys win over its profile's, a tag's over its station's; a tag of the station that bears the name of one
-of the profile's changes only the keys that it has.
+Tags are in edge_tags.py, how devices are reached that do not speak Modbus in edge_reach.py.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from nportpy.config.edge_tables import Archive, Profile, Station, Tag, Upstream
-from nportpy.config.edge_values import SQLITE, Deadband
+from nportpy.config import edge_reach
+from nportpy.config.edge_access import KEYS, TAG_KEYS, strange
+from nportpy.config.edge_tables import Archive, Profile, Station, Upstream
+from nportpy.config.edge_tags import profile_of, protocol_of, tags_of
+from nportpy.config.edge_values import SQLITE, EdgeFault
 from nportpy.config.positions import Lines
-from nportpy.config.profiles import ProfileError, profile
 from nportpy.config.toml import Path, key_path, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.edge.settings import (
@@ -22,38 +23,25 @@ from nportpy.edge.settings import (
     Confirm,
     EdgeSettings,
     Format,
-    Limits,
-    ModbusPlace,
+    Protocol,
     StationSettings,
-    TagSettings,
     TlsFiles,
     UpstreamSettings,
+    Where,
 )
 from nportpy.errors import Fault
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import UNITS, Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
-from nportpy.protocols.modbus.addresses import Numbering, parse_range
-from nportpy.protocols.modbus.reads import holds_bits, longest_read
-from nportpy.protocols.modbus.values import Kind, Order, ValueType
 
 if TYPE_CHECKING:
     from nportpy.config.schema import File
 
 _STATE_DIRECTORY: Final = "/var/lib/nportpy"
 _BROKERS, _DATABASES, _FILES = "brokers", "databases", "files"
-_FLOATS: Final = (Kind.FLOAT32, Kind.FLOAT64)
-_TEXTS: Final = (Kind.STRING, Kind.BIT)
-
-
-class EdgeFault(ValueError):
-    """Something about a station or an upstream is wrong: `path` is where, from its table on."""
-
-    def __init__(self, path: Path, fault: ValueFault) -> None:
-        super().__init__(str(fault))
-        self.path = path
-        self.fault = fault
+_FORMATS: Final = {Protocol.IEC101: "8E1"}  # where it is not 8N1
+_ANY_TARGET: Final = "rfc2217://HOST:PORT, raw://HOST:PORT (plain TCP) or a device such as /dev/ttyUSB0"
 
 
 def edge(file: "File", servers: Mapping[Endpoint, ServerSettings]) -> EdgeSettings | None:
@@ -84,6 +72,7 @@ def edge_faults(file: "File", lines: Lines) -> list[Fault]:
         if table.port is not None and table.port not in file.port:
             path, known = ("station", name, "port"), ", ".join(file.port) or "a table [port.NAME]"
             found.append(Fault(key_path(path), "there is no such port", toml_text(table.port), known, lines.of(path)))
+        found += _strangers(name, table, lines)
         if table.port is not None and table.unit > UNITS[-1]:
             path = ("station", name, "unit")
             found.append(Fault(key_path(path), "no unit on a line has it", str(table.unit), "1 to 247", lines.of(path)))
@@ -98,6 +87,24 @@ def edge_faults(file: "File", lines: Lines) -> list[Fault]:
                 files[url] = f"upstream.{name}"
         found += _faults_of(lambda: _check(upstream), ("upstream", name), lines)  # noqa: B023 - called at once
     return found
+
+
+def _strangers(name: str, table: Station, lines: Lines) -> Iterator[Fault]:
+    """Keys that are not for what the station speaks."""
+    try:
+        known: Profile | None = profile_of(table)
+    except EdgeFault:
+        known = None  # it is a fault of its own
+    protocol = protocol_of(table, known)
+    tables: list[tuple[Path, set[str], dict[Protocol, frozenset[str]]]] = [
+        (("station", name), table.model_fields_set, KEYS)
+    ]
+    tables += [(("station", name, "tags", at), tag.model_fields_set, TAG_KEYS) for at, tag in enumerate(table.tags)]
+    for where, keys, whose in tables:
+        for key, others in sorted(strange(keys, protocol, whose).items()):
+            path: Path = (*where, key)
+            reason = f'is not for protocol "{protocol}"'
+            yield Fault(key_path(path), reason, "", f"it is for {others}", lines.of(path))
 
 
 def _faults_of(check: Callable[[], object], path: Path, lines: Lines) -> list[Fault]:
@@ -168,152 +175,55 @@ def station(
     Raises:
         EdgeFault: something of it is wrong.
     """
-    serial = table.port is not None or (table.target is not None and table.target.rtu)
+    known = profile_of(table)
+    protocol = protocol_of(table, known)
+    to = _whom(table, protocol, servers)
+    keys = edge_reach.access_keys(protocol, *([known] if known is not None else []), table)
+    line = _own_line(table, protocol)
     return StationSettings(
         name=name,
-        to=_whom(table, servers),
+        to=to,
         unit=table.unit,
         every=table.every,
-        tags=tuple(_tags(table)),
-        protocol=table.protocol,
-        gap=table.gap if table.gap is not None else SERIAL_GAP if serial else TCP_GAP,
+        tags=tuple(tags_of(table, known)),
+        protocol=protocol,
+        gap=table.gap if table.gap is not None else TCP_GAP if isinstance(to, ServerSettings) else SERIAL_GAP,
         priority=table.priority,
         profile=table.profile or "",
         rules=rules,
+        line=line,
+        access=edge_reach.access(protocol, keys, table, line),
+        history=edge_reach.history(keys),
     )
 
 
-def _whom(table: Station, servers: Mapping[Endpoint, ServerSettings]) -> str | ServerSettings | PortSettings:
-    target = table.target
-    if table.port is not None and target is not None:
+def _own_line(table: Station, protocol: Protocol) -> LineSettings | None:
+    """Speed and format of the station's own; None: as its port has them."""
+    if table.baudrate is None and table.format is None:
+        return None
+    return LineSettings.parse(table.baudrate or 9600, table.format or _FORMATS.get(protocol, "8N1"))
+
+
+def _whom(table: Station, protocol: Protocol, servers: Mapping[Endpoint, ServerSettings]) -> Where:
+    if table.port is not None and table.target is not None:
         raise EdgeFault(("target",), ValueFault("goes not with port", "one of both"))
     if table.port is not None:
         return table.port
-    if target is None:
+    if table.target is None:
         raise EdgeFault(
             (), ValueFault("has neither port nor target", 'port = "meters" or target = "tcp://192.0.2.10:502"')
         )
+    target, text = table.target
     if not target.rtu and isinstance(target.place, Endpoint):
-        return servers.get(target.place) or ServerSettings(target.place)
+        if protocol is Protocol.MODBUS:
+            return servers.get(target.place) or ServerSettings(target.place)
+        if protocol is Protocol.DLMS:
+            return target.place if table.target.names_port else Endpoint(target.place.host, edge_reach.DLMS_PORT)
+        raise EdgeFault(("target",), ValueFault(f"is Modbus TCP or DLMS over TCP, not {protocol}", _ANY_TARGET))
+    if text.startswith("rtu+tcp:") and protocol is not Protocol.MODBUS:
+        raise EdgeFault(("target",), ValueFault("is Modbus", text.replace("rtu+tcp:", "raw:", 1)))
     device = f"socket://{target.place}" if isinstance(target.place, Endpoint) else target.place
-    return PortSettings(device, LineSettings.parse(table.baudrate, table.format))
-
-
-def _tags(table: Station) -> Iterator[TagSettings]:
-    known = _profile(table)
-    own = {tag.name: tag for tag in table.tags}
-    if len(own) != len(table.tags):
-        names = [tag.name for tag in table.tags]
-        twice = next(place for place, name in enumerate(names) if name in names[:place])
-        raise EdgeFault(("tags", twice, "name"), ValueFault("is there twice", "each tag of a station has its own name"))
-    of_profile = {tag.name: tag for tag in known.tags} if known is not None else {}
-    for place, name in enumerate(table.only):
-        if name not in of_profile:
-            raise EdgeFault(
-                ("only", place), ValueFault("is no tag of the profile", ", ".join(of_profile) or "a profile")
-            )
-    chosen = {name: tag for name, tag in of_profile.items() if not table.only or name in table.only}
-    if not chosen and not own:
-        raise EdgeFault((), ValueFault("has no tags", 'profile = "..." or tags = [...]'))
-    for name, tag in chosen.items():
-        mine = own.get(name)
-        path: Path = ("tags", table.tags.index(mine)) if mine is not None else ("profile",)
-        yield _tag(path, _keys(tag) | (_keys(mine) if mine is not None else {}), table, known)
-    for place, tag in enumerate(table.tags):
-        if tag.name not in chosen:
-            yield _tag(("tags", place), _keys(tag), table, known)
-
-
-def _profile(table: Station) -> Profile | None:
-    if table.profile is None:
-        return None
-    try:
-        return profile(table.profile)
-    except ProfileError as error:
-        raise EdgeFault(("profile",), ValueFault(str(error))) from error
-
-
-def _keys(tag: Tag) -> dict[str, Any]:
-    return {key: value for key, value in vars(tag).items() if value is not None and value != []}
-
-
-def _tag(path: Path, keys: dict[str, Any], table: Station, known: Profile | None) -> TagSettings:
-    def fault(key: str, reason: str, allowed: str = "") -> EdgeFault:
-        return EdgeFault((*path, key), ValueFault(reason, allowed))
-
-    if "at" not in keys:
-        raise fault("at", "is missing", 'an address as the manual prints it, as in at = "41009"')
-    place = _place(fault, keys, table, known)
-    kind = place.kind.kind
-    numeric = not {"scale", "offset", "precision", "limits", "deadband", "bits"}.isdisjoint(keys)
-    if kind in _TEXTS and numeric:
-        raise fault(
-            "type", f"{kind} is no number, and scale, offset, precision, limits, deadband and bits are for those"
-        )
-    if "bits" in keys and (kind in _FLOATS or keys["bits"][1] >= 16 * place.kind.width):
-        raise fault("bits", f"{place.kind} has no such bits", f"0 to {16 * place.kind.width - 1} of a whole number")
-    limits = keys.get("limits")
-    if limits is not None and limits.low is None and limits.high is None:
-        raise fault("limits", "limits nothing", "{ low = 0, high = 400 }")
-    if limits is not None and None not in (limits.low, limits.high) and limits.low >= limits.high:
-        raise fault("limits", "ends before it begins", "{ low = 0, high = 400 }")
-    return TagSettings(
-        name=keys["name"],
-        at=keys["at"],
-        place=place,
-        unit=keys.get("unit", ""),
-        scale=keys.get("scale", 1.0),
-        offset=keys.get("offset", 0.0),
-        precision=keys.get("precision"),
-        invalid=tuple(keys.get("invalid", ())),
-        limits=Limits(limits.low, limits.high, limits.beyond) if limits is not None else None,
-        words=tuple(sorted(keys.get("enum", {}).items())),
-        bits=keys.get("bits"),
-        deadband=_deadband(fault, keys),
-        max_silence=keys.get("max_silence", table.max_silence),
-        always_at=keys.get("always_at", 0.0),
-        every=keys.get("every"),
-        counter=keys.get("counter", False),
-    )
-
-
-def _place(fault: Any, keys: dict[str, Any], table: Station, known: Profile | None) -> ModbusPlace:
-    """Where a value lies: by the tag's own keys, else the station's, else the profile's."""
-    numbering = table.numbering or (known.numbering if known is not None else Numbering.MODICON)
-    order = keys.get("order") or table.order or (known.order if known is not None else Order.ABCD)
-    try:
-        asked = parse_range(keys["at"], numbering)
-    except ValueError as error:
-        raise fault("at", str(error).removeprefix(f"{keys['at']}: ")) from error
-    bits = holds_bits(asked.first.table)
-    kind = keys.get("type") or table.type or (known.type if known is not None else None)
-    if bits and (kind is None or "type" not in keys):
-        kind = ValueType(Kind.BIT)
-    kind = kind or ValueType(Kind.UINT16)
-    if bits != (kind.kind is Kind.BIT):
-        what = "bits, not registers" if bits else "registers, not bits"
-        raise fault("type", f"{kind} does not fit: this table has {what}", "bit" if bits else "uint16, float32 ...")
-    try:
-        spans = asked.split(kind.width)
-    except ValueError as error:
-        raise fault("at", str(error).removeprefix(f"{keys['at']}: ")) from error
-    if len(spans) != 1:
-        raise fault("at", f"{keys['at']} holds {len(spans)} values of type {kind}", "one value a tag")
-    if spans[0].span.quantity > longest_read(asked.first.table):
-        raise fault("type", f"{kind} is longer than one answer")
-    return ModbusPlace(spans[0].span, kind, order)
-
-
-def _deadband(fault: Any, keys: dict[str, Any]) -> float:
-    band: Deadband | None = keys.get("deadband")
-    if band is None:
-        return 0.0
-    if not band.percent:
-        return band.size
-    if "range" not in keys:
-        raise fault("deadband", "is a share of a range that is not given", "range = [0, 400] beside it, or a number")
-    low, high = keys["range"]
-    return float(band.size / 100 * (high - low))
+    return PortSettings(device, _own_line(table, protocol) or LineSettings.parse(9600, _FORMATS.get(protocol, "8N1")))
 
 
 def _upstream(name: str, table: Upstream, node: str) -> UpstreamSettings:

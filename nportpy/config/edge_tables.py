@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from nportpy.config import edge_values, modbus_values, values
+from nportpy.config.edge_access import AccessKeys, SecretKeys
 from nportpy.config.edge_values import Deadband, StationTarget
 from nportpy.config.tables import BOOLEAN, TEXT, Leaf, Many, Table, duration, integer, size, words
 from nportpy.edge.settings import (
@@ -85,28 +86,30 @@ class Tag(Table):
     always_at: Annotated[float | None, duration("1s", "1d", off=True)] = None
     every: Annotated[float | None, _EVERY] = None
     counter: Annotated[bool | None, BOOLEAN] = None
+    history: Annotated[str | None, Leaf(edge_values.tag_history, {"type": ["string", "boolean"]})] = None
 
 
 _TAGS = Annotated[list[Tag], Many("nothing would be read", example=f"[{_A_TAG}]")]
 
 
-class Profile(Table):
-    """A profile: what a kind of meter has, and how its manual counts."""
+class Profile(AccessKeys):
+    """A profile: what a kind of meter has, how its manual counts, and how it is reached."""
 
     name: Annotated[str, Leaf(lambda value: values.label(value, 128), TEXT)]
     source: Annotated[str, Leaf(lambda value: values.label(value, 512), TEXT)]
+    protocol: Annotated[Protocol, words(Protocol)] = Protocol.MODBUS
     numbering: Annotated[Numbering, _NUMBERING] = Numbering.MODICON
     order: Annotated[Order, _ORDER] = Order.ABCD
     type: Annotated[ValueType | None, _TYPE] = None
     tags: _TAGS
 
 
-class Station(Table):
+class Station(AccessKeys, SecretKeys):
     """[station.NAME]: a device that is read."""
 
     port: Annotated[str | None, Leaf(modbus_values.port, TEXT)] = None
     target: Annotated[StationTarget | None, Leaf(edge_values.target, TEXT)] = None
-    protocol: Annotated[Protocol, words(Protocol)] = Protocol.MODBUS
+    protocol: Annotated[Protocol | None, words(Protocol)] = None
     unit: Annotated[int, integer(1, 255)] = 1
     every: Annotated[float, _EVERY]
     profile: Annotated[str | None, Leaf(edge_values.profile_name, TEXT)] = None
@@ -120,8 +123,8 @@ class Station(Table):
     max_silence: Annotated[float, duration("1s", "30d", off=True)] = _TAG.max_silence
     gap: Annotated[int | None, integer(0, 120)] = None
     priority: Annotated[Priority, _PRIORITY] = Priority.LOW
-    baudrate: Annotated[int, integer(1, (1 << 31) - 1)] = 9600
-    format: Annotated[str, Leaf(values.line_format, TEXT)] = "8N1"
+    baudrate: Annotated[int | None, integer(1, (1 << 31) - 1)] = None
+    format: Annotated[str | None, Leaf(values.line_format, TEXT)] = None
     tags: Annotated[list[Tag], Many("nothing would be read", example=f"[{_A_TAG}]")] = Field(default_factory=list)
 
 

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from nportpy.client.target import FORMS, Target
 from nportpy.config import values
+from nportpy.config.toml import Path
 from nportpy.config.values import ValueFault
 from nportpy.edge.links import SCHEMES
+from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus.values import TYPES, ValueType
 
 SQLITE: Final = "sqlite:"
@@ -21,7 +23,26 @@ _PROFILE: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _BITS: Final = re.compile(r"([0-9]{1,2})(?:-([0-9]{1,2}))?")
 _PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 
-StationTarget = Target
+
+class StationTarget(NamedTuple):
+    """Whom a station leads to: as it is for Modbus, and as it was written."""
+
+    target: Target
+    text: str
+
+    @property
+    def names_port(self) -> bool:
+        """Whether a TCP port is named."""
+        return self.text.endswith(f":{self.target.place.port}") if isinstance(self.target.place, Endpoint) else False
+
+
+class EdgeFault(ValueError):
+    """Something about a station or an upstream is wrong: `path` is where, from its table on."""
+
+    def __init__(self, path: Path, fault: ValueFault) -> None:
+        super().__init__(str(fault))
+        self.path = path
+        self.fault = fault
 
 
 class Deadband(NamedTuple):
@@ -141,13 +162,26 @@ def value_range(value: object) -> tuple[float, float]:
     return low, high
 
 
-def target(value: object) -> Target:
-    """Whom to ask, as `nportpy read` takes it."""
-    values.typed(value, str, FORMS)
+def target(value: object) -> StationTarget:
+    """Whom to ask: as `nportpy read` takes it, or raw://HOST:PORT, a serial line elsewhere by plain TCP."""
+    allowed = f"{FORMS}, or raw://HOST:PORT"
+    values.typed(value, str, allowed)
+    text = str(value)
     try:
-        return Target.parse(str(value))
+        return StationTarget(Target.parse(text.replace("raw://", "rtu+tcp://", 1)), text)
     except ValueError as error:
-        raise ValueFault("is no target", FORMS) from error
+        raise ValueFault("is no target", allowed) from error
+
+
+def tag_history(value: object) -> str:
+    """The column of a profile that fills a tag's gaps; false: none does."""
+    if value is False:
+        return ""
+    allowed = "an OBIS code of the profile's column, as in 1.0.1.29.0.255, or false"
+    values.typed(value, str, allowed)
+    if not str(value).strip():
+        raise ValueFault("is empty", allowed)
+    return values.label(value, 64)
 
 
 def profile_name(value: object) -> str:

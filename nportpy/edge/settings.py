@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nportpy.line.turns import Priority
+from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
@@ -28,6 +29,10 @@ SERIAL_GAP: Final = 16
 
 TCP_GAP: Final = 60
 """The same where bytes cost next to nothing."""
+
+
+HISTORY_DEPTH: Final = 7 * 86400.0
+"""Seconds of its device's own record that a station is filled from, unless it says otherwise."""
 
 
 class Protocol(StrEnum):
@@ -94,7 +99,7 @@ class HistorySettings:
     """
 
     profile: bytes
-    depth: float = 7 * 86400.0
+    depth: float = HISTORY_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,7 @@ class StationSettings:
         priority: of its requests among the others of the line.
         profile: from which profile its tags come; empty: from none.
         rules: who may ask what on its line: the poller is held to them as any client.
+        line: speed and format while its line is held for it; None: as the port has them, or as the protocol says.
         access: how a device is reached that does not speak Modbus: the settings of its protocol.
         history: the record of its own by which gaps are filled; None: it has none, or it is left alone.
     """
@@ -171,6 +177,7 @@ class StationSettings:
     priority: Priority = Priority.LOW
     profile: str = ""
     rules: tuple[Rule, ...] = ()
+    line: LineSettings | None = None
     access: "DlmsSettings | Iec62056Settings | Iec101Settings | None" = None
     history: HistorySettings | None = None
 

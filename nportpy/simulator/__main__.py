@@ -14,6 +14,7 @@ from nportpy.errors import ConfigError
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Framing
 from nportpy.simulator.bus import Bus
+from nportpy.simulator.cosem.making import DlmsLines, by_link
 from nportpy.simulator.delivery import LatencyTimer
 from nportpy.simulator.device import Device
 from nportpy.simulator.echo import Echo
@@ -36,9 +37,12 @@ class _Plan:
     unpaced: bool
     delay: float
     bus: BusOptions
+    dlms: DlmsLines
 
-    def wire(self, kind: str) -> Wire:
+    def wire(self, kind: str, link: str) -> Wire:
         """A wire with a device of that kind on it."""
+        if kind == "dlms":
+            return self.dlms.wire(link, self.unpaced)
         device, options = self._device(kind), self.bus if kind == "bus" else BusOptions()
         if self.unpaced:
             return UnpacedWire(device, local_echo=options.local_echo)
@@ -87,8 +91,12 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
 @click.option("--bus", "buses", metavar="LINK", multiple=True, help="A line with Modbus units.")
 @click.option("--meter", "meters", metavar="LINK", multiple=True, help="A line with a Modbus RTU meter, unit 1.")
 @click.option("--echo", "echoes", metavar="LINK", multiple=True, help="A line that sends everything back.")
+@click.option("--zmd", "zmds", metavar="LINK", multiple=True, help="A line with a DLMS meter by short names.")
+@click.option(
+    "--mt880", "mt880s", metavar="LINK", multiple=True, help="One by logical names. A LINK named again: more."
+)
 @click.option("--baudrate", metavar="N", default=9600, show_default=True, help="Speed of every line.")
-@click.option("--format", "format_", metavar="F", default="8E1", show_default=True, help="Format of every line.")
+@click.option("--format", "format_", metavar="F", default="8E1", show_default=True, help="Its format; DLMS has 8N1.")
 @click.option("--unpaced", is_flag=True, help="Characters take no time.")
 @click.option("--delay", metavar="SECONDS", default=0.0, show_default=True, help="What a unit takes for an answer.")
 @click.option("--units", metavar="IDS", default=_DEFAULTS.units, show_default=True, help="Units of every bus.")
@@ -97,6 +105,7 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
     "--framing", type=click.Choice([framing.value for framing in Framing]), default="rtu", help="Of every bus."
 )
 @click.option("--script", metavar="FILE", default="", help="What goes wrong on a bus: nportpy/simulator/script.py.")
+@click.option("--dlms-script", metavar="FILE", default="", help="The same of DLMS meters: simulator/cosem/script.py.")
 @click.option(
     "--latency",
     metavar="TIME",
@@ -110,6 +119,8 @@ def main(
     buses: tuple[str, ...],
     meters: tuple[str, ...],
     echoes: tuple[str, ...],
+    zmds: tuple[str, ...],
+    mt880s: tuple[str, ...],
     baudrate: int,
     format_: str,
     unpaced: bool,
@@ -118,6 +129,7 @@ def main(
     meter_units: str,
     framing: str,
     script: str,
+    dlms_script: str,
     latency: float,
     local_echo: bool,
     report: str,
@@ -134,8 +146,10 @@ def main(
         raise click.UsageError("--latency needs characters that take time: not with --unpaced")
     options = BusOptions(units, meter_units, Framing(framing), script, latency, local_echo)
     try:
-        plan = _Plan(LineSettings.parse(baudrate, format_), unpaced, delay, options)
-        wires = [(kind, link, plan.wire(kind)) for kind, link in _wanted(buses, meters, echoes)]
+        dlms = DlmsLines(by_link(zmds, mt880s), baudrate, delay, dlms_script, local_echo)
+        plan = _Plan(LineSettings.parse(baudrate, format_), unpaced, delay, options, dlms)
+        wanted = [*_wanted(buses, meters, echoes), *(("dlms", link) for link in dlms.wanted)]
+        wires = [(kind, link, plan.wire(kind, link)) for kind, link in wanted]
     except ConfigError as error:
         reasons = (f"{fault.key} {fault.value} {fault.reason}; {fault.allowed}" for fault in error.faults)
         raise click.UsageError("\n".join((str(error), *reasons))) from error

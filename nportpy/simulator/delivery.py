@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +27,7 @@ class Burst:
         heard: it is the gateway's own, heard back.
         passed: how many of them have been handed over.
         spoiled: which of them met another on the pair.
+        tuned: what a receiver makes of them that is set to something else; None: what they are.
     """
 
     start: float
@@ -35,6 +37,7 @@ class Burst:
     heard: bool = False
     passed: int = 0
     spoiled: set[int] = field(default_factory=set)
+    tuned: Callable[[bytes], bytes] | None = None
 
     def time_of(self, count: int) -> float:
         """When so many of its characters have ended."""
@@ -54,7 +57,7 @@ class Burst:
         """Hand over up to `count` characters more."""
         data = bytes(self.data[self.passed : self.passed + count])
         self.passed += len(data)
-        return data
+        return data if self.tuned is None else self.tuned(data)
 
 
 class Delivery(Protocol):

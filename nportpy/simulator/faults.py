@@ -6,10 +6,11 @@ latency, and an echo of everything that the gateway sends.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
+from typing import Generic, Protocol, TypeVar
 
 from nportpy.errors import ProtocolError
 from nportpy.protocols.modbus.functions import check_request, read_span, write_span
@@ -17,7 +18,6 @@ from nportpy.protocols.modbus.pdu import ExceptionCode, Refusal
 from nportpy.protocols.modbus.rtu import BROADCAST, Frame
 from nportpy.simulator.bus import Bus
 from nportpy.simulator.device import Answer
-from nportpy.simulator.receiver import Receiver
 
 _COUNTED = frozenset((1, 2, 3, 4, 12, 17, 20, 21, 23))
 """Functions whose answers have a byte count after the function code."""
@@ -63,6 +63,13 @@ def _touches(pdu: bytes, addresses: range) -> bool:
     )
 
 
+class Framed(Protocol):
+    """What knows the framing."""
+
+    def spoil(self, wire: bytes) -> bytes:
+        """A frame with a wrong check sum."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What there is to spoil an answer with.
@@ -76,7 +83,7 @@ class Scene:
 
     unit: int
     asked: bytes
-    receiver: Receiver
+    receiver: Framed
     dice: Random
 
 
@@ -279,18 +286,60 @@ class Script:
     seed: int = 0
 
 
+class Chance(Protocol):
+    """How often a fault strikes of what it could: see `Where`."""
+
+    @property
+    def every(self) -> int: ...  # noqa: D102
+    @property
+    def share(self) -> float: ...  # noqa: D102
+    @property
+    def limit(self) -> int | None: ...  # noqa: D102
+
+
+W = TypeVar("W", bound=Chance)
+
+
+class Dice(Generic[W]):
+    """Which rules strike, the same each time."""
+
+    def __init__(self, chances: Sequence[W], seed: int) -> None:
+        """Rules with these chances, and the seed of their dice."""
+        self._chances = [
+            (chance, Random(f"{seed} {number}"))  # noqa: S311 - it has to be the same each time
+            for number, chance in enumerate(chances)
+        ]
+        self._matched: Counter[int] = Counter()  # by the rule's number
+        self._struck: Counter[int] = Counter()
+
+    @property
+    def total(self) -> int:
+        """How often any has struck."""
+        return self._struck.total()
+
+    def throw(self, holds: Callable[[W], bool]) -> list[tuple[int, Random]]:
+        """The numbers of those that strike, of those for which `holds`, and their dice."""
+        struck = []
+        for number, (chance, dice) in enumerate(self._chances):
+            if not holds(chance):
+                continue
+            self._matched[number] += 1
+            falls = chance.share >= 1.0 or dice.random() < chance.share
+            left = chance.limit is None or self._struck[number] < chance.limit
+            if falls and left and self._matched[number] % chance.every == 0:
+                self._struck[number] += 1
+                struck.append((number, dice))
+        return struck
+
+
 class Faulty:
     """A bus on which things go wrong."""
 
     def __init__(self, bus: Bus, script: Script) -> None:
         """Round `bus`, which is to be asked through this device alone."""
         self._bus = bus
-        self._rules = [
-            (rule, Random(f"{script.seed} {number}"))  # noqa: S311 - it has to be the same each time
-            for number, rule in enumerate(script.rules)
-        ]
-        self._matched: Counter[int] = Counter()  # by the rule's number
-        self._struck: Counter[int] = Counter()
+        self._rules = script.rules
+        self._dice = Dice([rule.where for rule in script.rules], script.seed)
 
     def feed(self, data: bytes, now: float) -> Sequence[Answer]:
         """Let the bus hear, and spoil its answers."""
@@ -302,7 +351,7 @@ class Faulty:
 
     def counts(self) -> Mapping[str, int]:
         """The bus's figures, and how often a fault struck."""
-        return {**self._bus.counts(), "struck": self._struck.total()}
+        return {**self._bus.counts(), "struck": self._dice.total}
 
     def _answer(self, frames: Sequence[Frame], now: float) -> list[Answer]:
         answers: list[Answer] = []
@@ -328,18 +377,7 @@ class Faulty:
 
     def _strike(self, unit: int, pdu: bytes) -> list[tuple[Rule, Random]]:
         """The rules that strike this request."""
-        struck = []
-        for number, (rule, dice) in enumerate(self._rules):
-            where = rule.where
-            if not where.holds(unit, pdu):
-                continue
-            self._matched[number] += 1
-            falls = where.share >= 1.0 or dice.random() < where.share
-            left = where.limit is None or self._struck[number] < where.limit
-            if falls and left and self._matched[number] % where.every == 0:
-                self._struck[number] += 1
-                struck.append((rule, dice))
-        return struck
+        return [(self._rules[number], dice) for number, dice in self._dice.throw(lambda where: where.holds(unit, pdu))]
 
     def _spoil(self, unit: int, reply: Frame, request: Frame, struck: Sequence[tuple[Rule, Random]]) -> list[Answer]:
         receiver = self._bus.receiver

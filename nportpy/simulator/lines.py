@@ -38,7 +38,7 @@ class LineCounts:
     """What one line has counted.
 
     Attributes:
-        kind: "bus", "meter" or "echo".
+        kind: "bus", "meter", "echo" or "dlms".
         link: the link to its device.
         counts: figures by name, of those in `Bus.counts`, `Faulty.counts` and `PacedWire.counts` that it has.
     """

@@ -23,7 +23,7 @@ class SimulatedLines:
         self.process = process
 
     def report(self) -> list[LineCounts]:
-        """What each line has counted so far: buses, then meters, then echoes.
+        """What each line has counted so far: buses, then meters, then echoes, then those with DLMS meters.
 
         Raises:
             LineError: the process is gone.
@@ -43,6 +43,8 @@ def simulated_lines(
     meters: Sequence[str] = (),
     echoes: Sequence[str] = (),
     buses: Sequence[str] = (),
+    zmds: Sequence[str] = (),
+    mt880s: Sequence[str] = (),
     bus: BusOptions | None = None,
     delay: float = 0.0,
     unpaced: bool = False,
@@ -54,7 +56,9 @@ def simulated_lines(
         meters: links to lines with a Modbus meter.
         echoes: links to lines that send everything back.
         buses: links to lines with several units.
-        bus: what these are like.
+        zmds: links to lines with a DLMS meter by short names.
+        mt880s: the same by logical names; a link that is named several times, here too, has as many meters.
+        bus: what the buses are like.
         delay: seconds that every unit and meter takes for an answer.
         unpaced: characters take no time.
 
@@ -66,14 +70,14 @@ def simulated_lines(
     command += [f"--baudrate={settings.baudrate}", f"--format={settings.format}"]
     command += [f"--units={bus.units}", f"--meter-units={bus.meters}", f"--framing={bus.framing}"]
     command += [f"--script={bus.script}", f"--latency={bus.latency * 1000:.3f}ms", *["--local-echo"] * bus.local_echo]
-    links = (("bus", buses), ("meter", meters), ("echo", echoes))
+    links = (("bus", buses), ("meter", meters), ("echo", echoes), ("zmd", zmds), ("mt880", mt880s))
     command += [f"--{kind}={link}" for kind, paths in links for link in paths]
     # In a session of its own Ctrl-C does not reach it: it ends when its input does, after the gateway or with it.
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True
     ) as process:
         assert process.stdout is not None
-        for _ in (*buses, *meters, *echoes):
+        for _ in (*buses, *meters, *echoes, *dict.fromkeys((*zmds, *mt880s))):
             if not process.stdout.readline():
                 raise LineError("the simulated lines did not start")
         yield SimulatedLines(process)

@@ -40,13 +40,17 @@ from nportpy.simulator.faults import Fault, Place, Rule, Script, Where
 from nportpy.simulator.lines import duration, ranges
 
 Parser = Callable[[object], Any]
+Kinds = Mapping[str, tuple[type[Fault], Mapping[str, Parser]]]
 
 
-def _ranges(low: int, high: int) -> Parser:
+def number_ranges(low: int, high: int) -> Parser:
+    """Takes texts such as "3,5-9", with numbers between these."""
     return lambda value: ranges(value, low, high)
 
 
-def _integer(low: int, high: int) -> Parser:
+def integer(low: int, high: int) -> Parser:
+    """Takes integers between these."""
+
     def parse(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ValueError(f"an integer from {low} to {high}")
@@ -61,7 +65,12 @@ def _share(value: object) -> float:
     return float(value)
 
 
-def _boolean(value: object) -> bool:
+def boolean(value: object) -> bool:
+    """Takes true and false.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if not isinstance(value, bool):
         raise ValueError("true or false")  # noqa: TRY004 - all these say the same way what would be right
     return value
@@ -74,7 +83,12 @@ def _place(value: object) -> Place:
         raise ValueError(", ".join(f'"{place}"' for place in Place)) from None
 
 
-def _hexadecimal(value: object) -> bytes:
+def hexadecimal(value: object) -> bytes:
+    """Takes bytes as hexadecimal digits.
+
+    Raises:
+        ValueError: it is no such text.
+    """
     try:
         data = bytes.fromhex(value) if isinstance(value, str) else b""
     except ValueError:
@@ -84,28 +98,28 @@ def _hexadecimal(value: object) -> bytes:
     return data
 
 
-_WHERE: Mapping[str, Parser] = {
-    "units": _ranges(1, 247),
-    "functions": _ranges(1, 127),
-    "addresses": _ranges(0, 65535),
-    "every": _integer(1, 1_000_000_000),
+WHERE: Mapping[str, Parser] = {
+    "units": number_ranges(1, 247),
+    "functions": number_ranges(1, 127),
+    "addresses": number_ranges(0, 65535),
+    "every": integer(1, 1_000_000_000),
     "share": _share,
-    "limit": _integer(0, 1_000_000_000),
+    "limit": integer(0, 1_000_000_000),
 }
-_SIZE = _integer(0, 4096)
-_KINDS: Mapping[str, tuple[type[Fault], Mapping[str, Parser]]] = {
+_SIZE = integer(0, 4096)
+KINDS: Kinds = {
     "delay": (faults.Delay, {"delay": duration, "jitter": duration}),
-    "exception": (faults.Refuse, {"code": _integer(0, 255)}),
-    "wrong-unit": (faults.WrongUnit, {"unit": _integer(0, 255)}),
-    "wrong-count": (faults.WrongCount, {"add": _integer(-255, 255), "data": _boolean}),
+    "exception": (faults.Refuse, {"code": integer(0, 255)}),
+    "wrong-unit": (faults.WrongUnit, {"unit": integer(0, 255)}),
+    "wrong-count": (faults.WrongCount, {"add": integer(-255, 255), "data": boolean}),
     "bad-crc": (faults.BadCheck, {}),
     "missing": (faults.Missing, {}),
     "twice": (faults.Twice, {"gap": duration}),
-    "cut": (faults.Cut, {"drop": _integer(1, 512)}),
+    "cut": (faults.Cut, {"drop": integer(1, 512)}),
     "echo": (faults.EchoBefore, {"drop": _SIZE}),
     "junk": (
         faults.Junk,
-        {"place": _place, "data": _hexadecimal, "times": _SIZE, "random": _SIZE, "gap": duration},
+        {"place": _place, "data": hexadecimal, "times": _SIZE, "random": _SIZE, "gap": duration},
     ),
     "pause": (faults.Pause, {"pause": duration, "after": _SIZE}),
     "answer-broadcast": (faults.AnswerBroadcast, {}),
@@ -129,16 +143,35 @@ def parse(text: bytes, source: str = "script") -> Script:
     Raises:
         ConfigError: every fault in it, or that it is not TOML.
     """
+    rules, seed = parse_rules(text, source, KINDS, WHERE)
+    return Script(tuple(Rule(fault, Where(**where)) for fault, where in rules), seed)
+
+
+def parse_rules(
+    text: bytes, source: str, kinds: Kinds, places: Mapping[str, Parser]
+) -> tuple[list[tuple[Fault, dict[str, Any]]], int]:
+    """The faults in a script, each with where it strikes, and the seed of the dice.
+
+    Args:
+        text: TOML.
+        source: its name in messages.
+        kinds: the faults that there may be, each with what it takes.
+        places: what says where they strike.
+
+    Raises:
+        ConfigError: every fault in it, or that it is not TOML.
+    """
     try:
         table = tomllib.loads(text.decode())
     except ValueError as error:  # tomllib's error and that of UTF-8 are such
         raise ConfigError(source, (errors.Fault("", f"is not TOML: {error}"),)) from error
     wrong: list[errors.Fault] = []
-    checked = _checked(table, "", {"seed": _integer(-(1 << 63), (1 << 63) - 1), "fault": _tables}, wrong)
-    rules = [_rule(rule, f"fault[{number}].", wrong) for number, rule in enumerate(checked.get("fault", ()))]
+    checked = _checked(table, "", {"seed": integer(-(1 << 63), (1 << 63) - 1), "fault": _tables}, wrong)
+    tables = enumerate(checked.get("fault", ()))
+    rules = [_rule(rule, f"fault[{number}].", kinds, places, wrong) for number, rule in tables]
     if wrong:
         raise ConfigError(source, tuple(wrong))
-    return Script(tuple(rule for rule in rules if rule), checked.get("seed", 0))
+    return [rule for rule in rules if rule], checked.get("seed", 0)
 
 
 def _tables(value: object) -> list[dict[str, object]]:
@@ -147,24 +180,26 @@ def _tables(value: object) -> list[dict[str, object]]:
     return value
 
 
-def _rule(table: dict[str, object], path: str, wrong: list[errors.Fault]) -> Rule | None:
-    known = ", ".join(f'"{kind}"' for kind in _KINDS)
+def _rule(
+    table: dict[str, object], path: str, kinds: Kinds, places: Mapping[str, Parser], wrong: list[errors.Fault]
+) -> tuple[Fault, dict[str, Any]] | None:
+    known = ", ".join(f'"{kind}"' for kind in kinds)
     if "kind" not in table:
         wrong.append(errors.Fault(f"{path}kind", "is missing", allowed=known))
         return None
     kind = table["kind"]
-    if not isinstance(kind, str) or kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in kinds:
         wrong.append(errors.Fault(f"{path}kind", "is none", repr(kind), known))
         return None
-    make, takes = _KINDS[kind]
+    make, takes = kinds[kind]
     before = len(wrong)
-    given = _checked({key: value for key, value in table.items() if key != "kind"}, path, {**takes, **_WHERE}, wrong)
+    given = _checked({key: value for key, value in table.items() if key != "kind"}, path, {**takes, **places}, wrong)
     needed = (field.name for field in fields(make) if field.default is MISSING)
     wrong += [errors.Fault(f"{path}{name}", "is missing") for name in needed if name not in table]
     if len(wrong) > before:
         return None
-    where = Where(**{key: value for key, value in given.items() if key in _WHERE})
-    return Rule(make(**{key: value for key, value in given.items() if key in takes}), where)
+    where = {key: value for key, value in given.items() if key in places}
+    return make(**{key: value for key, value in given.items() if key in takes}), where
 
 
 def _checked(

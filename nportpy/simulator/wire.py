@@ -12,12 +12,14 @@ A driver that wakes late delays nothing but that delivery: everything on the wir
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.rtu import silent_interval
 from nportpy.simulator.delivery import Burst, Delivery, Fifo
-from nportpy.simulator.device import Answer, Device
+from nportpy.simulator.device import Answer, Device, TunedDevice
+from nportpy.simulator.uart import received
 from nportpy.simulator.watch import SilenceWatch
 
 MIN_CAPACITY = 64
@@ -52,9 +54,14 @@ class PacedWire:
     each chunk as its last character ends; the gateway gets them so, or as another receiver does it. After the silence
     that ends a Modbus RTU frame the device is told so.
 
+    A `TunedDevice` has a speed and format of its own. What the gateway sends keeps those that it had then; what it
+    hears, it hears with those that it has when the characters end.
+
     Attributes:
         collisions: how often two talked at once on one pair. Each character that met another arrives as its
             complement, so that no collision goes unnoticed.
+        spoilt: characters that the gateway received with a wrong parity or stop bit, of a `TunedDevice`.
+        hasty: how often the gateway changed its settings while what it had sent was still on the wire.
     """
 
     def __init__(
@@ -78,6 +85,10 @@ class PacedWire:
             watched: the gateway speaks Modbus RTU, so the silence before its frames is looked at.
         """
         self.collisions = 0
+        self.spoilt = 0
+        self.hasty = 0
+        self._settings = settings
+        self._tuned = device if isinstance(device, TunedDevice) else None
         self._watch = SilenceWatch(settings) if watched else None
         self._device = device
         self._shared = shared_pair
@@ -88,6 +99,7 @@ class PacedWire:
         self._silence = silent_interval(settings)
         self._capacity = max(MIN_CAPACITY, int(CAPACITY_TIME / self._character))
         self._out: deque[Burst] = deque()  # to the device
+        self._sent_with: deque[LineSettings] = deque()  # how each of those was sent, if the device is tuned
         self._in: deque[Burst] = deque()  # to the gateway, by their starts
         self._out_end = 0.0  # when the gateway's last character ends
         self._in_ends: dict[int, float] = {}  # when each sender's last one does
@@ -115,11 +127,23 @@ class PacedWire:
             self._watch.sent(data, start, self._out_end, self._heard_until(start))
         burst = Burst(start, bytearray(data), self._character)
         self._out.append(burst)
+        if self._tuned:
+            self._sent_with.append(self._settings)
         if self._shared:
             self._collide(burst, (other for other in self._in if not other.heard))
         if self._local_echo:
             # The same characters, so what spoils them spoils the echo.
-            self._insert(Burst(start, burst.data, self._character, heard=True))
+            tuned = partial(self._received, self._settings) if self._tuned else None
+            self._insert(Burst(start, burst.data, self._character, heard=True, tuned=tuned))
+
+    def configure(self, settings: LineSettings, now: float) -> None:
+        """The gateway's speed and format from now on. What it has sent passes as it was."""
+        self._run(now)
+        if settings != self._settings:
+            self.hasty += self._out_end > now
+            self._settings = settings
+            self._character = settings.character_time
+            self._capacity = max(MIN_CAPACITY, int(CAPACITY_TIME / self._character))
 
     def receive(self, now: float) -> bytes:
         """What has arrived at the gateway since the last call."""
@@ -130,7 +154,7 @@ class PacedWire:
 
     def deadline(self) -> float | None:
         """When the next chunk ends, a silence is long enough, or a full wire has room again."""
-        coming = (self._hearing.due(self._out), self._silence_time(), self._delivery.due(self._in))
+        coming = (self._hearing.due(self._out), self._silence_time(), self._delivery.due(self._in), self._woken())
         times = [time for time in coming if time is not None]
         if self._full:
             times.append(self._room_time())
@@ -139,18 +163,21 @@ class PacedWire:
     def counts(self) -> Mapping[str, float | None]:
         """The device's figures, the watch's and collisions."""
         watched = self._watch.counts() if self._watch else {}
-        return {**self._device.counts(), **watched, "collisions": self.collisions}
+        tuned = {"spoilt_characters": self.spoilt, "hasty": self.hasty} if self._tuned else {}
+        return {**self._device.counts(), **watched, **tuned, "collisions": self.collisions}
 
     def _run(self, now: float) -> None:
         """Let everything happen that is due, in order."""
         while True:
             heard, silent, arrives = self._hearing.due(self._out), self._silence_time(), self._delivery.due(self._in)
-            due = min((time for time in (heard, silent, arrives) if time is not None), default=None)
+            woken = self._woken()
+            due = min((time for time in (heard, silent, arrives, woken) if time is not None), default=None)
             if due is None or due > now:
                 break
             if due == heard:
-                self._heard_end = due
-                self._answer(self._device.feed(self._hearing.take(self._out, due), due), due)
+                self._hear(due)
+            elif due == woken and self._tuned:
+                self._answer(self._tuned.expire(due), due)
             elif due == silent:
                 self._heard_end = None
                 self._answer(self._device.silence(due), due)
@@ -158,6 +185,27 @@ class PacedWire:
                 self._hand_over(due)
         if now >= self._room_time():
             self._full = False
+
+    def _hear(self, due: float) -> None:
+        """Let the device hear what is due."""
+        if self._tuned is None:
+            self._heard_end = due
+            self._answer(self._device.feed(self._hearing.take(self._out, due), due), due)
+            return
+        left, sent = len(self._out), self._sent_with[0]
+        data = self._hearing.take(self._out, due)
+        if len(self._out) < left:
+            self._sent_with.popleft()
+        self._answer(self._tuned.hear(data, sent, due), due)
+
+    def _woken(self) -> float | None:
+        return self._tuned.deadline() if self._tuned else None
+
+    def _received(self, sent: LineSettings, data: bytes) -> bytes:
+        """What the gateway makes of characters that were sent so."""
+        heard, wrong = received(data, sent, self._settings)
+        self.spoilt += len(wrong)
+        return heard
 
     def _hand_over(self, due: float) -> None:
         last = max((burst.end for burst in self._in if not burst.heard and burst.start < due), default=None)
@@ -184,11 +232,14 @@ class PacedWire:
 
     def _answer(self, answers: Sequence[Answer], now: float) -> None:
         for answer in answers:
+            sent = answer.settings
+            character = sent.character_time if sent else self._character
             start = max(now + answer.delay, self._in_ends.get(answer.sender, 0.0))
-            now = self._in_ends[answer.sender] = start + len(answer.data) * self._character
+            now = self._in_ends[answer.sender] = start + len(answer.data) * character
             if not answer.data:
                 continue
-            burst = Burst(start, bytearray(answer.data), self._character, answer.sender)
+            tuned = partial(self._received, sent) if sent else None
+            burst = Burst(start, bytearray(answer.data), character, answer.sender, tuned=tuned)
             self._collide(burst, [other for other in self._in if other.sender != answer.sender and not other.heard])
             if self._shared:
                 self._collide(burst, self._out)
@@ -209,8 +260,8 @@ class PacedWire:
                 continue
             self.collisions += 1
             for burst in (one, other):
-                first = int((begin + touch - burst.start) / self._character)
-                last = int((end - touch - burst.start) / self._character)
+                first = int((begin + touch - burst.start) / burst.character)
+                last = int((end - touch - burst.start) / burst.character)
                 met = set(range(first, last + 1)) - burst.spoiled
                 burst.spoiled |= met
                 for index in met:

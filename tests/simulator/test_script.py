@@ -7,7 +7,7 @@ import pytest
 from nportpy.errors import ConfigError
 from nportpy.simulator.faults import BadCheck, Delay, Junk, Place, Rule, Script, Where
 from nportpy.simulator.lines import duration, ranges
-from nportpy.simulator.script import _KINDS, load, parse
+from nportpy.simulator.script import KINDS, load, parse
 
 WHOLE = b"""
 seed = 7
@@ -48,15 +48,15 @@ def test_an_empty_one() -> None:
     assert parse(b"") == Script()
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_with_what_it_needs(kind: str) -> None:
     needs = {"delay": 'delay = "1ms"', "pause": 'pause = "1ms"'}.get(kind, "")
     (rule,) = parse(f'[[fault]]\nkind = "{kind}"\n{needs}'.encode()).rules
-    assert type(rule.fault) is _KINDS[kind][0]
+    assert type(rule.fault) is KINDS[kind][0]
 
 
 def test_every_key_of_every_kind_is_a_field() -> None:
-    for make, takes in _KINDS.values():
+    for make, takes in KINDS.values():
         assert set(takes) == set(make.__dataclass_fields__)
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from nportpy.errors import LineError
-from nportpy.line.lease import Leased
+from nportpy.line.lease_base import Leased
 from nportpy.meters.iec62056.errors import MeterSilent, MeterUnreadable, PasswordRefused, WrongSpeed
 from nportpy.meters.iec62056.exchange import REPEATS, Message, hear, whole
 from nportpy.meters.iec62056.link import Link
@@ -80,7 +80,8 @@ class Iec62056Client:
         self.highest = settings.highest
         self.identification: Identification | None = None
         self._refused = ""
-        self._open_until = 0.0  # a session of ours may not have been ended
+        self._open_until = 0.0  # a session of ours may not be over for the meter before that
+        self._programs = False  # it is in programming mode
 
     async def readout(self, leased: Leased) -> Readout:
         """Its readout.
@@ -186,7 +187,8 @@ class Iec62056Client:
             self.highest = SIGN_ON_BAUDRATE
         if opened.mode in (Mode.C, Mode.E) and message.check is Check.GOOD:
             await link.send(ACKNOWLEDGE)
-        self._open_until = 0.0
+        # It may take its time until it is back at the first speed.
+        self._open_until = asyncio.get_running_loop().time() + settings.pause
         return Readout(opened.identification, opened.mode, baudrate, tuple(message.lines), message.check)
 
     async def _open(self, link: Link, option: Option) -> Opened:
@@ -219,28 +221,36 @@ class Iec62056Client:
         if self._refused:
             raise PasswordRefused(self._refused)
         link = Link(leased, self.settings)
+        try:
+            await self._enter(link)
+            await self._give_password(link)
+            yield link
+        finally:
+            if self._programs:
+                self._programs = False
+                with suppress(LineError):
+                    await link.send(command(Command.BREAK))
+                    self._open_until = 0.0
+
+    async def _enter(self, link: Link) -> None:
+        """As far as the meter's request for a password; modes A and B do without."""
         for attempt in range(REPEATS):
             opened = await self._open(link, Option.PROGRAMMING)
             self._session_left_open()
+            self._programs = True
+            if opened.mode in (Mode.A, Mode.B):
+                return
             try:
-                message = (
-                    None if opened.mode in (Mode.A, Mode.B) else (await first_message(link, self.settings, opened))[0]
-                )
-                break
+                message, _ = await first_message(link, self.settings, opened)
             except WrongSpeed:
                 self._slow_down()
                 if attempt == REPEATS - 1:
                     raise
                 await link.pause(self.settings.pause)
-        try:
-            if message is not None and message.sets:
+                continue
+            if message.sets:
                 raise MeterUnreadable("the meter sends its readout: it has no programming mode on this port")
-            await self._give_password(link)
-            yield link
-        finally:
-            with suppress(LineError):
-                await link.send(command(Command.BREAK))
-                self._open_until = 0.0
+            return
 
     async def _give_password(self, link: Link) -> None:
         """Once; a second time only where the meter has not understood the message."""
@@ -248,12 +258,14 @@ class Iec62056Client:
             return
         message = None
         for _ in range(_PASSWORD_TRIES):
-            await link.send(command(Command.PASSWORD, "", self.settings.password))
+            await link.send(command(Command.PASSWORD, "", self.settings.password), secret=True)
             message = await hear(link, self.settings, self.settings.response)
             if message is None or message.agrees is not False:
                 break
         if message is None:
             raise MeterSilent("the meter says nothing to the password")
+        if message.spoiled or (message.agrees is None and not message.error and not message.broke):
+            raise MeterUnreadable(f"the meter's answer to the password: {message.spoiled or 'neither yes nor no'}")
         if not message.agrees:
             words = f": {message.error}" if message.error else ""
             self._refused = f"the meter refuses the password{words}; it is not tried again"

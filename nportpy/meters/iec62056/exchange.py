@@ -65,7 +65,7 @@ async def hear(link: Link, settings: Iec62056Settings, within: float) -> Message
         within = settings.gap
         match event:
             case None:
-                return None if link.rubbish or not message.lines else Message(spoiled="it broke off")
+                return None
             case Line() | Unreadable():
                 message.lines.append(event)
             case ErrorText(text):

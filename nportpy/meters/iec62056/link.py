@@ -8,7 +8,7 @@ from collections import deque
 from typing import Final
 
 from nportpy.errors import LineUnsupported
-from nportpy.line.lease import Leased
+from nportpy.line.lease_base import Leased
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.meters.iec62056.settings import Iec62056Settings
 from nportpy.protocols.iec62056.characters import with_parity, without_parity
@@ -71,8 +71,12 @@ class Link:
         self._heard = 0.0  # when the last byte came
         self._dropped = 0  # by the reader, before what is waited for
 
-    async def configure(self, baudrate: int) -> None:
+    async def configure(self, baudrate: int, *, bare: bool = False) -> None:
         """Go to a speed, once what was sent has left; where the port has no parity, it is computed here.
+
+        Args:
+            baudrate: the speed.
+            bare: a readout without STX may follow (mode B of old meters).
 
         Raises:
             LineUnsupported: the port does not have the speed.
@@ -85,17 +89,21 @@ class Link:
                 self._software = True
         if self._software:
             await self.leased.configure(LineSettings(baudrate))
-        self.forget()
+        self.forget(bare=bare)
 
-    def forget(self) -> None:
+    def forget(self, *, bare: bool = False) -> None:
         """What has come so far counts no more."""
         self.leased.discard()
         self._events.clear()
-        self.reader = Reader(parity=self._software)
+        self.reader = Reader(parity=self._software, bare=bare)
         self._dropped = 0
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes, *, secret: bool = False) -> None:
         """Send a message after the reaction time, and wait until it has left.
+
+        Args:
+            message: 7-bit characters.
+            secret: there is a password in it: no trace shows it.
 
         Raises:
             LineDown: the port is gone.
@@ -108,7 +116,7 @@ class Link:
         wire = with_parity(message) if self._software else message
         self._echo.expect(wire)
         self._dropped = self.reader.dropped
-        self.leased.write(wire)
+        self.leased.write(wire, secret=secret)
         await self.leased.sent()
 
     async def event(self, within: float) -> Event | None:
@@ -135,6 +143,10 @@ class Link:
     def rubbish(self) -> int:
         """Bytes that belonged to nothing, since the last message of ours or change of speed."""
         return self.reader.dropped - self._dropped
+
+    def overlook_rubbish(self) -> None:
+        """What has come so far is no sign of a wrong speed."""
+        self._dropped = self.reader.dropped
 
     async def text(self, within: float) -> bytes:
         """What comes now, without a meaning, parity removed; empty: nothing did.

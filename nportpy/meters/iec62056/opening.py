@@ -24,6 +24,7 @@ from nportpy.protocols.iec62056.reader import Identified
 
 _WAKE_UP: Final = 2.2
 _AWAKE: Final = 1.6
+_LONGEST_IDENTIFICATION: Final = 2.0  # seconds: 60 characters at 300 baud
 _TEXT: Final = 16  # characters that are enough to tell text from rubbish
 _LONGEST_DRAIN: Final = 64 * 1024 * 10 / SIGN_ON_BAUDRATE
 
@@ -84,7 +85,7 @@ async def listen(link: Link, settings: Iec62056Settings) -> Opened:
         LineDown: it is gone.
     """
     await link.configure(settings.first_baudrate)
-    found = await _identification(link, settings.listen)
+    found = await _identification(link, settings.listen, patient=True)
     if found is None:
         raise MeterSilent(f"no meter sends by itself at {settings.first_baudrate} baud")
     return Opened(found, Mode.D, settings.first_baudrate)
@@ -108,7 +109,7 @@ async def open_meter(link: Link, settings: Iec62056Settings, option: Option, hig
     if found.mode is Mode.A:
         return Opened(found, Mode.A, settings.first_baudrate)
     if found.mode is Mode.B:
-        await link.configure(found.baudrate)
+        await link.configure(found.baudrate, bare=True)
         return Opened(found, Mode.B, found.baudrate)
     speed = speed_character(found.offer, highest)
     await asyncio.sleep(settings.delay_before)
@@ -145,15 +146,18 @@ async def first_message(link: Link, settings: Iec62056Settings, opened: Opened) 
     raise WrongSpeed(f"nothing readable at {opened.baudrate} baud: the change of speed went wrong")
 
 
-async def _identification(link: Link, within: float) -> Identification | None:
+async def _identification(link: Link, within: float, *, patient: bool = False) -> Identification | None:
+    """The next; `patient`: it may come after the end of a message whose beginning was missed."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + within
+    end = loop.time() + within + (0.0 if patient else _LONGEST_IDENTIFICATION)
     while (left := end - loop.time()) > 0:
-        event = await link.event(left)
-        if event is None:
-            return None
+        event = await link.event(min(left, within))
         if isinstance(event, Identified):
             return event.identification
+        if event is None:
+            if not patient:
+                return None
+            link.overlook_rubbish()
     return None
 
 

@@ -23,6 +23,7 @@ LARGEST_MESSAGE: Final = 64 * 1024
 MOST_SETS: Final = 2000
 
 _CR, _LF, _SLASH, _END = 0x0D, 0x0A, 0x2F, 0x21
+_CARRIAGE_RETURN: Final = b"\r"
 _FILL: Final = (0x00, 0x7F)  # FF, its bit 7 masked
 
 
@@ -130,8 +131,13 @@ class Reader:
         parity_errors: characters with a wrong parity bit, where that is looked at.
     """
 
-    def __init__(self, *, parity: bool = False) -> None:
-        """Nothing came yet; with `parity`, bit 7 is looked at: the port does not do it (8N1)."""
+    def __init__(self, *, parity: bool = False, bare: bool = False) -> None:
+        """Nothing came yet.
+
+        Args:
+            parity: bit 7 is looked at: the port does not do it (8N1).
+            bare: an identification has come already, so lines may follow without STX.
+        """
         self.dropped = 0
         self.parity_errors = 0
         self._parity = parity
@@ -140,7 +146,7 @@ class Reader:
         self._command = ""
         self._framed = False  # the message began with SOH or STX
         self._ended = False  # `!` has come
-        self._bare = False  # an identification has come: lines may follow without STX
+        self._bare = bare
         self._check = 0
         self._size = 0
         self._sets = 0
@@ -165,6 +171,9 @@ class Reader:
         """Nothing more comes: a message without a block check, or without an ETX, is over; another one broke off."""
         if self._state is State.CHECKING or (self._state is State.READING and self._ended):
             self._over(Check.ABSENT)
+        elif self._state is State.IDENTIFYING and self._line.endswith(_CARRIAGE_RETURN):
+            self._end_identification()
+            return self._taken()
         elif self._state is not State.SEEKING:
             self._fail("it broke off")
         self._bare = False
@@ -201,7 +210,7 @@ class Reader:
             self._line.clear()
             return
         if self._state is State.IDENTIFYING:
-            self._identify(_LF)
+            self._end_identification()
         elif self._state is not State.SEEKING and self._framed:
             self._fail("another one began in it")
         if self._state is State.SEEKING:
@@ -251,18 +260,24 @@ class Reader:
         if character == _SLASH:
             self.dropped += len(self._line)
             self._start(State.IDENTIFYING)
-        elif character in (_CR, _LF):
-            found = identification(self._line.decode("ascii"))
-            self.dropped += len(self._line) if found is None else 0
-            self._start(State.SEEKING)
-            if found is not None:
-                self._events.append(Identified(found))
-                self._bare = True
+        elif character == _LF:
+            self._end_identification()
+        elif self._line[-1:] == _CARRIAGE_RETURN:  # a line without LF; with one it is not over before that is heard
+            self._end_identification()
+            self._take(character)
         else:
             self._line.append(character)
             if len(self._line) > LONGEST_LINE or not starts_identification(self._line.decode("ascii")):
                 self.dropped += len(self._line)
                 self._start(State.SEEKING)
+
+    def _end_identification(self) -> None:
+        found = identification(self._line.decode("ascii").rstrip("\r"))
+        self.dropped += len(self._line) if found is None else 0
+        self._start(State.SEEKING)
+        if found is not None:
+            self._events.append(Identified(found))
+            self._bare = True
 
     def _be_told(self, character: int) -> None:
         """The two characters of a command, or the end of one without data."""
