@@ -192,8 +192,8 @@ def local_zone() -> tzinfo:
 TARGET: Final = click.argument("target", callback=parsed(MeterTarget.parse))
 
 _OPTIONS: Final = (
-    click.option("--referencing", type=click.Choice([*Referencing]), default="logical", show_default=True,
-                 help="How the meter names its objects."),
+    click.option("--referencing", type=click.Choice([each.value for each in Referencing]), default="logical",
+                 show_default=True, help="How the meter names its objects."),
     click.option("--client", type=click.IntRange(0, 127), default=16, show_default=True,
                  help="Client address: 16 is public; others have passwords."),
     click.option("--server", metavar="UPPER[/LOWER]", default="1", show_default=True, callback=parsed(server_of),

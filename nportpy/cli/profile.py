@@ -3,7 +3,6 @@
 import sys
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
 import click
 
@@ -19,7 +18,7 @@ from nportpy.meters.dlms.values import is_time_of, meaning
 from nportpy.protocols.dlms.classes import CLOCK
 from nportpy.protocols.dlms.units import unit_name
 
-_TIME: Final = "time"
+_TIME, _DOUBT = "time", "doubt"
 
 
 def _obis(text: str) -> bytes:
@@ -50,7 +49,7 @@ def profile(
     """Show the rows of a load profile of a DLMS/COSEM meter, from one time to another.
 
     TARGET is as for `nportpy objects`, which shows the profiles of a meter: 1.0.99.1.0.255 is load profile 1, mostly.
-    Times of rows are shown in this machine's time zone.
+    Times of rows are shown in the zone of --zone.
 
     \b
         nportpy profile /dev/ttySC0 1.0.99.1.0.255 --server 1/17 --from 6h
@@ -65,7 +64,7 @@ def profile(
         found = run(_ask(target, settings, obis, start, end), target)
     names = _names(found)
     rows = _rows(found, settings, names)
-    print_rows(rows, (_TIME, *names.values()), as_json=as_json, as_csv=as_csv, right=tuple(names.values()))
+    print_rows(rows, (_TIME, *names.values(), _DOUBT), as_json=as_json, as_csv=as_csv, right=tuple(names.values()))
     if not rows:
         click.echo("the profile has no rows in this time", err=True)
     sys.exit(0 if rows else 1)
@@ -95,8 +94,9 @@ def _unit(column: Column) -> str:
 def _rows(found: Profile, settings: DlmsSettings, names: dict[int, str]) -> list[Row]:
     rows: list[Row] = []
     for row in found.rows:
-        when = "" if row.at is None else row.at.astimezone().isoformat(timespec="seconds")
-        cells: dict[str, bool | int | float | str | Decimal | None] = {_TIME: f"{when}?" if row.doubtful else when}
+        when = None if row.at is None else row.at.astimezone(settings.zone).isoformat(timespec="seconds")
+        doubt = "the meter's clock doubts it" if row.doubtful else None
+        cells: dict[str, bool | int | float | str | Decimal | None] = {_TIME: when, _DOUBT: doubt}
         for number, name in names.items():
             column = found.columns[number]
             time = is_time_of(column.class_id, column.attribute, column.obis)
