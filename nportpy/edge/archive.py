@@ -28,7 +28,7 @@ what was evicted before it was sent.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -300,6 +300,36 @@ class Archive:
         first = await self.read(cursor, 1)
         lost = max(0, self.oldest - 1 - cursor)
         return Backlog(cursor, self.waiting(upstream), first[0].at if first else None, lost)
+
+    # What devices have kept
+
+    def mark(self, station: str) -> int | None:
+        """Until when a station was said to be complete, in microseconds UTC; None: never."""
+        return self._writer.marks.get(station)
+
+    def set_mark(self, station: str, at: int) -> None:
+        """A station is complete until `at`; written as cursors are."""
+        self._writer.marks[station] = at
+
+    async def newest_stamps(self, tags: Collection[int]) -> dict[int, int]:
+        """The newest stamp of its device's own that each tag has, in microseconds UTC; those without are not there."""
+        wanted = {each for each in tags if each not in self._writer.new_tags}
+        found: dict[int, int] = {}
+        before = self.newest + 1
+        while wanted and before > self.oldest:
+            portion, before = await self._call(
+                self._writer.read, partial(Store.newest_stamps, tags=frozenset(wanted), before=before)
+            )
+            found |= portion
+            wanted -= portion.keys()
+        return found
+
+    async def kept(self, tags: Collection[int], start: int, end: int) -> set[tuple[int, int]]:
+        """What of some tags devices had kept: each tag with each stamp from `start` to before `end`."""
+        found: set[tuple[int, int]] = set()
+        async for samples in self.between(start, end):
+            found |= {(each.tag.id, each.at) for each in samples if each.history and each.tag.id in tags}
+        return found
 
     # Clock and status
 

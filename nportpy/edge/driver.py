@@ -6,7 +6,7 @@ A driver knows nothing of schedules, samples or archives: to add a protocol is t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nportpy.edge.settings import TagSettings
 from nportpy.errors import LineError
@@ -49,11 +49,27 @@ class RawReading:
     event: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a device had kept by itself.
+
+    Attributes:
+        readings: with `at`, those of each tag in the order of their times.
+        period: microseconds between two of a tag; 0: it keeps by event, or does not say.
+    """
+
+    readings: Sequence[RawReading]
+    period: int = 0
+
+
 class Driver(Protocol):
     """Reads one station. One call at a time."""
 
     async def read(self, tags: Sequence[TagSettings]) -> list[RawReading]:
-        """The values of `tags`, one reading each, in any order. What the device refuses is a reading with a reason.
+        """The values of `tags`, in any order, one reading each. What the device refuses is a reading with a reason.
+
+        Beside them come events, and what the device has kept, several of a tag if there are, in the order of their
+        times. A reading of which the device says nothing new (a row of a profile) may be missing.
 
         Cancelled, it leaves nothing under way that a later call could take for its own.
 
@@ -64,3 +80,17 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Give back what it holds: there will be no more calls."""
+
+
+@runtime_checkable
+class Historian(Protocol):
+    """A driver whose device keeps a record of its own."""
+
+    async def history(self, tags: Sequence[TagSettings], start: int, end: int) -> Record:
+        """What the device kept of `tags` from `start` to `end`, both within, in microseconds UTC.
+
+        Raises:
+            StationSilent: nothing could be read at all.
+            StationRefused: nothing will be read until the configuration changes.
+            ProtocolError: the device has no such record, or does not give it.
+        """

@@ -24,7 +24,7 @@ class Errand:
     Attributes:
         first, last: their numbers, both included; what is missing there is passed over.
         interval: only those taken in these microseconds; None: all.
-        what: for the log.
+        what: for the log; empty: it is told elsewhere.
     """
 
     first: int

@@ -24,6 +24,7 @@ MAX_BITS = 256
 _QUALITIES = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD)
 _BOOL = 4  # 0 or 1 stand for False and True
 _LARGE = 8  # an integer beyond SQLite's 64 bits, as decimal digits
+_HISTORY = 16
 
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # no database takes NUL, no encoding half a surrogate pair
 _INT64 = 1 << 63
@@ -32,9 +33,9 @@ _INT64 = 1 << 63
 def row_of(seq: int, reading: Reading) -> Row:
     """One reading under its number. Whatever its value is, the row can be stored: a float that is none is bad."""
     value, quality = reading.value, reading.quality
-    bits = 0
+    bits = _HISTORY if reading.history else 0
     if isinstance(value, bool):
-        value, bits = int(value), _BOOL
+        value, bits = int(value), bits | _BOOL
     elif isinstance(value, float):
         if not isfinite(value):
             value, quality = None, Quality.BAD
@@ -42,7 +43,7 @@ def row_of(seq: int, reading: Reading) -> Row:
         if value.bit_length() > MAX_BITS:
             value, quality = None, Quality.BAD
         elif not -_INT64 <= value < _INT64:
-            value, bits = str(value), _LARGE
+            value, bits = str(value), bits | _LARGE
     elif isinstance(value, str):
         value = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
         if len(value) > MAX_TEXT:
@@ -74,7 +75,8 @@ def samples_of(rows: Sequence[Row], tags: Mapping[int, Tag], epochs: Sequence[Ep
             at = monotonic + epoch.offset if stamp is None else stamp
             if quality is Quality.GOOD and not epoch.trusted and stamp is None:
                 quality = Quality.UNCERTAIN
-            samples.append(Sample(seq, epoch.boot, at, tags[tag], value, quality, monotonic))
+            history = state & _HISTORY > 0
+            samples.append(Sample(seq, epoch.boot, at, tags[tag], value, quality, monotonic, history))
         except (TypeError, ValueError, KeyError, IndexError):
             continue  # a damaged page: SQLite has no checksums
     return samples
@@ -83,4 +85,4 @@ def samples_of(rows: Sequence[Row], tags: Mapping[int, Tag], epochs: Sequence[Ep
 def _value(stored: Value, state: int) -> Value:
     if state & _BOOL:
         return bool(stored)
-    return int(str(stored))
+    return int(str(stored)) if state & _LARGE else stored

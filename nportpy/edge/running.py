@@ -10,34 +10,27 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Container
 from dataclasses import dataclass
 from typing import Final
 
 from nportpy.edge import links
 from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
-from nportpy.edge.drivers.modbus import ModbusDriver
+from nportpy.edge.driver import Historian
+from nportpy.edge.drivers.choosing import Chosen, Ways, choose
+from nportpy.edge.history import History
 from nportpy.edge.messages import StationState
 from nportpy.edge.quantities import device_class_of, type_of
 from nportpy.edge.sample import Sample
 from nportpy.edge.schedule import phase
-from nportpy.edge.settings import EdgeSettings, StationSettings, UpstreamSettings
+from nportpy.edge.settings import EdgeSettings, Protocol, StationSettings, UpstreamSettings, Where
 from nportpy.edge.station import Station
 from nportpy.edge.upstream import Connect, Upstream
 from nportpy.errors import ArchiveError
-from nportpy.modbus.bus import Bus
-from nportpy.modbus.routing import Router
-from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
-from nportpy.network.addresses import Endpoint
-from nportpy.port.base import PortSettings
 from nportpy.services.archived import ShownSample, utc
 from nportpy.status import EdgeStatus
 
-FindBus = Callable[[str | ServerSettings | PortSettings], Bus | None]
-"""The units at a port of the gateway, at a server, or on a line of the station's own; None while there are none."""
-
-_ANYWHERE: Final = ServerSettings(Endpoint("", 0))
 _FIRST_OPENING: Final = 2.0  # seconds that a line has to come up
 _RETRY_PAUSE: Final = 10.0  # seconds between two attempts to have the archive
 
@@ -49,7 +42,7 @@ class _Reading:
     """A station that is read."""
 
     station: Station
-    router: Router
+    chosen: Chosen
     task: asyncio.Task[None]
 
 
@@ -65,17 +58,17 @@ class Edge:
     """Reads, keeps and sends. `change` starts it, and takes it over to other settings; `stop` ends it."""
 
     def __init__(
-        self, find: FindBus, tasks: asyncio.TaskGroup, clock: Clock | None = None, connect: Connect = links.connect
+        self, ways: Ways, tasks: asyncio.TaskGroup, clock: Clock | None = None, connect: Connect = links.connect
     ) -> None:
         """Nothing runs yet.
 
         Args:
-            find: where the units of a station are.
+            ways: how stations are reached.
             tasks: where everything runs.
             clock: for tests.
             connect: makes upstreams' links; the demo has some that can be cut.
         """
-        self._find = find
+        self._ways = ways
         self._tasks = tasks
         self._clock = clock or Clock()
         self._connect = connect
@@ -117,7 +110,7 @@ class Edge:
         for sending in self._upstreams.values():
             sending.upstream.changed()
 
-    async def leave(self, ports: Container[str | ServerSettings | PortSettings], settings: EdgeSettings | None) -> None:
+    async def leave(self, ports: Container[Where], settings: EdgeSettings | None) -> None:
         """Before a reload takes lines away: read no more what it changes or removes, or what is on one of these ports.
 
         A round that is under way would end without an answer else, and say so. `change` starts what is to go on.
@@ -130,7 +123,7 @@ class Edge:
     def refresh(self) -> None:
         """Lines have come or gone: look up anew where stations are."""
         for reading in self._stations.values():
-            reading.router.refresh()
+            reading.chosen.refresh()
 
     async def stop(self) -> None:
         """Read no more, and put what was read on the disk."""
@@ -174,7 +167,7 @@ class Edge:
         return self._archive
 
     def _was_late(self, sample: Sample) -> bool:
-        return any(each.upstream.was_late(sample.seq) for each in self._upstreams.values())
+        return sample.history or any(each.upstream.was_late(sample.seq) for each in self._upstreams.values())
 
     # Starting
 
@@ -212,19 +205,35 @@ class Edge:
             tag.name: archive.register(settings.name, tag.name, tag.unit, type_of(tag), device_class_of(tag)).id
             for tag in settings.tags
         }
-        router = router_of(settings, self._find)
-        driver = ModbusDriver(settings, router, self._clock, lambda: why_down(self._find(settings.to)))
-        station = Station(settings, driver, archive.add, self._clock, ids, first)
-        task = self._tasks.create_task(self._read(station), name=f"station {settings.name}")
-        self._stations[settings.name] = _Reading(station, router, task)
+        newest: dict[str, int] = {}  # the driver looks into it once its station runs
+        chosen = choose(settings, self._ways, self._clock, newest)
+        history = None
+        if settings.history is not None and isinstance(chosen.driver, Historian):
+            history = History(settings, chosen.driver, archive, ids, self._clock)
+        station = Station(settings, chosen.driver, archive.add, self._clock, ids, first, history)
+        task = self._tasks.create_task(self._read(station, ids, newest), name=f"station {settings.name}")
+        self._stations[settings.name] = _Reading(station, chosen, task)
 
-    async def _read(self, station: Station) -> None:
+    async def _read(self, station: Station, ids: dict[str, int], newest: dict[str, int]) -> None:
         """Read a station, once its line was tried: that it does not answer before says nothing of it."""
+        if station.settings.protocol is not Protocol.MODBUS:
+            await self._recall(ids, newest)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_OPENING):
-                if (bus := self._find(station.settings.to)) is not None:
-                    await bus.tried.wait()
+                to = station.settings.to
+                if (found := self._ways.line(to) or self._ways.bus(to)) is not None:
+                    await found.tried.wait()
         await station.run()
+
+    async def _recall(self, ids: dict[str, int], newest: dict[str, int]) -> None:
+        """Which rows of profiles the archive has already."""
+        assert self._archive is not None  # stations run while there is one
+        try:
+            stamps = await self._archive.newest_stamps(ids.values())
+        except ArchiveError as error:
+            log.warning("the archive cannot be asked what it has", extra={"reason": str(error)})
+            return
+        newest |= {name: stamps[number] for name, number in ids.items() if number in stamps}
 
     def _start_upstream(self, settings: UpstreamSettings) -> None:
         assert self._archive is not None  # it was opened before
@@ -270,7 +279,8 @@ class Edge:
 
     def _same(self, name: str, wanted: StationSettings) -> bool:
         reading = self._stations.get(name)
-        return reading is not None and reading.station.settings == wanted
+        # A station that was refused is asked again where somebody reloads: he may have mended the meter.
+        return reading is not None and reading.station.settings == wanted and not reading.station.refused
 
     def _sent(self, name: str) -> UpstreamSettings | None:
         sending = self._upstreams.get(name)
@@ -282,22 +292,6 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
-
-
-def router_of(settings: StationSettings, find: FindBus) -> Router:
-    """The station's way to its unit: the same rules hold for it as for the line's clients."""
-    # As if it were a server's: there every unit id may be, and which one is possible the configuration has seen to.
-    route = Route(frozenset((settings.unit,)), _ANYWHERE)
-    router = Router(
-        f"station {settings.name}", RoutingSettings((route,), rules=settings.rules), lambda _: find(settings.to)
-    )
-    router.refresh()
-    return router
-
-
-def why_down(bus: Bus | None) -> str:
-    """Why nobody there can be asked; empty where somebody can."""
-    return "it is not served any more" if bus is None else bus.down
 
 
 def shown_of(sample: Sample, late: bool) -> ShownSample:

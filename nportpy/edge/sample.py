@@ -56,6 +56,7 @@ class Reading:
         monotonic: when the answer had arrived (`Clock.now`).
         at: the device's own stamp, where the device gave one (a load profile); such a stamp is never corrected. None:
             the wall clock's time of `monotonic`, as the archive knows it best.
+        history: the device had kept it, and it was read later: never the present.
     """
 
     tag: int
@@ -63,6 +64,7 @@ class Reading:
     quality: Quality
     monotonic: int
     at: int | None = None
+    history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Sample:
         value: the value.
         quality: GOOD becomes UNCERTAIN while the clock of its run is not trusted.
         monotonic: when the answer had arrived, by the clock of its run.
+        history: see `Reading`: it is always sent late.
     """
 
     seq: int
@@ -86,3 +89,4 @@ class Sample:
     value: Value
     quality: Quality
     monotonic: int
+    history: bool = False

@@ -14,7 +14,8 @@ from typing import Final
 
 from nportpy.edge.clock import Clock
 from nportpy.edge.conversion import Converted, convert, strange
-from nportpy.edge.driver import Driver, RawReading, StationSilent
+from nportpy.edge.driver import Driver, RawReading, StationRefused, StationSilent
+from nportpy.edge.history import History
 from nportpy.edge.reporting import Reporter
 from nportpy.edge.sample import Quality, Reading
 from nportpy.edge.schedule import Due, Rounds
@@ -26,6 +27,7 @@ from nportpy.throttle import Throttle
 FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 60.0
 
+_ROOM: Final = 0.5  # seconds before a round in which nothing else is begun
 _LONGEST_SLEEP: Final = 60.0  # the wall clock may be set meanwhile
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class TagState:
         quality: of it.
         reason: why it is not good.
         at: when it was read, in microseconds UTC; 0: never.
+        sampled: the time of its newest sample that was not history, in microseconds UTC.
     """
 
     tag: TagSettings
@@ -52,6 +55,7 @@ class TagState:
     quality: Quality = Quality.BAD
     reason: str = "not read yet"
     at: int = 0
+    sampled: int = 0
 
 
 @dataclass(slots=True)
@@ -84,6 +88,7 @@ class Station:
         up: whether it answered last; None: it was not asked yet.
         since: when that began, in microseconds UTC.
         reason: why it is not up.
+        refused: it has refused the password: it is not asked any more.
         counts: numbers since the start.
         rounds: when it is read; None until `run` runs.
     """
@@ -96,6 +101,7 @@ class Station:
         clock: Clock,
         ids: Mapping[str, int],
         phase: float = 0.0,
+        history: History | None = None,
     ) -> None:
         """Not read yet.
 
@@ -106,18 +112,21 @@ class Station:
             clock: stamps readings, and knows the grid of `always_at`.
             ids: the archive's number of each tag, by its name here.
             phase: seconds from the start to the first round.
+            history: fills its gaps; None: nobody does.
         """
         self.settings = settings
         self.tags = {tag.name: TagState(tag, ids[tag.name], Reporter(tag)) for tag in settings.tags}
         self.up: bool | None = None
         self.since = clock.wall()
         self.reason = "not read yet"
+        self.refused = False
         self.counts = StationCounts()
         self.rounds: Rounds | None = None
         self._driver = driver
         self._keep = keep
         self._clock = clock
         self._phase = phase
+        self._history = history
         self._pause = FIRST_PAUSE
         self._strange: set[str] = set()  # tags whose odd values the log has told
         self._throttle = Throttle()
@@ -128,8 +137,11 @@ class Station:
         start = loop.time() + self._phase
         self.rounds = rounds = Rounds(self.settings.tags, self.settings.every, start, self._wall())
         try:
-            while True:
+            while not self.refused:
                 if (wait := rounds.wait(loop.time(), self._wall())) > 0:
+                    if wait > _ROOM and await self._fill():
+                        rounds.finished(loop.time())
+                        continue
                     await asyncio.sleep(min(wait, _LONGEST_SLEEP))
                 due = rounds.due(loop.time(), self._wall())
                 if due.tags and await self.round(due):
@@ -149,6 +161,9 @@ class Station:
         except StationSilent as error:
             self._silent(str(error))
             return False
+        except StationRefused as error:
+            self._refuse(str(error))
+            return False
         finally:
             self.counts.seconds += asyncio.get_running_loop().time() - began
         self._answered()
@@ -160,11 +175,17 @@ class Station:
             good = good and found.value is not None
             samples += self._judged(state, found, reading, reading.tag.name in due.always)
         self._give(samples)
+        if self._history is not None:
+            self._history.answered()
         if good:
             self.counts.good += 1
         else:
             self.counts.partial += 1
         return True
+
+    async def close(self) -> None:
+        """There will be no more rounds; `run` does it by itself."""
+        await self._driver.close()
 
     def status(self) -> StationStatus:
         """A snapshot."""
@@ -213,8 +234,13 @@ class Station:
         if not kept:
             state.value, state.quality, state.reason = found
             state.at = self._clock.wall() if reading.at is None else reading.at
+            # Nobody who looks at the present is told of what was before that which he knows.
+            kept = reading.at is not None and reading.at < state.sampled
         now = asyncio.get_running_loop().time()
-        if kept or state.reporter.reports(found, now, always=always or reading.event):
+        if kept:
+            return [_kept(state.id, found, reading)]
+        if state.reporter.reports(found, now, always=always or reading.event):
+            state.sampled = state.at
             return [Reading(state.id, found.value, found.quality, reading.monotonic, reading.at)]
         self.counts.unchanged += 1
         return []
@@ -225,6 +251,28 @@ class Station:
                 log.info("station answers again", extra={"station": self.settings.name})
             self.up, self.since, self.reason = True, self._clock.wall(), ""
         self._pause = FIRST_PAUSE
+
+    async def _fill(self) -> bool:
+        """Fill a part of a gap from what the device has kept; False if there is none."""
+        if self._history is None or not self._history.owes:
+            return False
+        try:
+            await self._history.fill(self._past)
+        except StationRefused as error:
+            self._refuse(str(error))
+        return True
+
+    def _past(self, reading: RawReading) -> Reading | None:
+        """What was kept of a tag, and is read now."""
+        state = self.tags.get(reading.tag.name)
+        return None if state is None else _kept(state.id, self._converted(state, reading), reading)
+
+    def _refuse(self, reason: str) -> None:
+        """It will not answer for as long as it is configured like this: asking on might lock it for a day."""
+        self._silent(reason)
+        self.refused = True
+        extra = {"station": self.settings.name, "reason": reason}
+        log.error("station is not asked again before the configuration changes, or is reloaded", extra=extra)
 
     def _silent(self, reason: str) -> None:
         self.counts.failed += 1
@@ -240,6 +288,7 @@ class Station:
         for state in self.tags.values():
             state.value, state.quality, state.reason = bad
             if state.reporter.silent(bad, now):
+                state.sampled = self._clock.wall()
                 samples.append(Reading(state.id, None, Quality.BAD, self._clock.now()))
         self._give(samples)
 
@@ -247,3 +296,7 @@ class Station:
         if samples:
             self.counts.samples += len(samples)
             self._keep(samples)
+
+
+def _kept(tag: int, found: Converted, reading: RawReading) -> Reading:
+    return Reading(tag, found.value, found.quality, reading.monotonic, reading.at, history=True)

@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from nportpy.edge import epochs as clocks
 from nportpy.edge import recovery
@@ -30,6 +31,7 @@ _WAL_PAGES = 2000  # from here on the WAL is written back into the file
 _MARGIN = 48  # pages that are free before anything is written, besides those that it needs
 _STEP = 1024  # pages by which the file grows
 _RETRY = 60_000_000  # microseconds until it is tried again to grow, when the disk was full
+_MARK = "complete until: "  # how the totals are called that are marks of stations
 _SLACK = 60_000_000  # microseconds by which readings may be out of order
 
 
@@ -45,6 +47,7 @@ class Store:
         tags: every tag that has an id.
         epochs: when the clock was what.
         cursors: the last sample that each upstream has acknowledged, as it was when the file was opened.
+        marks: until when each station is complete, in microseconds UTC, as it was then.
         bytes: what the file and its WAL take.
         batch: bytes, by `weight`, that one write may take.
         excess: there are samples that should go: `trim`.
@@ -65,6 +68,7 @@ class Store:
         self.tags: dict[int, Tag] = {}
         self.epochs: list[Epoch] = []
         self.cursors: dict[str, int] = {}
+        self.marks: dict[str, int] = {}
         self.bytes = 0
         self.excess = False
         self._grow_at = 0
@@ -110,6 +114,7 @@ class Store:
         ]
         self.cursors = {str(upstream): int(acked) for upstream, acked in db.execute("SELECT * FROM cursor")}
         totals = {str(name): int(value) for name, value in db.execute("SELECT * FROM total")}
+        self.marks = {name.removeprefix(_MARK): at for name, at in totals.items() if name.startswith(_MARK)}
         self.evicted = totals.get("evicted", 0)
         self._device_newest = totals.get("device_newest", 0)
         (newest,) = db.execute("SELECT max(seq) FROM sample").fetchone()
@@ -130,11 +135,16 @@ class Store:
     # Writing
 
     def write(
-        self, readings: Sequence[Reading], tags: Collection[Tag], cursors: Mapping[str, int] | None = None
+        self,
+        readings: Sequence[Reading],
+        tags: Collection[Tag],
+        cursors: Mapping[str, int] | None = None,
+        marks: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """Store readings under the next numbers, and what else changed, all or nothing. `cursors`: all that there are.
+        """Store readings under the next numbers, and what else changed, all or nothing.
 
-        At most CHUNK readings at a time. What is in their way is evicted.
+        `cursors` are all that there are, `marks` those that moved. At most CHUNK readings at a time. What is in their
+        way is evicted.
 
         Raises:
             Damaged, NoRoom: nothing was stored.
@@ -158,6 +168,8 @@ class Store:
             if cursors is not None:
                 db.execute("DELETE FROM cursor")
                 db.executemany("INSERT INTO cursor VALUES(?,?)", cursors.items())
+            for name, at in marks.items():
+                self._set_total(db, _MARK + name, at)
             if device_newest != self._device_newest:
                 self._set_total(db, "device_newest", device_newest)
             self._save_epochs(db, epochs)
@@ -343,6 +355,26 @@ class Store:
         """Samples numbered `first` to `last`, at most CHUNK, with `start` <= at < `end`."""
         rows = self._samples("seq BETWEEN ? AND ? ORDER BY seq LIMIT ?", (first, last, CHUNK))
         return [sample for sample in rows if start <= sample.at < end]
+
+    def newest_stamps(self, tags: Collection[int], before: int) -> tuple[dict[int, int], int]:
+        """The newest stamps of devices' own that some tags have, among the CHUNK samples with numbers below `before`.
+
+        Returns:
+            The stamps, in microseconds UTC, by tag; and the number before which to look on.
+        """
+        found: dict[int, int] = {}
+        try:
+            rows = (
+                self._connection()
+                .execute("SELECT seq, tag, at FROM sample WHERE seq < ? ORDER BY seq DESC LIMIT ?", (before, CHUNK))
+                .fetchall()
+            )
+        except sqlite3.Error as error:
+            raise translated(error, self._settings.path) from error
+        for _, tag, at in rows:
+            if tag in tags and isinstance(at, int):
+                found.setdefault(tag, at)
+        return found, rows[-1][0] if rows else 0
 
     def _samples(self, condition: str, values: tuple[int, ...]) -> list[Sample]:
         try:

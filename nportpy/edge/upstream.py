@@ -22,6 +22,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final
 
 from nportpy.edge import links
@@ -31,10 +32,12 @@ from nportpy.edge.clock import Clock
 from nportpy.edge.commands import Commands
 from nportpy.edge.delivery import Allowance, pause_before
 from nportpy.edge.discovery import Discovery
+from nportpy.edge.ending import apart
 from nportpy.edge.errands import READ, Errand, Errands
 from nportpy.edge.ledger import Ledger
 from nportpy.edge.links.base import Heard, Link, LinkError, Message, RefusedError
 from nportpy.edge.messages import StationState
+from nportpy.edge.sample import Sample
 from nportpy.edge.sending import Sender
 from nportpy.edge.session import Session
 from nportpy.edge.settings import Backfill, StationSettings, UpstreamSettings
@@ -123,7 +126,7 @@ class Upstream:
             try:
                 link = await self._connect(url, self.settings, self._heard, self._announcer.state(online=False))
                 try:
-                    await self._serve(link)
+                    await apart(self._serve(link))
                 finally:
                     self._down()
                     await self._leave(link)
@@ -254,12 +257,24 @@ class Upstream:
                 continue
             self._ledger.pass_over(after, samples)
             await self._announcer.say_meta(session)
-            for parcel in self._sender.pack(session, samples, late=False):
+            live = self._sort_out(samples) if any(each.history for each in samples) else samples
+            for parcel in self._sender.pack(session, live, late=False):
                 await session.live.acquire()
                 session.tasks.create_task(self._sender.deliver(session, parcel, late=False))
             if self.settings.homeassistant:
-                self._discovery.note(samples)
+                self._discovery.note(live)
             after = samples[-1].seq
+
+    def _sort_out(self, samples: list[Sample]) -> list[Sample]:
+        """The present among them; what devices had kept goes late, however fresh it is here."""
+        for history, group in groupby(samples, key=lambda each: each.history):
+            if history:
+                numbers = [each.seq for each in group]
+                if self.settings.backfill is Backfill.REQUEST:
+                    self._ledger.arrived(numbers[0], numbers[-1])
+                else:
+                    self._errands.add(Errand(numbers[0], numbers[-1], what=""))
+        return [each for each in samples if not each.history]
 
     async def _run_errands(self, session: Session) -> None:
         allowance = Allowance(self.settings.max_rate, asyncio.get_running_loop().time())
@@ -283,7 +298,7 @@ class Upstream:
                 session.tasks.create_task(self._sender.deliver(session, parcel, late=True))
                 count += len(parcel.samples)
         await session.late_is_acknowledged()
-        if count or counts.lost != lost:
+        if errand.what and (count or counts.lost != lost):
             log.info(
                 errand.what,
                 extra={

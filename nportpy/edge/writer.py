@@ -39,6 +39,7 @@ class Writer:
         tags: every tag that has an id, by id.
         new_tags: those of them that are not in the file.
         cursors: the last sample that each upstream has acknowledged.
+        marks: until when each station is complete, in microseconds UTC (history.py).
         recovered: how often a damaged file was set aside.
         failures: commits that failed.
         error: why the last one did; empty if it did not.
@@ -58,6 +59,7 @@ class Writer:
         self.tags: dict[int, Tag] = {}
         self.new_tags: dict[int, Tag] = {}
         self.cursors: dict[str, int] = {}
+        self.marks: dict[str, int] = {}
         self.recovered = self.failures = self.commits = self.written = 0
         self.error = ""
         self.seconds = 0.0
@@ -65,6 +67,7 @@ class Writer:
         self._mark = 1
         self._unreadable = 0
         self._written_cursors: dict[str, int] = {}
+        self._written_marks: dict[str, int] = {}
 
     def open(self) -> None:
         """Open the file or begin one.
@@ -78,6 +81,8 @@ class Writer:
         self.tags = dict(self.store.tags)
         self.cursors = dict(self.store.cursors)
         self._written_cursors = dict(self.cursors)
+        self.marks = dict(self.store.marks)
+        self._written_marks = dict(self.marks)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -95,9 +100,10 @@ class Writer:
                 self.in_hand.append(self.queue.popleft())
                 room -= weight(self.in_hand[-1])
         cursors = dict(self.cursors) if with_cursors and self.cursors != self._written_cursors else None
+        marks = dict(self.marks.items() - self._written_marks.items()) if with_cursors else {}
         began = time.monotonic()
         try:
-            self.guarded(lambda store: self._write(store, cursors))
+            self.guarded(lambda store: self._write(store, cursors, marks))
         except (ArchiveError, NoRoom, Damaged, OSError) as error:
             self.failures += 1
             self.error = str(error)
@@ -109,6 +115,7 @@ class Writer:
         self.in_hand = []
         if cursors is not None:
             self._written_cursors = cursors
+        self._written_marks |= marks
         self.error = ""
         self.commits += 1
         self.seconds += taken
@@ -164,14 +171,14 @@ class Writer:
             self.new_tags |= {each.id: each for each in tuple(self.tags.values()) if known.get(each.id) != each}
         return self.store
 
-    def _write(self, store: Store, cursors: dict[str, int] | None) -> None:
+    def _write(self, store: Store, cursors: dict[str, int] | None, marks: dict[str, int]) -> None:
         tags = tuple(self.new_tags.values())  # after the readings were taken: each has its tag
         self._raise_mark(store.newest + len(self.in_hand))
         try:
-            store.write(self.in_hand, tags, cursors)
+            store.write(self.in_hand, tags, cursors, marks)
         except NoRoom:
             store.write_back()
-            store.write(self.in_hand, tags, cursors)
+            store.write(self.in_hand, tags, cursors, marks)
         for tag in tags:
             if self.new_tags.get(tag.id) is tag:
                 del self.new_tags[tag.id]
@@ -205,3 +212,4 @@ class Writer:
         for upstream, acknowledged in self.cursors.items():
             self.cursors[upstream] = max(acknowledged, self.store.newest)
         self._written_cursors = {}
+        self._written_marks = {}

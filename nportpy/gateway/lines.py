@@ -87,10 +87,10 @@ class RunningPort:
 
 @dataclass(slots=True)
 class _Server:
-    """A server or a line elsewhere that is asked."""
+    """A server or a line elsewhere that is asked; without a bus it is wanted alone, and nobody sends it requests."""
 
     line: Line
-    bus: "Bus"
+    bus: "Bus | None"
     task: asyncio.Task[None]
 
 
@@ -102,40 +102,54 @@ class Servers:
         self._opener = opener
         self._running: dict[Elsewhere, _Server] = {}
 
-    async def change(self, wanted: set[Elsewhere], tasks: asyncio.TaskGroup) -> None:
-        """Keep connected to these, and to no others."""
+    async def change(self, wanted: dict[Elsewhere, bool], tasks: asyncio.TaskGroup) -> None:
+        """Keep connected to these, and to no others; whether requests go there, too, is the value."""
         gone = [self._running.pop(settings) for settings in tuple(self._running) if settings not in wanted]
         for server in gone:
             server.task.cancel()
         if gone:
             await asyncio.wait([server.task for server in gone])
-        for settings in sorted(wanted - self._running.keys(), key=_name_of):
-            self._running[settings] = self._start(settings, tasks)
+        for settings in sorted(wanted, key=_name_of):
+            if settings not in self._running:
+                self._running[settings] = self._start(settings, tasks)
+            server = self._running[settings]
+            if wanted[settings] and server.bus is None:
+                server.bus = bus_elsewhere(server.line, settings)
 
     def find(self, settings: Elsewhere) -> "Bus | None":
         """The units there."""
         server = self._running.get(settings)
         return None if server is None else server.bus
 
+    def line(self, settings: Elsewhere) -> Line | None:
+        """The line there."""
+        server = self._running.get(settings)
+        return None if server is None else server.line
+
     def buses(self) -> list["Bus"]:
-        """All of them."""
-        return [server.bus for server in self._running.values()]
+        """All units."""
+        return [server.bus for server in self._running.values() if server.bus is not None]
 
     def _start(self, settings: Elsewhere, tasks: asyncio.TaskGroup) -> _Server:
-        line, bus = line_elsewhere(settings, self._opener)
-        return _Server(line, bus, tasks.create_task(line.run(), name=line.name))
+        line = line_elsewhere(settings, self._opener)
+        return _Server(line, None, tasks.create_task(line.run(), name=line.name))
 
 
-def line_elsewhere(settings: Elsewhere, opener: Opener) -> tuple[Line, "Bus"]:
-    """A line and its units; it opens when it runs."""
+def line_elsewhere(settings: Elsewhere, opener: Opener) -> Line:
+    """A line that is no port of the gateway; it opens when it runs."""
+    if isinstance(settings, ServerSettings):
+        return Line(settings.name, PortSettings(settings.name), StreamSettings(), opener)
+    return Line(settings.device, settings, StreamSettings(), opener)
+
+
+def bus_elsewhere(line: Line, settings: Elsewhere) -> "Bus":
+    """The Modbus units there."""
     from nportpy.modbus.bus import Bus
     from nportpy.protocols.modbus.mbap_reply import ReplyFinder
 
     if isinstance(settings, ServerSettings):
-        line = Line(settings.name, PortSettings(settings.name), StreamSettings(), opener)
-        return line, Bus(line, settings.bus, ReplyFinder(), settings.rest)
-    line = Line(settings.device, settings, StreamSettings(), opener)
-    return line, Bus(line, BusSettings())
+        return Bus(line, settings.bus, ReplyFinder(), settings.rest)
+    return Bus(line, BusSettings())
 
 
 def _name_of(settings: Elsewhere) -> str:

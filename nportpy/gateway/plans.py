@@ -147,8 +147,17 @@ def buses(settings: GatewaySettings) -> set[str | Elsewhere]:
     """Where units are that somebody may ask: names of ports, and what is elsewhere."""
     found: set[str | Elsewhere] = {route.to for routing in routings(settings) for route in routing.routes}
     if settings.edge is not None:
-        found |= {station.to for station in settings.edge.stations}
+        asked = [station for station in settings.edge.stations if station.protocol == "modbus"]
+        found |= {station.to for station in asked if not isinstance(station.to, Endpoint)}
     return found | {plan.name for plan in settings.ports if plan.bus is not None}
+
+
+def elsewhere(settings: GatewaySettings) -> dict[Elsewhere, bool]:
+    """What is asked that is no port of the gateway, and whether by Modbus requests; else its line is wanted alone."""
+    found: dict[Elsewhere, bool] = {}
+    if settings.edge is not None:
+        found |= {station.to: False for station in settings.edge.stations if isinstance(station.to, PortSettings)}
+    return found | {to: True for to in buses(settings) if not isinstance(to, str)}
 
 
 def listening(settings: GatewaySettings) -> list[Place]:

@@ -5,18 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from nportpy.edge.clock import Clock
-from nportpy.edge.drivers.modbus import ModbusDriver
-from nportpy.edge.running import router_of, why_down
+from nportpy.edge.drivers.choosing import Ways, choose
 from nportpy.edge.schedule import Due
-from nportpy.edge.settings import StationSettings
+from nportpy.edge.settings import Protocol, StationSettings, Where
 from nportpy.edge.station import Station
 from nportpy.errors import LineError
-from nportpy.gateway.lines import line_elsewhere
-from nportpy.gateway.plans import Elsewhere, GatewaySettings
+from nportpy.gateway.lines import bus_elsewhere, line_elsewhere
+from nportpy.gateway.plans import GatewaySettings, PortPlan
 from nportpy.line.arbiter import Line
 from nportpy.line.stream import StreamSettings
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.settings import BusSettings
+from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
 
@@ -35,16 +35,26 @@ async def stations(
         opener: opens devices.
     """
     clock = Clock()
-    lines: dict[str | Elsewhere, tuple[Line, Bus]] = {}
+    lines: dict[Where, Line] = {}
+    buses: dict[Where, Bus] = {}
     for each in chosen:
+        if isinstance(each.to, Endpoint):
+            continue
         if each.to not in lines:
             lines[each.to] = _line(settings, each.to, opener)
+        if each.protocol is Protocol.MODBUS and each.to not in buses:
+            buses[each.to] = _bus(settings, each.to, lines[each.to])
+    ways = Ways(buses.get, lines.get)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(line.run(), name=line.name) for line, _ in lines.values()]
+        running = [tasks.create_task(line.run(), name=line.name) for line in lines.values()]
+        found: list[Station] = []
         try:
-            await _come_up([line for line, _ in lines.values()])
-            yield [_station(each, lines[each.to][1], clock) for each in chosen]
+            await _come_up(list(lines.values()))
+            found = [_station(each, ways, clock) for each in chosen]
+            yield found
         finally:
+            for station in found:
+                await station.close()
             for task in running:
                 task.cancel()
 
@@ -54,20 +64,32 @@ async def read(station: Station) -> None:
     await station.round(Due(list(station.settings.tags), set()))
 
 
-def _line(settings: GatewaySettings, to: str | Elsewhere, opener: Opener) -> tuple[Line, Bus]:
+def _line(settings: GatewaySettings, to: Where, opener: Opener) -> Line:
     if not isinstance(to, str):
+        assert not isinstance(to, Endpoint)  # it has no line
         return line_elsewhere(to, opener)
-    plan = next((each for each in settings.ports if each.name == to), None)
+    plan = _plan(settings, to)
+    return Line(plan.name, plan.port, StreamSettings(), opener)
+
+
+def _bus(settings: GatewaySettings, to: Where, line: Line) -> Bus:
+    if not isinstance(to, str):
+        assert not isinstance(to, Endpoint)
+        return bus_elsewhere(line, to)
+    return Bus(line, _plan(settings, to).bus or BusSettings())
+
+
+def _plan(settings: GatewaySettings, name: str) -> PortPlan:
+    plan = next((each for each in settings.ports if each.name == name), None)
     if plan is None:
-        raise LineError(f"there is no port {to}")
-    line = Line(plan.name, plan.port, StreamSettings(), opener)
-    return line, Bus(line, plan.bus or BusSettings())
+        raise LineError(f"there is no port {name}")
+    return plan
 
 
-def _station(settings: StationSettings, bus: Bus, clock: Clock) -> Station:
-    driver = ModbusDriver(settings, router_of(settings, lambda _: bus), clock, lambda: why_down(bus))
+def _station(settings: StationSettings, ways: Ways, clock: Clock) -> Station:
+    """Without an archive, no rows of profiles are known."""
     numbers = {tag.name: number for number, tag in enumerate(settings.tags, 1)}
-    return Station(settings, driver, lambda _: None, clock, numbers)
+    return Station(settings, choose(settings, ways, clock, {}).driver, lambda _: None, clock, numbers)
 
 
 async def _come_up(lines: list[Line]) -> None:

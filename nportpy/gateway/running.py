@@ -18,14 +18,17 @@ from nportpy.gateway.plans import (
     RouterPlan,
     buses,
     discovery_places,
+    elsewhere,
     http_places,
     listening,
     same_line,
 )
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import NOT_HERE, Place, Sockets
+from nportpy.line.arbiter import Line
 from nportpy.modbus.settings import BusSettings, RoutingSettings
 from nportpy.network.access import AccessLimits
+from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
 from nportpy.status import End, GatewayStatus, MissingStatus
@@ -179,7 +182,7 @@ class Gateway:
     async def _start_all(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
         wanted = buses(settings)
-        await self._servers.change({to for to in wanted if not isinstance(to, str)}, self._tasks)
+        await self._servers.change(elsewhere(settings), self._tasks)
         ports = [self._start_port(plan) for plan in settings.ports]
         self._serve_requests(settings, wanted)
         for port in ports:
@@ -205,7 +208,7 @@ class Gateway:
             await self._edge.leave({port.plan.name for port in replaced}, settings.edge)
         await asyncio.gather(*(port.stop(self._settings.drain, End.RELOAD) for port in replaced))
         wanted = buses(settings)
-        await self._servers.change({to for to in wanted if not isinstance(to, str)}, self._tasks)
+        await self._servers.change(elsewhere(settings), self._tasks)
         running, self._ports = {port.plan.name: port for port in kept}, {}
         new = []
         for plan in settings.ports:  # in the file's order
@@ -269,19 +272,31 @@ class Gateway:
         """Read, keep and send what the settings say; nothing of that is imported where they say nothing."""
         if self._edge is None and settings.edge is not None:
             from nportpy.edge import links
+            from nportpy.edge.drivers.choosing import Ways
             from nportpy.edge.running import Edge
 
             assert self._tasks is not None
-            self._edge = Edge(self._find, self._tasks, connect=self._connect or links.connect)
+            self._edge = Edge(Ways(self._find, self._find_line), self._tasks, connect=self._connect or links.connect)
         if self._edge is not None:
             await self._edge.change(settings.edge)
 
-    def _find(self, to: str | Elsewhere) -> "Bus | None":
+    def _find(self, to: str | Elsewhere | Endpoint) -> "Bus | None":
         """Whom a route or a station leads to."""
+        if isinstance(to, Endpoint):
+            return None
         if not isinstance(to, str):
             return self._servers.find(to)
         port = self._ports.get(to)
         return None if port is None else port.bus
+
+    def _find_line(self, to: str | Elsewhere | Endpoint) -> Line | None:
+        """The line that a station is on."""
+        if isinstance(to, Endpoint):
+            return None
+        if not isinstance(to, str):
+            return self._servers.line(to)
+        port = self._ports.get(to)
+        return None if port is None else port.line
 
     def _tried(self, routing: RoutingSettings) -> asyncio.Event:
         """Set once every line of some routes was opened, or failed to be, for the first time."""
@@ -408,7 +423,7 @@ class Gateway:
         assert self._tasks is not None
         for task in self._waiting:
             task.cancel()
-        await self._servers.change(set(), self._tasks)
+        await self._servers.change({}, self._tasks)
         await self._http.stop()
 
 

@@ -13,11 +13,14 @@ from nportpy.client.readings import MEANINGS
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationSilent
 from nportpy.edge.drivers.blocks import Blocks, within
-from nportpy.edge.settings import ModbusPlace, StationSettings, TagSettings
+from nportpy.edge.settings import ModbusPlace, StationSettings, TagSettings, Where
 from nportpy.errors import ProtocolError
 from nportpy.line.turns import Priority
+from nportpy.modbus.bus import Bus
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router
+from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
+from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.protocols.modbus.reads import cut, request
@@ -25,6 +28,7 @@ from nportpy.protocols.modbus.values import decode
 
 _SILENT: Final = (ExceptionCode.GATEWAY_PATH_UNAVAILABLE, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND)
 _NO_TURN: Final = "the line is busy: its turn did not come in time"
+_ANYWHERE: Final = ServerSettings(Endpoint("", 0))
 _PARTED: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA_VALUE)
 
 
@@ -123,3 +127,19 @@ def reason_of(unit: int, code: int) -> str:
     if known is ExceptionCode.GATEWAY_PATH_UNAVAILABLE:
         return f"there is no way to unit {unit}: its line is down, or no gateway knows it"
     return f"unit {unit} answers exception {code}: {MEANINGS[known]}"
+
+
+def router_of(settings: StationSettings, find: Callable[[Where], Bus | None]) -> Router:
+    """The station's way to its unit: the same rules hold for it as for the line's clients."""
+    # As if it were a server's: there every unit id may be, and which one is possible the configuration has seen to.
+    route = Route(frozenset((settings.unit,)), _ANYWHERE)
+    router = Router(
+        f"station {settings.name}", RoutingSettings((route,), rules=settings.rules), lambda _: find(settings.to)
+    )
+    router.refresh()
+    return router
+
+
+def why_down(bus: Bus | None) -> str:
+    """Why nobody there can be asked; empty where somebody can."""
+    return "it is not served any more" if bus is None else bus.down
