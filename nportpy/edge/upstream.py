@@ -31,6 +31,7 @@ from nportpy.edge.clock import Clock
 from nportpy.edge.commands import Commands
 from nportpy.edge.delivery import Allowance, pause_before
 from nportpy.edge.discovery import Discovery
+from nportpy.edge.ending import apart
 from nportpy.edge.errands import READ, Errand, Errands
 from nportpy.edge.ledger import Ledger
 from nportpy.edge.links.base import Heard, Link, LinkError, Message, RefusedError
@@ -123,7 +124,7 @@ class Upstream:
             try:
                 link = await self._connect(url, self.settings, self._heard, self._announcer.state(online=False))
                 try:
-                    await self._serve(link)
+                    await apart(self._serve(link))
                 finally:
                     self._down()
                     await self._leave(link)

@@ -58,6 +58,9 @@ client.disconnect()
 """
 
 
+COMMIT = ArchiveSettings("").commit
+
+
 async def fill(archive: Archive, count: int) -> None:
     tags = [archive.register(f"meter{number // 20}", f"value{number % 20}", "V", "float32") for number in range(TAGS)]
     now = archive.clock.now() - count * 1000
@@ -90,7 +93,7 @@ async def drain(archive: Archive, upstream: Upstream, rate: float, limit: float)
                 print("not drained in time:", upstream.status())
                 break
         used = time.process_time() - began
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(COMMIT + 1.0)  # live samples are sent once they are committed
         for task in running:
             task.cancel()
     return used

@@ -36,6 +36,15 @@ async def test_what_is_read_arrives_live_and_once(tmp_path: Path) -> None:
     assert not decode_state(at.broker.retained["state"]).online  # it has left in order, so that no will speaks for it
 
 
+@pytest.mark.parametrize("steps", range(8))
+async def test_it_ends_although_its_link_was_lost_just_before(tmp_path: Path, steps: int) -> None:
+    async with sending(tmp_path) as at:
+        await at.feed(1.0)
+        at.broker.drop()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+
 async def test_e3_latency_does_not_touch_what_is_live(tmp_path: Path) -> None:
     async with sending(tmp_path) as at:
         at.broker.delay = 0.3

@@ -27,6 +27,7 @@ from nportpy.edge.collect.settings import CollectSettings, SourceSettings
 from nportpy.edge.collect.sources import Connect, Source
 from nportpy.edge.collect.stores import Store, StoreError, StoreRefused, Written
 from nportpy.edge.delivery import pause_before
+from nportpy.edge.ending import apart
 from nportpy.edge.links.base import LinkError
 from nportpy.edge.messages import Acknowledgement, encode_acknowledgement
 from nportpy.edge.topics import Address, Kind
@@ -176,7 +177,7 @@ class Collector:
                 try:
                     state.up, state.reason, state.connects = True, "", state.connects + 1
                     log.info("collecting", extra={"source": settings.name, "from": source.name})
-                    await source.run()
+                    await apart(source.run())
                 finally:
                     state.up = False
                     await source.close()
