@@ -18,10 +18,13 @@ from nportpy.simulator.cosem.making import DlmsLines, by_link
 from nportpy.simulator.delivery import LatencyTimer
 from nportpy.simulator.device import Device
 from nportpy.simulator.echo import Echo
+from nportpy.simulator.iec62056 import making as iec62056
+from nportpy.simulator.iec101 import making as iec101
 from nportpy.simulator.lines import BusOptions, LineCounts, duration, ranges, to_json
+from nportpy.simulator.listening import SCHEME, ListeningLine
 from nportpy.simulator.meter import Measurements, Meter
 from nportpy.simulator.store import Store
-from nportpy.simulator.terminal import TerminalLine, run_lines, run_unpaced_line
+from nportpy.simulator.terminal import RunningLine, TerminalLine, run_lines, run_unpaced_line
 from nportpy.simulator.unit import Contents
 from nportpy.simulator.unpaced import UnpacedWire
 from nportpy.simulator.wire import PacedWire, Wire
