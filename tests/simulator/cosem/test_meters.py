@@ -1,6 +1,7 @@
 """What the meters answer in an association, and who may make one."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -23,20 +24,20 @@ SN_PASSWORD = bytes.fromhex(
 )
 
 
-def logical(client: int = 1, **settings: object) -> Client:
-    asking = Client(MeterLine([mt880(Mt880Settings(**settings))]), Address(1, 59).encode(), client)  # type: ignore[arg-type]
+def logical(client: int = 1, **settings: Any) -> Client:
+    asking = Client(MeterLine([mt880(Mt880Settings(**settings))]), Address(1, 59).encode(), client)
     asking.connect()
     return asking
 
 
-def reading(**settings: object) -> Client:
+def reading(**settings: Any) -> Client:
     asking = logical(**settings)
     assert asking.ask(LN_PASSWORD)[:3] == bytes.fromhex("6129A1")
     return asking
 
 
-def short(client: int = 16, apdu: bytes = SN_ASSOCIATE, **settings: object) -> Client:
-    asking = Client(MeterLine([zmd(ZmdSettings(**settings))]), client=client)  # type: ignore[arg-type]
+def short(client: int = 16, apdu: bytes = SN_ASSOCIATE, **settings: Any) -> Client:
+    asking = Client(MeterLine([zmd(ZmdSettings(**settings))]), client=client)
     asking.connect()
     assert asking.ask(apdu)[0] == 0x61
     return asking
