@@ -107,7 +107,7 @@ class WirePort(Port):
 
     async def drain(self) -> None:
         """See `Port`."""
-        while not self.sent():
+        while not self.sent():  # noqa: ASYNC110 - it is the clock that is waited for
             await asyncio.sleep(max(self._wire.sent_until - self._loop.time(), 1e-4))
         self._check()
 
@@ -135,7 +135,7 @@ class WirePort(Port):
         """There are none."""
         return None
 
-    def set_modem_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+    def set_modem_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:  # noqa: ARG002
         """There are none."""
         self._check()
 

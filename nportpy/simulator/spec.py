@@ -24,7 +24,7 @@ def split(text: str) -> tuple[str, dict[str, str]]:
     return link, given
 
 
-def settings(cls: type[Any], given: Mapping[str, str]) -> Any:  # noqa: ANN401 - an instance of `cls`
+def settings(cls: type[Any], given: Mapping[str, str]) -> Any:
     """An instance of the dataclass with those settings.
 
     Raises:

@@ -32,7 +32,13 @@ _SPEEDS = {
 
 
 class RunningLine(Protocol):
-    """A line that has a descriptor to wait for."""
+    """A line that has a descriptor to wait for.
+
+    Attributes:
+        path: what to open.
+    """
+
+    path: str
 
     @property
     def master(self) -> int:

@@ -10,7 +10,7 @@ hears what it sends.
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from nportpy.linesettings import LineSettings
 from nportpy.simulator import spec
@@ -47,7 +47,8 @@ def _wire(given: dict[str, str], transparent: bool) -> Wire:
     script, echo = given.pop("script", ""), given.pop("echo", "false")
     line = LineSettings.parse(_number(given.pop("baudrate", "9600")), given.pop("format", "8E1"))
     stations, sizes = _number(given.pop("stations", "1")), _sizes(given.pop("sizes", "1/1/1/2"))
-    first = replace(spec.settings(OutstationSettings, given), sizes=sizes, start=datetime.now().astimezone(None).replace(tzinfo=None))
+    start = datetime.now(UTC).astimezone().replace(tzinfo=None)
+    first = replace(spec.settings(OutstationSettings, given), sizes=sizes, start=start)
     started = time.monotonic()
     outstations = [Outstation(settings, started=started) for settings in alike(first, stations)]
     device = OutstationLine(outstations, line, spoils=load(script) if script else None)

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from nportpy.simulator.iec101.asdu import Sizes
 
+STARTS = datetime.fromisoformat("2026-11-21T18:58:15.250")
+
 
 class Single(StrEnum):
     """When the single character E5 stands for a short answer."""
@@ -70,7 +72,7 @@ class OutstationSettings:
     end_of_init: bool = True
     cyclic: float = 0.0
     events: float = 0.0
-    start: datetime = datetime.fromisoformat("2026-11-21T18:58:15.250")
+    start: datetime = STARTS
     summer: bool = False
     clock_set: bool = True
     limit: int = 1000

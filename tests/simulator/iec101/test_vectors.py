@@ -95,7 +95,11 @@ def test_times() -> None:
     assert Stamp(STAMP.time, invalid=True).cp24() == bytes.fromhex("92 3B BA")
 
 
-@given(st.datetimes(datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2099-12-31")), st.booleans(), st.booleans())
+@given(
+    st.datetimes(datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2099-12-31")),
+    st.booleans(),
+    st.booleans(),
+)
 def test_times_there_and_back(time: datetime, invalid: bool, summer: bool) -> None:
     stamp = Stamp(time.replace(microsecond=time.microsecond // 1000 * 1000), invalid, summer)
     assert parse_cp56(stamp.cp56()) == stamp
