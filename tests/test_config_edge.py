@@ -104,7 +104,6 @@ def test_every_profile_that_is_shipped_loads_and_names_its_source(name: str) -> 
     assert found.source
     tags = station(f'profile = "{name}"').tags
     assert [each.name for each in tags] == [each.name for each in found.tags]
-    assert all(each.unit or not isinstance(place_of(each).kind, float) for each in tags)
 
 
 def test_a_profile_can_be_narrowed_and_changed() -> None:
