@@ -317,3 +317,32 @@ def test_check_shows_how_each_is_reached_and_where_each_tag_lies(
     ):
         assert line in done.output, done.output
     assert "GEHEIM" not in done.output
+
+
+def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("GEHEIM\n")
+    password.chmod(0o644)
+    path = tmp_path / "nportpy.toml"
+    path.write_text(
+        f'{PORT}[archive]\npath = "{tmp_path}/a.db"\n[station.mains]\nport = "meters"\nevery = "60s"\n{DLMS}'
+        f'password_file = "{password}"\nhistory_depth = "2d"\n'
+        'tags = [{ name = "a", at = "1.8.0", history = "1.0.1.29.0.255" }]\n'
+        '[station.emon]\nport = "meters"\nevery = "1s"\nbaudrate = 19200\ntags = [{ name = "a", at = "41001" }]\n'
+    )
+    done = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert done.exit_code == 0, done.output
+    warnings = "".join(line for line in done.output.splitlines(keepends=True) if line.startswith("warning"))
+    for said in (
+        "station.mains.history_depth",
+        "station.mains.tags[0].history",
+        "station.emon.baudrate",
+        f"anybody on this machine can read {password}; chmod 640 {password}",
+    ):
+        assert said in warnings, done.output
+    password.chmod(0o640)
+    done = CliRunner().invoke(main, ["check", "--json", "-c", str(path)])
+    assert "anybody" not in done.output
+    assert b"GEHEIM".hex(" ") not in done.output
+    assert "GEHEIM" not in done.output
+    assert "not shown" in done.output

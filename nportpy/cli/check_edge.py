@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from nportpy.cli.check_modbus import Picture
-from nportpy.cli.check_reach import reached, read_as
+from nportpy.cli.check_reach import reach_warnings, reached, read_as
 from nportpy.config.edge_values import SQLITE
 from nportpy.config.values import duration_text, size_text
 from nportpy.edge.drivers.blocks import Blocks
@@ -57,6 +57,7 @@ def edge_warnings(edge: EdgeSettings | None) -> Iterator[str]:
         if upstream.homeassistant and not upstream.urls[0].startswith("mqtt"):
             yield f"{where}: homeassistant has no effect here: Home Assistant listens to MQTT"
     for station in edge.stations:
+        yield from reach_warnings(station)
         if station.protocol is not Protocol.MODBUS:
             continue
         for span in dict.fromkeys(place_of(tag).span for tag in station.tags):

@@ -1,6 +1,6 @@
 """`nportpy check --json`: what was found, and what the file means, for programs."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -36,6 +36,12 @@ def settings_object(path: str, settings: GatewaySettings, warnings: list[str]) -
     return {"file": path, "ok": True, "faults": [], "warnings": warnings, "settings": _plain(settings)}
 
 
+def _member(value: Any, field: Field[Any]) -> object:
+    """Passwords and keys are not shown, only whether there is one."""
+    member = getattr(value, field.name)
+    return _plain(member) if field.repr or not member else "not shown"
+
+
 def _plain(value: Any) -> object:
     match value:
         case Enum():
@@ -47,7 +53,7 @@ def _plain(value: Any) -> object:
         case Endpoint():
             return str(value)
         case _ if is_dataclass(value):
-            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+            return {field.name: _member(value, field) for field in fields(value)}
         case frozenset():
             return sorted(value)
         case tuple() if hasattr(value, "_asdict"):

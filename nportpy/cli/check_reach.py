@@ -3,6 +3,8 @@
 Passwords and keys are never shown: only that there are some.
 """
 
+import os
+import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,14 @@ def reached(station: StationSettings) -> Picture:
 
         depth = duration_text(station.history.depth)
         yield "  gaps", f"filled from profile {Obis(station.history.profile)}, up to {depth} back"
+
+
+def reach_warnings(station: StationSettings) -> Iterator[str]:
+    """What is right and probably not meant."""
+    for path in station.secret_files:
+        mode = os.stat(path).st_mode if os.path.exists(path) else 0
+        if mode & (stat.S_IROTH | stat.S_IWOTH):
+            yield f"station.{station.name}: anybody on this machine can read {path}; chmod 640 {path}"
 
 
 def read_as(station: StationSettings, tag: TagSettings) -> str:

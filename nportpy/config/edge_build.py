@@ -194,6 +194,7 @@ def station(
         line=line,
         access=edge_reach.access(protocol, keys, table, line),
         history=edge_reach.history(keys),
+        secret_files=edge_reach.secret_files(table),
     )
 
 

@@ -233,6 +233,12 @@ def _password(secrets: SecretKeys) -> bytes | None:
     return None if secrets.password_file is None else _line("password_file", secrets.password_file)
 
 
+def secret_files(secrets: SecretKeys) -> tuple[str, ...]:
+    """The files that hold a password or a key."""
+    files = secrets.password_file, secrets.encryption_key_file, secrets.authentication_key_file
+    return tuple(dict.fromkeys(each for each in files if each is not None))
+
+
 def _key(name: str, path: str) -> bytes:
     try:
         key = bytes.fromhex(_line(name, path).decode("ascii"))

@@ -22,7 +22,7 @@ _Keys = dict[str, Any]
 
 def idle_keys(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every key without effect, and where it would have one, in the order of the file."""
-    found = [*_ports(data), *_routed(data), *_everywhere(data)]
+    found = [*_ports(data), *_routed(data), *_stations(data), *_everywhere(data)]
     faults = [
         Fault(key_path(path), f"has no effect: {reason}", toml_text(value), allowed, lines.of(path))
         for path, value, reason, allowed in found
@@ -119,6 +119,25 @@ def _packing(path: Path, keys: _Keys) -> Iterator[_Idle]:
         yield from _told(path, keys, ["delimiting"], "there are no delimiters", 'delimiters = "0D 0A"')
     if keys.get("mode") not in ("gap", "rtu"):
         yield from _told(path, keys, ["gap", "latency"], 'they are about mode "gap" and "rtu"', 'mode = "gap"')
+
+
+# Stations.
+
+
+def _stations(data: dict[str, object]) -> Iterator[_Idle]:
+    """Speed and format where the port's are taken; what fills gaps where nothing is to be filled from."""
+    for path, keys in _tables(data, "station", "*"):
+        if "port" in keys and "profile" not in keys and keys.get("protocol", "modbus") == "modbus":
+            allowed = f"KEY in [{key_path(('port', keys['port']))}]"
+            yield from _told(
+                path, keys, ("baudrate", "format"), "units on a port are asked as the port is set", allowed
+            )
+        if keys.get("protocol") == "dlms" and "history" not in keys and "profile" not in keys:
+            allowed = 'history = "1.0.99.1.0.255" in the station'
+            yield from _told(path, keys, ["history_depth"], "gaps are not filled", allowed)
+            for tag, settings in leaves(keys, path, ("tags",)):
+                if isinstance(settings, dict) and settings.get("history"):
+                    yield from _told(tag, settings, ["history"], "gaps are not filled", allowed)
 
 
 # Keys of several kinds of tables.

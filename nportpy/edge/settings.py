@@ -165,6 +165,7 @@ class StationSettings:
         line: speed and format while its line is held for it; None: as the port has them, or as the protocol says.
         access: how a device is reached that does not speak Modbus: the settings of its protocol.
         history: the record of its own by which gaps are filled; None: it has none, or it is left alone.
+        secret_files: where its password and keys were read from: nobody else should be able to.
     """
 
     name: str
@@ -180,6 +181,7 @@ class StationSettings:
     line: LineSettings | None = None
     access: "DlmsSettings | Iec62056Settings | Iec101Settings | None" = None
     history: HistorySettings | None = None
+    secret_files: tuple[str, ...] = ()
 
 
 class ClockTrust(StrEnum):

@@ -16,6 +16,7 @@ from nportpy.meters.iec101.settings import Iec101Settings
 from nportpy.meters.iec62056.settings import Iec62056Settings
 from nportpy.port.base import PortSettings
 from nportpy.protocols.iec101.addresses import ObjectAddress
+from nportpy.simulator.device import TunedDevice
 from nportpy.simulator.iec101.line import OutstationLine
 from nportpy.simulator.iec101.outstation import Outstation
 from nportpy.simulator.iec101.settings import OutstationSettings
@@ -56,7 +57,7 @@ class Site:
     def __init__(self) -> None:
         start = datetime.fromtimestamp(START, UTC).replace(tzinfo=None)
         self.outstation = Outstation(OutstationSettings(start=start), started=1000.0)
-        devices = [
+        devices: list[TunedDevice] = [
             OutstationLine([self.outstation], LINE),
             Meter(started=1000.0),
             Fixed(units(7, 8, eager=False), LINE),
@@ -76,7 +77,7 @@ async def test_stations_of_three_protocols_raw_and_modbus_clients_share_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     around = world(tmp_path, monkeypatch)
-    async with site(around, rtu(), heat(), emon(to="meters", unit=7, every=5.0)) as (at, made):
+    async with site(around, rtu(), heat(), emon(to="meters", unit=7, every=5.0)) as (at, _):
         visitor = await at.raw(port="meters")
         client = await asker(at, "modbus", "meters")
         await asyncio.sleep(90)
