@@ -65,7 +65,12 @@ def _share(value: object) -> float:
     return float(value)
 
 
-def _boolean(value: object) -> bool:
+def boolean(value: object) -> bool:
+    """Takes true and false.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if not isinstance(value, bool):
         raise ValueError("true or false")  # noqa: TRY004 - all these say the same way what would be right
     return value
@@ -106,7 +111,7 @@ KINDS: Kinds = {
     "delay": (faults.Delay, {"delay": duration, "jitter": duration}),
     "exception": (faults.Refuse, {"code": integer(0, 255)}),
     "wrong-unit": (faults.WrongUnit, {"unit": integer(0, 255)}),
-    "wrong-count": (faults.WrongCount, {"add": integer(-255, 255), "data": _boolean}),
+    "wrong-count": (faults.WrongCount, {"add": integer(-255, 255), "data": boolean}),
     "bad-crc": (faults.BadCheck, {}),
     "missing": (faults.Missing, {}),
     "twice": (faults.Twice, {"gap": duration}),
