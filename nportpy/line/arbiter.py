@@ -99,7 +99,7 @@ class Line:
         self._port: Port | None = None
         self._reading_held = False
         self._deliver: Callable[[bytes], None] = self.stream.deliver
-        self._hear = self._deliver
+        self._hear: Callable[[bytes], None] = self._deliver
         self._lent_to: Callable[[bytes], None] | None = None  # hears the device while a lease has it
         self._before_lease = settings.line
         self._write: Callable[[bytes], None] = self._keep

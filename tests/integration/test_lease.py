@@ -2,10 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from nportpy.line.arbiter import Line
+from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.modbus.settings import BusSettings
+from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
+from nportpy.port.url import open_url
 from nportpy.protocols.rfc2217 import NotifyModemstate, SetBaudrate, SetControl
 from nportpy.services.report import plain
 from tests.modes.test_two_speeds import FAST, is_set, two
@@ -146,3 +151,23 @@ async def test_stopping_the_gateway_gives_the_line_back_as_it_is_to_be() -> None
     assert device.settings == LINE
     await asyncio.wait([holding_it])
     assert holding_it.exception() is not None
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name)")  # pyserial 3.5 calls what Python has renamed
+@pytest.mark.real
+async def test_a_lease_sets_a_port_elsewhere_over_rfc_2217() -> None:
+    cable = Cable()
+    async with serving(plan("cable", com(), line=LINE), cables=[cable]) as served:
+        url = f"rfc2217://127.0.0.1:{served.port('rfc2217')}"
+        line = Line("far", PortSettings(url, LINE), StreamSettings(), open_url)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(line.run())
+            await line.tried.wait()
+            async with line.lease("mains", SLOW, limit=20) as lease:
+                lease.write(b"/?!\r\n")
+                await until(lambda: cable.heard == b"/?!\r\n")
+                assert is_set(cable, SLOW)
+                cable.far.write(b"/LGZ\r\n")
+                assert await lease.read(5)
+            await until(lambda: is_set(cable, LINE))
+            task.cancel()
