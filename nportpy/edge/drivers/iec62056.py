@@ -19,7 +19,7 @@ from nportpy.edge.driver import RawReading, StationRefused, StationSilent
 from nportpy.edge.drivers.units import power as power_to
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import LineError, ProtocolError
-from nportpy.line.lease import Leased
+from nportpy.line.lease_base import Leased
 from nportpy.meters.iec62056.client import Iec62056Client
 from nportpy.meters.iec62056.errors import PasswordRefused
 from nportpy.meters.iec62056.settings import Iec62056Settings, Reading

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from nportpy.errors import LineError
-from nportpy.line.lease import Leased
+from nportpy.line.lease_base import Leased
 from nportpy.meters.iec62056.errors import MeterSilent, MeterUnreadable, PasswordRefused, WrongSpeed
 from nportpy.meters.iec62056.exchange import REPEATS, Message, hear, whole
 from nportpy.meters.iec62056.link import Link
@@ -93,6 +93,7 @@ class Iec62056Client:
         """
         link = Link(leased, self.settings)
         last: MeterUnreadable | None = None
+        highest = self.highest
         for attempt in range(REPEATS):
             if attempt and self.settings.reading is not Reading.LISTEN:
                 await link.pause(self.settings.pause)
@@ -104,6 +105,7 @@ class Iec62056Client:
                 self._slow_down()
             except MeterUnreadable as error:
                 last = error
+        self.highest = highest  # it was not the speed
         assert last is not None
         raise last
 
@@ -259,7 +261,7 @@ class Iec62056Client:
         message = None
         for _ in range(_PASSWORD_TRIES):
             await link.send(command(Command.PASSWORD, "", self.settings.password), secret=True)
-            message = await hear(link, self.settings, self.settings.response)
+            message = await hear(link, self.settings, self.settings.response, agrees=True)
             if message is None or message.agrees is not False:
                 break
         if message is None:
@@ -276,7 +278,7 @@ class Iec62056Client:
         for _ in range(REPEATS):
             await link.send(question)
             try:
-                message = await whole(link, self.settings, self.settings.response)
+                message = await whole(link, self.settings, self.settings.response, agrees=True)
             except MeterSilent:
                 continue
             if message.broke:

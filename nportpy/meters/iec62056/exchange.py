@@ -53,8 +53,14 @@ class Message:
         return [each for line in self.lines if isinstance(line, Line) for each in line.sets]
 
 
-async def hear(link: Link, settings: Iec62056Settings, within: float) -> Message | None:
+async def hear(link: Link, settings: Iec62056Settings, within: float, *, agrees: bool = False) -> Message | None:
     """The next message, good or spoiled; None: silence, or nothing that a meter would say.
+
+    Args:
+        link: to the meter.
+        settings: how it is read.
+        within: until it begins.
+        agrees: ACK or NAK may be all of it; else they are rubbish.
 
     Raises:
         LineDown: the port is gone.
@@ -74,7 +80,7 @@ async def hear(link: Link, settings: Iec62056Settings, within: float) -> Message
                 message.asks_password = True
             case Break():
                 message.broke = True
-            case Acknowledged() | NotAcknowledged():
+            case Acknowledged() | NotAcknowledged() if agrees:
                 message.agrees = isinstance(event, Acknowledged)
                 return message
             case MessageEnd(check, more):
@@ -84,11 +90,13 @@ async def hear(link: Link, settings: Iec62056Settings, within: float) -> Message
                 return message
             case Malformed(reason):
                 return Message(spoiled=reason)
-            case _:  # identifications, and commands of others
+            case _:  # identifications, commands of others, rubbish
                 pass
 
 
-async def whole(link: Link, settings: Iec62056Settings, within: float, *, repeats: int = REPEATS) -> Message:
+async def whole(
+    link: Link, settings: Iec62056Settings, within: float, *, repeats: int = REPEATS, agrees: bool = False
+) -> Message:
     """The next message, good; asked for again where it is spoiled.
 
     Args:
@@ -96,6 +104,7 @@ async def whole(link: Link, settings: Iec62056Settings, within: float, *, repeat
         settings: how it is read.
         within: until it begins.
         repeats: how often it may be asked for again; 0: the mode knows no repeat.
+        agrees: see `hear`.
 
     Raises:
         MeterSilent: nothing came that a meter would say.
@@ -104,7 +113,7 @@ async def whole(link: Link, settings: Iec62056Settings, within: float, *, repeat
     """
     reason, unchecked = "", None
     for attempt in range(repeats + 1):
-        message = await hear(link, settings, within)
+        message = await hear(link, settings, within, agrees=agrees)
         if message is None and not attempt:
             raise MeterSilent("the meter says nothing")
         if message is None:

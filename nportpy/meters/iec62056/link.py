@@ -8,7 +8,7 @@ from collections import deque
 from typing import Final
 
 from nportpy.errors import LineUnsupported
-from nportpy.line.lease import Leased
+from nportpy.line.lease_base import Leased
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.meters.iec62056.settings import Iec62056Settings
 from nportpy.protocols.iec62056.characters import with_parity, without_parity

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from nportpy.meters.iec62056.errors import MeterSilent, WrongSpeed
+from nportpy.meters.iec62056.errors import MeterSilent, MeterUnreadable, WrongSpeed
 from nportpy.meters.iec62056.exchange import REPEATS, Message, hear, whole
 from nportpy.meters.iec62056.link import Link
 from nportpy.meters.iec62056.settings import Iec62056Settings
@@ -127,7 +127,7 @@ async def first_message(link: Link, settings: Iec62056Settings, opened: Opened) 
     time that this is seen, so it is heard to its end and asked for again.
 
     Raises:
-        WrongSpeed: nothing readable came.
+        WrongSpeed: nothing readable came, and a lower speed may help.
         MeterSilent: the same, and there was no change of speed.
         MeterUnreadable: it came, and is spoiled.
         LineDown: the port is gone.
@@ -138,6 +138,10 @@ async def first_message(link: Link, settings: Iec62056Settings, opened: Opened) 
     except MeterSilent:
         if opened.baudrate == settings.first_baudrate:
             raise
+    except MeterUnreadable as error:  # rubbish may look like messages
+        if opened.baudrate == settings.first_baudrate or not repeats:
+            raise
+        raise WrongSpeed(str(error)) from None
     if repeats and await _sends_slowly(link, settings):
         await link.send(REPEAT)
         message = await hear(link, settings, settings.response)

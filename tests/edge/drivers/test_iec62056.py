@@ -13,7 +13,7 @@ from nportpy.edge.driver import RawReading, StationRefused, StationSilent
 from nportpy.edge.drivers.iec62056 import Iec62056Driver, reading
 from nportpy.edge.settings import ReadoutPlace, TagSettings
 from nportpy.errors import LeaseRefused, LineError
-from nportpy.line.lease import Leased
+from nportpy.line.lease_base import Leased
 from nportpy.meters.iec62056.settings import Iec62056Settings, Reading
 from nportpy.protocols.iec62056.datasets import DataSet
 from tests.meters.iec62056.meter import LINES, Meter, framed

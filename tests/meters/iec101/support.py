@@ -44,7 +44,7 @@ class Wire:
     async def configure(self, wish: LineSettings) -> None:
         self.settings = wish
 
-    def write(self, data: bytes, *, secret: bool = False) -> None:  # noqa: ARG002 - nothing is traced here
+    def write(self, data: bytes, *, secret: bool = False) -> None:
         if self.down:
             raise LineDown("lost")
         loop = asyncio.get_running_loop()

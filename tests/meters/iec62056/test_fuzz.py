@@ -52,8 +52,8 @@ def test_a_line_that_never_stops() -> None:
     settings = Iec62056Settings()
 
     async def conversation() -> None:
-        wire = HeldLine(lambda data, at: [(0.1, b"/ABC5x\r\n\x02" + b"1.8.0(1)\r\n" * 5000)])
-        asyncio.get_running_loop().call_later(settings.hold, wire.run_out)
+        wire = HeldLine(lambda data, at: [(0.1, b"/ABC5x\r\n\x02" + b"1.8.0(1)\r\n" * 2100)])
+        asyncio.get_running_loop().call_later(100.0, wire.run_out)
         await Iec62056Client(settings).readout(wire)
 
     with pytest.raises(NportpyError):
