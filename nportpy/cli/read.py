@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, parsed, timeout_for
 from nportpy.cli.shown import Printer, Shape, printer
 from nportpy.client.readings import Reading, Wanted, take, wanted_values
@@ -33,9 +34,10 @@ class _Plan:
     gap: int
 
 
-@click.command()
+@click.command(cls=ByProtocol, others={"dlms": "nportpy.cli.read_dlms:read"})
 @click.argument("target", callback=parsed(Target.parse))
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@protocol_option("modbus", "dlms")
 @click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit id.")
 @TYPE
 @ORDER
@@ -59,7 +61,7 @@ def read(
     gap: int, raw: bool, as_json: bool, as_csv: bool, every: float | None, timeout: float | None, baudrate: int,
     line_format: str,
 ) -> None:  # fmt: skip
-    """Read values of a Modbus device.
+    """Read values of a Modbus device, or with --protocol dlms of a meter.
 
     TARGET is HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT (RTU over TCP, such as a raw port), rfc2217://HOST:PORT, or
     a device such as /dev/ttyUSB0.

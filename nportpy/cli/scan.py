@@ -3,16 +3,15 @@
 import asyncio
 import re
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import click
 
+from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, parsed, patience
+from nportpy.cli.progress import shown_progress
 from nportpy.client.found import print_json, print_table, remarks
-from nportpy.client.scanning import Progress, Scan, Search
+from nportpy.client.scanning import Scan, Search
 from nportpy.client.target import Target
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
@@ -26,8 +25,6 @@ FORMATS: Final = ("8N1", "8E1", "8O1", "8N2")
 LINE_TIMEOUT: Final = 0.2
 TCP_TIMEOUT: Final = 3.0
 """Seconds that an answer may take: of a unit on a line, and of a gateway that itself waits for a unit."""
-
-_FIRST_LINE, _NEXT_LINE = 2.0, 5.0  # seconds until progress is told, and told again, where there is no terminal
 
 _RANGE = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
@@ -60,8 +57,9 @@ def _baudrates(words: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(rate[:10]) for rate in rates))
 
 
-@click.command()
+@click.command(cls=ByProtocol, others={"dlms": "nportpy.cli.scan_dlms:scan"})
 @click.argument("target", callback=parsed(Target.parse))
+@protocol_option("modbus", "dlms")
 @click.option(
     "--units", metavar="LIST", default="1-247", show_default=True, callback=parsed(_units),
     help="Whom to look for, as in 1-10,20.",
@@ -87,7 +85,7 @@ def scan(
     target: Target, units: tuple[int, ...], baudrates: tuple[int, ...] | None, formats: tuple[str, ...] | None,
     thorough: bool, ask: str, numbering: str, timeout: float | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Look for the units of a Modbus line.
+    """Look for the units of a Modbus line, or with --protocol dlms for a DLMS meter.
 
     TARGET is as for `nportpy read`. On a device such as /dev/ttyUSB0 or rfc2217://HOST:PORT all speeds and formats
     are tried until at one of them a unit answers; over Modbus TCP and RTU over TCP they are not ours to set, and only
@@ -111,7 +109,7 @@ def scan(
         raise click.UsageError(str(error)) from None
     timeout = timeout or (LINE_TIMEOUT if target.rtu else TCP_TIMEOUT)
     search = Search(target, lines, units, timeout, Span(table, number, 1), thorough)
-    with _progress() as progress:
+    with shown_progress() as progress:
         found = Scan(search, progress)
         cut_short = _run(found)
     if as_json:
@@ -152,36 +150,3 @@ def _run(found: Scan) -> str:
     except (OSError, NportpyError) as error:
         return str(error)
     return ""
-
-
-def _lines_now_and_then() -> Progress:
-    """Say nothing of a search that is over at once."""
-    due = time.monotonic() + _FIRST_LINE
-
-    def say_progress(what: str, done: int, total: int) -> None:
-        nonlocal due
-        now = time.monotonic()
-        if now >= due:
-            due = now + _NEXT_LINE
-            click.echo(f"{done} of {total} asked, {what}", err=True)
-
-    return say_progress
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on standard error, if that is a terminal; else a line now and then, so that nobody takes it for dead."""
-    if not sys.stderr.isatty():
-        yield _lines_now_and_then()
-        return
-    from rich.console import Console  # only a terminal pays for it
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show_progress(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        yield show_progress

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
+from pydantic import Field
+
 from nportpy.config import edge_values, values
 from nportpy.config.tables import BOOLEAN, TEXT, Leaf, Many, Table, duration, integer
 from nportpy.config.values import ValueFault
@@ -26,7 +28,7 @@ def _one_of(*choices: str) -> Leaf:
     return Leaf(lambda value: values.word(value, choices), {"enum": list(choices)})
 
 
-def server(value: object) -> tuple[int, int]:
+def server_address(value: object) -> tuple[int, int]:
     """A DLMS server address: the logical device, and the physical one behind a slash."""
     allowed = 'UPPER or "UPPER/LOWER", as in 1 or "1/17", 0 to 16383 each'
     if isinstance(value, int) and not isinstance(value, bool):
@@ -41,7 +43,7 @@ def server(value: object) -> tuple[int, int]:
     return upper, lower
 
 
-def zone(value: object) -> str:
+def zone_name(value: object) -> str:
     """A time zone by its name in the IANA database."""
     allowed = '"UTC", or a zone such as "Europe/Bratislava"'
     values.typed(value, str, allowed)
@@ -52,7 +54,7 @@ def zone(value: object) -> str:
     return str(value)
 
 
-def system_title(value: object) -> bytes:
+def client_title(value: object) -> bytes:
     """A client's own name in ciphered messages."""
     allowed = "8 bytes as 16 hexadecimal digits"
     values.typed(value, str, allowed)
@@ -61,7 +63,7 @@ def system_title(value: object) -> bytes:
     return bytes.fromhex(str(value))
 
 
-def sizes(value: object) -> tuple[int, int, int]:
+def object_sizes(value: object) -> tuple[int, int, int]:
     """Bytes of cause of transmission, common address and object address, which no frame tells."""
     allowed = '"CAUSE/COMMON/OBJECT" in bytes, as in "1/1/2" or "2/2/3"'
     values.typed(value, str, allowed)
@@ -71,7 +73,7 @@ def sizes(value: object) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def device_address(value: object) -> str:
+def meter_address(value: object) -> str:
     """A device address of IEC 62056-21, often the serial number."""
     allowed = 'up to 32 letters, digits and spaces, as in "72211943"'
     if isinstance(value, int) and not isinstance(value, bool):
@@ -91,7 +93,7 @@ def environment(value: object) -> str:
     return str(value)
 
 
-def width(value: object) -> int:
+def address_width(value: object) -> int:
     """Bytes of a server's address."""
     if value not in (0, 1, 2, 4) or isinstance(value, bool):
         raise ValueFault("is no width of an address", "1, 2 or 4 bytes; 0 finds out")
@@ -119,11 +121,11 @@ class AccessKeys(Table):
     # DLMS/COSEM.
     referencing: Annotated[str | None, _one_of("short", "logical")] = None
     client: Annotated[int | None, integer(0, 127)] = None
-    server: Annotated[tuple[int, int] | None, Leaf(server, {"type": ["integer", "string"]})] = None
-    width: Annotated[int | None, Leaf(width, {"enum": [0, 1, 2, 4]})] = None
+    server: Annotated[tuple[int, int] | None, Leaf(server_address, {"type": ["integer", "string"]})] = None
+    width: Annotated[int | None, Leaf(address_width, {"enum": [0, 1, 2, 4]})] = None
     opening: Annotated[str | None, _one_of("direct", "mode_e")] = None
     authentication: Annotated[str | None, _one_of("none", "low", "md5", "sha1", "gmac", "sha256")] = None
-    system_title: Annotated[bytes | None, Leaf(system_title, TEXT)] = None
+    system_title: Annotated[bytes | None, Leaf(client_title, TEXT)] = None
     security: Annotated[str | None, _one_of("none", "authenticated", "encrypted", "both")] = None
     general_ciphering: Annotated[bool | None, BOOLEAN] = None
     pdu_size: Annotated[int | None, integer(0, 65535)] = None
@@ -147,25 +149,27 @@ class AccessKeys(Table):
     delay_before: Annotated[float | None, duration("0ms", "5s")] = None
     delay_after: Annotated[float | None, duration("0ms", "5s")] = None
     listen: Annotated[float | None, duration("1s", "1h")] = None
+    season: Annotated[bool | None, BOOLEAN] = None
+    profile_command: Annotated[str | None, _one_of("R5", "R6")] = None
     # IEC 60870-5-101.
     link_address: Annotated[int | None, integer(0, 65534)] = None
     link_size: Annotated[int | None, _ADDRESS_SIZE] = None
     common_address: Annotated[int | None, integer(1, 65534)] = None
-    sizes: Annotated[tuple[int, int, int] | None, Leaf(sizes, TEXT)] = None
+    sizes: Annotated[tuple[int, int, int] | None, Leaf(object_sizes, TEXT)] = None
     interrogate: Annotated[bool | None, BOOLEAN] = None
     interrogate_every: Annotated[float | None, duration("10s", "30d", off=True)] = None
-    groups: Annotated[list[Annotated[int, integer(1, 16)]] | None, _GROUPS] = None
+    groups: Annotated[list[Annotated[int, integer(1, 16)]], _GROUPS] = Field(default_factory=list)
     counters: Annotated[str | None, _one_of("off", "read", "freeze")] = None
-    counter_groups: Annotated[list[Annotated[int, integer(1, 4)]] | None, _GROUPS] = None
+    counter_groups: Annotated[list[Annotated[int, integer(1, 4)]], _GROUPS] = Field(default_factory=list)
     synchronise_every: Annotated[float | None, duration("10s", "30d", off=True)] = None
     burst: Annotated[int | None, integer(1, 1000)] = None
     class1_every: Annotated[int | None, integer(1, 1000)] = None
     patience: Annotated[float | None, duration("1s", "10min")] = None
     hold: Annotated[float | None, duration("500ms", "1min")] = None
     # Several of them.
-    device_address: Annotated[str | None, Leaf(device_address, {"type": ["string", "integer"]})] = None
+    device_address: Annotated[str | None, Leaf(meter_address, {"type": ["string", "integer"]})] = None
     sign_on_baudrate: Annotated[int | None, integer(300, 115200)] = None
-    zone: Annotated[str | None, Leaf(zone, TEXT)] = None
+    zone: Annotated[str | None, Leaf(zone_name, TEXT)] = None
     response: Annotated[float | None, duration("100ms", "2min")] = None
     frame_gap: Annotated[float | None, duration("10ms", "10s")] = None
     tries: Annotated[int | None, integer(1, 10)] = None
@@ -182,7 +186,8 @@ _DLMS: Final = frozenset(
 )  # fmt: skip
 _IEC62056: Final = frozenset(
     ("reading", "highest_baudrate", "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after",
-     "listen", "device_address", "sign_on_baudrate", "zone", "response", "frame_gap", "tries", "inactivity",
+     "listen", "season", "profile_command", "device_address", "sign_on_baudrate", "zone", "response", "frame_gap",
+     "tries", "inactivity",
      "password_file", "password_env")
 )  # fmt: skip
 _IEC101: Final = frozenset(
@@ -220,4 +225,4 @@ def strange(keys: Iterable[str], protocol: Protocol, whose: dict[Protocol, froze
 
 def given(keys: AccessKeys) -> dict[str, Any]:
     """What a table says."""
-    return {name: value for name in AccessKeys.model_fields if (value := getattr(keys, name)) is not None}
+    return {name: value for name in AccessKeys.model_fields if (value := getattr(keys, name)) not in (None, [])}

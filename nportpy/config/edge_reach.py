@@ -6,6 +6,7 @@ next reload on.
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -125,7 +126,7 @@ def _dlms(keys: Keys, secrets: SecretKeys, line: LineSettings | None) -> "DlmsSe
     if "server" in keys:
         found["upper"], found["lower"] = keys["server"]
     if "zone" in keys:
-        found["zone"] = ZoneInfo(keys["zone"])
+        found["zone"] = _zone(keys["zone"])
     found["line"] = line
     password = _password(secrets)
     if password is not None:
@@ -159,10 +160,11 @@ def _dlms(keys: Keys, secrets: SecretKeys, line: LineSettings | None) -> "DlmsSe
 
 def _iec62056(keys: Keys, secrets: SecretKeys) -> "Iec62056Settings":
     from nportpy.meters.iec62056.settings import Iec62056Settings, Reading
+    from nportpy.protocols.iec62056.messages import Command
 
     same = (
         "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after", "response", "tries",
-        "inactivity", "listen",
+        "inactivity", "listen", "season",
     )  # fmt: skip
     found = {name: keys[name] for name in same if name in keys}
     found |= _renamed(
@@ -170,8 +172,10 @@ def _iec62056(keys: Keys, secrets: SecretKeys) -> "Iec62056Settings":
     )
     if "reading" in keys:
         found["reading"] = Reading(keys["reading"])
+    if "profile_command" in keys:
+        found["profile_command"] = Command(keys["profile_command"])
     if "zone" in keys:
-        found["zone"] = ZoneInfo(keys["zone"])
+        found["zone"] = _zone(keys["zone"])
     if (password := _password(secrets)) is not None:
         if found.get("reading") is not Reading.PROGRAMMING:
             where = "password_file" if secrets.password_file else "password_env"
@@ -198,6 +202,10 @@ def _iec101(keys: Keys) -> "Iec101Settings":
     if "sizes" in keys:
         found["sizes"] = Sizes(*keys["sizes"])
     return _made(Iec101Settings, found)
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def _renamed(keys: Keys, **names: str) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Station:
         self._clock = clock
         self._phase = phase
         self._history = history
+        self._filled = False  # since the last round
         self._pause = FIRST_PAUSE
         self._strange: set[str] = set()  # tags whose odd values the log has told
         self._throttle = Throttle()
@@ -139,11 +140,11 @@ class Station:
         try:
             while not self.refused:
                 if (wait := rounds.wait(loop.time(), self._wall())) > 0:
-                    if wait > _ROOM and await self._fill():
-                        rounds.finished(loop.time())
+                    if wait > _ROOM and await self._fill(wait):
                         continue
                     await asyncio.sleep(min(wait, _LONGEST_SLEEP))
                 due = rounds.due(loop.time(), self._wall())
+                self._filled = False
                 if due.tags and await self.round(due):
                     rounds.finished(loop.time())
                 elif due.tags:
@@ -252,10 +253,14 @@ class Station:
             self.up, self.since, self.reason = True, self._clock.wall(), ""
         self._pause = FIRST_PAUSE
 
-    async def _fill(self) -> bool:
-        """Fill a part of a gap from what the device has kept; False if there is none."""
-        if self._history is None or not self._history.owes:
+    async def _fill(self, room: float) -> bool:
+        """Fill a part of a gap from what the device has kept; False if there is none, or the next round comes first.
+
+        One part goes between any two rounds; more of them where there is `room`, in seconds.
+        """
+        if self._history is None or not self._history.owes or (self._filled and self._history.takes > room):
             return False
+        self._filled = True
         try:
             await self._history.fill(self._past)
         except StationRefused as error:

@@ -5,6 +5,7 @@
                         meter.py are what it may hold
     faults.py           a bus that misbehaves; script.py reads from a file how
     echo.py             another device
+    cosem/              DLMS meters
     wire.py             when each character has passed over the line; delivery.py: when the gateway gets it; watch.py:
                         whether it keeps the silence between its frames
     unpaced.py          a wire on which nothing takes time

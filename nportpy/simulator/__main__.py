@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -14,11 +15,19 @@ from nportpy.errors import ConfigError
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Framing
 from nportpy.simulator.bus import Bus
-from nportpy.simulator.cosem.making import DlmsLines, by_link
 from nportpy.simulator.delivery import LatencyTimer
 from nportpy.simulator.device import Device
 from nportpy.simulator.echo import Echo
-from nportpy.simulator.lines import BusOptions, LineCounts, duration, ranges, to_json
+from nportpy.simulator.lines import (
+    BusOptions,
+    DlmsOptions,
+    LineCounts,
+    MetersWanted,
+    duration,
+    meters_by_link,
+    ranges,
+    to_json,
+)
 from nportpy.simulator.meter import Measurements, Meter
 from nportpy.simulator.store import Store
 from nportpy.simulator.terminal import TerminalLine, run_lines, run_unpaced_line
@@ -37,12 +46,13 @@ class _Plan:
     unpaced: bool
     delay: float
     bus: BusOptions
-    dlms: DlmsLines
+    dlms: DlmsOptions
+    meters: Mapping[str, MetersWanted]
 
     def wire(self, kind: str, link: str) -> Wire:
         """A wire with a device of that kind on it."""
         if kind == "dlms":
-            return self.dlms.wire(link, self.unpaced)
+            return _dlms_wire(self.dlms, self.meters[link], self.unpaced)
         device, options = self._device(kind), self.bus if kind == "bus" else BusOptions()
         if self.unpaced:
             return UnpacedWire(device, local_echo=options.local_echo)
@@ -66,6 +76,12 @@ class _Plan:
     def _contents(self) -> dict[int, Contents]:
         contents: dict[int, Contents] = {number: Store(number) for number in _units(self.bus.units)}
         return contents | {number: Measurements(time.monotonic()) for number in _units(self.bus.meters)}
+
+
+def _dlms_wire(options: DlmsOptions, wanted: MetersWanted, unpaced: bool) -> Wire:
+    from nportpy.simulator.cosem.making import wire  # few have such a line: as below
+
+    return wire(options, wanted, unpaced)
 
 
 def _spoilt(bus: Bus, script: str) -> Device:
@@ -106,6 +122,7 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
 )
 @click.option("--script", metavar="FILE", default="", help="What goes wrong on a bus: nportpy/simulator/script.py.")
 @click.option("--dlms-script", metavar="FILE", default="", help="The same of DLMS meters: simulator/cosem/script.py.")
+@click.option("--mode-e", is_flag=True, help="DLMS meters wait for a sign-on by IEC 62056-21.")
 @click.option(
     "--latency",
     metavar="TIME",
@@ -130,6 +147,7 @@ def main(
     framing: str,
     script: str,
     dlms_script: str,
+    mode_e: bool,
     latency: float,
     local_echo: bool,
     report: str,
@@ -146,10 +164,10 @@ def main(
         raise click.UsageError("--latency needs characters that take time: not with --unpaced")
     options = BusOptions(units, meter_units, Framing(framing), script, latency, local_echo)
     try:
-        dlms = DlmsLines(by_link(zmds, mt880s), baudrate, delay, dlms_script, local_echo)
-        plan = _Plan(LineSettings.parse(baudrate, format_), unpaced, delay, options, dlms)
-        wanted = [*_wanted(buses, meters, echoes), *(("dlms", link) for link in dlms.wanted)]
-        wires = [(kind, link, plan.wire(kind, link)) for kind, link in wanted]
+        dlms, wanted = DlmsOptions(baudrate, delay, dlms_script, local_echo, mode_e), meters_by_link(zmds, mt880s)
+        plan = _Plan(LineSettings.parse(baudrate, format_), unpaced, delay, options, dlms, wanted)
+        links = [*_wanted(buses, meters, echoes), *(("dlms", link) for link in wanted)]
+        wires = [(kind, link, plan.wire(kind, link)) for kind, link in links]
     except ConfigError as error:
         reasons = (f"{fault.key} {fault.value} {fault.reason}; {fault.allowed}" for fault in error.faults)
         raise click.UsageError("\n".join((str(error), *reasons))) from error

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nportpy.modbus.settings import Framing
@@ -34,6 +34,38 @@ class BusOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DlmsOptions:
+    """Every line with DLMS meters of one process.
+
+    Attributes:
+        baudrate: of every line; its format is 8N1.
+        delay: seconds that a meter takes for an answer beyond what it needs.
+        script: path of the script of what goes wrong; empty: nothing.
+        local_echo: the client hears what it sends.
+        mode_e: the meters wait for a sign-on; characters take the same time before and after it.
+    """
+
+    baudrate: int = 9600
+    delay: float = 0.0
+    script: str = ""
+    local_echo: bool = False
+    mode_e: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetersWanted:
+    """The DLMS meters of one line: how many of each kind.
+
+    Attributes:
+        zmds: by short names.
+        mt880s: by logical names.
+    """
+
+    zmds: int = 0
+    mt880s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LineCounts:
     """What one line has counted.
 
@@ -46,6 +78,12 @@ class LineCounts:
     kind: str
     link: str
     counts: Mapping[str, float | None]
+
+
+def meters_by_link(zmds: Sequence[str], mt880s: Sequence[str]) -> dict[str, MetersWanted]:
+    """The meters of each line, where a link that is named several times is one line with as many meters."""
+    links = dict.fromkeys((*zmds, *mt880s))
+    return {link: MetersWanted(zmds.count(link), mt880s.count(link)) for link in links}
 
 
 def to_json(lines: list[LineCounts]) -> str:

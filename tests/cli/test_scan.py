@@ -34,7 +34,7 @@ HEAD = ["unit", "holding:0"]
 @pytest.fixture(autouse=True)
 def without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a search takes is the machine's business, and what it says meanwhile has a test of its own."""
-    monkeypatch.setattr("nportpy.cli.scan._FIRST_LINE", 1e9)
+    monkeypatch.setattr("nportpy.cli.progress._FIRST_LINE", 1e9)
 
 
 def run(*arguments: str) -> click.testing.Result:
@@ -461,8 +461,8 @@ def test_rich_is_not_loaded_for_a_pipe() -> None:
 
 
 def test_a18_progress_is_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nportpy.cli.scan._FIRST_LINE", 0.0)
-    monkeypatch.setattr("nportpy.cli.scan._NEXT_LINE", 0.0)
+    monkeypatch.setattr("nportpy.cli.progress._FIRST_LINE", 0.0)
+    monkeypatch.setattr("nportpy.cli.progress._NEXT_LINE", 0.0)
     with server(Units(b"\x0b")) as where:
         done = run(where, "--units", "1-3,7", "--json", *QUICK)
     assert json.loads(done.stdout)["asked"] == 4

@@ -4,24 +4,25 @@ A tag's `at` is an OBIS code, as meters/dlms/places.py has them. A number comes 
 tag names a unit of the same kind (kWh for Wh), in that unit, exactly. A tag that has a `scale` converts by itself: its
 number is the meter's, in the meter's unit.
 
-What was not read, because the gateway or the line was away, is filled from the station's `history`, a profile.
+What was not read, because the gateway or the line was away, is filled from the station's `history`, a profile, when
+edge/history.py asks for it.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Protocol
 
 from nportpy.edge.clock import Clock
-from nportpy.edge.driver import RawReading, StationRefused, StationSilent
-from nportpy.edge.drivers.dlms_rows import DEPTH, Known, Span, column_of, moment_of
+from nportpy.edge.driver import RawReading, Record, StationRefused, StationSilent
+from nportpy.edge.drivers.dlms_rows import Known, Span, column_of, moment_of
 from nportpy.edge.drivers.units import power as power_to
 from nportpy.edge.settings import StationSettings, TagSettings
 from nportpy.errors import LineError, ProtocolError
 from nportpy.meters.dlms.errors import AuthenticationRefused, ServiceRefused
-from nportpy.meters.dlms.objects import Attribute, Profile, Result
+from nportpy.meters.dlms.objects import Attribute, Profile, Result, Row
 from nportpy.meters.dlms.places import Place, name_of
 from nportpy.meters.dlms.settings import DlmsSettings
 from nportpy.meters.dlms.values import Meant, is_time_of, meaning, plain
@@ -78,7 +79,6 @@ class DlmsDriver:
         self._meter = meter
         self._clock = clock
         self._newest = newest
-        self._depth = station.history.depth if station.history is not None else DEPTH
         self._profiles: dict[bytes, Known] = {}
         self._refused: dict[str, tuple[int, str]] = {}  # until when a tag is not asked, and why
 
@@ -113,24 +113,18 @@ class DlmsDriver:
     # Both add to `readings`, so that what was read before an error counts.
 
     async def _present(self, tags: Sequence[TagSettings], readings: list[RawReading]) -> None:
-        """Read tags as they are now, and fill the gap before."""
+        """Read tags as they are now."""
         try:
-            found = await self._attributes(tags)
+            readings += await self._attributes(tags)
         except ServiceRefused as error:  # it has answered
             readings += [RawReading(tag, self._clock.now(), reason=str(error)) for tag in tags]
-            return
-        readings += found
-        good = [each.tag for each in found if each.raw is not None and each.tag.name in self._filled]
-        if good and self._clock.state().trusted:
-            readings += await self._fill(good)
 
     async def _kept(self, profile: bytes, tags: Sequence[TagSettings], readings: list[RawReading]) -> None:
         """Read what new rows a profile has for the tags in it."""
         if not self._clock.state().trusted:
             return  # from when on rows are new, nobody knows
-        columns = {tag.name: self._places[tag.name].attribute for tag in tags}
         try:
-            found, missing = await self._rows(profile, columns, tags)
+            found, missing = await self._rows(profile, tags)
         except ServiceRefused as error:
             found, missing = [], [(tag, str(error)) for tag in tags]
         readings += [reading for rows in found for reading in rows]
@@ -154,7 +148,7 @@ class DlmsDriver:
         return readings
 
     async def _rows(
-        self, profile: bytes, columns: Mapping[str, Attribute], tags: Sequence[TagSettings]
+        self, profile: bytes, tags: Sequence[TagSettings]
     ) -> tuple[list[list[RawReading]], list[tuple[TagSettings, str]]]:
         """The new rows of a profile for each tag, the newest marked as the present; and tags that have no column."""
         known = self._known(profile)
@@ -166,27 +160,32 @@ class DlmsDriver:
         found: list[list[RawReading]] = []
         missing: list[tuple[TagSettings, str]] = []
         for tag in tags:
-            number = column_of(answer.columns, columns[tag.name])
+            attribute = self._places[tag.name].attribute
+            number = column_of(answer.columns, attribute)
             if number is None:
-                names = ", ".join(name_of(Attribute(each.obis, each.attribute)) for each in answer.columns) or "none"
-                wanted = name_of(columns[tag.name])
-                missing.append((tag, f"profile {Obis(profile)} has no column {wanted}; it has {names}"))
-            else:
-                found.append(self._column(tag, number, answer, known, span))
+                missing.append((tag, self._no_column(profile, attribute, answer)))
+                continue
+            column = self._column(tag, number, answer, known.fresh(tag, answer.rows, span))
+            if column and span.last:
+                column[-1] = replace(column[-1], present=True, event=True)
+            found.append(column)
         return found, missing
 
-    def _column(self, tag: TagSettings, number: int, answer: Profile, known: Known, span: Span) -> list[RawReading]:
+    @staticmethod
+    def _no_column(profile: bytes, wanted: Attribute, answer: Profile) -> str:
+        names = ", ".join(name_of(Attribute(each.obis, each.attribute)) for each in answer.columns) or "none"
+        return f"profile {Obis(profile)} has no column {name_of(wanted)}; it has {names}"
+
+    def _column(self, tag: TagSettings, number: int, answer: Profile, rows: Sequence[Row]) -> list[RawReading]:
         column, now = answer.columns[number], self._clock.now()
         time = is_time_of(column.class_id, column.attribute, column.obis)
         readings = []
-        for row in known.fresh(tag, answer.rows, span):
+        for row in rows:
             meant = meaning(row.values[number], self._settings, scaler=column.scaler, unit=column.unit, time=time)
             if row.doubtful and not meant.doubt:
                 meant = replace(meant, doubt=_DOUBT)
             assert row.at is not None
             readings.append(replace(_reading(tag, now, meant), at=moment_of(row.at)))
-        if readings and span.last:
-            readings[-1] = replace(readings[-1], present=True, event=True)
         return readings
 
     # Filling gaps.
@@ -198,31 +197,33 @@ class DlmsDriver:
             return None
         return place.attribute if tag.history is None else Place.parse(tag.history).attribute
 
-    async def _fill(self, tags: Sequence[TagSettings]) -> list[RawReading]:
-        """The rows between the newest samples of `tags` and their readings of now."""
-        known, now = self._known(self._history), self._clock.now()
-        if known.resting > now:
-            return []
+    async def history(self, tags: Sequence[TagSettings], start: int, end: int) -> Record:
+        """See `Historian`: the rows of the station's profile, as far as it has columns for `tags`."""
+        wanted = [tag for tag in tags if tag.name in self._filled]
+        if not wanted:
+            return Record(())
         try:
-            found, missing = await self._rows(self._history, self._filled, tags)
-        except ServiceRefused as error:
-            known.resting = now + REFUSED_PAUSE
-            extra = {"station": self._station, "profile": str(Obis(self._history)), "reason": str(error)}
-            log.warning("the meter refuses its history; it is asked again in an hour", extra=extra)
-            return []
-        for tag, reason in missing:
-            self._filled.pop(tag.name)
-            if tag.history is not None:
+            answer = await self._meter.profile(self._history, *Span(start, end, last=False).bounds)
+        except AuthenticationRefused as error:
+            raise StationRefused(str(error)) from None
+        except ServiceRefused:
+            raise  # the meter has no such profile, or does not give it
+        except (LineError, ProtocolError) as error:
+            raise StationSilent(str(error)) from None
+        rows = [row for row in answer.rows if row.at is not None and start <= moment_of(row.at) <= end]
+        readings: list[RawReading] = []
+        for tag in wanted:
+            number = column_of(answer.columns, self._filled[tag.name])
+            if number is not None:
+                readings += self._column(tag, number, answer, rows)
+            elif self._filled.pop(tag.name) and tag.history is not None:
+                reason = self._no_column(self._history, self._places[tag.name].attribute, answer)
                 extra = {"station": self._station, "tag": tag.name, "reason": reason}
                 log.warning("gaps of a tag cannot be filled", extra=extra)
-        wall = self._clock.wall()
-        if known.caught_up:
-            for tag in tags:
-                known.present(tag, wall)
-        return [replace(each, present=False, event=False) for rows in found for each in rows]
+        return Record(readings, answer.period * 1_000_000)
 
     def _known(self, profile: bytes) -> Known:
-        return self._profiles.setdefault(profile, Known(self._newest, self._depth))
+        return self._profiles.setdefault(profile, Known(self._newest))
 
     # What the meter refuses.
 

@@ -4,8 +4,7 @@ A meter's load profile is the past that the meter has kept: its rows enter the a
 of the time in which the gateway was off. Asked is from the newest row that is known on, a day at a time, so that the
 line is never held for long; who was away for a month has caught up after thirty rounds.
 
-Tags lie in profiles in two ways. Some are nowhere else: each row is a sample, and the newest one is the present. Others
-are read as they are now, and the rows only fill the gaps that nobody has read.
+Each row of a tag that lies in a profile is a sample, and the newest one is the present.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -59,24 +58,18 @@ class Known:
 
     Attributes:
         period: microseconds after which there can be a new row; 0: nothing was read yet.
-        caught_up: whether there was nothing between the last question and the present.
-        resting: until when it is not asked (by the monotonic clock), because the meter refuses it for good.
     """
 
-    def __init__(self, newest: Callable[[TagSettings], int | None], depth: float = DEPTH) -> None:
-        """`newest` tells the newest sample of a tag that the archive has; `depth` seconds are looked back at most."""
+    def __init__(self, newest: Callable[[TagSettings], int | None]) -> None:
+        """`newest` tells the newest row of a tag that the archive has."""
         self.period = 0
-        self.caught_up = False
-        self.resting = 0
         self._newest = newest
-        self._depth = int(depth * 1e6)
         self._known: dict[str, int] = {}
 
     def span(self, tags: Sequence[TagSettings], now: int) -> Span | None:
         """What to ask for at `now` (microseconds UTC); None: there can be nothing new yet."""
         start = min(self._of(tag, now) for tag in tags)
         end = min(start + CHUNK, now)
-        self.caught_up = end == now
         return Span(start, end, end == now) if end >= start + max(self.period, 1) else None
 
     def fresh(self, tag: TagSettings, rows: Iterable[Row], span: Span) -> list[Row]:
@@ -91,14 +84,10 @@ class Known:
         """Keep what is the same of every answer."""
         self.period = min(profile.period * 1_000_000 or BY_EVENT, CHUNK)
 
-    def present(self, tag: TagSettings, now: int) -> None:
-        """A tag was read by other ways at `now`, and there was no gap before."""
-        self._known[tag.name] = now
-
     def _of(self, tag: TagSettings, now: int) -> int:
         if tag.name not in self._known:
             self._known[tag.name] = self._newest(tag) or 0
-        self._known[tag.name] = known = max(self._known[tag.name], now - self._depth)
+        self._known[tag.name] = known = max(self._known[tag.name], now - round(DEPTH * 1e6))
         return min(known, now)
 
 

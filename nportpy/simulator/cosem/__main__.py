@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import click
 
 from nportpy.simulator.cosem.frames import Address
-from nportpy.simulator.cosem.making import Wanted, meters
+from nportpy.simulator.cosem.making import meters
 from nportpy.simulator.cosem.meter import Meter, MeterSettings
 from nportpy.simulator.cosem.script import load
 from nportpy.simulator.cosem.wrapper import PORT, listening
+from nportpy.simulator.lines import MetersWanted
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,7 +22,7 @@ from nportpy.simulator.cosem.wrapper import PORT, listening
 def main(kind: str, host: str, port: int, script: str) -> None:
     """A DLMS meter on TCP, by short names (zmd) or by logical names (mt880). Ctrl-C ends it."""
     common = MeterSettings(Address(1), start=datetime.now(UTC), started=time.monotonic())
-    (meter,) = meters(Wanted(kind == "zmd", kind == "mt880"), common)
+    (meter,) = meters(MetersWanted(kind == "zmd", kind == "mt880"), common)
     if script:
         load(script).attach(meter)
     try:

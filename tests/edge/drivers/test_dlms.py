@@ -252,27 +252,24 @@ async def test_e16_a_month_is_caught_up_a_day_at_a_time() -> None:
     assert rows[0] >= START - 31 * 86400
 
 
-async def test_e16_gaps_of_what_is_read_live_are_filled_and_nothing_else() -> None:
+async def test_e16_the_record_of_a_live_tag_is_read_where_it_is_asked_for() -> None:
     meter = Meter({ENERGY: register(5)})
-    wanted = tag("energy", "1.8.0", unit="Wh")
-    settings = station(wanted, history=HistorySettings(PROFILE, 86400.0))
-    driver = driver_of(meter, settings, newest=(ROW - 2 * PERIOD) * 1_000_000 + 5)
-    found = await driver.read([wanted])
-    assert [(each.at, each.raw) for each in found] == [
-        (None, 5), ((ROW - PERIOD) * 1_000_000, ROW - PERIOD), (ROW * 1_000_000, ROW)]  # fmt: skip
-    assert not any(each.present for each in found)
-    for _ in range(30):
-        await asyncio.sleep(60)
-        assert [each.at for each in await driver.read([wanted])] == [None]
-    assert len(meter.ranges) == 1
-    meter.error = MeterSilent("gone")
-    for _ in range(3):
-        await asyncio.sleep(PERIOD)
-        with pytest.raises(StationSilent):
-            await driver.read([wanted])
-    meter.error = None
-    await asyncio.sleep(60)
-    assert len(ats(await driver.read([wanted]))) == 3
+    wanted = tag("energy", "1.8.0", unit="kWh")
+    other = tag("power", "1.7.0", history="1.0.1.29.0.255")
+    without = tag("never", "2.8.0", history="")
+    driver = driver_of(meter, station(wanted, other, without, history=HistorySettings(PROFILE, 86400.0)))
+    assert [each.raw for each in await driver.read([wanted])] == [0.005]
+    assert not meter.ranges  # reading the present asks for no past
+    start, end = (ROW - PERIOD) * 1_000_000 - 5, ROW * 1_000_000 + 5
+    record = await driver.history([wanted, other, without], start, end)
+    assert record.period == PERIOD * 1_000_000
+    assert [(each.tag.name, each.at, each.raw) for each in record.readings] == [
+        ("energy", (ROW - PERIOD) * 1_000_000, (ROW - PERIOD) / 1000),
+        ("energy", ROW * 1_000_000, ROW / 1000),
+        ("power", (ROW - PERIOD) * 1_000_000, (ROW - PERIOD) // PERIOD % 100 * 10),
+        ("power", ROW * 1_000_000, ROW // PERIOD % 100 * 10),
+    ]
+    assert not any(each.present or each.event for each in record.readings)
 
 
 async def test_e16_a_profile_without_the_column_says_what_it_has(caplog: pytest.LogCaptureFixture) -> None:
@@ -284,31 +281,29 @@ async def test_e16_a_profile_without_the_column_says_what_it_has(caplog: pytest.
     await driver.read([lost])
     assert len(meter.ranges) == 1
     # A tag whose gaps no column fills is a tag like others.
-    live = tag("x", "0.0.1.0.0.255/3")
+    live = tag("x", "0.0.1.0.0.255/3", history="0.0.1.0.0.255/3")
     meter.values[CLOCK] = register(60, unit=6)
     driver = driver_of(meter, station(live, history=HistorySettings(PROFILE)))
     for _ in range(3):
-        assert [each.raw for each in await driver.read([live])] == [60]
-        await asyncio.sleep(7200)
+        assert not (await driver.history([live], 0, NOW)).readings
     assert len(meter.ranges) == 2
+    assert len(caplog.records) == 2
 
 
-async def test_e16_a_refused_history_costs_no_live_value(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "nportpy.edge")
+async def test_e16_what_a_refused_history_is() -> None:
     meter = Meter({ENERGY: register(5)})
-    meter.profile_error = ServiceRefused("result 4")
     wanted = tag("energy", "1.8.0")
     driver = driver_of(meter, station(wanted, history=HistorySettings(PROFILE)))
-    for _ in range(3):
+    for error, becomes in (
+        (ServiceRefused("result 4"), ServiceRefused),
+        (LineError("gone in the middle"), StationSilent),
+        (ProtocolError("rubbish"), StationSilent),
+        (AuthenticationRefused("changed meanwhile"), StationRefused),
+    ):
+        meter.profile_error = error
+        with pytest.raises(becomes):
+            await driver.history([wanted], 0, NOW)
         assert [each.raw for each in await driver.read([wanted])] == [5]
-    assert len(meter.ranges) == 1
-    assert len(caplog.records) == 1
-    await asyncio.sleep(3601)
-    meter.profile_error = LineError("gone in the middle")
-    assert [each.raw for each in await driver.read([wanted])] == [5]
-    meter.profile_error = AuthenticationRefused("changed meanwhile")
-    with pytest.raises(StationRefused):
-        await driver.read([wanted])
 
 
 async def test_e16_a_doubtful_clock_makes_doubtful_rows_and_an_unset_one_of_ours_asks_nothing() -> None:

@@ -5,10 +5,11 @@ import pytest
 from nportpy.linesettings import LineSettings
 from nportpy.simulator.cosem.frames import Address, Control, Frame
 from nportpy.simulator.cosem.line import MeterLine
-from nportpy.simulator.cosem.making import Wanted, by_link, meters
+from nportpy.simulator.cosem.making import meters
 from nportpy.simulator.cosem.meter import Meter, MeterSettings
 from nportpy.simulator.cosem.mt880 import Mt880Settings, mt880
 from nportpy.simulator.cosem.zmd import ZmdSettings, zmd
+from nportpy.simulator.lines import MetersWanted, meters_by_link
 from nportpy.simulator.wire import PacedWire
 from tests.simulator.cosem.asking import LN_ASSOCIATE, SN_ASSOCIATE, Client, heard
 from tests.simulator.cosem.vectors import vector
@@ -23,7 +24,7 @@ def four_bytes_only(lower: int) -> Meter:
 
 
 def test_two_meters_on_one_line_answer_for_themselves() -> None:
-    line = MeterLine(meters(Wanted(1, 2), MeterSettings(Address(1))))
+    line = MeterLine(meters(MetersWanted(1, 2), MeterSettings(Address(1))))
     first = Client(line, b"\x03")
     others = [Client(line, Address(1, lower).encode()) for lower in (59, 60)]
     first.connect()
@@ -110,4 +111,5 @@ def test_the_wire_takes_its_time_and_the_meter_its_own() -> None:
 
 
 def test_links_that_are_named_again_are_one_line() -> None:
-    assert by_link(["a", "b"], ["b", "b", "c"]) == {"a": Wanted(1, 0), "b": Wanted(1, 2), "c": Wanted(0, 1)}
+    wanted = {"a": MetersWanted(1, 0), "b": MetersWanted(1, 2), "c": MetersWanted(0, 1)}
+    assert meters_by_link(["a", "b"], ["b", "b", "c"]) == wanted
