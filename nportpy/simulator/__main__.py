@@ -28,9 +28,10 @@ from nportpy.simulator.lines import (
     ranges,
     to_json,
 )
+from nportpy.simulator.listening import SCHEME, ListeningLine
 from nportpy.simulator.meter import Measurements, Meter
 from nportpy.simulator.store import Store
-from nportpy.simulator.terminal import TerminalLine, run_lines, run_unpaced_line
+from nportpy.simulator.terminal import RunningLine, TerminalLine, run_lines, run_unpaced_line
 from nportpy.simulator.unit import Contents
 from nportpy.simulator.unpaced import UnpacedWire
 from nportpy.simulator.wire import PacedWire, Wire
@@ -111,6 +112,8 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
 @click.option(
     "--mt880", "mt880s", metavar="LINK", multiple=True, help="One by logical names. A LINK named again: more."
 )
+@click.option("--iec62056", "iec62056s", metavar="SPEC", multiple=True, help="A meter: LINK,mode=C,address=1,...")
+@click.option("--iec101", "iec101s", metavar="SPEC", multiple=True, help="A line with outstations: LINK,stations=3,...")
 @click.option("--baudrate", metavar="N", default=9600, show_default=True, help="Speed of every line.")
 @click.option("--format", "format_", metavar="F", default="8E1", show_default=True, help="Its format; DLMS has 8N1.")
 @click.option("--unpaced", is_flag=True, help="Characters take no time.")
@@ -138,6 +141,8 @@ def main(
     echoes: tuple[str, ...],
     zmds: tuple[str, ...],
     mt880s: tuple[str, ...],
+    iec62056s: tuple[str, ...],
+    iec101s: tuple[str, ...],
     baudrate: int,
     format_: str,
     unpaced: bool,
@@ -154,20 +159,27 @@ def main(
 ) -> None:
     """Simulated serial lines with true wire time.
 
-    Each is a pseudo-terminal; LINK becomes a symbolic link to it. When all are there, a line on standard output
-    tells each one's kind, link and device. They end with SIGTERM, or when standard input, if it is a pipe, ends.
+    Each is a pseudo-terminal; LINK becomes a symbolic link to it. Lines of --iec62056 and --iec101 may listen instead:
+    their LINK may be tcp://HOST:PORT. What else a SPEC may say is in nportpy/simulator/iec62056/making.py and
+    nportpy/simulator/iec101/making.py; such lines have a speed of their own.
+
+    When all are there, a line on standard output tells each one's kind, link and device. They end with SIGTERM, or when
+    standard input, if it is a pipe, ends.
 
     At the end and with each SIGUSR1 a line of JSON reports what each has counted: requests and answers, frames and
     violations of the silence before them, collisions.
     """
     if latency and unpaced:
         raise click.UsageError("--latency needs characters that take time: not with --unpaced")
+    if unpaced and (iec62056s or iec101s):
+        raise click.UsageError("--iec62056 and --iec101 need characters that take time: not with --unpaced")
     options = BusOptions(units, meter_units, Framing(framing), script, latency, local_echo)
     try:
         dlms, wanted = DlmsOptions(baudrate, delay, dlms_script, local_echo, mode_e), meters_by_link(zmds, mt880s)
         plan = _Plan(LineSettings.parse(baudrate, format_), unpaced, delay, options, dlms, wanted)
         links = [*_wanted(buses, meters, echoes), *(("dlms", link) for link in wanted)]
         wires = [(kind, link, plan.wire(kind, link)) for kind, link in links]
+        wires += _tuned_wires(iec62056s, iec101s)
     except ConfigError as error:
         reasons = (f"{fault.key} {fault.value} {fault.reason}; {fault.allowed}" for fault in error.faults)
         raise click.UsageError("\n".join((str(error), *reasons))) from error
@@ -181,8 +193,24 @@ def _wanted(buses: tuple[str, ...], meters: tuple[str, ...], echoes: tuple[str, 
     return [(kind, link) for kind, links in kinds for link in links]
 
 
+def _tuned_wires(iec62056s: tuple[str, ...], iec101s: tuple[str, ...]) -> list[tuple[str, str, Wire]]:
+    wires: list[tuple[str, str, Wire]] = []
+    # As with scripts: few lines are such.
+    if iec62056s:
+        from nportpy.simulator.iec62056 import making as meters
+
+        found = meters.wires(iec62056s, transparent=(SCHEME,))
+        wires += [("iec62056", link, wire) for link, wire in found.items()]
+    if iec101s:
+        from nportpy.simulator.iec101 import making as outstations
+
+        found = outstations.wires(iec101s, transparent=(SCHEME,))
+        wires += [("iec101", link, wire) for link, wire in found.items()]
+    return wires
+
+
 def _run(wires: list[tuple[str, str, Wire]], unpaced: bool, report: str) -> None:
-    lines: list[TerminalLine] = []
+    lines: list[RunningLine] = []
 
     def tell(*_: object) -> None:
         counted = [LineCounts(kind, link, wire.counts()) for kind, link, wire in wires]
@@ -190,13 +218,13 @@ def _run(wires: list[tuple[str, str, Wire]], unpaced: bool, report: str) -> None
 
     try:
         for _, link, wire in wires:
-            lines.append(TerminalLine(wire, link))
+            lines.append(ListeningLine(wire, link) if link.startswith(SCHEME) else TerminalLine(wire, link))
         with suppress(KeyboardInterrupt):
             signal.signal(signal.SIGTERM, _end)
             signal.signal(signal.SIGUSR1, tell)
-            for kind, link, _ in wires:
-                click.echo(f"{kind} {link} {os.readlink(link)}")
-            if unpaced and len(lines) == 1:
+            for (kind, link, _), line in zip(wires, lines, strict=True):
+                click.echo(f"{kind} {link} {line.path if link.startswith(SCHEME) else os.readlink(link)}")
+            if unpaced and len(lines) == 1 and isinstance(lines[0], TerminalLine):
                 run_unpaced_line(lines[0], _owner())
             else:
                 run_lines(lines, _owner())

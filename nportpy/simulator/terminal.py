@@ -7,13 +7,16 @@ epoll of Python round to milliseconds.
 import os
 import select
 import signal
+import termios
 import time
 import tty
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
 
 from nportpy.simulator.unpaced import UNPACED_CAPACITY
-from nportpy.simulator.wire import Wire
+from nportpy.simulator.wire import PacedWire, Wire
 
 LATENESS = 0.0001
 """What a process commonly wakes late, in seconds (timer slack and scheduling). The wait for a deadline ends so much
@@ -22,12 +25,42 @@ earlier, and what is then left of it is spent looking at the clock."""
 LOOK = 0.1
 """Seconds between two looks at whether a line without wire time shall end."""
 
+_SPEEDS = {
+    getattr(termios, f"B{speed}"): speed
+    for speed in (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
+}
+
+
+class RunningLine(Protocol):
+    """A line that has a descriptor to wait for.
+
+    Attributes:
+        path: what to open.
+    """
+
+    path: str
+
+    @property
+    def master(self) -> int:
+        """That: it may be another one after each `run`."""
+
+    def wants(self, now: float) -> tuple[bool, bool, float | None]:
+        """What to wait for: readable, writable, and until when."""
+
+    def run(self, now: float, readable: bool) -> None:
+        """Let happen what is due."""
+
+    def close(self) -> None:
+        """Give back what is open."""
+
 
 class TerminalLine:
     """One line: the gateway opens `path`, the wire is at the other end.
 
     The gateway's end is kept open here as well, so that the line survives the gateway's closing it. Where the
     gateway does not read, the line waits: nothing is lost, as with hardware flow control.
+
+    A pseudo-terminal knows the speed that the gateway has set, and no format: that stays what it is on the wire.
 
     Attributes:
         path: the device to open: the link, or the pseudo-terminal itself.
@@ -44,6 +77,7 @@ class TerminalLine:
             OSError: there are no more pseudo-terminals, or the link cannot be made.
         """
         self._wire = wire
+        self._tuned = wire if isinstance(wire, PacedWire) and wire.settings else None
         self._link = link
         self._unsent = b""  # to the gateway; bounded, as nothing is taken from it meanwhile
         self.master, self._slave = os.openpty()
@@ -77,6 +111,8 @@ class TerminalLine:
 
     def run(self, now: float, readable: bool) -> None:
         """Let the wire take what the gateway sent, and the gateway have what arrived."""
+        if self._tuned is not None:
+            self._follow(self._tuned, now)
         if readable and (room := self._wire.room(now)):
             self._wire.send(os.read(self.master, room), now)
         unsent = self._wire.receive(now)
@@ -88,6 +124,13 @@ class TerminalLine:
             except BlockingIOError:
                 pass
             self._unsent = unsent
+
+    def _follow(self, wire: PacedWire, now: float) -> None:
+        """Set the wire to the speed that the gateway has set its end to."""
+        speed = _SPEEDS.get(termios.tcgetattr(self.master)[5])
+        settings = wire.settings
+        if speed and settings and speed != settings.baudrate:
+            wire.configure(replace(settings, baudrate=speed), now)
 
     def exchange(self, data: bytes, now: float) -> bool:
         """`run` with what was read, on a wire without time and with nothing unsent; whether nothing waits then."""
@@ -106,16 +149,16 @@ class TerminalLine:
         return self._wire.counts()
 
 
-def run_lines(lines: Sequence[TerminalLine], stop: int) -> None:
+def run_lines(lines: Sequence[RunningLine], stop: int) -> None:
     """Run lines until the descriptor `stop` is readable or at its end."""
-    by_descriptor = {line.master: line for line in lines}
     readable: list[int] = []
     while stop not in readable:
         now = time.monotonic()
         readers, writers, until = [stop], [], float("inf")
-        for descriptor, line in by_descriptor.items():
-            line.run(now, descriptor in readable)
+        for line in lines:
+            line.run(now, line.master in readable)
             reads, writes, deadline = line.wants(now)
+            descriptor = line.master
             if reads:
                 readers.append(descriptor)
             if writes:

@@ -73,6 +73,7 @@ class PacedWire:
         delivery: Delivery | None = None,
         local_echo: bool = False,
         watched: bool = True,
+        transparent: bool = False,
     ) -> None:
         """A wire with a device on it.
 
@@ -83,11 +84,13 @@ class PacedWire:
             delivery: how the gateway's receiver hands over what arrives; a UART's FIFO if not given.
             local_echo: the gateway hears what it sends, as adapters do whose receiver is always on.
             watched: the gateway speaks Modbus RTU, so the silence before its frames is looked at.
+            transparent: nobody says what the gateway is set to, so it always fits a `TunedDevice`.
         """
         self.collisions = 0
         self.spoilt = 0
         self.hasty = 0
         self._settings = settings
+        self._transparent = transparent
         self._tuned = device if isinstance(device, TunedDevice) else None
         self._watch = SilenceWatch(settings) if watched else None
         self._device = device
@@ -145,6 +148,16 @@ class PacedWire:
             self._character = settings.character_time
             self._capacity = max(MIN_CAPACITY, int(CAPACITY_TIME / self._character))
 
+    @property
+    def settings(self) -> LineSettings | None:
+        """The gateway's, where they matter: a device with a UART of its own hears nothing else."""
+        return self._settings if self._tuned and not self._transparent else None
+
+    @property
+    def sent_until(self) -> float:
+        """When the last character of the gateway ends."""
+        return self._out_end
+
     def receive(self, now: float) -> bytes:
         """What has arrived at the gateway since the last call."""
         self._run(now)
@@ -196,13 +209,17 @@ class PacedWire:
         data = self._hearing.take(self._out, due)
         if len(self._out) < left:
             self._sent_with.popleft()
-        self._answer(self._tuned.hear(data, sent, due), due)
+        tuned = self._tuned
+        self._answer(tuned.feed(data, due) if self._transparent else tuned.hear(data, sent, due), due)
 
     def _woken(self) -> float | None:
         return self._tuned.deadline() if self._tuned else None
 
     def _received(self, sent: LineSettings, data: bytes) -> bytes:
         """What the gateway makes of characters that were sent so."""
+        if self._transparent:
+            self._settings, self._character = sent, sent.character_time
+            return data
         heard, wrong = received(data, sent, self._settings)
         self.spoilt += len(wrong)
         return heard

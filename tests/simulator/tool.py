@@ -34,7 +34,7 @@ class Tool:
             self.wire.send(data[at : at + room], self.now)
             at += room
         # As a driver that drains: what is left on the wire is what it took last.
-        self._came += self.pass_(self.wire._out_end - self.now)
+        self._came += self.pass_(self.wire.sent_until - self.now)
         return self.now
 
     def hear(self, within: float, quiet: float = 0.1) -> bytes:

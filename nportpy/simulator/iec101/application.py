@@ -44,6 +44,7 @@ class Application:
         self._shown = settings.start
         self._clock_set = settings.clock_set
         self._next_cycle = started + settings.cyclic
+        self._next_event = started + settings.events
         self.start(started, POWER_ON)
 
     def start(self, now: float, why: int | None) -> None:
@@ -87,6 +88,14 @@ class Application:
         if len(queue) > self._settings.limit:
             queue.popleft()
             self.counted["lost"] += 1
+
+    def happen(self, now: float) -> None:
+        """What has happened by itself until now, each at its own time."""
+        singles = [point for point in self._sorted() if point.kind is Kind.SINGLE]
+        while self._settings.events and singles and self._next_event <= now:
+            point = self.points[singles[self.counted["events"] % len(singles)].address]
+            self.change(point.address, 1 - point.value, now, at=self.clock(self._next_event))
+            self._next_event += self._settings.events
 
     def cycle(self, now: float) -> None:
         """Report measured values, if it is time."""

@@ -79,6 +79,7 @@ class Outstation:
                 self.application.obey(frame.data, now, broadcast=True)
             return None
         self._counted["requests"] += 1
+        self.application.happen(now)
         if frame.function in _ANSWERED and not self.is_reset and self.settings.unreset is not Unreset.ANSWERS:
             return self._short(Says.NOT_FUNCTIONING) if self.settings.unreset is Unreset.NOT_FUNCTIONING else None
         if frame.control & FCV and self.settings.obeys_fcb:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from nportpy.simulator.iec101.asdu import Sizes
 
+STARTS = datetime.fromisoformat("2026-11-21T18:58:15.250")
+
 
 class Single(StrEnum):
     """When the single character E5 stands for a short answer."""
@@ -49,6 +51,7 @@ class OutstationSettings:
         sequences: sends neighbours under one address.
         end_of_init: tells that it has started.
         cyclic: seconds between two reports of each measured value; 0: none.
+        events: seconds between two events that happen by themselves, of one single point after the other; 0: none.
         start: what its clock shows when it starts.
         summer: its clock shows summer time.
         clock_set: its clock is right from the start; else times are invalid until it has been set.
@@ -68,7 +71,8 @@ class OutstationSettings:
     sequences: bool = False
     end_of_init: bool = True
     cyclic: float = 0.0
-    start: datetime = datetime(2026, 11, 21, 18, 58, 15, 250_000)  # noqa: DTZ001 - its own clock
+    events: float = 0.0
+    start: datetime = STARTS
     summer: bool = False
     clock_set: bool = True
     limit: int = 1000

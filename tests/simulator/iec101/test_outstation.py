@@ -135,7 +135,7 @@ def test_end_of_initialisation_comes_first() -> None:
 def test_events_carry_their_time() -> None:
     master = Master()
     master.up()
-    at = Stamp(datetime(2026, 11, 21, 18, 58, 15, 250_000))
+    at = Stamp(datetime.fromisoformat("2026-11-21T18:58:15.250"))
     master.outstation.application.change(10, 1, 0.0, at=at)
     master.outstation.application.change(11, 1, 0.0, at=at)
     assert master.request(11) == F["F12"]
@@ -156,7 +156,7 @@ def test_clock_of_events_goes_on_and_is_invalid_until_set() -> None:
     master = Master(replace(SETTINGS, clock_set=False))
     master.up()
     master.outstation.change(10, 1, 101.0)
-    assert master.request(10)[13:-2] == Stamp(datetime(2026, 11, 21, 18, 58, 16, 250_000), invalid=True).cp56()
+    assert master.request(10)[13:-2] == Stamp(datetime.fromisoformat("2026-11-21T18:58:16.250"), invalid=True).cp56()
     assert master.request(3, F["V21"][6:-2]) == F["F5"]
     confirmed = master.request(10)
     assert master.told(confirmed) == (0x08, 103, 7)
@@ -349,7 +349,7 @@ def script(kind: str, more: str = "") -> str:
 def up_with_events(kind: str, more: str = "", settings: OutstationSettings = SETTINGS) -> Master:
     master = Master(settings, script=script(kind, more))
     master.up()
-    at = Stamp(datetime(2026, 11, 21, 18, 58, 15, 250_000))
+    at = Stamp(datetime.fromisoformat("2026-11-21T18:58:15.250"))
     for address in (10, 11):
         master.outstation.application.change(address, 1, 0.0, at=at)
     return master

@@ -12,7 +12,7 @@ from nportpy.simulator.iec101.frames import Frame, Reader
 from nportpy.simulator.iec101.points import Kind, Point, Quality, reports
 from tests.simulator.iec101.vectors import FRAMES, sizes_of
 
-STAMP = Stamp(datetime(2026, 11, 21, 18, 58, 15, 250_000))
+STAMP = Stamp(datetime.fromisoformat("2026-11-21T18:58:15.250"))
 CP56 = bytes.fromhex("92 3B 3A 12 D5 0B 1A")
 
 
@@ -95,7 +95,11 @@ def test_times() -> None:
     assert Stamp(STAMP.time, invalid=True).cp24() == bytes.fromhex("92 3B BA")
 
 
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)), st.booleans(), st.booleans())
+@given(
+    st.datetimes(datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2099-12-31")),
+    st.booleans(),
+    st.booleans(),
+)
 def test_times_there_and_back(time: datetime, invalid: bool, summer: bool) -> None:
     stamp = Stamp(time.replace(microsecond=time.microsecond // 1000 * 1000), invalid, summer)
     assert parse_cp56(stamp.cp56()) == stamp
