@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tests.bench.attach import ATTACH
+from tests.bench.dlms import DLMS
 from tests.bench.gateways import SUBJECTS, ModbusPeer, Running, Subject
 from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
@@ -44,6 +45,7 @@ BENCHES = (
     OTHER_MODES,
     PACKING,
     REALCOM,
+    DLMS,
     LATE,
 )
 
