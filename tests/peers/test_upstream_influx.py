@@ -1,5 +1,6 @@
 """Upstreams and databases: InfluxDB 1 and VictoriaMetrics of Debian, and what a version 2 server and a proxy say."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,6 +74,7 @@ async def test_victoria_metrics_has_every_sample(tmp_path: Path) -> None:
             await asked(f"{server.url}/internal/force_flush")
             if await there() == at.produced:
                 break
+            await asyncio.sleep(0.2)  # it shows a sample some time after it has taken it
         assert await there() == at.produced, said[:500]
 
 

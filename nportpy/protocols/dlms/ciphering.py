@@ -97,10 +97,7 @@ class Cipher:
             about = head + self.keys.authentication if self._control & AUTHENTICATED else b""
             text, tag = _seal(self.keys.encryption, self.title + counter, about, apdu)
         body = head + counter + text + (tag if self._control & AUTHENTICATED else b"")
-        if self._general:
-            named = bytes((GENERAL_GLO, TITLE_SIZE)) + self.title
-        else:
-            named = bytes((_GLO[apdu[0]],))
+        named = bytes((GENERAL_GLO, TITLE_SIZE)) + self.title if self._general else bytes((_GLO[apdu[0]],))
         return named + axdr.encode_length(len(body)) + body
 
     def open(self, apdu: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Profiles and object lists: what stands in them, what is left out of them, and what is none."""
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ AT = START.moment()
 
 def test_field_12_nulls_are_what_was_before() -> None:
     assert AT is not None
-    buffer: axdr.Value = [(START.encode(), 0, 1000), (None, None, 1012), (None, 8, None), (None, None, None)]
+    buffer: Any = [(START.encode(), 0, 1000), (None, None, 1012), (None, 8, None), (None, None, None)]
     found = rows(buffer, COLUMNS, step=900)
     assert [row.at for row in found] == [AT, AT + 900_000_000, AT + 1_800_000_000, AT + 2_700_000_000]
     assert [row.values[1:] for row in found] == [(0, 1000), (0, 1012), (8, 1012), (8, 1012)]
@@ -69,8 +70,8 @@ def test_columns_survive_the_wire() -> None:
     wire = axdr.array(*(each.encode() for each in COLUMNS))
     assert profile.columns(axdr.decode(wire)) == COLUMNS
     assert profile.captured(axdr.decode(ENERGY.encode())) == ENERGY
-    odd: tuple[axdr.Value, ...] = (None, [5], [(3, b"short", 2, 0)], [(3, 4, 2, 0)])
-    for value in odd:
+    wrong: tuple[Any, ...] = (None, [5], [(3, b"short", 2, 0)], [(3, 4, 2, 0)])
+    for value in wrong:
         with pytest.raises(ProtocolError):
             profile.columns(value)
 
@@ -96,16 +97,16 @@ ENERGY_NAME = ENERGY.name.code
 
 
 def test_object_lists_by_logical_names() -> None:
-    value: axdr.Value = [(3, 0, ENERGY_NAME, ([(1, 1, None)], [])), (8, 0, CLOCK.name.code, ([], []))]
+    value: Any = [(3, 0, ENERGY_NAME, ([(1, 1, None)], [])), (8, 0, CLOCK.name.code, ([], []))]
     assert object_list(value) == [ListedObject(3, 0, ENERGY.name), ListedObject(8, 0, CLOCK.name)]
 
 
 def test_an_odd_entry_costs_no_other_one() -> None:
-    value: axdr.Value = [(3, 0, ENERGY_NAME, ()), (3, 0, b"short", ()), 7, (-1536, 12, 0, CLOCK.name.code)]
+    value: Any = [(3, 0, ENERGY_NAME, ()), (3, 0, b"short", ()), 7, (-1536, 12, 0, CLOCK.name.code)]
     assert object_list(value) == [ListedObject(3, 0, ENERGY.name), ListedObject(12, 0, CLOCK.name, 0xFA00)]
     assert object_list([]) == []
-    odd: tuple[axdr.Value, ...] = (None, 5, [5], [(1, 2)])
-    for none in odd:
+    nothing: tuple[Any, ...] = (None, 5, [5], [(1, 2)])
+    for none in nothing:
         with pytest.raises(ProtocolError):
             object_list(none)
 
