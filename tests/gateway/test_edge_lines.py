@@ -1,6 +1,7 @@
 """Stations of several protocols on one line of the gateway, beside a raw client and Modbus clients."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -207,3 +208,40 @@ async def test_a_line_elsewhere_is_opened_for_its_stations_alone(
         await at.change(edge=around.edge(plant()))
         await asyncio.sleep(1)
         assert made.device.port is None
+
+
+async def test_e9_seven_minutes_without_an_upstream_leave_no_hole_in_the_chart_of_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cut of the story, with a meter that prints text and an outstation that has events, on one line."""
+    around = world(tmp_path, monkeypatch)
+    async with site(around, rtu(), heat(every=15.0)) as (at, made):
+        loop = asyncio.get_running_loop()
+
+        async def events() -> None:
+            for number in range(10_000):
+                made.outstation.change(42, float(number), loop.time())
+                await asyncio.sleep(5.0)
+
+        task = loop.create_task(events())
+        await asyncio.sleep(300)
+        around.broker.hole = True
+        await asyncio.sleep(421)
+        around.broker.hole = False
+        await until(lambda: at.upstream().up and not at.upstream().backlog, 600)
+        await asyncio.sleep(60)
+        task.cancel()
+        await until(lambda: not at.upstream().backlog, 60)
+        kept = await at.kept()
+    late, live = around.broker.received(late=True), around.broker.received(late=False)
+    received = [*late, *live]
+    assert {(each.boot, each.seq) for each in kept} <= set(received)
+    assert len(received) > len(set(received))  # the overlap came twice, and is known by its numbers
+    assert late
+    for path, gap in (("heat/energy", 16.0), ("rtu/p42", 6.0)):
+        times = sorted(each.at / 1e6 for each in kept if each.tag.path == path)
+        assert len(times) > 40
+        assert max(after - before for before, after in itertools.pairwise(times[5:])) < gap, path
+    for tag in {row.tag for _, batch in around.broker.batches for row in batch.rows}:
+        shown = [row.at for _, batch in around.broker.batches if not batch.late for row in batch.rows if row.tag == tag]
+        assert shown == sorted(shown)  # E8, E11

@@ -23,7 +23,9 @@ async def main():
 asyncio.run(main())
 parts = {name.partition(".")[0] for name in sys.modules}
 print(sorted(name for name in sys.modules if name.startswith("nportpy.edge")))
-print(sorted(parts & {"sqlite3", "_sqlite3", "paho", "nats"}))
+meters = ("nportpy.meters", "nportpy.line.lease", "nportpy.protocols.dlms", "nportpy.protocols.iec")
+parts &= {"sqlite3", "_sqlite3", "paho", "nats"}
+print(sorted(parts | {name for name in sys.modules if name.startswith(meters)}))
 """
 
 WORDS = {"nportpy.edge", "nportpy.edge.settings", "nportpy.edge.links", "nportpy.edge.links.base"}
@@ -56,3 +58,17 @@ def test_where_a_station_is_read_it_is(tmp_path: Path) -> None:
     edge, parts = imported(tmp_path, f'[archive]\npath = "{tmp_path}/a.db"\n{EDGE}')
     assert "nportpy.edge.running" in edge
     assert "sqlite3" in parts
+
+
+def test_who_reads_modbus_pays_nothing_for_other_meters(tmp_path: Path) -> None:
+    _, parts = imported(tmp_path, f'[archive]\npath = "{tmp_path}/a.db"\n{EDGE}')
+    assert "nportpy.meters" not in parts
+    rtu = (
+        EDGE.replace("tcp://127.0.0.1:9", f"{tmp_path}/a")
+        .replace("40001", "1")
+        .replace("every", 'protocol="iec101"\nevery')
+    )
+    _, parts = imported(tmp_path, f'[archive]\npath = "{tmp_path}/a.db"\n{rtu}')
+    assert "nportpy.meters.iec101.client" in parts
+    assert "nportpy.meters.iec62056" not in parts
+    assert "nportpy.meters.dlms" not in parts
