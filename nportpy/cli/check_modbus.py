@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from nportpy.config.modbus_values import units_text
 from nportpy.config.values import duration_text
+from nportpy.edge.settings import Protocol
 from nportpy.gateway import GatewaySettings
 from nportpy.modbus.settings import (
     BusSettings,
@@ -148,7 +149,7 @@ def master_picture(master: MasterSettings) -> Picture:
 
 
 def routed_ports(settings: GatewaySettings) -> dict[str, list[str]]:
-    """The ports that routes and stations lead to, each with what leads there, and the units."""
+    """The ports that routes and stations lead to, each with what leads there: units, or what is spoken."""
     routings = [(f"modbus.{router.name}", router.service.routing) for router in settings.routers]
     routings += [
         (f"port.{port.name}.modbus_master", port.master.routing) for port in settings.ports if port.master is not None
@@ -160,7 +161,8 @@ def routed_ports(settings: GatewaySettings) -> dict[str, list[str]]:
                 found.setdefault(route.to, []).append(f"{key} ({_units(route.units)})")
     for station in settings.edge.stations if settings.edge is not None else ():
         if isinstance(station.to, str):
-            found.setdefault(station.to, []).append(f"station.{station.name} (unit {station.unit})")
+            what = f"unit {station.unit}" if station.protocol is Protocol.MODBUS else str(station.protocol)
+            found.setdefault(station.to, []).append(f"station.{station.name} ({what})")
     return found
 
 

@@ -31,7 +31,7 @@ Durations are texts such as "20ms" or "1.5s", numbers and ranges texts such as "
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from nportpy import errors
 from nportpy.errors import ConfigError
@@ -39,6 +39,7 @@ from nportpy.simulator import faults
 from nportpy.simulator.faults import Fault, Place, Rule, Script, Where
 from nportpy.simulator.lines import duration, ranges
 
+Made = TypeVar("Made")
 Parser = Callable[[object], Any]
 Kinds = Mapping[str, tuple[type[Fault], Mapping[str, Parser]]]
 
@@ -126,25 +127,40 @@ KINDS: Kinds = {
 }
 
 
-def load(path: str) -> Script:
-    """The script in the file at `path`.
+class Language(Generic[Made]):
+    """What the scripts of one kind of device may say, and what is made of them."""
 
-    Raises:
-        OSError: the file cannot be read.
-        ConfigError: see `parse`.
-    """
-    with open(path, "rb") as file:
-        return parse(file.read(), path)
+    def __init__(
+        self, kinds: Kinds, places: Mapping[str, Parser], make: Callable[[list[tuple[Any, dict[str, Any]]], int], Made]
+    ) -> None:
+        """As follows.
 
+        Args:
+            kinds: the faults that there may be, each with what it takes.
+            places: what says where they strike.
+            make: of the faults, each with where it strikes, and the seed of the dice.
+        """
+        self._kinds = kinds
+        self._places = places
+        self._make = make
 
-def parse(text: bytes, source: str = "script") -> Script:
-    """The script that is the TOML `text`; `source` is its name in messages.
+    def load(self, path: str) -> Made:
+        """What is in the file at `path`.
 
-    Raises:
-        ConfigError: every fault in it, or that it is not TOML.
-    """
-    rules, seed = parse_rules(text, source, KINDS, WHERE)
-    return Script(tuple(Rule(fault, Where(**where)) for fault, where in rules), seed)
+        Raises:
+            OSError: the file cannot be read.
+            ConfigError: see `parse`.
+        """
+        with open(path, "rb") as file:
+            return self.parse(file.read(), path)
+
+    def parse(self, text: bytes, source: str = "script") -> Made:
+        """What the TOML `text` says; `source` is its name in messages.
+
+        Raises:
+            ConfigError: every fault in it, or that it is not TOML.
+        """
+        return self._make(*parse_rules(text, source, self._kinds, self._places))
 
 
 def parse_rules(
@@ -216,3 +232,9 @@ def _checked(
         except ValueError as error:
             wrong.append(errors.Fault(f"{path}{key}", "is wrong", repr(value), str(error)))
     return checked
+
+
+_SCRIPTS = Language(
+    KINDS, WHERE, lambda rules, seed: Script(tuple(Rule(fault, Where(**at)) for fault, at in rules), seed)
+)
+load, parse = _SCRIPTS.load, _SCRIPTS.parse

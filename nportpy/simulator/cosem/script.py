@@ -35,7 +35,7 @@ from nportpy.simulator import script
 from nportpy.simulator.cosem import faults
 from nportpy.simulator.cosem.faults import FRAMES, SERVICES, MeterFaults, Rule, Where
 from nportpy.simulator.cosem.objects import obis
-from nportpy.simulator.script import Kinds, Parser, hexadecimal, integer, number_ranges
+from nportpy.simulator.script import Kinds, Language, Parser, hexadecimal, integer, number_ranges
 
 _COMMON = ("delay", "missing", "twice", "cut", "echo", "junk", "pause", "bad-crc")
 
@@ -85,23 +85,7 @@ _KINDS: Kinds = {
     "wrong-scaler": (faults.WrongScaler, {"add": integer(-10, 10)}),
 }
 
-
-def load(path: str) -> MeterFaults:
-    """What goes wrong by the file at `path`.
-
-    Raises:
-        OSError: the file cannot be read.
-        ConfigError: see `parse`.
-    """
-    with open(path, "rb") as file:
-        return parse(file.read(), path)
-
-
-def parse(text: bytes, source: str = "script") -> MeterFaults:
-    """What goes wrong by the TOML `text`; `source` is its name in messages.
-
-    Raises:
-        ConfigError: every fault in it, or that it is not TOML.
-    """
-    rules, seed = script.parse_rules(text, source, _KINDS, _WHERE)
-    return MeterFaults([Rule(fault, Where(**where)) for fault, where in rules], seed)
+_SCRIPTS = Language(
+    _KINDS, _WHERE, lambda rules, seed: MeterFaults([Rule(fault, Where(**at)) for fault, at in rules], seed)
+)
+load, parse = _SCRIPTS.load, _SCRIPTS.parse

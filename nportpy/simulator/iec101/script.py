@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from nportpy.simulator import script
 from nportpy.simulator.iec101 import faults
 from nportpy.simulator.iec101.faults import REQUESTS, LineFaults, Rule, Where
-from nportpy.simulator.script import Kinds, Parser, boolean, integer, number_ranges
+from nportpy.simulator.script import Kinds, Language, Parser, boolean, integer, number_ranges
 
 _COMMON = ("delay", "missing", "twice", "cut", "echo", "junk", "pause", "bad-crc")
 
@@ -54,23 +54,7 @@ _KINDS: Kinds = {
     "restart": (faults.Restart, {"warns": boolean}),
 }
 
-
-def load(path: str) -> LineFaults:
-    """What goes wrong by the file at `path`.
-
-    Raises:
-        OSError: the file cannot be read.
-        ConfigError: see `parse`.
-    """
-    with open(path, "rb") as file:
-        return parse(file.read(), path)
-
-
-def parse(text: bytes, source: str = "script") -> LineFaults:
-    """What goes wrong by the TOML `text`; `source` is its name in messages.
-
-    Raises:
-        ConfigError: every fault in it, or that it is not TOML.
-    """
-    rules, seed = script.parse_rules(text, source, _KINDS, _WHERE)
-    return LineFaults([Rule(fault, Where(**where)) for fault, where in rules], seed)
+_SCRIPTS = Language(
+    _KINDS, _WHERE, lambda rules, seed: LineFaults([Rule(fault, Where(**at)) for fault, at in rules], seed)
+)
+load, parse = _SCRIPTS.load, _SCRIPTS.parse

@@ -30,7 +30,7 @@ from nportpy.simulator.iec62056 import faults
 from nportpy.simulator.iec62056.faults import MeterFaults, Rule, Where
 from nportpy.simulator.iec62056.messages import SPEEDS
 from nportpy.simulator.iec62056.meter import Kind
-from nportpy.simulator.script import Kinds, Parser
+from nportpy.simulator.script import Kinds, Language, Parser
 
 _COMMON = ("delay", "missing", "twice", "cut", "junk", "pause")
 _MESSAGES = frozenset(kind.value for kind in Kind)
@@ -67,23 +67,7 @@ _KINDS: Kinds = {
     "deaf": (faults.Deaf, {}),
 }
 
-
-def load(path: str) -> MeterFaults:
-    """What goes wrong by the file at `path`.
-
-    Raises:
-        OSError: the file cannot be read.
-        ConfigError: see `parse`.
-    """
-    with open(path, "rb") as file:
-        return parse(file.read(), path)
-
-
-def parse(text: bytes, source: str = "script") -> MeterFaults:
-    """What goes wrong by the TOML `text`; `source` is its name in messages.
-
-    Raises:
-        ConfigError: every fault in it, or that it is not TOML.
-    """
-    rules, seed = script.parse_rules(text, source, _KINDS, _WHERE)
-    return MeterFaults([Rule(fault, Where(**where)) for fault, where in rules], seed)
+_SCRIPTS = Language(
+    _KINDS, _WHERE, lambda rules, seed: MeterFaults([Rule(fault, Where(**at)) for fault, at in rules], seed)
+)
+load, parse = _SCRIPTS.load, _SCRIPTS.parse
