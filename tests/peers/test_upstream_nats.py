@@ -1,6 +1,7 @@
 """Upstreams and nats-server: JetStream on one node and on three, its MQTT listener, consumed by nats-py."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import nats
@@ -30,10 +31,11 @@ async def stored(url: str) -> list[Key]:
     """Every sample in the stream, in its order, by a consumer of nats-py."""
     client = await nats.connect(url.split(","))
     try:
-        return await _read_all(client)
-    except nats.errors.TimeoutError:  # the cluster has no leader yet for what is asked
-        await asyncio.sleep(5.0)
-        return await _read_all(client)
+        async with asyncio.timeout(45.0):
+            while True:
+                with contextlib.suppress(nats.errors.TimeoutError):  # the cluster has no leader yet for what is asked
+                    return await _read_all(client)
+                await asyncio.sleep(2.0)
     finally:
         await client.close()
 
