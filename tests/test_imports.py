@@ -13,7 +13,7 @@ MODULES = {
 }
 # From the ground up. A part may import what stands below it; parts of one floor do not import each other.
 FLOORS = (
-    {"errors", "linesettings", "throttle"},
+    {"errors", "linesettings", "throttle", "wallclock"},
     {"status"},
     {"protocols"},
     {"network"},

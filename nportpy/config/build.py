@@ -48,6 +48,7 @@ def build(file: schema.File) -> GatewaySettings:
         http=HttpSettings(
             tuple((endpoint.host, endpoint.port) for endpoint in http.listen),
             _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
+            http.tls,
         )
         if http.listen
         else None,
@@ -55,6 +56,7 @@ def build(file: schema.File) -> GatewaySettings:
         discovery=_discovery(file),
         mdns=MdnsSettings(**vars(file.mdns) | {"interfaces": tuple(file.mdns.interfaces)}) if file.mdns else None,
         edge=edge(file, _servers(routers)),
+        tls=tuple(table.settings(name) for name, table in file.tls.items()),
     )
 
 

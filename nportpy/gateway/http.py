@@ -5,12 +5,17 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
 from nportpy.services.http import HttpService, HttpSettings
 from nportpy.status import GatewayStatus
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_contexts import Table
+    from nportpy.network.tls_door import Door
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +24,17 @@ class Http:
     """It, as far as it is on."""
 
     def __init__(
-        self, sockets: Sockets, status: Callable[[], GatewayStatus], archive: Callable[[], Archived | None]
+        self,
+        sockets: Sockets,
+        status: Callable[[], GatewayStatus],
+        archive: Callable[[], Archived | None],
+        table: "Callable[[str], Table]",
     ) -> None:
-        """It is off."""
+        """It is off. `table` gives the certificates of a name."""
         self._sockets = sockets
         self._status = status
         self._archive = archive
+        self._table = table
         self._settings: HttpSettings | None = None
         self._service: HttpService | None = None
         self._task: asyncio.Task[None] | None = None
@@ -57,6 +67,19 @@ class Http:
             return []
         return [Place(endpoint) for endpoint in self._service.endpoints]
 
+    @property
+    def trouble(self) -> str:
+        """Why nobody can come in although it listens; empty: they can."""
+        return "" if self._service is None else self._service.trouble
+
+    def _door(self, settings: HttpSettings) -> "Door | None":
+        """Who shakes hands, where TLS is spoken."""
+        if not settings.tls:
+            return None
+        from nportpy.network.tls_door import Door
+
+        return Door(self._table(settings.tls))
+
     def _take(self) -> Iterator[socket.socket]:
         """The sockets that can be had, as sockets of its own: who serves HTTP closes them."""
         for place in http_places(self._settings):
@@ -71,7 +94,9 @@ class Http:
         sockets = list(self._take())
         if self._settings is None or not sockets:
             return
-        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive)
+        service = self._service = HttpService(
+            self._settings, sockets, self._status, lambda: True, self._archive, self._door(self._settings)
+        )
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")
         await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)

@@ -12,6 +12,7 @@ from nportpy.network.addresses import Rings, local_endpoint
 from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:
+    from nportpy.network.tls_door import Door
     from nportpy.services.archived import Archived
     from nportpy.services.site import Site
 
@@ -26,10 +27,12 @@ class HttpSettings:
     Attributes:
         listen: (host, port) pairs; port 0 lets the kernel choose.
         allow: who may connect, as rings of networks (gateway, http): an address must be in one of every ring.
+        tls: the name of the table with its certificates; empty: it is plain HTTP.
     """
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
     allow: Rings = ()
+    tls: str = ""
 
 
 class HttpService:
@@ -48,6 +51,7 @@ class HttpService:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], "Archived | None"] = lambda: None,
+        door: "Door | None" = None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -57,6 +61,7 @@ class HttpService:
             status: the gateway's status now; asked once per request.
             healthy: what /healthz says, as long as the event loop is alive to ask it.
             archive: the archive whose samples it shows, if there is one.
+            door: shakes hands with those who come; None: it is plain HTTP.
         """
         self.listening = asyncio.Event()
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
@@ -67,6 +72,12 @@ class HttpService:
         self._status = status
         self._healthy = healthy
         self._archive = archive
+        self._door = door
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can come in although it listens; empty: they can."""
+        return "" if self._door is None else self._door.trouble
 
     async def run(self) -> None:
         """Serve until cancelled, then close every connection."""
@@ -94,12 +105,22 @@ class HttpService:
             with ExitStack() as servers:
                 for sock in self._sockets:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted ones inherit it
-                    server = await loop.create_server(site.accept, sock=sock, backlog=_BACKLOG)
-                    servers.callback(server.close)
+                    if self._door is None:
+                        server = await loop.create_server(site.accept, sock=sock, backlog=_BACKLOG)
+                        servers.callback(server.close)
                 self.addresses = tuple(map(str, self.endpoints))
                 self.listening.set()
-                await loop.create_future()
+                await self._stay(site)
         finally:
             self.listening.clear()
             self.addresses = ()
             await site.close()
+
+    async def _stay(self, site: "Site") -> None:
+        """Serve on, until cancelled."""
+        if self._door is None:
+            await asyncio.get_running_loop().create_future()
+            return
+        from nportpy.network.tls_server import TlsServer
+
+        await TlsServer("http", self._sockets, self._door, site.accept).run()

@@ -38,6 +38,7 @@ CONNECTED = (
     "refused_down",
     "refused_busy",
     "refused_settings",
+    "tls_failed",
 )
 """How a connection that comes in can turn out."""
 
