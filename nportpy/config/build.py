@@ -150,7 +150,11 @@ def _router(name: str, table: Routed, gateway: schema.Gateway) -> RouterPlan:
 
 def _modbus(service: ModbusService, routes: tuple[Route, ...], shared: dict[str, Any]) -> ModbusSettings:
     return ModbusSettings(
-        protocol=service.protocol, outstanding=service.outstanding, routing=service.routing(routes), **shared
+        protocol=service.protocol,
+        outstanding=service.outstanding,
+        security=service.is_secure(shared["listen"]),
+        routing=service.routing(routes),
+        **shared,
     )
 
 

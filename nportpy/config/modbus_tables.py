@@ -3,7 +3,7 @@
 What the keys of a table have to do with each other is in modbus_clashes.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -52,6 +52,9 @@ LAST_UNIT = UNITS[-1]
 LAST_WRITTEN = 255
 """The last unit id that clients can write; routes may name all, since some gateways have units from 248 on."""
 
+SECURITY_PORT = 802
+"""Of MODBUS/TCP Security (IANA: mbap-s)."""
+
 _BUS = BusSettings()
 _ROUTING = RoutingSettings(())
 _MODBUS = ModbusSettings(listen=(), routing=_ROUTING)
@@ -92,6 +95,12 @@ _FUNCTIONS = Annotated[
 ]
 
 
+_ROLES = Annotated[
+    list[Annotated[str, Leaf(modbus_values.role, TEXT)]],
+    Many("no role would match", single=True, example='["Operator"], or no such line for any'),
+]
+
+
 class _GapOrFalse:
     """`merge`: false, or a table; gives the gap, or None."""
 
@@ -122,10 +131,13 @@ class Match(Table):
     units: Annotated[frozenset[int], _units(0, LAST_WRITTEN)] = frozenset()
     functions: _FUNCTIONS = Field(default_factory=list)
     registers: Annotated[Span | None, Leaf(modbus_values.registers, TEXT)] = None
+    roles: _ROLES = Field(default_factory=list)
 
     def matching(self) -> Matching:
         """The same in settings."""
-        return Matching(tuple(self.clients), self.units, frozenset(self.functions), self.registers)
+        return Matching(
+            tuple(self.clients), self.units, frozenset(self.functions), self.registers, frozenset(self.roles)
+        )
 
 
 class RuleTable(Match):
@@ -268,6 +280,7 @@ class ModbusService(Service):
     max_clients: Annotated[int, integer(1, 1000)] = _MODBUS.max_clients
     protocol: Annotated[Access, words(Access)] = _MODBUS.protocol
     outstanding: Annotated[int, integer(1, 1000)] = _MODBUS.outstanding
+    security: Annotated[bool | None, BOOLEAN] = None
     unit0: Annotated[int | None, _unit_or("broadcast")] = _ROUTING.unit0
     unit255: Annotated[int | None, _unit_or("unrouted")] = _ROUTING.unit255
     unrouted: Annotated[Unrouted, words(Unrouted)] = _ROUTING.unrouted
@@ -278,6 +291,12 @@ class ModbusService(Service):
         list[PriorityTable],
         Many("all is of normal priority without such a line", example='[{ priority = "high", functions = [5, 6] }]'),
     ] = Field(default_factory=list)
+
+    def is_secure(self, listen: Iterable[Endpoint]) -> bool:
+        """Whether it is MODBUS/TCP Security: by default, where that has its port."""
+        if self.security is not None:
+            return self.security
+        return any(endpoint.port == SECURITY_PORT for endpoint in listen)
 
     def routing(self, routes: tuple[Route, ...]) -> RoutingSettings:
         """Where requests go, and who may ask what."""

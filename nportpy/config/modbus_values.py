@@ -9,6 +9,7 @@ from nportpy.line.turns import Priority
 from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus import addresses
 from nportpy.protocols.modbus.functions import Span
+from nportpy.protocols.x509 import LONGEST_ROLE
 
 AUTO = "auto"
 _MODBUS_PORT = 502
@@ -68,6 +69,11 @@ def timeout(value: object, low: str, high: str) -> float | str:
         return values.duration(value, low, high)
     except ValueFault as fault:
         raise ValueFault(fault.reason, f'{fault.allowed}, or "{AUTO}"') from fault
+
+
+def role(value: object) -> str:
+    """A role, as a certificate names it; "" is that of one that names none."""
+    return values.label(value, LONGEST_ROLE)
 
 
 def priority(value: object) -> Priority:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from nportpy.config import values
+from nportpy.config.modbus_tables import SECURITY_PORT
 from nportpy.config.positions import Lines
 from nportpy.config.tables import TEXT, Leaf, Many, Table, words
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
@@ -88,6 +89,10 @@ def tls_clashes(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
         for path, keys in leaves(data, (), pattern):
             if isinstance(keys, dict) and isinstance(keys.get("tls"), str):
                 yield from _served(data, path, keys, lines)
+    for pattern in (("port", "*", "modbus"), ("modbus", "*")):
+        for path, keys in leaves(data, (), pattern):
+            if isinstance(keys, dict):
+                yield from _secured(data, path, keys, lines)
     for pattern in _CALLING:
         for path, keys in leaves(data, (), pattern):
             if isinstance(keys, dict) and isinstance(keys.get("tls"), str):
@@ -119,6 +124,29 @@ def _unknown(data: dict[str, object], path: Path, keys: dict[str, Any], lines: L
     if keys["tls"] not in tables:
         where, known = (*path, "tls"), ", ".join(f'"{name}"' for name in tables) or "a table [tls.NAME]"
         yield Fault(key_path(where), "there is no such table", toml_text(keys["tls"]), known, lines.of(where))
+
+
+def _secured(data: dict[str, object], path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:
+    """What MODBUS/TCP Security needs (R-02, R-06: both sides show a certificate)."""
+    ports = [str(each).rpartition(":")[2] for each in _listed(keys.get("listen"))]
+    key = "security" if keys.get("security") is True else "listen"
+    if keys.get("security") is False or (key == "listen" and str(SECURITY_PORT) not in ports):
+        return
+    where = (*path, key)
+    what = "MODBUS/TCP Security" if key == "security" else f"port {SECURITY_PORT} is MODBUS/TCP Security, which"
+
+    def fault(reason: str, allowed: str) -> Fault:
+        return Fault(key_path(where), reason, toml_text(keys[key]), allowed, lines.of(where))
+
+    named = table(data, "tls").get(str(keys.get("tls")))
+    if "tls" not in keys:
+        also = "" if key == "security" else "; security = false for another protocol"
+        yield fault(f"{what} is spoken by TLS", f'tls = "NAME" beside it, and a table [tls.NAME]{also}')
+    elif isinstance(named, dict) and not (named.get("ca_file") and named.get("clients", "required") == "required"):
+        reason = f"{what} wants a certificate of every client"
+        yield fault(reason, f'ca_file, and clients = "required" or no such line, in [tls.{keys["tls"]}]')
+    if keys.get("protocol", "tcp") != "tcp":
+        yield fault(f"{what} is Modbus TCP, and no other protocol", 'protocol = "tcp", or no such line')
 
 
 def _served(data: dict[str, object], path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:

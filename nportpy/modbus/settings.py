@@ -166,12 +166,14 @@ class Matching:
         units: unit ids as clients write them; empty: any.
         functions: function codes; empty: any.
         span: registers or bits that the request is about (rules.py says what that means); None: any.
+        roles: that the client's certificate gives it, of which "" is the NULL role; empty: any, and none.
     """
 
     clients: tuple[Network, ...] = ()
     units: frozenset[int] = frozenset()
     functions: frozenset[int] = frozenset()
     span: Span | None = None
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,14 +48,13 @@ class Table:
 
     Attributes:
         server: for those who come; None: nobody can.
-        client: for those whom we call.
         error: what was wrong with its files when they were last read; empty: nothing.
     """
 
     def __init__(self, settings: TlsSettings) -> None:
         """Nothing is read before `read`."""
         self.server: ssl.SSLContext | None = None
-        self.client: ssl.SSLContext | None = None
+        self._client: ssl.SSLContext | None = None
         self.error = "not read yet"
         self._settings = self._wanted = settings
         self._epoch = 0
@@ -66,6 +65,7 @@ class Table:
         self._newest = 0.0
         self._checked = False  # whether dates are looked at
         self._lenient = False  # whether an expired list is used all the same
+        self._read_once = False
 
     def read(self, settings: TlsSettings) -> None:
         """Read the files and go over to what they say; if one is bad, what was in force stays.
@@ -91,14 +91,27 @@ class Table:
         newest = max([newest, *(found.not_before for found in own)])
         checked = wallclock.synchronised() or wallclock.plausible(newest)
         lenient = settings.crl_expired is Expired.WARN and _expired(crls)
-        self.server, self.client = (
-            self._made(settings, checked=checked, lenient=lenient, server=server) for server in (True, False)
-        )
+        # The system's authorities take a tenth of a second to load: only who calls somebody needs them.
+        self.server = self._made(settings, checked=checked, lenient=lenient, server=True)
+        self._client = None if settings.pairs else self._made(settings, checked=checked, lenient=lenient, server=False)
         if not self._authorities <= authorities:
             self._epoch += 1
         self._settings, self._own, self._authorities, self._newest = settings, own, authorities, newest
         self._crls, self._revoked = crls, frozenset((crl.issuer, serial) for crl in crls for serial in crl.revoked)
-        self._checked, self._lenient = checked, lenient
+        self._checked, self._lenient, self._read_once = checked, lenient, True
+
+    @property
+    def client(self) -> ssl.SSLContext:
+        """For those whom we call.
+
+        Raises:
+            OSError: no good files were read yet.
+        """
+        if not self._read_once:
+            raise OSError(0, self.error)
+        if self._client is None:
+            self._client = self._made(self._settings, checked=self._checked, lenient=self._lenient, server=False)
+        return self._client
 
     @property
     def clock_known(self) -> bool:
@@ -110,6 +123,11 @@ class Table:
         """Whether what is in force was made for other times: the clock has become known, a list has expired."""
         lenient = self._settings.crl_expired is Expired.WARN and _expired(self._crls)
         return bool(self.error) or self._checked is not self.clock_known or self._lenient is not lenient
+
+    @property
+    def in_force(self) -> bool:
+        """Whether files were read well once."""
+        return self._read_once
 
     @property
     def checked(self) -> bool:
@@ -221,7 +239,7 @@ def _read(table: Table, settings: TlsSettings, before: tuple[bool, str] | None =
         table.read(settings)
     except TlsFileError as error:
         if before is None or before[1] != error.reason:
-            kept = "the ones before stay in force" if table.server or table.client else "nobody can connect"
+            kept = "the ones before stay in force" if table.in_force else "nobody can connect"
             log.error(f"certificates not taken over, {kept}", extra=extra | {"reason": error.reason})
         return
     if before is None or before[1]:
@@ -295,15 +313,19 @@ def _load_pair(context: ssl.SSLContext, chain: str, key: str, password_file: str
     except TlsFileError:
         raise
     except ssl.SSLError as error:
-        raise TlsFileError(key or chain, _PAIR_REASONS.get(error.reason or "", error.reason or str(error))) from error
+        raise TlsFileError(key or chain, _reason(error, bool(password_file))) from error
     except (OSError, ValueError) as error:
         raise TlsFileError(key or chain, getattr(error, "strerror", None) or "cannot be used") from error
 
 
+def _reason(error: ssl.SSLError, locked: bool) -> str:
+    if not error.reason or error.reason == "PEM_LIB":
+        return "cannot be opened: its password is another, or it is damaged" if locked else "holds no key in PEM"
+    return _PAIR_REASONS.get(error.reason, error.reason.replace("_", " ").lower())
+
+
 _PAIR_REASONS: Final = {
     "KEY_VALUES_MISMATCH": "is not the key of this certificate",
-    "NO_START_LINE": "holds no key in PEM",
-    "BAD_DECRYPT": "its password is another",
     "EE_KEY_TOO_SMALL": "the key is too short",
     "CA_MD_TOO_WEAK": "is signed in a way that is too weak",
 }
