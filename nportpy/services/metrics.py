@@ -28,7 +28,17 @@ from prometheus_client.samples import Sample
 
 from nportpy import __version__
 from nportpy.services.edge_metrics import edge
-from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus, UnitStatus
+from nportpy.status import (
+    DURATIONS,
+    BusStatus,
+    End,
+    GatewayStatus,
+    LeaseStatus,
+    LineStatus,
+    ServiceStatus,
+    TlsStatus,
+    UnitStatus,
+)
 
 CONNECTED = (
     "accepted",
@@ -89,6 +99,7 @@ class GatewayCollector(Collector):
         yield _requests(status.buses)
         yield from _units(status.buses)
         yield from edge(status.edge)
+        yield from _tls(status.tls)
 
 
 def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:
@@ -97,6 +108,38 @@ def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:
     made.register(GatewayCollector(status))
     ProcessCollector(registry=made)
     return made
+
+
+def _tls(tables: tuple[TlsStatus, ...]) -> Iterator[Metric]:
+    """Of `[tls.NAME]` tables. Nothing where there is none."""
+    if not tables:
+        return
+    expiry = GaugeMetricFamily(
+        "nportpy_certificate_expiry_timestamp_seconds",
+        "When a certificate of ours expires, since the epoch.",
+        labels=("tls", "number"),
+    )
+    update = GaugeMetricFamily(
+        "nportpy_crl_next_update_timestamp_seconds",
+        "When a revocation list expires, since the epoch.",
+        labels=("tls",),
+    )
+    bad = GaugeMetricFamily(
+        "nportpy_certificate_files_bad", "Whether files could not be taken over when last read.", labels=("tls",)
+    )
+    checked = GaugeMetricFamily(
+        "nportpy_certificate_dates_checked",
+        "Whether dates of certificates are looked at: not before the clock is known.",
+        labels=("tls",),
+    )
+    for table in tables:
+        for number, certificate in enumerate(table.certificates, 1):
+            expiry.add_metric((table.name, str(number)), certificate.not_after)
+        if table.crl_next_update is not None:
+            update.add_metric((table.name,), table.crl_next_update)
+        bad.add_metric((table.name,), bool(table.error))
+        checked.add_metric((table.name,), table.checked)
+    yield from (expiry, update, bad, checked)
 
 
 def _gateway(status: GatewayStatus) -> Iterator[Metric]:

@@ -69,6 +69,7 @@ nportpy_connections_total{port="meters",service="raw",result="refused_full"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_down"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_busy"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_settings"} 0
+nportpy_connections_total{port="meters",service="raw",result="tls_failed"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="closed"} 9
 nportpy_connections_ended_total{port="meters",service="raw",result="kicked"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="taken_over"} 0
