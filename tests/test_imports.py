@@ -17,7 +17,7 @@ FLOORS = (
     {"status"},
     {"protocols"},
     {"network"},
-    {"services", "port"},
+    {"services", "port", "security"},
     {"line"},
     {"client", "modbus", "attach", "meters"},
     {"modes", "simulator", "edge"},

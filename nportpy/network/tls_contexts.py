@@ -111,6 +111,7 @@ class Table:
             raise OSError(0, self.error)
         if self._client is None:
             self._client = self._made(self._settings, checked=self._checked, lenient=self._lenient, server=False)
+        assert self._client is not None  # only a server must have a certificate
         return self._client
 
     @property
