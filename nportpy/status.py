@@ -126,10 +126,10 @@ class ServiceStatus:
         results: numbers since the start. Of connections that came in: accepted, refused_allow, refused_limit,
             refused_full, refused_down, refused_busy (others have the line at other settings), refused_settings (the
             driver does not take those of the service), tls_failed (no handshake). Of calls, which are connections that
-            the gateway makes: connected, refused, timeout, unreachable, no_address, failed. Of both, how they ended:
-            see `End`. Where there are no connections it is senders that are accepted and end, and datagrams that are
-            refused; and unsent are those that the network did not take. Of a master: late are answers for which it did
-            not wait any more.
+            the gateway makes: connected, refused, timeout, unreachable, no_address, tls_failed, failed. Of both, how
+            they ended: see `End`. Where there are no connections it is senders that are accepted and end, and datagrams
+            that are refused; and unsent are those that the network did not take. Of a master: late are answers for
+            which it did not wait any more.
         dropped: bytes that waited for clients dropped as too slow, or for hosts that could not be reached.
         refused: Modbus requests that came to no bus, by reason: forbidden, ignored, no_route, queue_full, malformed.
         waiting: clients that wait until the line can be set as this service wants it.

@@ -305,7 +305,8 @@ def _say_table(folder: str, stem: str) -> None:
     folder = os.path.abspath(folder)
     click.echo(
         f'next: in the configuration\n\n    [tls.plant]\n    cert_file = "{folder}/{stem}.crt"\n'
-        f'    key_file = "{folder}/{stem}.key"\n\nand tls = "plant" in a service. The gateway must be able to read both.'
+        f'    key_file = "{folder}/{stem}.key"\n\n'
+        'and tls = "plant" in a service. The gateway must be able to read both.'
     )
 
 

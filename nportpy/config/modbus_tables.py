@@ -21,6 +21,7 @@ from nportpy.config.tables import (
     Many,
     Service,
     Table,
+    UsesTls,
     duration,
     integer,
     words,
@@ -158,9 +159,10 @@ class RouteTable(Table):
     # 0 is for all units, and no route's.
     units: Annotated[frozenset[int], _units(1, LAST_WRITTEN)]
     port: Annotated[str | None, Leaf(modbus_values.port, TEXT)] = None
-    to: Annotated[Endpoint | None, Leaf(modbus_values.server, {"type": "string", "pattern": "^tcp://"})] = None
+    to: Annotated[Endpoint | None, Leaf(modbus_values.server, {"type": "string", "pattern": "^(tcp|tls)://"})] = None
     offset: Annotated[int, integer(-LAST_WRITTEN, LAST_WRITTEN)] = _ROUTE.offset
     unit: Annotated[int | None, integer(1, LAST_WRITTEN)] = _ROUTE.unit
+    tls: UsesTls = _SERVER.tls
 
 
 class Different(Table):
@@ -266,7 +268,7 @@ class Routing(Table):
         return tuple(
             Route(
                 route.units,
-                ServerSettings(route.to, bus, servers.rest) if route.to else str(route.port),
+                ServerSettings(route.to, bus, servers.rest, route.tls) if route.to else str(route.port),
                 route.offset,
                 route.unit,
             )

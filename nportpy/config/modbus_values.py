@@ -12,9 +12,9 @@ from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.x509 import LONGEST_ROLE
 
 AUTO = "auto"
-_MODBUS_PORT = 502
+_PORTS = {"tcp": 502, "tls": 802}
 _UNITS = re.compile(r"([0-9]{1,3})(?:\s*-\s*([0-9]{1,3}))?")
-_URL = re.compile(r"tcp://(\[[^\]]*\]|[^:/\[\]]*)(?::([0-9]{1,5}))?/?", re.IGNORECASE)
+_URL = re.compile(r"(tcp|tls)://(\[[^\]]*\]|[^:/\[\]]*)(?::([0-9]{1,5}))?/?", re.IGNORECASE)
 _A_SERVER = '"tcp://host:port", as in "tcp://192.0.2.10:502" or "tcp://[fd00::7]:502"'
 
 
@@ -105,10 +105,10 @@ def server(value: object) -> Endpoint:
         if str(value).lower().startswith(("rtu", "socket")):  # as an address of RTU over TCP
             meant = 'a port of its own with device = "socket://..." and a [port.NAME.modbus], for RTU over TCP'
         raise ValueFault("is not the address of a Modbus TCP server", meant or _A_SERVER)
-    port = int(match[2] or _MODBUS_PORT)
+    port = int(match[3] or _PORTS[match[1].lower()])
     if not 1 <= port <= 65535:
         raise ValueFault("the port is out of range", "1 to 65535")
-    return Endpoint(values.host(match[1], _A_SERVER), port)
+    return Endpoint(values.host(match[2], _A_SERVER), port)
 
 
 def port(value: object) -> str:

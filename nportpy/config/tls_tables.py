@@ -76,7 +76,12 @@ _SERVING: Final = (
     *(("port", "*", kind) for kind in ("raw", "rfc2217", "reverse_telnet", "modem", "modbus")),
     ("modbus", "*"),
 )
-_CALLING: Final = (("port", "*", "tcp_client"), ("port", "*", "pair"), ("modbus", "*", "routes"), ("upstream", "*"))
+_CALLING: Final = (
+    ("port", "*", "tcp_client"),
+    ("port", "*", "pair"),
+    ("modbus", "*", "routes"),
+    ("port", "*", "modbus_master", "routes"),
+)
 
 
 def tls_clashes(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
@@ -93,10 +98,27 @@ def tls_clashes(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
         for path, keys in leaves(data, (), pattern):
             if isinstance(keys, dict):
                 yield from _secured(data, path, keys, lines)
+    for pattern in (("modbus", "*", "routes"), ("port", "*", "modbus_master", "routes")):
+        for path, keys in leaves(data, (), pattern):
+            if isinstance(keys, dict):
+                yield from _routed(path, keys, lines)
     for pattern in _CALLING:
         for path, keys in leaves(data, (), pattern):
             if isinstance(keys, dict) and isinstance(keys.get("tls"), str):
                 yield from _unknown(data, path, keys, lines)
+
+
+def _routed(path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:
+    """A server is called by TLS if its URL says so, and then somebody must say whom to believe."""
+    to = keys.get("to")
+    secure = isinstance(to, str) and to.lower().startswith("tls://")
+    if secure and "tls" not in keys:
+        where = (*path, "to")
+        allowed = 'tls = "NAME" beside it, and a table [tls.NAME] with ca_file'
+        yield Fault(key_path(where), "nobody says whom to believe there", toml_text(to), allowed, lines.of(where))
+    if not secure and "tls" in keys:
+        where, meant = (*path, "tls"), str(to).replace("tcp://", "tls://", 1) if isinstance(to, str) else "tls://HOST"
+        yield Fault(key_path(where), "is for servers that are called by TLS", "", f'to = "{meant}"', lines.of(where))
 
 
 _Found = Iterator[tuple[Path, str, str]]

@@ -81,7 +81,7 @@ class Gateway:
         self._access = AccessLimits(settings.access)
         self._ports: dict[str, RunningPort] = {}
         self._routers: dict[str, Services] = {}
-        self._servers = Servers(opener)
+        self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
         self._http = Http(self._sockets, self.status, self._archived, self._table)

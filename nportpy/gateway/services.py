@@ -26,6 +26,8 @@ from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.routing import Find, Router
+    from nportpy.modes.pair import PairSettings
+    from nportpy.modes.tcp_client import TcpClientSettings
     from nportpy.network.tls_contexts import Table
     from nportpy.network.tls_door import Door
 
@@ -292,7 +294,7 @@ class Services:
             case Kind.TCP_CLIENT:
                 from nportpy.modes.tcp_client import TcpClient
 
-                return TcpClient(line, label, settings, throttle)
+                return TcpClient(line, label, settings, throttle, self._believed(settings))
             case Kind.UDP:
                 from nportpy.modes.udp import UdpMode
 
@@ -300,7 +302,7 @@ class Services:
             case Kind.PAIR:
                 from nportpy.modes.pair import Pair
 
-                return Pair(line, label, settings, throttle)
+                return Pair(line, label, settings, throttle, self._believed(settings))
             case Kind.MODEM:
                 from nportpy.modes.modem import Modem
 
@@ -335,6 +337,10 @@ class Services:
         sockets, shared = self._sockets(Kind.RAW, settings), self._shared
         door = self._door(settings)
         return Listener(backend, label, settings, make, sockets, shared.access, shared.throttle, door=door, **more)
+
+    def _believed(self, settings: "TcpClientSettings | PairSettings") -> "Table | None":
+        """By which certificates those called are believed, where TLS is spoken."""
+        return self._shared.tls(settings.tls) if settings.tls else None
 
     def _door(self, settings: ServiceSettings) -> "Door | None":
         """Who shakes hands, where TLS is spoken."""

@@ -107,16 +107,18 @@ class ServerSettings:
         endpoint: where it is.
         bus: how its units are asked; what concerns a wire does not count.
         rest: seconds between connecting and the first request: some devices need it.
+        tls: the name of the table by which it is believed; empty: it is spoken plainly.
     """
 
     endpoint: Endpoint
     bus: BusSettings = field(default_factory=BusSettings)
     rest: float = 0.0
+    tls: str = ""
 
     @property
     def name(self) -> str:
         """What it is called in metrics, logs and status: `tcp://192.0.2.10:502`."""
-        return f"tcp://{self.endpoint}"
+        return f"{'tls' if self.tls else 'tcp'}://{self.endpoint}"
 
 
 @dataclass(frozen=True, slots=True)

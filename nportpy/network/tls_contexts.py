@@ -126,6 +126,11 @@ class Table:
         return bool(self.error) or self._checked is not self.clock_known or self._lenient is not lenient
 
     @property
+    def server_name(self) -> str:
+        """What the certificates of those whom we call must be for; empty: the name by which they are called."""
+        return self._settings.server_name
+
+    @property
     def in_force(self) -> bool:
         """Whether files were read well once."""
         return self._read_once

@@ -52,7 +52,7 @@ CONNECTED = (
 )
 """How a connection that comes in can turn out."""
 
-CALLED = ("connected", "refused", "timeout", "unreachable", "no_address", "failed")
+CALLED = ("connected", "refused", "timeout", "unreachable", "no_address", "tls_failed", "failed")
 """How a connection that we make can turn out."""
 
 REQUESTED = (
