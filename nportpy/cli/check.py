@@ -31,6 +31,7 @@ from nportpy.cli.check_modes import (
     speed_warnings,
     stream_picture,
 )
+from nportpy.cli.check_tls import tls_picture, tls_warnings
 from nportpy.config import DEFAULT_PATH, fault_lines, parse, read, without_effect
 from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
@@ -78,7 +79,7 @@ def check(path: str, as_json: bool, schema: bool) -> None:
             click.echo(line, err=True)
         sys.exit(2)
     found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
-    found += edge_warnings(settings.edge)
+    found += [*edge_warnings(settings.edge), *tls_warnings(settings)]
     if as_json:
         click.echo(json.dumps(settings_object(path, settings, found), indent=2))
         return
@@ -110,6 +111,7 @@ def _picture(settings: GatewaySettings) -> Picture:
         yield f"modbus {router.name}", _listing(router.service.listen)
         yield from _service_picture(router.service)
         yield from routes_picture(router.service.routing)
+    yield from tls_picture(settings)
     yield from edge_picture(settings.edge)
     yield from discovery_picture(settings.discovery)
     yield from mdns_picture(settings.mdns)

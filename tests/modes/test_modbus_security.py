@@ -1,7 +1,8 @@
-"""MODBUS/TCP Security on simulated units: a case for each requirement that concerns a server (MB-TCP-Security v36), S12 and S13."""
+"""MODBUS/TCP Security on simulated units: a case for each requirement of MB-TCP-Security v36 (S12, S13)."""
 
 import asyncio
 import random
+import socket
 import ssl
 from typing import Any
 
@@ -14,7 +15,7 @@ from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus import mbap
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import Client, Served, connect, plan, serving, settings, until
-from tests.support.tls import Plant, context_of, secured, table, utf8
+from tests.support.tls import CLIENT, Plant, context_of, read, secured, table, utf8, write
 
 READ, WRITE = b"\x03\x00\x00\x00\x02", b"\x06\x00\x00\x12\x34"
 OPERATORS_WRITE = (
@@ -52,8 +53,6 @@ async def _ask(client: Client, pdu: bytes, transaction: int = 1) -> bytes:
 async def _shown(plant: Plant, served: Served, role: str | bytes | None, name: str = "scada") -> Client:
     pair = plant.client(name, role=role) if not isinstance(role, bytes) else plant.client(name)
     if isinstance(role, bytes):
-        from tests.support.tls import CLIENT
-
         pair = plant.pair(name, purpose=CLIENT, role=role)
     return await secured(served.port("modbus"), context_of(plant, pair))
 
@@ -173,11 +172,9 @@ async def test_s15_the_same_identity_in_status_and_log(plant: Plant, caplog: pyt
 
 
 async def test_s12_r_46_the_whole_chain_is_sent(plant: Plant, tmp_path: Any) -> None:
-    from pathlib import Path
-
     pair = plant.pair("gateway")
     chain = tmp_path / "chain.crt"
-    chain.write_bytes(Path(pair.certificate).read_bytes() + Path(plant.ca).read_bytes())
+    write(chain, read(pair.certificate) + read(plant.ca))
     async with _serving(plant, type(pair)(str(chain), pair.key)) as served:
         client_pair = plant.client("scada")
         port = served.port("modbus")
@@ -186,11 +183,11 @@ async def test_s12_r_46_the_whole_chain_is_sent(plant: Plant, tmp_path: Any) -> 
 
 
 def _chain(context: ssl.SSLContext, port: int) -> int:
-    import socket
-
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        with context.wrap_socket(sock, server_hostname="localhost") as tls:
-            return len(tls._sslobj.get_unverified_chain())  # type: ignore[attr-defined]
+    with (
+        socket.create_connection(("127.0.0.1", port)) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        return len(tls._sslobj.get_unverified_chain())  # type: ignore[attr-defined]
 
 
 def test_s13_random_requests_and_roles_against_a_model() -> None:

@@ -1,14 +1,17 @@
-"""TLS at the door: who comes in, in which order, and what the log says of those who do not (reference rows S1 to S11)."""
+"""TLS at the door: who comes in, in which order, and what the log says of those who do not."""
 
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,9 @@ from nportpy.network.tls_door import AT_ONCE, HANDSHAKE_TIME
 from nportpy.network.tls_settings import Clients, Expired, KeyPair
 from nportpy.network.tls_transport import shake_hands
 from nportpy.port.loopback import Cable
+from nportpy.services.http import HttpSettings
 from tests.support.serving import Client, Served, connect, plan, raw, serving, settings, until
-from tests.support.tls import Pair, Plant, context_of, secured, table
+from tests.support.tls import Pair, Plant, context_of, read, secured, table, write
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +117,6 @@ async def test_s3_many_at_once_from_one_address_all_come_in(plant: Plant) -> Non
 
 
 async def test_s3_an_address_that_is_not_allowed_gets_no_handshake(plant: Plant) -> None:
-    from ipaddress import ip_network
-
     service = raw(tls="plant", allow=((ip_network("192.0.2.0/24"),),))
     async with serving(plan("cable", service), cables=[Cable()], tls=(table(plant),)) as served:
         with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -280,12 +282,12 @@ async def test_s5_bad_files_leave_the_old_in_force_and_say_so(plant: Plant, capl
     port, tls = plan("cable", raw(tls="plant")), (table(plant, pair),)
     with _told(caplog) as reasons:
         async with serving(port, cables=[Cable()], tls=tls) as served:
-            good = Path(pair.certificate).read_bytes()
-            Path(pair.certificate).write_bytes(b"-----BEGIN CERTIFICATE-----\nrubbish")
+            good = read(pair.certificate)
+            write(pair.certificate, b"-----BEGIN CERTIFICATE-----\nrubbish")
             await served.gateway.reload(settings(port, tls=tls))
             assert await _shown(served, plant) == "kept"
             assert served.gateway.status().tls[0].error
-            Path(pair.certificate).write_bytes(good)
+            write(pair.certificate, good)
             await until(lambda: not served.gateway.status().tls[0].error, within=30)
     assert reasons == [f"{pair.certificate}: holds no certificate in PEM"]
 
@@ -300,7 +302,7 @@ async def test_s5_files_that_come_late_are_found(plant: Plant, tmp_path: Path) -
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await secured(served.port(), context_of(plant))
         for there, here in ((missing.certificate, pair.certificate), (missing.key, pair.key)):
-            Path(there).write_bytes(Path(here).read_bytes())
+            write(there, read(here))
         await until(lambda: served.gateway.status().ready, within=30)
         assert await _shown(served, plant) == "late"
 
@@ -328,7 +330,7 @@ async def test_s5_a_key_with_a_password(plant: Plant, tmp_path: Path, caplog: py
         ("canary-of-a-password", ""),
         ("canary-of-another", "cannot be opened: its password is another, or it is damaged"),
     ):
-        file.write_text(f"{password}\n")
+        write(file, f"{password}\n".encode())
         tls = (table(plant).__class__("plant", (KeyPair(pair.certificate, pair.key, str(file)),)),)
         async with serving(plan("cable", raw(tls="plant")), cables=[Cable()], tls=tls) as served:
             assert served.gateway.status().tls[0].error == (f"{pair.key}: {error}" if error else "")
@@ -384,8 +386,6 @@ async def test_s6_a_client_that_writes_and_ends_its_direction_gets_its_answer(pl
 
 
 def _blocking(context: ssl.SSLContext, port: int) -> ssl.SSLSocket:
-    import socket
-
     return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
 
 
@@ -411,8 +411,6 @@ async def test_s6_a_client_that_breaks_tls_ends_alone(plant: Plant) -> None:
         good = await secured(served.port(), context_of(plant))
         sock = await asyncio.to_thread(_blocking, context_of(plant), served.port())
         bare = sock.detach()
-        import os
-
         os.write(bare, b"this is no record of TLS at all")
         await until(lambda: served.results().get("error"))
         os.close(bare)
@@ -499,7 +497,7 @@ async def test_s11_a_revoked_client_goes_at_once_and_does_not_come_back(plant: P
 
 async def test_s11_an_authority_that_is_taken_away_takes_its_clients_along(plant: Plant, tmp_path: Path) -> None:
     old, both = Plant(tmp_path, "old"), tmp_path / "both.crt"
-    both.write_bytes(Path(plant.ca).read_bytes() + Path(old.ca).read_bytes())
+    write(both, read(plant.ca) + read(old.ca))
     tls = (table(plant, clients=Clients.REQUIRED, ca=str(both)),)
     port = plan("cable", raw(tls="plant"))
     async with serving(port, cables=[Cable()], tls=tls) as served:
@@ -508,7 +506,7 @@ async def test_s11_an_authority_that_is_taken_away_takes_its_clients_along(plant
         context.load_cert_chain(pair.certificate, pair.key)
         client = await secured(served.port(), context)
         await until(lambda: served.service().clients)
-        both.write_bytes(Path(plant.ca).read_bytes())
+        write(both, read(plant.ca))
         await served.gateway.reload(settings(port, tls=tls))
         await until(lambda: client.lost)
 
@@ -536,3 +534,24 @@ async def _is_let_in(served: Served, context: ssl.SSLContext) -> bool:
     await client.close()
     await until(lambda: not served.service().clients)
     return True
+
+
+# HTTP.
+
+
+async def test_s1_http_by_tls(plant: Plant) -> None:
+    """And who speaks plainly there is told, and a silent one keeps nobody out."""
+    http = HttpSettings((("127.0.0.1", 0),), tls="plant")
+    async with serving(plan("cable"), cables=[Cable()], tls=(table(plant),), http=http) as served:
+        port = served.gateway._http._service.endpoints[0].port  # type: ignore[union-attr]
+        silent = [await connect(Client, port) for _ in range(100)]
+        client = await secured(port, context_of(plant), source="127.0.0.2")
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await until(lambda: client.lost)
+        assert client.heard.startswith(b"HTTP/1.1 200 OK")
+        plain = await connect(Client, port, source="127.0.0.3")
+        plain.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: plain.lost)
+        assert plain.heard.startswith(b"HTTP/1.1 400 ")
+        for each in silent:
+            await each.close()

@@ -1,8 +1,8 @@
-"""Those whom we call by TLS: hosts, far ends, Modbus servers; who they must be, and what is said when they are not (S1)."""
+"""Those whom we call by TLS: hosts, far ends, Modbus servers; who they must be, and what is said if they are not."""
 
 import asyncio
 import ssl
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -48,7 +48,7 @@ class Host:
         self.clients: list[Client] = []
         self.port = 0
 
-    async def __aenter__(self) -> "Host":
+    async def __aenter__(self) -> Self:
         def made() -> Client:
             self.clients.append(Client())
             return self.clients[-1]

@@ -23,6 +23,14 @@ DAY = dt.timedelta(days=1)
 NAMES = ("localhost", "127.0.0.1")
 
 
+def read(path: str | Path) -> bytes:
+    return Path(path).read_bytes()
+
+
+def write(path: str | Path, data: bytes) -> None:
+    Path(path).write_bytes(data)
+
+
 def utf8(text: str) -> bytes:
     """A role as it stands in its extension."""
     data = text.encode()
@@ -157,4 +165,4 @@ async def secured(port: int, context: ssl.SSLContext, *, name: str = "localhost"
     return client
 
 
-__all__ = ["CLIENT", "SERVER", "Pair", "Plant", "connect", "context_of", "secured", "table", "utf8"]
+__all__ = ["CLIENT", "SERVER", "Pair", "Plant", "connect", "context_of", "read", "secured", "table", "utf8", "write"]
