@@ -164,7 +164,7 @@ class TlsTransport(asyncio.Transport):
     def _read(self) -> None:
         incoming = self._incoming
         while not self._paused and not self._ended and not self._closing and self._protocol is not None:
-            if not incoming.pending and not incoming.eof and not self._tls.pending():
+            if not incoming.pending and not incoming.eof:  # a read takes whole records
                 break  # to ask in vain would cost an exception
             try:
                 data = self._tls.read(_READ_SIZE)

@@ -26,6 +26,7 @@ from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table
 from tests.bench.saturated import SATURATED
 from tests.bench.startup import STARTUP
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
+from tests.bench.tls import TLS
 
 # One file for each group of rows; a new group is added here.
 BENCHES = (
@@ -46,6 +47,7 @@ BENCHES = (
     PACKING,
     REALCOM,
     DLMS,
+    TLS,
     LATE,
 )
 
