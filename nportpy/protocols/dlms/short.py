@@ -109,7 +109,7 @@ class Written:
 
     Attributes:
         results: in the order of the request.
-        returned: what a method gave back, where a meter puts it behind the one success.
+        returned: the octet string that a method gave back, where a meter puts it behind the one success.
     """
 
     results: tuple[Refused | None, ...]
@@ -156,7 +156,7 @@ def parse_write(apdu: bytes) -> Written:
             at += 2
         else:
             raise ProtocolError(f"neither success nor a result: {choice.hex() or 'nothing'}")
-    if found == [None] and count == 1 and at < len(apdu):
+    if found == [None] and count == 1 and apdu[at : at + 1] == bytes((axdr.Tag.OCTET_STRING,)):
         return Written((None,), axdr.decode(apdu[at:]))
     if len(found) != count or at != len(apdu):
         raise ProtocolError(f"no answer to a write: {apdu[:8].hex(' ')}")
