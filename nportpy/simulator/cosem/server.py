@@ -222,9 +222,7 @@ class Server:
             known = reference.name in self._by_name
             return action.response(Result.READ_WRITE_DENIED if known else Result.OBJECT_UNDEFINED)
         given = action.parameter.value if action.parameter else b""
-        reply = (
-            self._associations.proved(association, given) if association.pending and isinstance(given, bytes) else None
-        )
+        reply = self._reply(association, given)
         if reply is None:
             return action.response(Result.OTHER)
         return action.response(Result.SUCCESS, octets(reply))
