@@ -136,7 +136,9 @@ def _dlms(keys: Keys, secrets: SecretKeys, line: LineSettings | None) -> "DlmsSe
         found.setdefault("authentication", Authentication.LOW)
     files = secrets.encryption_key_file, secrets.authentication_key_file
     titled = "system_title" in keys
-    if titled or any(files):
+    if titled and not any(files) and found.get("authentication") is Authentication.SHA256:
+        found["system_title"] = keys["system_title"]  # which goes into the answer to the challenge
+    elif titled or any(files):
         if not titled or not files[0] or not files[1]:
             needed = "system_title, encryption_key_file and authentication_key_file"
             raise EdgeFault((), ValueFault("ciphering is half of it", f"all of {needed}"))

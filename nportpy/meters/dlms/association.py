@@ -69,6 +69,7 @@ class Association:
         self._proven = False  # a service has been answered in this association
         self._cipher = _cipher(settings)
         keys = settings.ciphering
+        self._title = settings.system_title if keys is None else keys.system_title
         self._ciphered = keys is not None and (keys.authenticated or keys.encrypted)
         short_names = settings.referencing is Referencing.SHORT
         self._context = Context(1 + short_names + 2 * self._ciphered)
@@ -126,9 +127,8 @@ class Association:
     async def _propose(self, challenge: bytes) -> Response:
         """The response that accepts; the size of APDUs is left open where the one that was stated is refused."""
         settings = self._settings
-        title = settings.ciphering.system_title if settings.ciphering is not None else b""
         value = challenge or (settings.secret if self._mechanism else b"")
-        proposal = Proposal(self._context, self._mechanism, value, title)
+        proposal = Proposal(self._context, self._mechanism, value, self._title)
         counted = False
         while True:
             user = acse.initiate_request(self._conformance, self._pdu_size)
@@ -177,7 +177,14 @@ class Association:
         whom = self._channel.whom
         if not response.value:
             raise AssociationRefused(f"{whom} sends no challenge, as {self._settings.authentication} wants it")
-        challenge = Challenge(self._mechanism, ours, response.value, self._settings.secret, self._cipher)
+        challenge = Challenge(
+            self._mechanism,
+            ours,
+            response.value,
+            self._settings.secret,
+            self._cipher,
+            (self._title, response.title),
+        )
         answer = axdr.encode(axdr.Tag.OCTET_STRING, challenge.answer())
         if self._settings.referencing is Referencing.LOGICAL:
             request = logical.action(1, ASSOCIATION_LN, CURRENT_ASSOCIATION, REPLY_TO_HLS, answer)

@@ -45,6 +45,9 @@ class Channel(Protocol):
     async def another(self, within: float) -> bytes:
         """What came was not the answer: the next APDU that the meter has. Raises what `exchange` does."""
 
+    def abandon(self) -> None:
+        """Forget the connection, without a word. It need not be held for this."""
+
     async def disconnect(self) -> None:
         """Say goodbye, as far as the meter still hears; forget the connection in any case.
 

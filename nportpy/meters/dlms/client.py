@@ -102,9 +102,10 @@ class DlmsClient:
 
     async def close(self) -> None:
         """End the association, as far as the meter still hears; never raises because it does not."""
-        if not self._channel.connected:
-            return
         self._association.open = False
+        if not self._channel.connected:
+            self._channel.abandon()
+            return
         try:
             async with asyncio.timeout(FAREWELL), self._turn, self._channel.hold():
                 await self._channel.disconnect()

@@ -72,18 +72,20 @@ class HdlcChannel:
 
         DISC goes first, as a meter that a crash left in a connection may ignore another one, and its answer tells the
         width of the address. Then comes SNRM, `tries` times in each width that is possible; every second time without
-        parameters, where there are any. What is tried once only (a scan) does without DISC.
+        parameters, where there are any. What is tried once only (a scan) does without DISC, and so does a meter that
+        has just been signed on to: after DISC some wait for the next sign-on.
         """
         self._connected = False
         self._refusal = None
-        if self._settings.opening is Opening.MODE_E:
+        opened = self._settings.opening is Opening.MODE_E
+        if opened:
             # A meter that was left in HDLC does not hear a sign-on.
             if self._line is not None:
                 await self._leased.configure(self._line)
-                if await self._attempts(1):
+                if await self._attempts(1, farewell=True):
                     return
             self._line = await opening.sign_on(self._leased, self._settings)
-        if not await self._attempts(self._settings.tries):
+        if not await self._attempts(self._settings.tries, farewell=self._settings.tries > 1 and not opened):
             raise self._failure()
 
     async def exchange(self, apdu: bytes, within: float, *, secret: bool = False) -> bytes:
@@ -97,9 +99,13 @@ class HdlcChannel:
         self._link.await_another()
         return await self._answer(within)
 
-    async def disconnect(self) -> None:
+    def abandon(self) -> None:
         """See `Channel`."""
         self._connected = False
+
+    async def disconnect(self) -> None:
+        """See `Channel`."""
+        self.abandon()
         self._link.disconnect()
         await self._run(min(self._settings.response, _DISCONNECT))
 
@@ -113,8 +119,8 @@ class HdlcChannel:
         settings = self._settings
         return Link(settings.client, self._server, width, tries=settings.tries, max_size=settings.max_size)
 
-    async def _attempts(self, rounds: int) -> bool:
-        """Whether there is a connection after so many rounds through what is possible."""
+    async def _attempts(self, rounds: int, *, farewell: bool) -> bool:
+        """Whether there is a connection after so many rounds through what is possible; DISC first, with `farewell`."""
         settings = self._settings
         ours = Parameters(settings.information, settings.information, settings.window, settings.window)
         proposed = None if ours == Parameters() else ours
@@ -122,7 +128,7 @@ class HdlcChannel:
         for number in range(rounds):
             for width in (self._width,) if self._width else self._widths():
                 self._link = self._made(width)
-                if not number and settings.tries > 1:
+                if farewell and not number:
                     self._link.disconnect()
                     if isinstance(await self._run(min(settings.response, _DISCONNECT)), Disconnected):
                         self._width = width

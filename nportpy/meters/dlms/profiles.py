@@ -9,7 +9,7 @@ What a meter answers is sorted, and cut to what was asked for: some include a bo
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 
 from nportpy.errors import ProtocolError
@@ -17,7 +17,7 @@ from nportpy.meters.dlms.catalogue import UNDEFINED, Catalogue, Scaler
 from nportpy.meters.dlms.errors import ServiceRefused
 from nportpy.meters.dlms.objects import Attribute, Column, Profile, Row
 from nportpy.meters.dlms.services import Services, Wanted
-from nportpy.meters.dlms.settings import Bounds, DlmsSettings, Referencing
+from nportpy.meters.dlms.settings import Bounds, Deviation, DlmsSettings, Referencing
 from nportpy.meters.dlms.values import moment_of
 from nportpy.protocols.dlms import profile as codec
 from nportpy.protocols.dlms.acse import Conformance
@@ -31,7 +31,7 @@ from nportpy.protocols.dlms.classes import (
     PROFILE_SORT,
     PROFILE_SORT_OBJECT,
 )
-from nportpy.protocols.dlms.clock import DateTime
+from nportpy.protocols.dlms.clock import DATE_TIME_SIZE, DateTime
 from nportpy.protocols.dlms.obis import Obis
 from nportpy.protocols.dlms.profile import LIFO, Captured, ProfileRow
 from nportpy.protocols.dlms.results import Refused, Result
@@ -44,6 +44,7 @@ ENTRIES_AT_ONCE: Final = 96
 _CLOCK: Final = Captured(CLOCK, Obis.parse("0.0.1.0.0.255"))
 _FOR_GOOD: Final = frozenset((3, 4, 13))  # results that no other form of the question changes
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FARTHEST: Final = 14 * 60  # minutes that any clock is from UTC
 _HOUR: Final = timedelta(hours=1)
 
 
@@ -59,6 +60,8 @@ class _About:
         period: seconds between rows; 0: by event.
         newest_first: how it is sorted.
         restricting: the column that bounds are for.
+        zone: of the meter's clock, for bounds without a deviation.
+        vague: what is known of that is its present offset, so an hour more or less counts.
     """
 
     buffer: Wanted
@@ -68,6 +71,8 @@ class _About:
     period: int
     newest_first: bool
     restricting: Captured
+    zone: tzinfo
+    vague: bool
 
 
 class Profiles:
@@ -118,6 +123,7 @@ class Profiles:
         if isinstance(captured, Refused):
             raise ServiceRefused(f"profile {Obis(obis)}: {captured}")
         columns = codec.columns(captured)
+        zone, vague = await self._clock()
         return _About(
             wanted[4],
             wanted[5],
@@ -126,7 +132,25 @@ class Profiles:
             period if isinstance(period, int) and period > 0 else 0,
             sort == LIFO,
             _restricting(columns, sort_object),
+            zone,
+            vague,
         )
+
+    async def _clock(self) -> tuple[tzinfo, bool]:
+        """The zone of the meter's clock: the one that is configured, unless the clock itself says otherwise."""
+        configured, way = self._settings.zone, self._settings.deviation
+        located = await self._catalogue.locate(Attribute(_CLOCK.name.code, _CLOCK.attribute, CLOCK))
+        found: dict[Wanted, Result | ProtocolError] = {}
+        if located is not None and way is not Deviation.IGNORED:
+            await self._services.fetch([located.wanted], found)
+            value = found[located.wanted]
+            stamp = DateTime.parse(value) if isinstance(value, bytes) and len(value) == DATE_TIME_SIZE else value
+            if isinstance(stamp, DateTime) and (moment := moment_of(stamp, self._settings)) is not None:
+                ahead = stamp.deviation if way is Deviation.INVERTED else -stamp.deviation
+                there = (_EPOCH + timedelta(microseconds=moment)).astimezone(configured)
+                if abs(ahead) <= _FARTHEST and there.utcoffset() != timedelta(minutes=ahead):
+                    return timezone(timedelta(minutes=ahead)), True
+        return configured, False
 
     async def _attribute(self, obis: bytes, number: int) -> Wanted:
         located = await self._catalogue.locate(Attribute(obis, number, PROFILE_GENERIC))
@@ -180,12 +204,12 @@ class Profiles:
     async def _by_range(self, about: _About, start: datetime, end: datetime, bounds: Bounds) -> list[ProfileRow]:
         # A row may carry the end of its period or its beginning, and meters include a bound or do not.
         start -= timedelta(seconds=about.period)
-        zone, deviation = self._settings.zone, bounds is Bounds.DEVIATION
+        deviation = bounds is Bounds.DEVIATION
+        zone = self._settings.zone if deviation else about.zone
         first, last = start.astimezone(zone), end.astimezone(zone)
         if not deviation:
-            # Where clocks are put back, a local time without deviation comes twice.
-            first -= _HOUR * (_offset(first) < _offset(first - 2 * _HOUR))
-            last += _HOUR * (_offset(last) > _offset(last + 2 * _HOUR))
+            first -= _HOUR * (about.vague or _comes_twice(first))
+            last += _HOUR * (about.vague or _comes_twice(last))
         selection = codec.by_range(
             about.restricting, DateTime.of(first, deviation=deviation), DateTime.of(last, deviation=deviation)
         )
@@ -244,8 +268,9 @@ def _restricting(columns: Sequence[Captured], sort_object: Result | ProtocolErro
     return next((each for each in columns if each.is_clock), _CLOCK)
 
 
-def _offset(moment: datetime) -> timedelta:
-    return moment.utcoffset() or timedelta(0)
+def _comes_twice(moment: datetime) -> bool:
+    """Whether a local time means two moments, as clocks are put back."""
+    return moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
 
 
 def _microseconds(moment: datetime) -> int:

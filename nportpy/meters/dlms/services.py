@@ -23,6 +23,7 @@ from nportpy.protocols.dlms.short import ReadAnswer, ReadBlock, Variable
 LARGEST_LIST: Final = 32
 """Attributes in one request, where the meter's PDU would hold more."""
 
+_PDU_TOO_LONG: Final = 4  # of an ExceptionResponse
 _ROOM: Final = 48  # bytes of a request that are not attributes: headers, and what ciphering adds
 
 
@@ -192,7 +193,8 @@ class Services:
             case GotBlock() | ReadBlock():
                 return await self._long(answer, count)
             case ExceptionResponse() | ServiceError():
-                raise ServiceRefused(f"the meter refuses to answer: {answer}")
+                hint = "; pdu_size = 0 lets it answer at length" if _too_long(answer) else ""
+                raise ServiceRefused(f"the meter refuses to answer: {answer}{hint}")
         raise ProtocolError(f"the answer is not for {count} attribute{'s' * (count != 1)}: {type(answer).__name__}")
 
     async def _long(self, block: GotBlock | ReadBlock, count: int) -> Sequence[Result]:
@@ -223,6 +225,10 @@ class Services:
 
 def _described(wanted: Wanted) -> AttributeDescriptor:
     return AttributeDescriptor(wanted.class_id, Obis(wanted.obis), wanted.number, wanted.selection)
+
+
+def _too_long(answer: ExceptionResponse | ServiceError) -> bool:
+    return isinstance(answer, ExceptionResponse) and answer.service == _PDU_TOO_LONG
 
 
 def _reason(answer: Apdu) -> str:

@@ -45,7 +45,7 @@ class TcpChannel:
 
     async def connect(self) -> None:
         """See `Channel`."""
-        self._close()
+        self.abandon()
         self._reader, self._heard = WrapperReader(), deque()
         where = self._endpoint
         try:
@@ -75,15 +75,21 @@ class TcpChannel:
                             return self._bounded(wrapped.apdu)
                     await self._hear()
         except TimeoutError:
-            self._close()  # a late answer must not be taken for the next one
+            self.abandon()  # a late answer must not be taken for the next one
             raise MeterSilent(f"{self.whom} does not answer within {within:g} s") from None
         except BaseException:
-            self._close()
+            self.abandon()
             raise
+
+    def abandon(self) -> None:
+        """See `Channel`."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
 
     async def disconnect(self) -> None:
         """See `Channel`."""
-        self._close()
+        self.abandon()
 
     def _bounded(self, apdu: bytes) -> bytes:
         if len(apdu) > self._settings.max_size:
@@ -103,8 +109,3 @@ class TcpChannel:
             self._heard += self._reader.feed(data)
         except ProtocolError as error:
             raise ProtocolError(f"{self.whom}: {error}") from None
-
-    def _close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
