@@ -165,7 +165,7 @@ class DlmsSettings:
     response: float = 2.0
     long_response: float = 5.0
     gap: float = 0.3
-    turnaround: float = 0.02
+    turnaround: float = 0.005
     tries: int = 3
     inactivity: float = 120.0
     conformance: int | None = None

@@ -619,3 +619,23 @@ def test_wrong_scalers_of_a_meter_are_what_it_says() -> None:
     line = wired(script=fault("wrong-scaler", add=1, names="1.0.1.8.0.255"))
     (energy,) = read(line, [ENERGY])
     assert energy.scaler == 1
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_fifty_attributes_take_their_time_on_the_wire(lists: bool) -> None:
+    line = wired(mt880(Mt880Settings(meter=MeterSettings(Address(1, 0), delay=0.0))))
+    names = ("1.8", "2.8", "3.8", "32.7", "52.7", "72.7", "31.7", "51.7", "71.7", "1.7", "14.7", "13.7")
+    wanted = [Attribute(parse(f"{name}.0").obis, number, 3) for name in names for number in (1, 2, 3)]
+    wanted += [Attribute(parse("1.6.0").obis, number, 4) for number in range(1, 6)]
+    wanted += [Attribute(parse("0.0.1.0.0.255").obis, number, 8) for number in range(1, 10)]
+
+    async def timed(client: DlmsClient) -> float:
+        await client.read([ENERGY])
+        loop, wire = asyncio.get_running_loop(), line.wire_time
+        began = loop.time()
+        results = await client.read(wanted, scaled=False)
+        assert len(results) == 50
+        assert not [each.reason for each in results if each.reason]
+        return (loop.time() - began) / (line.wire_time - wire)
+
+    assert 1.0 <= conversing(line, timed, replace(LN, lists=lists)) < 1.15
