@@ -10,6 +10,7 @@ A password comes from a file or from the environment: the command line is for ev
 
 import asyncio
 import functools
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -141,7 +142,8 @@ async def _come_up(line: Line) -> None:
 
 
 def run(asking: Coroutine[None, None, _T], target: MeterTarget) -> _T:
-    """What comes of it; what goes wrong ends the command with its reason."""
+    """What comes of it; what goes wrong ends the command with its reason, which no log line need repeat."""
+    logging.getLogger("nportpy.line").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(asking)
     except MeterSilent as error:
