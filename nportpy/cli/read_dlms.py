@@ -1,16 +1,14 @@
 """`nportpy read --protocol dlms`: values of a meter by their OBIS codes."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
 
 import click
 
 from nportpy.cli.by_protocol import protocol_option
-from nportpy.cli.cells import Row, csv_lines, json_of, table_lines
+from nportpy.cli.cells import Row, print_round
 from nportpy.cli.meters import TARGET, MeterTarget, meter_options, reached, run
 from nportpy.cli.options import parsed
 from nportpy.config.values import duration
@@ -22,8 +20,6 @@ from nportpy.meters.dlms.places import name_of, parse
 from nportpy.meters.dlms.settings import DlmsSettings
 from nportpy.meters.dlms.values import is_time_of, meaning
 from nportpy.protocols.dlms.results import Refused
-
-_HEAD: Final = ("time", "address", "value", "unit", "error")
 
 
 def row_of(result: Result, settings: DlmsSettings) -> Row:
@@ -39,7 +35,7 @@ def row_of(result: Result, settings: DlmsSettings) -> Row:
 @click.command()
 @TARGET
 @click.argument("addresses", metavar="OBIS...", nargs=-1, required=True)
-@protocol_option("modbus", "dlms")
+@protocol_option("modbus", "dlms", "iec62056-21")
 @meter_options
 @click.option("--json", "as_json", is_flag=True, help="A list of objects; with --every, one a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
@@ -88,7 +84,7 @@ async def _read_on(
     async with reached(target, settings, "read") as client:
         while True:
             rows = await _round(client, settings, wanted, last=every is None)
-            _show(rows, shape, first=first, last=every is None)
+            print_round(rows, shape, first=first, last=every is None)
             if every is None:
                 return not any(row["value"] is None for row in rows)
             first = False
@@ -110,31 +106,3 @@ async def _round(client: DlmsClient, settings: DlmsSettings, wanted: Sequence[At
         {"time": when, "address": name_of(each), **row_of(result, settings)}
         for each, result in zip(wanted, results, strict=True)
     ]
-
-
-def _show(rows: list[Row], shape: str, *, first: bool, last: bool) -> None:
-    if shape == "json":
-        lines = (
-            [json.dumps([json_of(row) for row in rows], indent=2)]
-            if last
-            else [json.dumps(json_of(row)) for row in rows]
-        )
-    elif shape == "csv":
-        lines = csv_lines(rows, _HEAD, headed=first)
-    else:
-        head = ("address", "value", "unit") if last else ("time", "address", "value", "unit")
-        lines = table_lines([row for row in rows if row["value"] is not None], head, right=("value",))[1:]
-    for line in lines:
-        click.echo(line)
-    for reason, names in _reasons(rows).items():
-        click.echo(
-            f"Error: {', '.join(names)}: {reason}" if len(names) < len(rows) or last else f"Error: {reason}", err=True
-        )
-
-
-def _reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        if row["error"]:
-            found.setdefault(str(row["error"]), []).append(str(row["address"]))
-    return found
