@@ -366,6 +366,8 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
         '[station.emon]\nport = "meters"\nevery = "1s"\nbaudrate = 19200\ntags = [{ name = "a", at = "41001" }]\n'
         f'[station.heat]\ntarget = "raw://192.0.2.7:4001"\nevery = "15min"\n{IEC62056}{OBIS}'
         f'[station.fixed]\ntarget = "raw://192.0.2.7:4002"\nevery = "15min"\nhighest_baudrate = 300\n{IEC62056}{OBIS}'
+        f'[station.any]\nport = "meters"\nevery = "15min"\n{IEC62056}{OBIS}'
+        f'[station.named]\nport = "meters"\nevery = "15min"\ndevice_address = 12345678\n{IEC62056}{OBIS}'
     )
     done = CliRunner().invoke(main, ["check", "-c", str(path)])
     assert done.exit_code == 0, done.output
@@ -376,6 +378,7 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
         "station.emon.baudrate",
         f"anybody on this machine can read {password}; chmod 640 {password}",
         "station.heat: nobody sets the speed behind a raw port, and the meter will go to another one",
+        "station.any: has no device_address, so every meter of its line will answer, those of station.named among them",
     ):
         assert said in warnings, done.output
     password.chmod(0o640)

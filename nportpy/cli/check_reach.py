@@ -5,7 +5,7 @@ Passwords and keys are never shown: only that there are some.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -36,8 +36,8 @@ def reached(station: StationSettings) -> Picture:
         yield "  gaps", f"filled from profile {Obis(station.history.profile)}, up to {depth} back"
 
 
-def reach_warnings(station: StationSettings) -> Iterator[str]:
-    """What is right and probably not meant."""
+def reach_warnings(station: StationSettings, stations: Sequence[StationSettings]) -> Iterator[str]:
+    """What is right and probably not meant of a station among all."""
     for path in station.secret_files:
         mode = os.stat(path).st_mode if os.path.exists(path) else 0
         if mode & (stat.S_IROTH | stat.S_IWOTH):
@@ -49,6 +49,7 @@ def reach_warnings(station: StationSettings) -> Iterator[str]:
         )
     if station.protocol is Protocol.IEC62056:
         yield from _speed_warnings(station, station.access)  # type: ignore[arg-type] # the protocol says whose it is
+        yield from _address_warnings(station, [each for each in stations if each.to == station.to])
 
 
 def _has_keys(station: StationSettings) -> bool:
@@ -75,6 +76,21 @@ def _speed_warnings(station: StationSettings, access: "Iec62056Settings") -> Ite
         yield (
             f"station.{station.name}: nobody sets the speed behind a raw port, and the meter will go to another one; "
             f'target = "rfc2217://..." does, or the far port at {first} 7E1 and highest_baudrate = {first} here'
+        )
+
+
+def _address_warnings(station: StationSettings, on_line: Sequence[StationSettings]) -> Iterator[str]:
+    """A sign-on without an address is answered by all meters of a line at once."""
+
+    def device(one: StationSettings) -> str:
+        return one.access.device  # type: ignore[union-attr] # the protocol says whose it is
+
+    meters = [each for each in on_line if each.protocol is Protocol.IEC62056 and device(each)]
+    if meters and not device(station):
+        names = ", ".join(f"station.{each.name}" for each in meters)
+        yield (
+            f"station.{station.name}: has no device_address, so every meter of its line will answer, "
+            f"those of {names} among them"
         )
 
 

@@ -126,6 +126,7 @@ class Iec101Client:
         self.since: int | None = None
         self._full = False
         self._refused_now = False  # it takes no data in this round
+        self._end = 0.0  # of the round
         self._run = 0  # requests for class 1 data on end
         self._silent = 0  # answers E5 on end, which cannot tell of class 1 data
         self._more = False
@@ -210,7 +211,7 @@ class Iec101Client:
 
     async def _round(self, leased: Leased) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._settings.hold
+        self._end = end = loop.time() + self._settings.hold
         seen: set[tuple[int, int, int]] = set()
         for turn in count(1):
             began = loop.time()
@@ -266,7 +267,7 @@ class Iec101Client:
         return self.exchange.link.send(procedure.make())
 
     async def _class_1(self, leased: Leased) -> bool:
-        """Ask for class 1 data while there is some, within `burst`; whether any came."""
+        """Ask for class 1 data while there is some, within `burst` and the round; whether any came."""
         brought = False
         while self._run < self._settings.burst:
             answer = await self._ask(leased, partial(self.exchange.link.request_class, 1))
@@ -276,7 +277,7 @@ class Iec101Client:
                 self._more = answer.what is Answered.NACK
                 break
             brought = True
-            if not self._more:
+            if not self._more or asyncio.get_running_loop().time() >= self._end:
                 break
         return brought
 

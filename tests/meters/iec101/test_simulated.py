@@ -205,6 +205,21 @@ async def test_a_station_delivers_whatever_nth_exchange_fails(what: str, every: 
     assert took < asked * 0.1 + counted["struck"] * 1.5
 
 
+async def test_a_round_ends_in_time_however_much_there_is_to_tell_and_to_repeat() -> None:
+    one = outstation(OutstationSettings(end_of_init=False), [Point(10, Kind.STEP, 0)])
+    async with line_with([one], '[[fault]]\nkind = "missing"\nevery = 2\n') as (line, _):
+        asks, loop = client(), asyncio.get_running_loop()
+        told: list[Report] = []
+        await rounds(line, asks, 3)
+        for number in range(60):
+            one.change(10, number, loop.time())
+        for _ in range(10):
+            began = loop.time()
+            told += await rounds(line, asks, pause=0.0)
+            assert loop.time() - began < Iec101Settings().hold + 5.0  # the lease ends after 13 s
+    assert [each.asdu.objects[0].value for each in told if each.asdu.cause == 3] == list(range(60))
+
+
 async def test_late_answers_of_one_are_not_taken_for_those_of_the_next_on_the_line() -> None:
     """E5 has no address, so a line that is given on has to be done with what is late."""
     alikes = alike(OutstationSettings(end_of_init=False, single=Single.QUIET), 2)
