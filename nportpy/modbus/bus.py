@@ -471,7 +471,7 @@ def _parted(asks: Iterable[Question], held: Callable[[Question], bool]) -> tuple
 
 
 def _unit_status(unit: Unit) -> UnitStatus:
-    return UnitStatus(unit.unit, unit.silent, unit.timeout, unit.answered, unit.unanswered)
+    return UnitStatus(unit.unit, unit.silent, unit.timeout, answered=unit.answered, unanswered=unit.unanswered)
 
 
 def _described(unit: int, pdu: bytes) -> str:

@@ -99,7 +99,7 @@ def bus(name: str = "meters", units: int = 2) -> BusStatus:
         spoilt=29,
         foreign=30,
         unfit=31,
-        units=tuple(UnitStatus(unit, unit == 2, unit / 4, 100 * unit, unit) for unit in ids),
+        units=tuple(UnitStatus(unit, unit == 2, unit / 4, answered=100 * unit, unanswered=unit) for unit in ids),
     )
 
 
