@@ -166,6 +166,11 @@ class Unit:
         """It never answered, and nobody has tried it for long: nothing is to be said of it."""
         return self.silent and not self._lives and now - self._dead.until > FORGOTTEN
 
+    @property
+    def silent_since(self) -> float:
+        """When the first of the requests was given up that it has not answered since, if it is silent."""
+        return self._dead.since
+
     def has_answered(self, pdu: bytes) -> bool:
         """Whether it is known to answer this, if perhaps not now."""
         request = kind(pdu)

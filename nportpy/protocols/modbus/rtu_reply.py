@@ -235,6 +235,7 @@ class ReplyFinder(Exchange):
             return size
         if not silent:  # after silence it may be judged again
             self.counts.spoilt += 1
+            self.counts.spoilt_from(self._unit)
         return _REFUTED
 
     def _judge_unknown(self, at: int, silent: bool) -> int:
