@@ -343,7 +343,7 @@ class BusStatus(TransactionCounts):
 
 @dataclass(frozen=True, slots=True)
 class LoopStatus:
-    """How late the event loop comes to what is to be done: sampled twice a second.
+    """How late the event loop comes to what is to be done: sampled once a second.
 
     Attributes:
         lags: samples by the seconds that it was late: counts for DURATIONS, as in `BusStatus`.

@@ -449,8 +449,13 @@ class Bus:
 
     # What is seen from outside.
 
+    @property
+    def marked(self) -> bool:
+        """Whether `mark` was ever called."""
+        return self._records.marked
+
     def mark(self) -> None:
-        """Remember how far all counts have come; call it every `MARKED_EVERY` seconds, the first time at once."""
+        """Remember how far all counts have come: to be called once a minute, the first time at once."""
         now = self._clock()
         under_way = {flight.unit for flight in self._flights}
         for number in vanished(self._units.values(), under_way, now):

@@ -8,11 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-MARKED_EVERY: Final = 60.0
-"""Seconds between two marks."""
-
 MARKS: Final = 6
-"""How many are kept: what is recent is five to six minutes old at most."""
+"""How many are kept, one for each minute: what is recent is five to six minutes old at most."""
 
 Figures = tuple[float, ...]
 

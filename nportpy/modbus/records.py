@@ -33,6 +33,11 @@ class Records:
         self._marks = Marks()
         self._marked: deque[float] = deque(maxlen=MARKS)  # when
 
+    @property
+    def marked(self) -> bool:
+        """Whether `mark` was ever called."""
+        return bool(self._marked)
+
     def took(self, unit: int, took: float, retries: int) -> None:
         """A request was on the line for so long and sent again so often; how fast its unit answers it does not say."""
         evidence = self.units[unit]

@@ -99,7 +99,14 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _requests(counts: Mapping[tuple[str, str, str], int]) -> list[object]:
+def _perhaps(seconds: float | None) -> str | None:
+    return None if seconds is None else _time(seconds)
+
+
+def _requests(counts: Mapping[tuple[str, str, str], int] | int) -> list[object] | int:
+    """By unit, function and result; those of a client are a number."""
+    if isinstance(counts, int):
+        return counts
     return [
         {"unit": unit, "function": function, "result": result, "count": count}
         for (unit, function, result), count in counts.items()
@@ -110,12 +117,21 @@ def _durations(counts: Iterable[int]) -> list[object]:
     return [{"up_to": bound, "count": count} for bound, count in zip((*DURATIONS, None), counts, strict=True)]
 
 
+def _sparse(counts: Iterable[int]) -> list[object]:
+    """Those that are not zero: there may be hundreds of units."""
+    return [{"up_to": bound, "count": count} for bound, count in zip((*DURATIONS, None), counts, strict=True) if count]
+
+
 _WAYS: dict[str, Callable[..., object]] = {
     "started": _time,
-    "at": lambda seconds: None if seconds is None else _time(seconds),
-    "oldest_at": lambda seconds: None if seconds is None else _time(seconds),
+    "at": _perhaps,
+    "oldest_at": _perhaps,
     "since": _time,
+    "silent_since": _perhaps,
+    "left": _perhaps,
     "requests": _requests,
     "durations": _durations,
+    "answer_times": _sparse,
+    "lags": _sparse,
 }
 """How the members of these names are said."""
