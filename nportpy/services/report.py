@@ -1,17 +1,20 @@
 """A gateway's status as JSON, for the HTTP API."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import IntFlag
 
 from nportpy import __version__
+from nportpy.services.faults import faults
+from nportpy.services.verdict import verdict
 from nportpy.status import DURATIONS, EdgeStatus, GatewayStatus
 
 
-def document(status: GatewayStatus) -> Iterator[str]:
-    """Everything, as JSON text: the fields of GatewayStatus under their names, and `version`.
+def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
+    """Everything, as JSON text: the fields of GatewayStatus under their names, `version` and `faults` (faults.py).
 
     It comes in portions, a line, service or bus at a time. Times are ISO 8601 in UTC, enums are their text, modem
     lines are a list of those that are asserted. Where the status has counts by keys of several parts, the document
@@ -27,7 +30,16 @@ def document(status: GatewayStatus) -> Iterator[str]:
             yield "]" if value else "[]"
         else:
             yield text(_member(each.name, value))
-    yield "}\n"
+    found = [plain(fault) for fault in faults(status, time.time() if now is None else now)]
+    yield f',"faults":{text(found)}}}\n'
+
+
+def verdicts(status: GatewayStatus, name: str | None, now: float) -> list[object] | None:
+    """What is to be said of the bus of that name, of all if it is None; None: there is none of that name."""
+    buses = [bus for bus in status.buses if name in (None, bus.name)]
+    if name is not None and not buses:
+        return None
+    return [plain(verdict(status, bus, now)) for bus in buses]
 
 
 def stations(status: EdgeStatus | None) -> Iterator[str]:
@@ -126,7 +138,7 @@ _WAYS: dict[str, Callable[..., object]] = {
     "started": _time,
     "at": _perhaps,
     "oldest_at": _perhaps,
-    "since": _time,
+    "since": _perhaps,
     "silent_since": _perhaps,
     "left": _perhaps,
     "requests": _requests,
