@@ -110,9 +110,14 @@ class Transactions:
         """The time that deadlines are compared with, in seconds."""
         return self._clock()
 
-    def submit(self, request: Request) -> None:
-        """Send a request as soon as it is its turn; its `done` tells what became of it."""
-        now = request.queued_at = self._clock()
+    def submit(self, request: Request, now: float | None = None) -> None:
+        """Send a request as soon as it is its turn; its `done` tells what became of it.
+
+        `now` is since when it waits, if the caller has just looked at `clock`.
+        """
+        if now is None:
+            now = self._clock()
+        request.queued_at = now
         self._requests += 1
         if not self._wire.up:
             self._end(request, Outcome.LINE_DOWN, now)

@@ -19,7 +19,6 @@ from nportpy.line.arbiter import Line
 from nportpy.line.transaction import Transactions, TransactionSettings
 from nportpy.line.turns import Outcome, Request, Result
 from nportpy.modbus.clients import Asker, Use
-from nportpy.modbus.evidence import Evidence
 from nportpy.modbus.health import Unit
 from nportpy.modbus.question import Question
 from nportpy.modbus.records import Records, vanished
@@ -38,6 +37,7 @@ from nportpy.throttle import Throttle
 _BROADCAST: Final = 0
 _READS: Final = 4  # functions up to this one do nothing but read
 _OVERHEAD: Final = 3  # bytes of unit id and CRC; the two digits of each byte of ASCII count apart
+_OVERHEADS: Final = 2 * _OVERHEAD  # of a request and its answer
 _SPLIT: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA_VALUE)
 
 _ENDS = {
@@ -112,7 +112,6 @@ class Bus:
         self._clock = self._transactions.clock
         self._units: dict[int, Unit] = {}
         self._records = Records(self._exchange.counts)
-        self._evidence = self._records.units
         self._broadcasts = 0  # under way
         self._joinable = Joinable(settings.merge)
         self._kept = Kept(settings.cache) if settings.cache else None
@@ -147,7 +146,7 @@ class Bus:
         if unit.troubled and not unit.may_be_asked(question.client, pdu, now):
             self._answer(question, End.UNREACHABLE)
             return
-        self._send([question], unit, reads, shares and self._settings.share)
+        self._send([question], unit, now, reads, shares and self._settings.share)
 
     def enter(self, client: Hashable, asker: Asker) -> Use:
         """A client will ask. See `Clients.enter`."""
@@ -198,13 +197,13 @@ class Bus:
 
     # To the line.
 
-    def _send(self, asks: list[Question], unit: Unit, reads: bool, shared: bool) -> None:
-        """Have the first of `asks` sent, for all of them: they ask the same."""
+    def _send(self, asks: list[Question], unit: Unit, now: float, reads: bool, shared: bool) -> None:
+        """Have the first of `asks` sent, for all of them: they ask the same. `now` is when that was decided."""
         first = asks[0]
         pdu = first.pdu
         attempts = 0
         if reads:
-            attempts = unit.tries(pdu, self._clock()) if unit.troubled else unit.retries
+            attempts = unit.tries(pdu, now) if unit.troubled else unit.retries
         awaited = first.unit != _BROADCAST and (reads or not never_answered(pdu))
         flight = Flight(
             first.client,
@@ -228,7 +227,7 @@ class Bus:
             self._write_begins(unit)
         elif shared:
             self._joinable.add(flight)
-        self._transactions.submit(flight)
+        self._transactions.submit(flight, now)
 
     def _timeout(self, unit: Unit, pdu: bytes) -> float:
         """How long to wait for an answer, with the time that it takes on the wire."""
@@ -252,7 +251,6 @@ class Bus:
             pause = own.silence or pause
             isolate = isolate if own.isolate is None else own.isolate
         unit = self._units[number] = Unit(number, timeout, retries, pause, isolate=isolate)
-        self._evidence[number] = Evidence()
         return unit
 
     # Writes, and what they make worthless.
@@ -296,7 +294,7 @@ class Bus:
             self._answered(flight, unit, result)
             return
         if not flight.waits:
-            self._records.took(flight.unit, took, flight.attempts - flight.retries)
+            self._records.took(unit, took, flight.attempts - flight.retries)
         if result.outcome is Outcome.NO_ANSWER and not flight.probed:
             self._unanswered(flight, unit, took)
         else:  # what a probe may have disturbed says nothing about the unit either
@@ -310,17 +308,17 @@ class Bus:
         if unit.troubled or flight.retries != flight.attempts or not answer:
             self._came_back(flight, unit, answer)
             if not answer:
-                self._records.took(flight.unit, took, flight.attempts - flight.retries)
+                self._records.took(unit, took, flight.attempts - flight.retries)
                 self._end_unanswered(flight, unit)
                 return
         unit.heard(flight.pdu)
         if flight.retries == flight.attempts and not flight.probed:
-            wire = (len(flight.pdu) + len(answer) + 2 * _OVERHEAD) * self._byte_time
-            self._evidence[flight.unit].answered(took, wire)
+            wire = (len(flight.pdu) + len(answer) + _OVERHEADS) * self._byte_time
+            unit.evidence.answered(took, wire)
             if unit.learns:
                 unit.took(max(0.0, took - wire))
         else:
-            self._records.took(flight.unit, took, flight.attempts - flight.retries)
+            self._records.took(unit, took, flight.attempts - flight.retries)
         if answer[0] & EXCEPTION_BIT:
             self._refused(flight, unit, answer)
             return
@@ -426,6 +424,8 @@ class Bus:
                 ask.expired = True
         elif end is End.QUEUE_FULL:  # of the one whose turn it would have taken
             asks, waiting = _parted(asks, lambda ask: ask.client == flight.client)
+            for use in {ask.use for ask in asks if ask.use is not None}:
+                use.asker.refused += sum(ask.use is use for ask in asks)
         for ask in asks:
             self._answer(ask, end)
         self._send_anew(waiting, unit, reads=not flight.write)
@@ -436,13 +436,11 @@ class Bus:
         for ask in asks:
             groups.setdefault(ask.pdu, []).append(ask)
         for group in groups.values():
-            self._send(group, unit, reads, shared=False)
+            self._send(group, unit, self._clock(), reads, shared=False)
 
     def _answer(self, question: Question, end: End, answer: bytes = b"") -> None:
         function = question.pdu[0]
         self._tally.count(question.unit, function, end)
-        if end is End.QUEUE_FULL and question.use is not None:
-            question.use.asker.refused += 1
         if not answer and end in _REFUSALS:
             answer = _REFUSALS[end][function]
         question.done(question, answer)
@@ -461,13 +459,14 @@ class Bus:
         for number in vanished(self._units.values(), under_way, now):
             del self._units[number]
             self._told.discard(number)
-            self._records.forget(number)
+            self._tally.forget(number)
+            self._exchange.counts.forget(number)
         self._records.mark(self._transactions.status(), self._units.values(), now)
 
     def status(self) -> BusStatus:
         """A snapshot."""
         line, now = self._transactions.status(), self._clock()
-        durations = self._records.durations()
+        durations = self._records.durations(self._units.values())
         return BusStatus(
             name=self.name,
             up=self._line.takes_requests,
@@ -495,7 +494,7 @@ class Bus:
             ),
             own=line.own,
             clients=self._records.who_asks(now),
-            recent=self._records.recent(line, now),
+            recent=self._records.recent(line, sum(durations), now),
         )
 
     def _trace(self, flight: Flight, result: Result) -> None:

@@ -2,10 +2,8 @@
 
 from bisect import bisect_left
 
-from nportpy.modbus.health import Unit
-from nportpy.modbus.recent import Figures, Marks
-from nportpy.protocols.modbus.exchange import Counts
-from nportpy.status import DURATIONS, UnitCounts
+from nportpy.modbus.recent import Marks
+from nportpy.status import DURATIONS
 
 
 class Evidence:
@@ -34,34 +32,3 @@ class Evidence:
         self.answer_times[bisect_left(DURATIONS, took)] += 1
         self.answer_seconds += took
         self.wire_seconds += wire
-
-    def figures(self, unit: Unit, counts: Counts) -> Figures:
-        """All counts of `unit`, in the order that `unit_counts` takes them; `counts` are those of its line."""
-        number = unit.unit
-        return (
-            unit.answered,
-            unit.unanswered,
-            self.retries,
-            counts.spoilt_of.get(number, 0),
-            counts.late_of.get(number, 0),
-            self.other_seconds,
-            self.answer_seconds,
-            self.wire_seconds,
-            *self.answer_times,
-        )
-
-
-def unit_counts(figures: Figures) -> UnitCounts:
-    """What `Evidence.figures` are, or a difference of two."""
-    answered, unanswered, retries, spoilt, late, other_seconds, answer_seconds, wire_seconds, *times = figures
-    return UnitCounts(
-        answered=int(answered),
-        unanswered=int(unanswered),
-        retries=int(retries),
-        spoilt=int(spoilt),
-        late=int(late),
-        busy=other_seconds + answer_seconds,
-        answer_times=tuple(map(int, times)),
-        answer_seconds=answer_seconds,
-        wire_seconds=wire_seconds,
-    )

@@ -28,6 +28,7 @@ import math
 from collections.abc import Hashable
 from typing import Final
 
+from nportpy.modbus.evidence import Evidence
 from nportpy.modbus.settings import Timeout
 from nportpy.modbus.trial import REST, Trial
 from nportpy.protocols.modbus.functions import kind
@@ -82,6 +83,7 @@ class Unit:
         answered: its answers.
         unanswered: requests that were sent to it and not answered.
         writes: requests for it under way that may change something.
+        evidence: what its requests cost, and how long its answers take.
     """
 
     __slots__ = (
@@ -102,6 +104,7 @@ class Unit:
         "_unheard",
         "_unknown",
         "answered",
+        "evidence",
         "isolate",
         "learns",
         "pause",
@@ -124,6 +127,7 @@ class Unit:
         self.answered = 0
         self.unanswered = 0
         self.writes = 0
+        self.evidence = Evidence()
         self.learns = timeout.fixed is None
         self.timeout = timeout.most if timeout.fixed is None else timeout.fixed
         self._timeout = timeout
