@@ -14,13 +14,14 @@ from nportpy.status import DURATIONS, EdgeStatus, GatewayStatus
 
 
 def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
-    """Everything, as JSON text: the fields of GatewayStatus under their names, `version` and `faults` (faults.py).
+    """Everything, as JSON text: the fields of GatewayStatus under their names, `version`, `time` and `faults`.
 
     It comes in portions, a line, service or bus at a time. Times are ISO 8601 in UTC, enums are their text, modem
     lines are a list of those that are asserted. Where the status has counts by keys of several parts, the document
     has a list of objects, and `up_to` is null for the durations above every bound.
     """
-    yield f'{{"version":{text(__version__)}'
+    now = time.time() if now is None else now
+    yield f'{{"version":{text(__version__)},"time":{text(_time(now))}'
     for each in fields(status):
         value = getattr(status, each.name)
         yield f",{text(each.name)}:"
@@ -30,7 +31,7 @@ def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
             yield "]" if value else "[]"
         else:
             yield text(_member(each.name, value))
-    found = [plain(fault) for fault in faults(status, time.time() if now is None else now)]
+    found = [plain(fault) for fault in faults(status, now)]
     yield f',"faults":{text(found)}}}\n'
 
 

@@ -17,7 +17,7 @@ def document(status: GatewayStatus) -> dict[str, Any]:
 def test_fields_under_their_names() -> None:
     found = document(samples.gateway())
     assert list(found) == [
-        "version", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses",
+        "version", "time", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses",
         "missing", "edge", "loop", "faults",
     ]  # fmt: skip
     assert found["edge"] is None
