@@ -166,7 +166,7 @@ class UnitCounts:
         answered: its answers, exceptions included.
         unanswered: requests sent and not answered, however often they were sent again.
         retries: frames that were sent again.
-        spoilt: answers with a wrong check sum.
+        spoilt: answers with a wrong check sum, and those that were cut off.
         late: answers that came when nobody waited for them any more.
         busy: seconds in which requests for it had the bus.
         answer_times: answers by their time from the request's being sent to their end, the time on the wire included:

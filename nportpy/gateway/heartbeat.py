@@ -37,7 +37,7 @@ class Heartbeat:
         self._timer = open_timer(self._beat)
         now = self._timer.clock()
         self._minute_ends = now + _MINUTE
-        self._mark(all_of_them=True)
+        self._mark(now, all_of_them=True)
         self._arm(now)
 
     def stop(self) -> None:
@@ -66,10 +66,10 @@ class Heartbeat:
         if over:
             self._minute_ends = now + _MINUTE
             self._worst, self._worst_before = 0.0, self._worst
-        self._mark(all_of_them=over)
+        self._mark(now, all_of_them=over)
         self._arm(now)
 
-    def _mark(self, *, all_of_them: bool) -> None:
+    def _mark(self, now: float, *, all_of_them: bool) -> None:
         for bus in self._buses():
             if all_of_them or not bus.marked:  # a new one
-                bus.mark()
+                bus.mark(now)

@@ -167,7 +167,7 @@ class Transactions:
             queued=len(self._turns) + (self._again is not None),
             waited=self._waited,
             busy=self._busy,
-            own=self._own,
+            own=max(0.0, self._own),  # times that were rounded may add up to less than nothing
             retries=self._retries,
             probes=self._doubts.probes,
             late=counts.late,

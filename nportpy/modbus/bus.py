@@ -452,9 +452,8 @@ class Bus:
         """Whether `mark` was ever called."""
         return self._records.marked
 
-    def mark(self) -> None:
+    def mark(self, now: float) -> None:
         """Remember how far all counts have come: to be called once a minute, the first time at once."""
-        now = self._clock()
         under_way = {flight.unit for flight in self._flights}
         for number in vanished(self._units.values(), under_way, now):
             del self._units[number]

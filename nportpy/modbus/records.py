@@ -58,7 +58,7 @@ class Records:
     def recent(self, line: TransactionStatus, sent: float, now: float) -> BusCounts:
         """What the bus did in the last minutes; `sent` are all requests that were sent."""
         sent, busy, waited, own, *results = self._marks.recent(self._figures(line, sent), len(self._marks))
-        seconds = now - self._marked[0] if self._marked else 0.0
+        seconds = max(0.0, now - self._marked[0]) if self._marked else 0.0
         named = {end.name.lower(): int(count) for end, count in zip(End, results, strict=True)}
         return BusCounts(seconds, int(sent), busy, waited, own, named)
 

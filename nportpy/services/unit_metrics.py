@@ -24,7 +24,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[UnitStatus], float]], ...] = (
         lambda unit: unit.wire_seconds,
     ),
     ("retries", "Requests sent to the unit again.", lambda unit: unit.retries),
-    ("spoilt_answers", "Answers of the unit with a wrong check sum.", lambda unit: unit.spoilt),
+    ("spoilt_answers", "Answers of the unit with a wrong check sum, or cut off.", lambda unit: unit.spoilt),
     ("late_answers", "Answers of the unit that came when nobody waited for them any more.", lambda unit: unit.late),
 )
 

@@ -264,9 +264,9 @@ def _dead(unit: UnitStatus, bus: BusStatus, now: float) -> BadUnit | None:
     if not unit.silent or unit.recent.late > FEW or unit.recent.spoilt > FEW:
         return None
     since = "" if unit.silent_since is None else f" for {lasting(now - unit.silent_since)}"
-    before = "" if unit.answered else ", and never did"
+    since = since if unit.answered else f"{since}, nor ever before" if since else " so far"
     words = (
-        f"Unit {unit.unit} is dead: it has answered nothing{since}{before}; trying it takes {_cost(unit, bus)}. "
+        f"Unit {unit.unit} is dead: it has answered nothing{since}; trying it takes {_cost(unit, bus)}. "
         "Off, cut off, or set to another unit id, speed or format."
     )
     return BadUnit(unit.unit, Ill.DEAD, words)
@@ -300,7 +300,7 @@ def _flaky(unit: UnitStatus) -> BadUnit | None:
         return None
     words = (
         f"Unit {unit.unit} is flaky: {lost} of {frames} requests sent to it ({share(lost, frames)}) were not answered. "
-        "A loose wire, or it does not know what it is asked."
+        f"A loose wire, a timeout that is too short for it ({took(unit.timeout)}), or what it does not know is asked."
     )
     return BadUnit(unit.unit, Ill.FLAKY, words)
 

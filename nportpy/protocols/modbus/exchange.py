@@ -103,7 +103,8 @@ class Counts:
         unfit: good frames of the awaited unit and function that do not fit the request.
         late: answers to abandoned requests.
         echoes: copies of what was sent.
-        spoilt_of, late_of: spoilt and late ones by the unit that was asked.
+        spoilt_of: spoilt ones by the unit that was asked, and those that were cut off.
+        late_of: late ones by the unit that was asked.
     """
 
     __slots__ = ("echoes", "foreign", "junk", "late", "late_of", "spoilt", "spoilt_of", "unfit")
