@@ -44,9 +44,8 @@ async def test_the_words_name_the_right_ones() -> None:
         ([spoilt(NOISY, Junk(Place.INSIDE, b"\xff"), 0.3)], Ill.NOISY),
         ([spoilt(NOISY, BadCheck())], Ill.NOISY),  # never a good one
         ([spoilt(NOISY, Missing(), 0.3)], Ill.FLAKY),
-        ([spoilt(NOISY, Delay(1.2), 0.3)], Ill.LATE),
     ],
-    ids=["cut", "junk inside", "all spoilt", "lost now and then", "late now and then"],
+    ids=["cut", "junk inside", "all spoilt", "lost now and then"],
 )
 async def test_how_a_unit_is_bad(rules: list[Rule], ill: Ill) -> None:
     async with culprits(*rules) as served, asyncio.TaskGroup() as tasks:
@@ -55,6 +54,15 @@ async def test_how_a_unit_is_bad(rules: list[Rule], ill: Ill) -> None:
         await asyncio.sleep(60)
         running.cancel()
         assert ills(judged(served)) == {NOISY: ill}
+
+
+async def test_late_answers_mean_a_timeout_that_is_too_short() -> None:
+    rules = [spoilt(NOISY, Delay(1.2), 0.3)]
+    async with culprits(*rules, wire=None) as served, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(poll(await asker(served), 0.2, NOISY, GOOD))
+        await asyncio.sleep(60)
+        running.cancel()
+        assert ills(judged(served)) == {NOISY: Ill.LATE}
 
 
 async def test_a_master_that_connects_anew_for_each_request_is_one_culprit() -> None:

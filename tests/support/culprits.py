@@ -24,10 +24,10 @@ CULPRITS = (spoilt(SLOW, Delay(0.3)), spoilt(NOISY, BadCheck(), 0.3))
 
 
 @asynccontextmanager
-async def culprits(*rules: Rule, within: float = 0.5) -> AsyncIterator[Served]:
+async def culprits(*rules: Rule, within: float = 0.5, wire: LineSettings | None = WIRE) -> AsyncIterator[Served]:
     """A gateway on such a bus, on which unit 9 is missing."""
     cable = Cable()
-    attach(cable, Faulty(units(1, 2, 3, SLOW, NOISY), Script(rules or CULPRITS)), WIRE)
+    attach(cable, Faulty(units(1, 2, 3, SLOW, NOISY), Script(rules or CULPRITS)), wire)
     bus = BusSettings(timeout=Timeout(within, within, within))
     async with serving(plan("cable", modbus(), bus=bus, line=WIRE), cables=[cable]) as served:
         yield served
