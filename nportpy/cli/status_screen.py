@@ -39,7 +39,7 @@ def _tables(document: Document, now: datetime) -> Iterator[tuple[str, list[Row],
     numbers = ("for", "received", "sent")
     yield "Clients", _clients(document, now), ("client", "service", *numbers, "state"), numbers
     numbers = ("requests", "a second", "of the bus", "refused")
-    yield "Who asks", _askers(document, now), ("client", "service", *numbers, "last", "left"), numbers
+    yield "Who asks", _askers(document, now), ("client", "service", "bus", *numbers, "last", "left"), numbers
     numbers = ("unit", "of the bus", "answers in", "answered", "lost", "spoilt", "late")
     yield "Units", _units(document), ("bus", *numbers, "state"), numbers
 
@@ -136,8 +136,8 @@ def _clients(document: Document, now: datetime) -> list[Row]:
 
 
 def _askers(document: Document, now: datetime) -> list[Row]:
-    found = []
-    for bus in document.get("buses", ()):
+    found, buses = [], document.get("buses", ())
+    for bus in buses:
         recent = bus.get("recent") or {}
         for client in bus.get("clients", ()):
             its = client["recent"]
@@ -145,6 +145,7 @@ def _askers(document: Document, now: datetime) -> list[Row]:
             row: Row = {
                 "client": client["client"] + (f" ({client['connections']} times)" if client["connections"] > 1 else ""),
                 "service": client["service"],
+                "bus": bus["name"] if len(buses) > 1 else None,
                 "requests": client["requests"],
                 "a second": None if rate is None else f"{rate:.1f}",
                 "of the bus": share(its["busy"], recent["busy"]) if recent.get("busy") else None,
