@@ -95,7 +95,8 @@ class Transactions:
         self._armed = math.inf
         self._requests = self._withdrawn = self._retries = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
-        self._waited = self._busy = 0.0
+        self._waited = self._busy = self._own = 0.0
+        self._silence_awaited = False  # the next request waits for nothing else any more
         stream.share(self.write)
 
     # Those who ask.
@@ -109,9 +110,14 @@ class Transactions:
         """The time that deadlines are compared with, in seconds."""
         return self._clock()
 
-    def submit(self, request: Request) -> None:
-        """Send a request as soon as it is its turn; its `done` tells what became of it."""
-        now = request.queued_at = self._clock()
+    def submit(self, request: Request, now: float | None = None) -> None:
+        """Send a request as soon as it is its turn; its `done` tells what became of it.
+
+        `now` is since when it waits, if the caller has just looked at `clock`.
+        """
+        if now is None:
+            now = self._clock()
+        request.queued_at = now
         self._requests += 1
         if not self._wire.up:
             self._end(request, Outcome.LINE_DOWN, now)
@@ -161,6 +167,7 @@ class Transactions:
             queued=len(self._turns) + (self._again is not None),
             waited=self._waited,
             busy=self._busy,
+            own=max(0.0, self._own),  # times that were rounded may add up to less than nothing
             retries=self._retries,
             probes=self._doubts.probes,
             late=counts.late,
@@ -359,6 +366,7 @@ class Transactions:
             return
         if request is None:
             self._blocked = math.inf
+            self._silence_awaited = False
             return
         early = False
         ready = self._ready_at(request, now)
@@ -373,6 +381,7 @@ class Transactions:
                 return
             lead = self._timer.lead if self._timer is not None else 0.0
             if now < when - lead:
+                self._silence_awaited = True
                 self._wake_at(when - lead)
                 if self._output.size and now < self._turn_ends:
                     self._wake_at(self._turn_ends)
@@ -382,6 +391,8 @@ class Transactions:
                 return
             early = now < when
             now = max(now, when)
+        elif self._silence_awaited:  # and it is over: the timer was late
+            self._own += now - max(ready, request.queued_at)
         if request is self._again:
             self._again = None
         else:
@@ -410,6 +421,7 @@ class Transactions:
         wire = exchange.begin(unit, pdu)
         self._request = request
         self._blocked = math.inf
+        self._silence_awaited = False
         self._began = now
         self._quiet.sent(now, len(wire))
         self._due = self._quiet.last + wait
@@ -417,6 +429,7 @@ class Transactions:
             pass  # everything is ready: only the rest of the silence is left, some 50 us
         self._wire.put(wire)
         self._wake_at(self._due)
+        self._own += self._clock() - now
 
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
         """The request on the line has ended; where its answer, an empty one, does not fit, perhaps not yet."""
@@ -427,8 +440,10 @@ class Transactions:
         if answer and self._doubts.until:
             self._doubts.answered(request, self._due)
         self._end(request, outcome, now, answer)
+        done = self._clock()
+        self._own += done - now
         if self._turns or self._output.size or self._again is not None:
-            self._next(self._clock())
+            self._next(done)
 
     def _off_the_line(self, now: float) -> Request:
         request = self._request

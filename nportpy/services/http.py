@@ -1,4 +1,4 @@
-"""HTTP: /metrics, /healthz, /readyz and /api/v1/status."""
+"""HTTP: /metrics, /healthz, /readyz, /api/v1/status and /api/v1/verdict, and what is archived."""
 
 import asyncio
 import socket
