@@ -25,6 +25,18 @@ def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Par
     return callback
 
 
+def parsed_each(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[object, ...]]:
+    """A callback that has `parse` read each value of a parameter that may be there several times; see `parsed`."""
+    one = parsed(parse)
+
+    def callback(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[object, ...]:
+        return tuple(one(ctx, param, value) for value in values)
+
+    return callback
+
+
 def patience(text: str) -> float:
     """Seconds that an answer may take.
 
