@@ -37,6 +37,18 @@ def parsed_each(
     return callback
 
 
+def named(text: str) -> tuple[str, str]:
+    """The name, empty without one, and the address of what `nportpy read` is told to read: NAME=ADDRESS.
+
+    Raises:
+        ValueError: there is nothing on one side.
+    """
+    name, equals, address = text.rpartition("=")
+    if equals and (not name.strip() or not address.strip() or not name.isprintable()):
+        raise ValueError(f"{text!r} is no name and no address; write NAME=ADDRESS, as in L1=41053")
+    return name.strip(), address
+
+
 def patience(text: str) -> float:
     """Seconds that an answer may take.
 

@@ -1,0 +1,57 @@
+"""The table of `nportpy read --every` that lives on a terminal, with figures, and lines over time on wish."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from nportpy.cli.plot import Plot
+from nportpy.cli.tally import HEAD, Tally
+
+_RIGHT: Final = ("value", "unit", *HEAD)
+_LINES: Final = 16  # of a plot, at most
+_AROUND: Final = 6  # lines beside the rows and the plot's own
+
+
+class LiveTable:
+    """A table that every round replaces; it stays as it is when the command ends."""
+
+    def __init__(self, tally: Tally, plot: Plot | None, *, more: Sequence[str] = ()) -> None:
+        """Show the figures of `tally` and the lines of `plot`, which have taken a round before it is shown here.
+
+        Args:
+            tally: the figures.
+            plot: the lines, if they are wanted.
+            more: heads of further columns.
+        """
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False)
+        self._tally = tally
+        self._plot = plot
+        self._more = more
+
+    def show(self, when: datetime, rows: Sequence[tuple[str | None, *tuple[str, ...]]], notes: Sequence[str]) -> None:
+        """One round: for each value its text, None if it could not be read, and its further cells; and what to say."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("name", "value", *self._more, *HEAD):
+            table.add_column(column, justify="right" if column in _RIGHT else "left")
+        for name, figures, (value, *more) in zip(self._tally.names, self._tally.figures, rows, strict=True):
+            # Text, not markup: a device's string may hold square brackets
+            cells = [name, "-" if value is None else value, *more, *figures.texts()]
+            table.add_row(*map(Text, cells), style="red" if value is None else None)
+        said = Text("\n".join([f"{when:%H:%M:%S}  {self._tally.counts}", *notes]), style="dim")
+        parts: list[Table | Text] = [table, said]
+        if self._plot is not None and not self._plot.empty:
+            names = len(self._tally.names)
+            height = min(_LINES, self._console.height - 2 * names - len(notes) - _AROUND)
+            drawn = self._plot.text(self._console.width, height, colours=not self._console.no_color)
+            parts.append(Text.from_ansi(drawn, no_wrap=True))
+        if not self._live.is_started:
+            self._live.start()
+            click.get_current_context().call_on_close(self._live.stop)
+        self._live.update(Group(*parts), refresh=True)
