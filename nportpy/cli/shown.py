@@ -78,7 +78,7 @@ def _csv_printer(write: Write, wanted: Sequence[Wanted], raw: bool) -> Printer:
 
     def put(when: datetime, readings: list[Reading], _: str) -> None:
         for reading in readings:  # what could not be read is there, and empty: a gap that nobody sees is no gap
-            names = [*[reading.wanted.label] * named, reading.wanted.name]
+            names = [*[reading.wanted.called] * named, reading.wanted.name]
             write(csv_line([_time(when), *names, text_of(reading), *[hex_of(reading)] * raw]))
 
     return put

@@ -62,7 +62,7 @@ def test_names(modbus_tcp: str) -> None:
 def test_names_in_csv_and_json(modbus_tcp: str) -> None:
     head, *found = run(modbus_tcp, "L1=41001", "41003", "--csv").stdout.splitlines()
     assert head == "time,name,address,value"
-    assert [line.split(",", 1)[1] for line in found] == ["L1,41001,1000", ",41003,1002"]
+    assert [line.split(",", 1)[1] for line in found] == ["L1,41001,1000", "41003,41003,1002"]
     first, second = json.loads(run(modbus_tcp, "L1=41001", "41003", "--json").stdout)
     assert (first["name"], first["address"], "name" in second) == ("L1", "41001", False)
 
