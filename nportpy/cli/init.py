@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -13,12 +14,13 @@ from nportpy.cli import init_service
 from nportpy.cli.check import warnings
 from nportpy.cli.check_addresses import address_warnings
 from nportpy.cli.init_devices import Candidate, search
-from nportpy.cli.init_file import configuration, put
+from nportpy.cli.init_file import TITLE, configuration, put
 from nportpy.cli.init_ports import Chosen, Mode, Said, Taken, Wanted, baudrate, format_of, with_defaults
 from nportpy.cli.init_questions import ask, explain
 from nportpy.cli.options import parsed, parsed_each
+from nportpy.cli.ports import NONE_HERE
 from nportpy.cli.scan import units_of
-from nportpy.config import DEFAULT_PATH, fault_lines, parse
+from nportpy.config import DEFAULT_PATH, fault_lines, parse, read
 from nportpy.config.values import device_identity, network
 from nportpy.errors import ConfigError
 from nportpy.port.holders import HERE, Roots
@@ -112,13 +114,22 @@ def _check_place(path: str, *, asking: bool, force: bool) -> None:
             f"{path} cannot be written: {folder} is not yours. Either sudo {command} init, or a file of your own: "
             "nportpy init -o ./nportpy.toml"
         )
-    if not os.path.exists(path) or force:
+    if not os.path.exists(path) or force or _says_nothing(path):
         return
     if not asking:
         raise click.UsageError(f"{path} is there already; --force writes over it, and keeps the old one as {path}.bak")
     question = f"{path} is there already. Write a new one in the end, and keep the old one as {path}.bak?"
     if not click.confirm(question, default=False, err=True):
         raise click.Abort
+
+
+def _says_nothing(path: str) -> bool:
+    """Whether a file is the one that a package brings: ours by its first line, without a single table or key."""
+    try:
+        text = read(path)
+        return text.startswith(TITLE) and not tomllib.loads(text)
+    except (ConfigError, ValueError):
+        return False
 
 
 def _candidates(named: Sequence[Said], usual: Said, roots: Roots, *, asking: bool) -> list[Candidate]:
@@ -166,9 +177,8 @@ def _found(here: Sequence[SerialDevice], usual: Said, *, asking: bool) -> Iterat
     if not free:
         but = " but what is left out" if here else ""
         raise click.ClickException(
-            f"no serial device here{but}. Plug one in, or on a Raspberry Pi enable the serial port (raspi-config, "
-            "Interface Options, Serial Port: no login shell, hardware on); nportpy ports shows what is here. A device "
-            "that it does not show can be named: nportpy init DEVICE"
+            f"no serial device here{but}. {NONE_HERE}; nportpy ports shows what is here. A device that it does not "
+            "show can be named: nportpy init DEVICE"
         )
 
 

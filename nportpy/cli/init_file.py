@@ -16,6 +16,9 @@ from nportpy.config.toml import toml_text
 from nportpy.protocols.modbus.identification import text as words
 from nportpy.protocols.modbus.values import show
 
+TITLE: Final = "# nportpy's configuration"
+"""How every file of ours begins, those of packages too."""
+
 _LONGEST: Final = 1 << 16
 _MODE: Final = 0o644
 
@@ -84,14 +87,14 @@ def configuration(ports: Sequence[Chosen], allow: Sequence[str], commands: Seque
 
 
 def _head(commands: Sequence[tuple[str, str]]) -> Iterator[str]:
-    yield f"# nportpy's configuration: which serial line is which TCP port. Written by nportpy {__version__} init.\n#\n"
+    yield f"{TITLE}: which serial line is which TCP port. Written by nportpy {__version__} init.\n#\n"
     yield "# Next:\n"
     width = max(len(command) for command, _ in commands)
     for command, purpose in commands:
         yield f"#   {command:<{width}}  {purpose}\n"
     yield "#\n"
-    yield '# A key behind "#" shows its default or an example; remove the "#" to change it. etc/nportpy.toml, which\n'
-    yield "# comes with nportpy, explains every key that there is.\n"
+    yield '# A key behind "#" shows its default or an example; remove the "#" to change it. nportpy.toml(5)\n'
+    yield "# and etc/nportpy.toml, which come with nportpy, explain every key that there is.\n"
 
 
 def _port(port: Chosen) -> Iterator[str]:

@@ -30,6 +30,7 @@ CH341 = "serial/by-path/platform-3f980000.usb-usb-0:1.3:1.0-port0"
 def _this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What else runs here, and how long a search takes, is nobody's business."""
     monkeypatch.setattr("nportpy.cli.init_ports.occupant", lambda *_, **__: None)
+    monkeypatch.setattr("nportpy.cli.init.address_warnings", lambda _: ())
     monkeypatch.setattr("nportpy.cli.progress._FIRST_LINE", 1e9)
 
 
@@ -293,6 +294,14 @@ def test_a_file_that_is_there_is_kept(terminal: str, target: Path) -> None:
         "nportpy.toml.bak",
         "nportpy.toml.bak2",
     ]
+
+
+def test_a_file_that_says_nothing_is_replaced(terminal: str, target: Path) -> None:
+    target.parent.mkdir()
+    target.write_text("# nportpy's configuration, as the package brings it\n# [port.meters]\n")
+    assert run(terminal, "-o", target).exit_code == 0
+    assert "[port.port1]" in target.read_text()
+    assert "package" in Path(f"{target}.bak").read_text()
 
 
 @pytest.mark.parametrize("yes", [True, False])
