@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -53,5 +52,8 @@ class LiveTable:
             parts.append(Text.from_ansi(drawn, no_wrap=True))
         if not self._live.is_started:
             self._live.start()
-            click.get_current_context().call_on_close(self._live.stop)
         self._live.update(Group(*parts), refresh=True)
+
+    def stop(self) -> None:
+        """Let it stand as it is: what is said from now on comes below it."""
+        self._live.stop()

@@ -198,7 +198,7 @@ class Account:
     def good(self) -> bool:
         """Whether every value was there in every round, and there is something to draw if that was wanted."""
         read = self._tally.figures
-        return all(each.read and not each.failed for each in read) and not (self._plot is not None and self._plot.empty)
+        return all(each.read and not each.failed for each in read) and not self.nothing_drawn
 
     @property
     def nothing_drawn(self) -> bool:
@@ -224,12 +224,14 @@ class Account:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Say in the end what a live table has not said, whatever ended it."""
-        if self._plot is not None and self._plot.empty:
+        if self._live is not None:
+            self._live.stop()
+        if self.nothing_drawn:
             click.echo("nothing to plot: no number was read", err=True)
-        if self._live is None and isinstance(error, BrokenPipeError):
+        if self._live is not None or isinstance(error, BrokenPipeError):
             return
-        if self._live is None and self._plot is not None and not self._plot.empty:
+        if self._plot is not None and not self._plot.empty:
             width = shutil.get_terminal_size().columns
             click.echo(self._plot.text(width, _PLOT_LINES, colours=sys.stdout.isatty()))
-        if self._live is None and self._summary and self._tally.rounds:
+        if self._summary and self._tally.rounds:
             click.echo("\n".join(self._tally.lines()), err=True)
