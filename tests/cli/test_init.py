@@ -375,6 +375,17 @@ def test_a_search_that_was_asked_for(pi: Machine, target: Path, monkeypatch: pyt
     assert tomllib.loads(target.read_text())["port"]["meters"]["modbus"] == {"listen": 502}
 
 
+def test_ctrl_c_ends_a_search_alone(pi: Machine, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tired(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nportpy.cli.init_questions.search", tired)
+    result = answer(monkeypatch, "meters\ny\n\n\nraw\n4001\n", f"{pi.dev}/ttySC0", "-o", target, machine=pi)
+    assert result.exit_code == 0, result.output
+    assert "the search is ended" in result.stderr
+    assert [port.name for port in load(str(target)).ports] == ["meters"]
+
+
 def test_a_search_in_vain(terminal: str, target: Path) -> None:
     result = run(f"{terminal},19200,8E1", "--scan", "--units", "1", "-o", target)
     assert result.exit_code == 0

@@ -18,7 +18,7 @@ import click
 import click.testing
 import pytest
 
-from nportpy.cli.plot import Plot
+from nportpy.cli.plot import MOST, Plot
 from nportpy.cli.read import read
 from nportpy.cli.tally import Tally
 from tests.support.modbus_server import counting, server
@@ -318,6 +318,20 @@ def test_lines_have_gaps_and_a_legend(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_lines_of_any_numbers(values: list[list[object]]) -> None:
     assert "L1" in plotted(*values)
+
+
+def test_a_long_series_is_drawn_from_its_beginning_and_loses_no_peak() -> None:
+    plot = Plot(["L1", "L2"])
+    for second in range(10_000):
+        plot.take(
+            START + timedelta(seconds=second), [99.0 if second == 4321 else second % 2, None if second < 5000 else 1]
+        )
+    assert len(plot._all()) <= 2 * MOST
+    times, numbers = zip(*((when, values[0]) for when, values in plot._all()), strict=True)
+    assert (times[0], times[-1], max(numbers), min(numbers)) == (START, START + timedelta(seconds=9999), 99.0, 0)
+    gaps = [when for when, values in plot._all() if values[1] is None]
+    assert START <= gaps[0] <= gaps[-1] <= START + timedelta(seconds=5064)
+    assert "12:00:00" in plot.text(80, 8, colours=False)
 
 
 def test_lines_of_no_numbers() -> None:
