@@ -137,12 +137,15 @@ def _wanted(
     unknown = next((name for name, _ in scales if name and name not in _names(values)), "")
     if unknown:
         raise ValueError(f"--scale: no value is called {unknown}; there are {', '.join(_names(values))}")
+    numbers = [value for value in values if value.kind.kind not in (Kind.STRING, Kind.BIT)]
     for value in values:
         own, of_all = ([factor for name, factor in scales if name == each] for each in (value.called, ""))
-        scale = [1.0, *of_all, *own][-1]
-        if scale != 1.0 and value.kind.kind in (Kind.STRING, Kind.BIT):
+        if value in numbers:
+            yield replace(value, scale=[1.0, *of_all, *own][-1])
+        elif own or (of_all and not numbers):
             raise ValueError(f"--scale: {value.called} is a {value.kind.kind} and no number")
-        yield replace(value, scale=scale)
+        else:
+            yield value
 
 
 def _names(values: Iterable[Wanted]) -> list[str]:

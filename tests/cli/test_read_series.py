@@ -75,6 +75,7 @@ def test_faults_call_values_by_their_names(modbus_tcp: str) -> None:
 def test_scales(modbus_tcp: str) -> None:
     done = run(modbus_tcp, "U=holding:7", "I=holding:3", "41001", "--scale", "I=0.001", "--scale", "0.1")
     assert done.stdout.split() == ["U", "0.7", "I", "0.003", "41001", "100.0"]
+    assert run(modbus_tcp, "41001", "coil:0", "--scale", "0.1").stdout.split() == ["41001", "100.0", "coil:0", "1"]
     done = run(modbus_tcp, "41001", "--scale", "41001=0.1", "--json", "--raw")
     assert [(item["value"], item["raw"]) for item in json.loads(done.stdout)] == [(100.0, "03e8")]
 
