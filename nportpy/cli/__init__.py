@@ -13,7 +13,7 @@ from nportpy import __version__
 
 COMMANDS = (
     "serve", "check", "ports", "demo", "read", "write", "scan", "discover", "attach", "import", "poll", "archive",
-    "collect", "objects", "profile", "status",
+    "collect", "objects", "profile", "status", "init",
 )  # fmt: skip
 
 

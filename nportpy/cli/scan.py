@@ -29,7 +29,7 @@ TCP_TIMEOUT: Final = 3.0
 _RANGE = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
 
-def _units(words: str) -> tuple[int, ...]:
+def units_of(words: str) -> tuple[int, ...]:
     """The units in `words`, in ascending order.
 
     Raises:
@@ -61,7 +61,7 @@ def _baudrates(words: str) -> tuple[int, ...]:
 @click.argument("target", callback=parsed(Target.parse))
 @protocol_option("modbus", "dlms")
 @click.option(
-    "--units", metavar="LIST", default="1-247", show_default=True, callback=parsed(_units),
+    "--units", metavar="LIST", default="1-247", show_default=True, callback=parsed(units_of),
     help="Whom to look for, as in 1-10,20.",
 )  # fmt: skip
 @click.option(

@@ -95,7 +95,9 @@ def _without_file(
 
     found = devices or tuple(device.stable for device in serve_candidates())
     if not found:
-        raise click.ClickException("no serial port here, and no configuration file; see nportpy ports")
+        raise click.ClickException(
+            "no serial port here, and no configuration file; see nportpy ports, and sudo nportpy init"
+        )
     firsts = FirstPorts(*ports)
     return for_devices(found, baudrate=baudrate, format=line_format, listen=listen, modbus=modbus, ports=firsts)
 

@@ -96,7 +96,14 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     histories = {"pi-07": of_a_gateway(), "pi-08": made_up()}
     end = float(int(time.time()) - 60)
     (folder / "history").write_text(lines(openmetrics(histories, end)))
-    made: list[str | Path] = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "history", folder / "data"]
+    made: list[str | Path] = [
+        "promtool",
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        folder / "history",
+        folder / "data",
+    ]
     done = subprocess.run(made, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as site:
