@@ -18,6 +18,9 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 
+WAITING = ("xdist_group", "peer", "real", "process")
+"""Marks of tests that wait more than they work, in the order in which they begin."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pi", action="store_true", help="boot the software Raspberry Pi and run the tests marked pi")
@@ -28,14 +31,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         skipped = [item for item in items if item.get_closest_marker("pi")]
         config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if not item.get_closest_marker("pi")]
+    items.sort(key=_begins)
     for item in items:
         # Of several processes (make test) one has all that lives in real time, one after the other, and one all that
-        # needs other programs: both wait more than they work. A file's other tests stay together, as they share
-        # fixtures and may share a port that cannot be chosen.
-        group = next(
-            (name for name in ("peer", "real") if item.get_closest_marker(name)), item.nodeid.partition("::")[0]
-        )
-        item.add_marker(pytest.mark.xdist_group(group))
+        # needs other programs. What takes minutes there names a group of its own. A file's other tests stay together,
+        # as they share fixtures and may share a port that cannot be chosen.
+        if not item.get_closest_marker("xdist_group"):
+            group = next((name for name in ("peer", "real") if item.get_closest_marker(name)), "")
+            item.add_marker(pytest.mark.xdist_group(group or item.nodeid.partition("::")[0]))
+
+
+def _begins(item: pytest.Item) -> int:
+    """Place among all tests: whatever waits and begins last is waited for alone."""
+    return next((place for place, name in enumerate(WAITING) if item.get_closest_marker(name)), len(WAITING))
 
 
 def pytest_collection_finish() -> None:
@@ -48,8 +56,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if inspect.iscoroutinefunction(metafunc.function):
         if "loop_name" not in metafunc.fixturenames:
             metafunc.fixturenames.append("loop_name")
-        real = any(mark.name == "real" for mark in metafunc.definition.iter_markers())
-        metafunc.parametrize("loop_name", ["asyncio", "uvloop"] if real else ["virtual"], scope="function")
+        real = metafunc.definition.get_closest_marker("real")
+        loops = (real.args or ("asyncio", "uvloop")) if real else ("virtual",)
+        metafunc.parametrize("loop_name", loops, scope="function")
 
 
 @pytest.hookimpl(tryfirst=True)

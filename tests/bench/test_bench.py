@@ -27,6 +27,8 @@ from tests.bench.saturated import SATURATED
 from tests.bench.stats import Spread, percentile
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
+pytestmark = pytest.mark.process
+
 TINY = Scale(
     exchanges=50,
     bulk=300_000,
