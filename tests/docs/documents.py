@@ -37,6 +37,8 @@ class Command:
     where: str
     words: tuple[str, ...]
     """What comes after `nportpy`."""
+    partial: bool = False
+    """Named between words, perhaps without all that it needs."""
 
 
 def blocks(document: Path, *languages: str) -> Iterator[Block]:
@@ -63,7 +65,7 @@ def indented_commands(document: Path) -> Iterator[str]:
     for number, line in enumerate(document.read_text().splitlines(), 1):
         if _FENCE.match(line):
             fenced = not fenced
-        elif not fenced and re.match(r"(    |\t)\s*(sudo )?(\S*/)?nportpy( [a-z\[-]|$)", line):
+        elif not fenced and re.match(r"(    |\t)\s*(sudo )?(\S*/)?nportpy [a-z]", line):
             yield f"{document.name}:{number}: {line.strip()}"
 
 
@@ -71,12 +73,24 @@ def commands(block: Block) -> Iterator[Command]:
     """The nportpy command lines of a block of shell, also those behind `sudo`, in a pipe and after `&&`."""
     joined = block.text.replace("\\\n", "  ")
     for number, line in enumerate(joined.splitlines()):
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        for words in _split(list(lexer)):
+        for words in _split(_words(line)):
             names = [place for place, word in enumerate(words) if _NPORTPY.match(word)]
             if names and all(word == "sudo" or "=" in word for word in words[: names[0]]):
                 yield Command(f"{block.document.name}:{block.line + number}", tuple(words[names[0] + 1 :]))
+
+
+def spans(document: Path) -> Iterator[Command]:
+    """The nportpy commands between words, as in `nportpy check`, as far as they are more than its name."""
+    for number, line in enumerate(document.read_text().splitlines(), 1):
+        for span in re.findall(r"`(?:sudo )?nportpy ([a-z][^`]*)`", line):
+            words = next(_split(_words(span.replace("\\|", "|").partition(" ...")[0])))
+            yield Command(f"{document.name}:{number}", tuple(words), partial=True)
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return list(lexer)
 
 
 def _split(words: list[str]) -> Iterator[list[str]]:
