@@ -51,5 +51,9 @@ bench: $(VENV)/.test
 test-pi: $(VENV)/.test
 	$(BIN)/python -m pytest -m pi --pi tests/pi $(ARGS)
 
+# A site in build/site; a broken link ends it. It needs no network.
+docs: $(VENV)/.test
+	$(BIN)/python -m mkdocs build --quiet $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
