@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from tests.support.clock import VirtualLoop
+from tests.support.packages import wanted
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "virtual": VirtualLoop,
@@ -97,6 +98,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, wanted(reason))
     needed = item.get_closest_marker("peer") or item.get_closest_marker("pi")
     if report.skipped and item.stash.get(_IN_CI, False) and needed:
         report.outcome = "failed"

@@ -38,8 +38,8 @@ ELSEWHERE = {
 }
 """Programs whose lines are not run, and who runs or checks them."""
 
-PACKAGES = {"curl": "curl", "nc": "netcat-openbsd", "sqlite3": "sqlite3"}
-"""Programs that the documents use, and the Debian packages that have them."""
+PEERS = ("curl", "nc", "sqlite3")
+"""Programs of other people that the documents use."""
 
 ENDLESS = {
     r"nportpy serve": "serving",
@@ -59,7 +59,7 @@ def runs(block: Block) -> Iterator[str]:
 
 
 def needs(block: Block) -> set[str]:
-    return {name for line in runs(block) for name in PACKAGES if re.search(rf"(^|[|;&] *){name} ", line)}
+    return {name for line in runs(block) for name in PEERS if re.search(rf"(^|[|;&] *){name} ", line)}
 
 
 def parametrized(block: Block) -> object:
@@ -112,7 +112,7 @@ def parse(command: Command) -> None:
 def test_commands_run(block: Block, here: Sandbox) -> None:
     for name in needs(block):
         if not shutil.which(name):
-            pytest.skip(f"no {name} here (Debian: {PACKAGES[name]})")
+            pytest.skip(f"no {name} here")
     here = here.within(block)
     for line in runs(block):
         text = here.translated(line)

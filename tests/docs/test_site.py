@@ -7,7 +7,7 @@ import pytest
 
 from tests.docs.documents import ROOT
 
-pytest.importorskip("mkdocs", reason="no mkdocs here (pip install mkdocs)")
+pytest.importorskip("mkdocs", reason="no mkdocs here")
 
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
