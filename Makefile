@@ -29,12 +29,12 @@ test: lint suite
 suite: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-# Two minutes' worth: what needs no other program and no real time.
+# What needs no other program, no real time and no patience.
 check: $(VENV)/.test
 	$(MAKE) --jobs=2 --output-sync=target lint fast
 
 fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not (peer or real or process)" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not (peer or real or process or long)" $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

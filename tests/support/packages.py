@@ -4,11 +4,16 @@ import re
 from typing import Final
 
 DEBIAN: Final = {
-    "conman": "conman", "conmand": "conman", "conserver": "conserver-server", "console": "conserver-client", "curl": "curl", "gcc": "gcc",
-    "libmodbus": "libmodbus-dev", "mbpoll": "mbpoll", "nc": "netcat-openbsd", "picocom": "picocom",
-    "promtool": "prometheus", "ser2net": "ser2net", "socat": "socat", "sqlite3": "sqlite3",
-    "systemd-analyze": "systemd", "telnet": "telnet", "tshark": "tshark",
-}  # fmt: skip
+    **{name: name for name in ("conman", "curl", "gcc", "mbpoll", "picocom", "ser2net", "socat", "sqlite3", "telnet")},
+    "conmand": "conman",
+    "conserver": "conserver-server",
+    "console": "conserver-client",
+    "libmodbus": "libmodbus-dev",
+    "nc": "netcat-openbsd",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "tshark": "tshark",
+}
 PYTHON: Final = {"cryptography", "dlms-cosem", "gurux-dlms", "iec60870", "iec62056-21", "mkdocs", "pymodbus"}
 
 
