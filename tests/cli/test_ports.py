@@ -9,6 +9,8 @@ import pytest
 from nportpy.cli import ports as command
 from tests.support.trees import Machine, raspberry_pi
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def pi(tmp_path: Path) -> Machine:

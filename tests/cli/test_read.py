@@ -24,6 +24,8 @@ from nportpy.linesettings import LineSettings
 from nportpy.simulator.process import simulated_lines
 from tests.support.modbus_server import counting, server
 
+pytestmark = pytest.mark.process
+
 COMMAND = [sys.executable, "-m", "nportpy", "read"]
 FLOAT = ("--type", "float32")
 ENERGY = r"12345\.\d{1,3}"

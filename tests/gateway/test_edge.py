@@ -67,6 +67,7 @@ async def jitter(
     return sent, sorted(off)[int(0.99 * len(off))], found
 
 
+@pytest.mark.long
 async def test_e1_an_hour_in_a_black_hole_costs_polling_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
