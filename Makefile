@@ -51,10 +51,10 @@ dist/.wheel: $(VENV)/.dist $(SOURCES)
 	$(BIN)/python -m build --no-isolation
 	@touch $@
 
-# A package for each release of Debian and each processor. ARGS="--release 13 --arch arm64" makes that one.
+# A package for each release of Debian and each processor. DEB="--release 13 --arch arm64" makes that one.
 deb: dist/.deb
 dist/.deb: dist/.wheel
-	$(BIN)/python etc/packaging/deb.py dist/*.whl dist $(ARGS)
+	$(BIN)/python etc/packaging/deb.py dist/*.whl dist $(DEB)
 	@touch $@
 
 test-packages: $(VENV)/.test dist/.deb

@@ -96,7 +96,7 @@ def strip(site: Path, machine: str) -> None:
 
 
 def place(root: Path, site: Path, release: Release) -> None:
-    """Lay out what pip has unpacked as a virtual environment of Debian's Python, and move share/ where Debian has it."""
+    """Lay out what pip has unpacked: a virtual environment of Debian's Python, and share/ where Debian has it."""
     major, minor = release.python
     shutil.move(site / "share", root / "usr/share")
     (root / "usr/share/zsh/site-functions").rename(root / "usr/share/zsh/vendor-completions")

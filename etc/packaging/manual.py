@@ -4,7 +4,6 @@ click-man lays the commands' pages out; here they are found, since a command is 
 their text is made safe for roff, which click-man leaves to others.
 """
 
-import importlib
 import re
 from collections.abc import Iterator
 from inspect import cleandoc

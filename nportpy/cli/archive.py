@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.cli.times import moment
 from nportpy.config import DEFAULT_PATH, fault_lines, load
@@ -74,7 +75,7 @@ def status(path: str, as_json: bool) -> None:
 
 
 @archive.command()
-@click.argument("tag", default="", metavar="[STATION[/TAG]]")
+@click.argument("tag", default="", metavar="[STATION[/TAG]]", shell_complete=completion.stations)
 @FROM
 @TO
 @CONFIG
@@ -96,7 +97,7 @@ def show(tag: str, start: datetime | None, end: datetime | None, path: str, as_j
 
 
 @archive.command()
-@click.argument("tag", default="", metavar="[STATION[/TAG]]")
+@click.argument("tag", default="", metavar="[STATION[/TAG]]", shell_complete=completion.stations)
 @click.option("-o", "--output", "target", type=click.File("w", lazy=True), default="-", help="Where to; else stdout.")
 @FROM
 @TO
@@ -112,7 +113,7 @@ def export(tag: str, target: IO[str], start: datetime | None, end: datetime | No
 
 
 @archive.command()
-@click.argument("upstream", default="", metavar="[UPSTREAM]")
+@click.argument("upstream", default="", metavar="[UPSTREAM]", shell_complete=completion.upstreams)
 @click.option("--from", "start", metavar="TIME", callback=parsed(moment), required=True, help="From when.")
 @TO
 @CONFIG

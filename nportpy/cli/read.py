@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, parsed, timeout_for
 from nportpy.cli.shown import Printer, Shape, printer
@@ -35,7 +36,7 @@ class _Plan:
 
 
 @click.command(cls=ByProtocol, others={"dlms": "nportpy.cli.read_dlms:read"})
-@click.argument("target", callback=parsed(Target.parse))
+@click.argument("target", callback=parsed(Target.parse), shell_complete=completion.targets)
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @protocol_option("modbus", "dlms")
 @click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit id.")
