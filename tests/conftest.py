@@ -21,13 +21,15 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pi", action="store_true", help="boot the software Raspberry Pi and run the tests marked pi")
+    parser.addoption("--packages", action="store_true", help="install the packages of dist/: the tests marked packages")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--pi"):
-        skipped = [item for item in items if item.get_closest_marker("pi")]
-        config.hook.pytest_deselected(items=skipped)
-        items[:] = [item for item in items if not item.get_closest_marker("pi")]
+    for option in ("pi", "packages"):
+        if not config.getoption(option):
+            skipped = [item for item in items if item.get_closest_marker(option)]
+            config.hook.pytest_deselected(items=skipped)
+            items[:] = [item for item in items if not item.get_closest_marker(option)]
     for item in items:
         # Of several processes (make test) one has all that lives in real time, one after the other, and one all that
         # needs other programs: both wait more than they work. A file's other tests stay together, as they share
@@ -88,7 +90,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     report = yield
-    needed = item.get_closest_marker("peer") or item.get_closest_marker("pi")
+    needed = next(filter(None, map(item.get_closest_marker, ("peer", "pi", "packages"))), None)
     if report.skipped and item.stash.get(_IN_CI, False) and needed:
         report.outcome = "failed"
         report.longrepr = f"a {needed.name} test must not be skipped in CI: {report.longrepr}"

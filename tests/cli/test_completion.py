@@ -72,9 +72,10 @@ def test_targets_are_services_here_servers_elsewhere_and_devices(command: str) -
 
 def test_devices_stations_and_upstreams_are_offered_where_they_belong(tmp_path: Path) -> None:
     assert offered("serve", "/d") == [BY_ID]
-    assert offered("poll", "-c", str(tmp_path / "nportpy.toml"), "") == ["emon", "far"]
-    assert offered("archive", "show", "e") == ["emon"]
-    assert offered("archive", "send", "") == ["plant"]
+    file = str(tmp_path / "nportpy.toml")
+    assert offered("poll", "-c", file, "") == ["emon", "far"]
+    assert offered("archive", "show", "-c", file, "e") == ["emon"]
+    assert offered("archive", "send", "-c", file, "") == ["plant"]
     assert offered("attach", "ra") == ["raw://localhost:4001"]
 
 
@@ -85,7 +86,7 @@ def test_a_file_that_is_wrong_offers_less_and_says_nothing(
     (tmp_path / "nportpy.toml").write_text(text)
     assert offered("read", "") == [BY_ID]
     (tmp_path / "nportpy.toml").unlink()
-    assert offered("archive", "show", "") == []
+    assert offered("poll", "-c", str(tmp_path / "nportpy.toml"), "") == []
     assert capfd.readouterr() == ("", "")
 
 
@@ -146,6 +147,5 @@ def test_zsh_reads_the_completion(tmp_path: Path) -> None:
 
 @pytest.mark.peer
 def test_fish_completes(tmp_path: Path) -> None:
-    assert shell("fish", "source ./completion; complete --do-complete 'nportpy serve --raw'", tmp_path) == [
-        "--raw-port"
-    ]
+    script = "source ./completion; complete --do-complete 'nportpy serve --raw'"
+    assert shell("fish", script, tmp_path)[0] == "--raw-port"  # what it is follows
