@@ -1,4 +1,4 @@
-"""The Debian packages: in roots of the releases they are for, as an administrator installs, upgrades and removes them."""
+"""The Debian packages in roots of their releases, as an administrator installs, upgrades and removes them."""
 
 import re
 import shutil
