@@ -9,7 +9,7 @@ JOBS ?= $(shell expr $$(nproc) + 2)
 # What is compiled once is not compiled again by each of a few hundred processes, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test suite check fast test-pi bench docs lint format clean
+.PHONY: demo test suite check fast test-pi test-packages dist deb bench docs lint format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -48,7 +48,30 @@ format: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(ARGS)
 
-test-pi: $(VENV)/.test
+$(VENV)/.dist: pyproject.toml $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dist]'
+	@touch $@
+
+# What packages are made of; folders too, since a file that is gone changes nothing else.
+SOURCES = pyproject.toml README.md CHANGELOG.md $(shell find nportpy etc -name __pycache__ -prune -o -print)
+
+dist: dist/.wheel
+dist/.wheel: $(VENV)/.dist $(SOURCES)
+	rm -rf build/share dist
+	$(BIN)/python etc/packaging/generate.py build/share
+	$(BIN)/python -m build --no-isolation
+	@touch $@
+
+# A package for each release of Debian and each processor. DEB="--release 13 --arch arm64" makes that one.
+deb: dist/.deb
+dist/.deb: dist/.wheel
+	$(BIN)/python etc/packaging/deb.py dist/*.whl dist $(DEB)
+	@touch $@
+
+test-packages: $(VENV)/.test dist/.deb
+	$(BIN)/python -m pytest -m packages --packages tests/packaging $(ARGS)
+
+test-pi: $(VENV)/.test dist/.deb
 	$(BIN)/python -m pytest -m pi --pi tests/pi $(ARGS)
 
 # A site in build/site; a broken link ends it. It needs no network.

@@ -25,13 +25,15 @@ WAITING = ("xdist_group", "peer", "real", "process")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pi", action="store_true", help="boot the software Raspberry Pi and run the tests marked pi")
+    parser.addoption("--packages", action="store_true", help="install the packages of dist/: the tests marked packages")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--pi"):
-        skipped = [item for item in items if item.get_closest_marker("pi")]
-        config.hook.pytest_deselected(items=skipped)
-        items[:] = [item for item in items if not item.get_closest_marker("pi")]
+    for option in ("pi", "packages"):
+        if not config.getoption(option):
+            skipped = [item for item in items if item.get_closest_marker(option)]
+            config.hook.pytest_deselected(items=skipped)
+            items[:] = [item for item in items if not item.get_closest_marker(option)]
     items.sort(key=_begins)
     for item in items:
         # Of several processes (make test) one has all that lives in real time, one after the other, and one all that
@@ -101,7 +103,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr
         report.longrepr = (path, line, wanted(reason))
-    needed = item.get_closest_marker("peer") or item.get_closest_marker("pi")
+    needed = next(filter(None, map(item.get_closest_marker, ("peer", "pi", "packages"))), None)
     if report.skipped and item.stash.get(_IN_CI, False) and needed:
         report.outcome = "failed"
         report.longrepr = f"a {needed.name} test must not be skipped in CI: {report.longrepr}"

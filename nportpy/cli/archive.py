@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.asking import Unreachable, opened, url_of
 from nportpy.cli.options import parsed
 from nportpy.cli.times import moment
@@ -67,7 +68,7 @@ def status(path: str, as_json: bool) -> None:
 
 
 @archive.command()
-@click.argument("tag", default="", metavar="[STATION[/TAG]]")
+@click.argument("tag", default="", metavar="[STATION[/TAG]]", shell_complete=completion.stations)
 @FROM
 @TO
 @CONFIG
@@ -89,7 +90,7 @@ def show(tag: str, start: datetime | None, end: datetime | None, path: str, as_j
 
 
 @archive.command()
-@click.argument("tag", default="", metavar="[STATION[/TAG]]")
+@click.argument("tag", default="", metavar="[STATION[/TAG]]", shell_complete=completion.stations)
 @click.option("-o", "--output", "target", type=click.File("w", lazy=True), default="-", help="Where to; else stdout.")
 @FROM
 @TO
@@ -105,7 +106,7 @@ def export(tag: str, target: IO[str], start: datetime | None, end: datetime | No
 
 
 @archive.command()
-@click.argument("upstream", default="", metavar="[UPSTREAM]")
+@click.argument("upstream", default="", metavar="[UPSTREAM]", shell_complete=completion.upstreams)
 @click.option("--from", "start", metavar="TIME", callback=parsed(moment), required=True, help="From when.")
 @TO
 @CONFIG

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, named, parsed, parsed_each, timeout_for
 from nportpy.cli.series import Account, Series, series_options
@@ -55,7 +56,7 @@ def _scale(text: str) -> tuple[str, float]:
 @click.command(
     cls=ByProtocol, others={"dlms": "nportpy.cli.read_dlms:read", "iec62056-21": "nportpy.cli.read_iec62056:read"}
 )
-@click.argument("target", callback=parsed(Target.parse))
+@click.argument("target", callback=parsed(Target.parse), shell_complete=completion.targets)
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @protocol_option("modbus", "dlms", "iec62056-21")
 @click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit id.")

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, parsed, patience
 from nportpy.cli.progress import shown_progress
@@ -58,7 +59,7 @@ def _baudrates(words: str) -> tuple[int, ...]:
 
 
 @click.command(cls=ByProtocol, others={"dlms": "nportpy.cli.scan_dlms:scan"})
-@click.argument("target", callback=parsed(Target.parse))
+@click.argument("target", callback=parsed(Target.parse), shell_complete=completion.targets)
 @protocol_option("modbus", "dlms")
 @click.option(
     "--units", metavar="LIST", default="1-247", show_default=True, callback=parsed(units_of),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nportpy import config
+from nportpy.cli import completion
 from nportpy.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
+@click.argument("devices", metavar="[DEVICE]...", nargs=-1, shell_complete=completion.devices)
 @click.option("-c", "--config", "path", metavar="FILE", help=f"Configuration file; default: {config.DEFAULT_PATH}.")
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of every DEVICE.")
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of every DEVICE.")
