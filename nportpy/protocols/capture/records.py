@@ -45,7 +45,7 @@ class Client(Protocol):
 class Hidden(NamedTuple):
     """Bytes with a password in them, or what was heard after it: only how many there were."""
 
-    count: int
+    size: int
 
 
 class Asked(NamedTuple):
