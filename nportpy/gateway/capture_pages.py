@@ -13,6 +13,7 @@ Nobody is waited for: who reads too slowly is told what it has lost, and cut off
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -150,7 +151,10 @@ class CapturePages:
             made: _Packets | _Lines = (
                 _Packets(watched, watcher) if what == "capture.pcapng" else _Lines(request, watcher, query)
             )
-            return await self._send(request, made, moment, watcher, query)
+            response = web.StreamResponse(headers={**HEADERS, "Content-Type": made.content_type, **made.headers})
+            with contextlib.suppress(ConnectionError):  # the client has gone
+                await self._send(response, request, made, moment, watcher, query)
+            return response
         finally:
             watcher.close()
             self._open -= 1
@@ -158,33 +162,33 @@ class CapturePages:
 
     async def _send(
         self,
+        response: web.StreamResponse,
         request: web.BaseRequest,
         made: "_Packets | _Lines",
         moment: Frozen | None,
         watcher: Watcher,
         query: _Query,
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={**HEADERS, "Content-Type": made.content_type, **made.headers})
+    ) -> None:
         await response.prepare(request)
         if request.method == "HEAD":
-            return response
+            return
         await response.write(made.head())
-        sent, until, beat = 0, time.monotonic() + query.seconds, time.monotonic()
+        clock = asyncio.get_running_loop().time
+        sent, until, beat = 0, clock() + query.seconds, clock()
         async for lost, records in _portions(watcher, moment, query):
             data = made.feed([(watcher.wall(record.time), record) for record in records], lost)
             data += made.expire(watcher.wall(watcher.tap.clock()))
-            if not data and time.monotonic() - beat > _BEAT:
+            if not data and clock() - beat > _BEAT:
                 data = made.beat
             if data:
-                beat = time.monotonic()
+                beat = clock()
                 sent += len(data)
                 await response.write(data)
             gone = request.transport is None or request.transport.is_closing()
-            if gone or made.done or time.monotonic() >= until or sent >= query.size:
+            if gone or made.done or clock() >= until or sent >= query.size:
                 break
         await response.write(made.finish())
         await response.write_eof()
-        return response
 
 
 async def _portions(watcher: Watcher, moment: Frozen | None, query: _Query) -> AsyncIterator[tuple[int, list[Record]]]:

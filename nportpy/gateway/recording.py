@@ -104,7 +104,7 @@ class Recording:
         )
         file = await asyncio.to_thread(self._open)
         try:
-            await asyncio.to_thread(file.write, capture.head())
+            await asyncio.to_thread(_write, file, capture.head())
             if self.error:
                 log.info("recording goes on", extra={"port": line.name})
                 self.error = ""

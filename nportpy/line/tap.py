@@ -419,7 +419,11 @@ class Watcher:
         return skipped
 
     async def follow(self, within: float = 1.0) -> AsyncIterator[tuple[int, list[Record]]]:
-        """Portions as they come, until the line is no more or it may not watch; an empty one where nothing came `within` seconds."""
+        """Portions as they come, until the line is no more or it may not watch.
+
+        Args:
+            within: seconds; where nothing came for as long, there is an empty one.
+        """
         while not self.over and (not self.tap.closed or self.place < self.tap.next_number):
             if await self.tap.another(self.place, within) and self.tap.next_number - self.place < MOST_AT_ONCE:
                 await asyncio.sleep(GATHERED)
