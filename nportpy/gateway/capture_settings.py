@@ -19,7 +19,7 @@ class CaptureSettings:
         keep: bytes that each line's flight recorder keeps; 0: it is off.
         freeze_on: what freezes it.
         directory: where what is recorded is written; empty: nothing is.
-        ports: whose lines are recorded; empty: all.
+        record: whose lines are recorded; empty: all.
         files: files of each line; the oldest is removed.
         size: bytes of a file.
     """
@@ -28,6 +28,6 @@ class CaptureSettings:
     keep: int = 0
     freeze_on: frozenset[Cause] = _FREEZE_ON
     directory: str = ""
-    ports: tuple[str, ...] = ()
+    record: tuple[str, ...] = ()
     files: int = 8
     size: int = 16 << 20

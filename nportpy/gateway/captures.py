@@ -93,7 +93,7 @@ class Captures:
 
     async def _record(self, watched: Watched, settings: CaptureSettings, tasks: asyncio.TaskGroup) -> None:
         name = watched.port.plan.name
-        wanted = bool(settings.directory) and (not settings.ports or name in settings.ports)
+        wanted = bool(settings.directory) and (not settings.record or name in settings.record)
         place = (settings.directory, settings.files, settings.size)
         if watched.recording is not None and (not wanted or watched.recording.place != place):
             await watched.recording.stop()
