@@ -4,6 +4,7 @@ Wireshark starts this with arguments of its own (its Developer's Guide, 8.2): --
 --extcap-config, --capture. An interface is called nportpy-HOST-PORT.
 """
 
+import re
 import shutil
 import signal
 import stat
@@ -21,6 +22,7 @@ from nportpy.cli.watching import DEFAULT_URL, NotThere, pieces, ports, stream, u
 _LISTING: Final = 1.5  # seconds: Wireshark waits for it when it starts
 _DLT: Final = 252  # of the requests; the capture says itself what each of its interfaces is
 _ANY: Final = "nportpy"
+_MOVED: Final = (4, 2)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -159,12 +161,21 @@ def _install(places: list[str], folder: Path | None) -> None:
 
 
 def _personal_folder() -> Path:
-    """Where Wireshark of this user looks: it knows best; else what is usual since 4.2."""
-    tshark = shutil.which("tshark")
-    if tshark is not None:
-        found = subprocess.run([tshark, "-G", "folders"], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
-        for line in found.stdout.splitlines():
-            name, _, path = line.partition(":")
-            if name.strip().lower() == "personal extcap path" and path.strip():
-                return Path(path.strip())
+    """Where Wireshark of this user looks: beside its configuration before 4.2, with its plugins since."""
+    told = _folders()
+    if "personal extcap path" in told:
+        return Path(told["personal extcap path"])
+    version = re.search(r"plugins[/\\]([0-9]+)[.-]([0-9]+)", told.get("personal plugins", ""))
+    if version is not None and (int(version[1]), int(version[2])) < _MOVED and "personal configuration" in told:
+        return Path(told["personal configuration"]) / "extcap"
     return Path.home() / ".local" / "lib" / "wireshark" / "extcap"
+
+
+def _folders() -> dict[str, str]:
+    """What tshark says of its folders; nothing if there is none."""
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        return {}
+    found = subprocess.run([tshark, "-G", "folders"], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+    lines = (line.partition(":") for line in found.stdout.splitlines())
+    return {name.strip().lower(): path.strip() for name, _, path in lines if path.strip()}
