@@ -438,7 +438,7 @@ class Bus:
 
     def _show(self, flight: Flight, result: Result) -> None:
         if self._tap is not None:
-            self._tap.ended(flight, result, tuple(ask.client for ask in flight.asks) or (flight.client,))
+            self._tap.ended(flight, result, flight.asks)
         if self._traced:
             self._trace(flight, result)
 
