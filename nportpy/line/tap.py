@@ -11,7 +11,8 @@ bounded in bytes, with what Python takes for each record counted.
         async for lost, records in watcher.follow():
             ...
 
-What was written with a password in it (`Leased.write`) is not kept, only how much there was.
+What was written with a password in it (`Leased.write`, or as protocols/capture/passwords.py recognises it) is not kept,
+nor is what was heard until the next write: only how much there was.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ import uvloop
 
 from nportpy.line.watch import INTERVAL, Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.protocols.capture.passwords import has_password
 from nportpy.protocols.capture.records import (
     ANSWER,
     RX,
@@ -125,6 +127,7 @@ class Tap:
         self._sleepers: list[asyncio.Future[None]] = []
         self._kept = 0
         self._on = False
+        self._hides = False  # what is heard: a password was written, and the line may have an echo
         self._request: Request | None = None  # whose frame was written last
         self._attempt = 0
         self._requests = 0
@@ -299,7 +302,7 @@ class Tap:
         counts = bus.counts if bus is not None else None
 
         def heard(data: bytes) -> None:
-            if line.secret:
+            if line.secret or tap._hides:
                 append((clock(), RX, b"", Hidden(len(data))))
                 tap._size += OVERHEAD + MORE
             else:
@@ -322,7 +325,8 @@ class Tap:
 
         def written(data: bytes) -> None:
             bus = line.transactions
-            if line.secret:
+            tap._hides = has_password(data)
+            if line.secret or tap._hides:
                 append((clock(), TX, b"", Hidden(len(data))))
                 tap._size += OVERHEAD + MORE
             elif bus is None or bus.request is None:
