@@ -118,13 +118,17 @@ def test_an_iec62056_station(monkeypatch: pytest.MonkeyPatch) -> None:
         f'{IEC62056}reading = "programming"\nhighest_baudrate = 4800\nsoftware_parity = true\nwake_up = true\n'
         'check = false\nreaction = "300ms"\ndelay_before = "150ms"\ndelay_after = "400ms"\nlisten = "2min"\n'
         'device_address = "12345678"\nsign_on_baudrate = 2400\nzone = "UTC"\nresponse = "4s"\nframe_gap = "2s"\n'
-        'tries = 5\ninactivity = "1min"\npassword_env = "HEAT_PASSWORD"\nseason = false\nprofile_command = "R6"\n',
+        'tries = 5\ninactivity = "1min"\npassword_env = "HEAT_PASSWORD"\nseason = false\nprofile_command = "R6"\n'
+        'identify = "4s"\npause = "5s"\nsize = 20000\n',
         tags,
     )
     assert found.access == Iec62056Settings(
         "12345678", Reading.PROGRAMMING, 2400, 4800, True, "12345678", True, False, 0.3, 0.15, 0.4, 4.0, 2.0,
-        tries=5, inactivity=60.0, listen=120.0, zone=UTC, season=False, profile_command=Command.READ_PROFILE_PART,
+        identify=4.0, tries=5, inactivity=60.0, pause=5.0, listen=120.0, size=20000, zone=UTC, season=False,
+        profile_command=Command.READ_PROFILE_PART,
     )  # fmt: skip
+    with_profile = station(f'{IEC62056}password_env = "HEAT_PASSWORD"\n', tags).access
+    assert with_profile == Iec62056Settings(password="12345678")  # the profile wants it, not the readout
 
 
 def test_an_iec101_station() -> None:
@@ -217,6 +221,12 @@ def test_the_two_meters_of_the_story_have_profiles() -> None:
         (DLMS + 'zone = "Mars/Olympus"\n', OBIS, 'x:7: station.mains.zone = "Mars/Olympus": is no time zone'),
         (DLMS + 'system_title = "4D"\n', OBIS, 'x:7: station.mains.system_title = "4D": is no system title'),
         (IEC62056 + 'password_file = "/dev/zero"\n', OBIS, "x:7: station.mains.password_file: "),
+        (IEC62056 + f'password_file = "{__file__}"\n', OBIS,
+         "x:7: station.mains.password_file: would never be sent: a readout needs no password, the programming mode does"),
+        (IEC62056 + "size = 100\n", OBIS, "x:7: station.mains.size = 100: "),
+        (IEC62056 + 'pause = "1d"\n', OBIS, 'x:7: station.mains.pause = "1d": '),
+        (IEC62056 + 'identify = "0s"\n', OBIS, 'x:7: station.mains.identify = "0s": '),
+        (DLMS + "size = 1000\n", OBIS, 'x:7: station.mains.size: is not for protocol "dlms"'),
         (IEC62056 + 'device_address = "a!"\n', OBIS, 'x:7: station.mains.device_address = "a!": is no device address'),
         (IEC101 + 'sizes = "1/3/2"\n', 'tags = [{ name = "a", at = "1" }]',
          'x:7: station.mains.sizes = "1/3/2": are no sizes'),

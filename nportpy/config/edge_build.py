@@ -180,19 +180,20 @@ def station(
     to = _whom(table, protocol, servers)
     keys = edge_reach.access_keys(protocol, *([known] if known is not None else []), table)
     line = _own_line(table, protocol)
+    tags = tuple(tags_of(table, known))
     return StationSettings(
         name=name,
         to=to,
         unit=table.unit,
         every=table.every,
-        tags=tuple(tags_of(table, known)),
+        tags=tags,
         protocol=protocol,
         gap=table.gap if table.gap is not None else TCP_GAP if isinstance(to, ServerSettings) else SERIAL_GAP,
         priority=table.priority,
         profile=table.profile or "",
         rules=rules,
         line=line,
-        access=edge_reach.access(protocol, keys, table, line),
+        access=edge_reach.access(protocol, keys, table, line, tags),
         history=edge_reach.history(keys),
         secret_files=edge_reach.secret_files(table),
     )

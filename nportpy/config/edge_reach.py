@@ -5,7 +5,7 @@ next reload on.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from nportpy.config.edge_access import KEYS, AccessKeys, SecretKeys, given
 from nportpy.config.edge_values import EdgeFault
 from nportpy.config.values import ValueFault
-from nportpy.edge.settings import HISTORY_DEPTH, HistorySettings, Protocol, ReadoutPlace
+from nportpy.edge.settings import HISTORY_DEPTH, HistorySettings, Protocol, ReadoutPlace, TagSettings
 from nportpy.errors import ProtocolError
 from nportpy.linesettings import LineSettings
 
@@ -38,7 +38,7 @@ Keys = Mapping[str, Any]
 
 
 def access(
-    protocol: Protocol, keys: Keys, secrets: SecretKeys, line: LineSettings | None
+    protocol: Protocol, keys: Keys, secrets: SecretKeys, line: LineSettings | None, tags: Sequence[TagSettings]
 ) -> "DlmsSettings | Iec62056Settings | Iec101Settings | None":
     """How a device is reached.
 
@@ -47,6 +47,7 @@ def access(
         keys: of the station and its profile.
         secrets: where passwords are.
         line: the station's own speed and format, if it has some.
+        tags: what is read there.
 
     Raises:
         EdgeFault: the keys do not go together, or a password cannot be had.
@@ -55,7 +56,8 @@ def access(
         case Protocol.DLMS:
             return _dlms(keys, secrets, line)
         case Protocol.IEC62056:
-            return _iec62056(keys, secrets)
+            programs = any(ReadoutPlace(tag.at).parts[1] for tag in tags)
+            return _iec62056(keys, secrets, programs=programs)
         case Protocol.IEC101:
             return _iec101(keys)
         case Protocol.MODBUS:
@@ -134,7 +136,9 @@ def _dlms(keys: Keys, secrets: SecretKeys, line: LineSettings | None) -> "DlmsSe
         found.setdefault("authentication", Authentication.LOW)
     files = secrets.encryption_key_file, secrets.authentication_key_file
     titled = "system_title" in keys
-    if titled or any(files):
+    if titled and not any(files) and found.get("authentication") is Authentication.SHA256:
+        found["system_title"] = keys["system_title"]  # which goes into the answer to the challenge
+    elif titled or any(files):
         if not titled or not files[0] or not files[1]:
             needed = "system_title, encryption_key_file and authentication_key_file"
             raise EdgeFault((), ValueFault("ciphering is half of it", f"all of {needed}"))
@@ -158,13 +162,13 @@ def _dlms(keys: Keys, secrets: SecretKeys, line: LineSettings | None) -> "DlmsSe
     return _made(DlmsSettings, found)
 
 
-def _iec62056(keys: Keys, secrets: SecretKeys) -> "Iec62056Settings":
+def _iec62056(keys: Keys, secrets: SecretKeys, *, programs: bool) -> "Iec62056Settings":
     from nportpy.meters.iec62056.settings import Iec62056Settings, Reading
     from nportpy.protocols.iec62056.messages import Command
 
     same = (
-        "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after", "response", "tries",
-        "inactivity", "listen", "season",
+        "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after", "response", "identify",
+        "tries", "pause", "inactivity", "listen", "size", "season",
     )  # fmt: skip
     found = {name: keys[name] for name in same if name in keys}
     found |= _renamed(
@@ -177,9 +181,11 @@ def _iec62056(keys: Keys, secrets: SecretKeys) -> "Iec62056Settings":
     if "zone" in keys:
         found["zone"] = _zone(keys["zone"])
     if (password := _password(secrets)) is not None:
-        if found.get("reading") is not Reading.PROGRAMMING:
+        if not programs and found.get("reading") is not Reading.PROGRAMMING:
             where = "password_file" if secrets.password_file else "password_env"
-            raise EdgeFault((where,), ValueFault("a readout needs none", 'reading = "programming" beside it'))
+            reason = "would never be sent: a readout needs no password, the programming mode does"
+            allowed = 'reading = "programming" beside it, or a tag such as at = "1.5.0 in P.01"; or no password'
+            raise EdgeFault((where,), ValueFault(reason, allowed))
         found["password"] = password.decode("latin-1")
     return _made(Iec62056Settings, found)
 

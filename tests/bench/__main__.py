@@ -11,6 +11,7 @@ import click
 
 from tests.bench.attach import ATTACH
 from tests.bench.dlms import DLMS
+from tests.bench.dlms_line import DLMS_LINE
 from tests.bench.gateways import SUBJECTS, ModbusPeer, Running, Subject
 from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
@@ -49,6 +50,7 @@ BENCHES = (
     DLMS,
     TAP,
     TAP_SATURATED,
+    DLMS_LINE,
     LATE,
 )
 
