@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from nportpy.gateway.captures import Captures
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
@@ -19,12 +20,17 @@ class Http:
     """It, as far as it is on."""
 
     def __init__(
-        self, sockets: Sockets, status: Callable[[], GatewayStatus], archive: Callable[[], Archived | None]
+        self,
+        sockets: Sockets,
+        status: Callable[[], GatewayStatus],
+        archive: Callable[[], Archived | None],
+        captures: Captures,
     ) -> None:
         """It is off."""
         self._sockets = sockets
         self._status = status
         self._archive = archive
+        self._captures = captures
         self._settings: HttpSettings | None = None
         self._service: HttpService | None = None
         self._task: asyncio.Task[None] | None = None
@@ -71,7 +77,9 @@ class Http:
         sockets = list(self._take())
         if self._settings is None or not sockets:
             return
-        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive)
+        service = self._service = HttpService(
+            self._settings, sockets, self._status, lambda: True, self._archive, captures=self._captures
+        )
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")
         await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)

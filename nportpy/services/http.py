@@ -13,7 +13,7 @@ from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:
     from nportpy.services.archived import Archived
-    from nportpy.services.site import Site
+    from nportpy.services.site import Pages, Site
 
 _BACKLOG = 32
 _SEND_BUFFER = 65536  # per connection, in the kernel: a client that reads nothing must not pin the usual megabytes
@@ -48,6 +48,7 @@ class HttpService:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], "Archived | None"] = lambda: None,
+        captures: "Pages | None" = None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -57,6 +58,7 @@ class HttpService:
             status: the gateway's status now; asked once per request.
             healthy: what /healthz says, as long as the event loop is alive to ask it.
             archive: the archive whose samples it shows, if there is one.
+            captures: what is on the lines, where that may be seen.
         """
         self.listening = asyncio.Event()
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
@@ -67,6 +69,7 @@ class HttpService:
         self._status = status
         self._healthy = healthy
         self._archive = archive
+        self._captures = captures
 
     async def run(self) -> None:
         """Serve until cancelled, then close every connection."""
@@ -88,7 +91,9 @@ class HttpService:
     async def _serve(self) -> None:
         from nportpy.services.site import Site  # loaded by `run`
 
-        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive)
+        site = self._site = Site(
+            self._settings.allow, self._status, self._healthy, self._archive, captures=self._captures
+        )
         loop = asyncio.get_running_loop()
         try:
             with ExitStack() as servers:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from html import escape
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 from aiohttp import web
 
@@ -49,6 +49,13 @@ log = logging.getLogger("nportpy.services.http")
 Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
 
 
+class Pages(Protocol):
+    """What is answered beside what is here."""
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """The answer; None: there is no such page."""
+
+
 class Site:
     """The pages and the connections of all listening addresses."""
 
@@ -58,6 +65,7 @@ class Site:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], Archived | None] = lambda: None,
+        captures: Pages | None = None,
     ) -> None:
         """Needs a running event loop. For the arguments see HttpService."""
         self._allow = allow
@@ -65,6 +73,7 @@ class Site:
         self._healthy = healthy
         self._registry = metrics.registry(status)
         self._throttle = Throttle()
+        self._captures = captures
         self._server = web.Server(self._answer)
         self._clients: set[Connection] = set()
         self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[Answer]]] = {
@@ -126,6 +135,8 @@ class Site:
         if request.protocol.barred_by:
             host = request.protocol.peer.host
             return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
+        if self._captures is not None and (answer := await self._captures.answer(request)) is not None:
+            return answer
         if stream := self._streams.get((request.method, request.path)):
             return await stream(request)
         if page is None:
@@ -279,6 +290,7 @@ _CONTENTS = {
     "/api/v1/stations": "stations and their newest values, as JSON",
     "/api/v1/archive": "the archive, and the upstreams that it is sent to, as JSON",
     "/api/v1/archive/samples": "what is kept: ?from=, to=, tag=, format=csv or ndjson",
+    "/api/v1/captures": "lines that can be watched, who watches, and moments that were frozen, as JSON",
     "/readings": "newest values of all tags, for Prometheus",
 }
 _HTML = "text/html; charset=utf-8"
