@@ -150,6 +150,16 @@ class Upstream:
         """Whether a sample was sent late, as far as this run knows."""
         return self._ledger.was_late(number)
 
+    @property
+    def lates(self) -> Sequence[tuple[int, int]]:
+        """Runs of numbers that were sent late, as far as this run knows."""
+        return self._ledger.lates
+
+    @property
+    def acknowledged(self) -> int:
+        """Everything up to this number has arrived, or is no more."""
+        return self._ledger.cursor
+
     def changed(self) -> None:
         """A station has come or gone: say so soon."""
         self._announcer.changed()
