@@ -407,7 +407,12 @@ class MissingStatus:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """The whole gateway."""
+    """The whole gateway.
+
+    Attributes:
+        actions: what was done from the console since the start, by action and result: done, failed, refused (not from
+            this machine), unconfirmed (asked what it would change).
+    """
 
     name: str
     started: float
@@ -419,3 +424,4 @@ class GatewayStatus:
     buses: tuple[BusStatus, ...] = ()
     missing: tuple[MissingStatus, ...] = ()
     edge: EdgeStatus | None = None
+    actions: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -131,7 +131,8 @@ def look(db: sqlite3.Connection, rows: Slice, tags: Collection[int], start: int,
         db: the archive.
         rows: where to look.
         tags: of which tags.
-        start, end: the interval, in microseconds since the epoch.
+        start: of the interval, in microseconds since the epoch.
+        end: of it; not in it.
         width: of a stretch, in microseconds.
     """
     sql = _SQL.format(tags=",".join(str(int(tag)) for tag in tags))

@@ -162,11 +162,11 @@ class Edge:
         lates = [run for each in sending for run in each.lates]
         acknowledged = min((each.acknowledged for each in sending), default=None)
         curves = []
-        for tag in known:
-            found = drawn(buckets.get(tag.id, {}), lates, acknowledged)
+        for each in known:
+            found = drawn(buckets.get(each.id, {}), lates, acknowledged)
             if found.samples or len(known) == len(tags):  # a tag whose unit has changed is several
                 curves.append(
-                    Curve(tag.path, tag.unit, found.times, found.low, found.high, found.how, found.uncertain,
+                    Curve(each.path, each.unit, found.times, found.low, found.high, found.how, found.uncertain,
                           found.samples)
                 )  # fmt: skip
         return curves

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.changes import changed
+from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.plans import (
@@ -63,6 +64,7 @@ class Gateway:
         opener: Opener = open_port,
         strict: bool = False,
         connect: "Connect | None" = None,
+        file: str | None = None,
     ) -> None:
         """Nothing runs before `run`. Tests bring an `opener` of their own.
 
@@ -71,6 +73,7 @@ class Gateway:
             opener: opens devices.
             strict: an address that cannot be bound at the start is an error.
             connect: makes upstreams' links; the demo has some that can be cut.
+            file: where the settings were read from.
         """
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
@@ -82,7 +85,10 @@ class Gateway:
         self._servers = Servers(opener)
         self._sockets = Sockets()
         self._throttle = Throttle()
-        self._http = Http(self._sockets, self.status, self._archived)
+        self._desk = GatewayDesk(
+            self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
+        )
+        self._http = Http(self._sockets, self.status, self._archived, self._desk)
         self._strict = strict
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
@@ -173,6 +179,7 @@ class Gateway:
             buses=tuple(bus.status() for bus in asked),
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
+            actions=dict(self._desk.actions),
         )
 
     def _archived(self) -> "Edge | None":

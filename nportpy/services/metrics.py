@@ -109,7 +109,12 @@ def _gateway(status: GatewayStatus) -> Iterator[Metric]:
     reloads = CounterMetricFamily("nportpy_reloads", "Reloads of the configuration by result.", labels=("result",))
     reloads.add_metric(("done",), status.reloads)
     reloads.add_metric(("failed",), status.reloads_failed)
-    yield reloads
+    actions = CounterMetricFamily(
+        "nportpy_console_actions", "What was done from the console by result.", labels=("action", "result")
+    )
+    for (action, result), count in status.actions.items():
+        actions.add_metric((action, result), count)
+    yield from (reloads, actions)
 
 
 _LINE_COUNTERS: tuple[tuple[str, str, Callable[[LineStatus], int]], ...] = (

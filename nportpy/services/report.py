@@ -26,7 +26,7 @@ def document(status: GatewayStatus) -> Iterator[str]:
                 yield ("," if number else "[") + text(plain(member))
             yield "]" if value else "[]"
         else:
-            yield text(_member(each.name, value))
+            yield text(member(each.name, value))
     yield "}\n"
 
 
@@ -76,7 +76,8 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
     }
 
 
-def _member(name: str, value: object) -> object:
+def member(name: str, value: object) -> object:
+    """A member of a status of that name as JSON has it."""
     return _WAYS.get(name, plain)(value)
 
 
@@ -90,7 +91,7 @@ def plain(value: object) -> object:
         case Mapping():
             return {str(key): plain(each) for key, each in value.items()}
         case _ if is_dataclass(value):
-            return {each.name: _member(each.name, getattr(value, each.name)) for each in fields(value)}
+            return {each.name: member(each.name, getattr(value, each.name)) for each in fields(value)}
         case _:
             return value  # numbers, None and text, which a StrEnum is too
 
@@ -110,12 +111,17 @@ def _durations(counts: Iterable[int]) -> list[object]:
     return [{"up_to": bound, "count": count} for bound, count in zip((*DURATIONS, None), counts, strict=True)]
 
 
+def _actions(counts: Mapping[tuple[str, str], int]) -> list[object]:
+    return [{"action": action, "result": result, "count": count} for (action, result), count in counts.items()]
+
+
 _WAYS: dict[str, Callable[..., object]] = {
     "started": _time,
     "at": lambda seconds: None if seconds is None else _time(seconds),
     "oldest_at": lambda seconds: None if seconds is None else _time(seconds),
     "since": _time,
     "requests": _requests,
+    "actions": _actions,
     "durations": _durations,
 }
 """How the members of these names are said."""

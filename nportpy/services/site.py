@@ -136,10 +136,10 @@ class Site:
             return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
         if request.protocol.crowded:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
-        if stream := self._streams.get((request.method, request.path)):
-            return await stream(request)
         if self._more is not None and (answer := await self._more.answer(request)) is not None:
             return answer
+        if stream := self._streams.get((request.method, request.path)):
+            return await stream(request)
         if page is None:
             known = any(request.path == path for _, path in self._streams)
             return _short(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
