@@ -105,6 +105,16 @@ class Transactions:
         """Whether a request is on the line."""
         return self._request is not None
 
+    @property
+    def request(self) -> Request | None:
+        """The one that is on the line."""
+        return self._request
+
+    @property
+    def probing(self) -> bool:
+        """Whether another question was sent in its place, to find out about the echo."""
+        return self._awaiting is _PROBE
+
     def clock(self) -> float:
         """The time that deadlines are compared with, in seconds."""
         return self._clock()

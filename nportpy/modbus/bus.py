@@ -13,7 +13,7 @@ the gateway itself answers (MODBUS Application Protocol V1.1b3, 7):
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nportpy.line.arbiter import Line
 from nportpy.line.transaction import Transactions, TransactionSettings
@@ -31,6 +31,9 @@ from nportpy.protocols.modbus.rtu import MAX_FRAME
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
 from nportpy.status import BusStatus, UnitStatus
 from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:
+    from nportpy.line.tap import Tap
 
 _BROADCAST: Final = 0
 _READS: Final = 4  # functions up to this one do nothing but read
@@ -77,7 +80,6 @@ class Bus:
 
     Attributes:
         name: the port's name, or the server's.
-        trace: log each transaction, decoded.
     """
 
     def __init__(self, line: Line, settings: BusSettings, exchange: Exchange | None = None, rest: float = 0.0) -> None:
@@ -90,7 +92,9 @@ class Bus:
             rest: seconds of rest after the line has come up.
         """
         self.name = line.name
-        self.trace = False
+        self._traced = False
+        self._tap: Tap | None = None
+        self._seen = False  # by either
         self._line = line
         self._settings = settings
         self._exchange = exchange or exchange_for(settings)
@@ -107,6 +111,7 @@ class Bus:
             ),
         )
         self._clock = self._transactions.clock
+        line.tell_tapped(self._set_tap)
         self._units: dict[int, Unit] = {}
         self._broadcasts = 0  # under way
         self._joinable = Joinable(settings.merge)
@@ -119,6 +124,16 @@ class Bus:
         self._said_foreign = self._exchange.serial  # on a line another unit id is another unit
         self._measured: object = None  # the line's settings that these follow from
         self._byte_time = 0.0  # of a byte of a frame
+
+    @property
+    def trace(self) -> bool:
+        """Whether each transaction is logged, decoded."""
+        return self._traced
+
+    @trace.setter
+    def trace(self, on: bool) -> None:
+        self._traced = on
+        self._seen = on or self._tap is not None
 
     @property
     def tried(self) -> asyncio.Event:
@@ -140,7 +155,7 @@ class Bus:
         if shares and (self._flights or self._kept is not None) and self._serve_from_others(question, now):
             return
         if unit.troubled and not unit.may_be_asked(question.client, pdu, now):
-            self._answer(question, End.UNREACHABLE)
+            self._not_tried(question)
             return
         self._send([question], unit, reads, shares and self._settings.share)
 
@@ -164,6 +179,8 @@ class Bus:
             answer = self._kept.get(question.unit, question.pdu, now)
             if answer is not None:
                 self._cached += 1
+                if self._tap is not None:
+                    self._tap.unsent(question.unit, question.pdu, question.client, "cache", answer)
                 self._answer(question, _ANSWERED, answer)
                 return True
         if not self._flights:
@@ -270,8 +287,8 @@ class Bus:
             self._write_ended(unit)
         if not flight.waits:
             self._tally.transaction(result.took)
-        if self.trace:
-            self._trace(flight, result)
+        if self._seen:
+            self._show(flight, result)
         if result.outcome is _LINE_ANSWERED:
             self._answered(flight, unit, result)
         elif result.outcome is Outcome.NO_ANSWER and not flight.probed:
@@ -349,7 +366,7 @@ class Bus:
             now = self._clock()
             waiting, vain = _parted(waiting, lambda ask: unit.may_be_asked(ask.client, ask.pdu, now))
             for ask in vain:
-                self._answer(ask, End.UNREACHABLE)
+                self._not_tried(ask)
         self._send_anew(waiting, unit, reads=True)
 
     def _say_foreign(self, unit: Unit, answers_as: int) -> None:
@@ -384,7 +401,7 @@ class Bus:
             self._write_ended(unit)
         unit.not_asked(request.client, trial=False)
         for ask in request.asks:
-            self._answer(ask, End.UNREACHABLE)
+            self._not_tried(ask)
 
     def _ended(self, flight: Flight, unit: Unit, end: End) -> None:
         """A request has ended without the unit's doing."""
@@ -409,6 +426,27 @@ class Bus:
             groups.setdefault(ask.pdu, []).append(ask)
         for group in groups.values():
             self._send(group, unit, reads, shared=False)
+
+    def refused(self, question: Question, why: str) -> None:
+        """A rule has refused a question for a unit of this line: whoever watches the line is to see that."""
+        if self._tap is not None:
+            self._tap.unsent(question.unit, question.pdu, question.client, why)
+
+    def _set_tap(self, tap: "Tap | None") -> None:
+        self._tap = tap
+        self._seen = self._traced or tap is not None
+
+    def _show(self, flight: Flight, result: Result) -> None:
+        if self._tap is not None:
+            self._tap.ended(flight, result, tuple(ask.client for ask in flight.asks) or (flight.client,))
+        if self._traced:
+            self._trace(flight, result)
+
+    def _not_tried(self, question: Question) -> None:
+        """The unit did not answer before, and it is not its time for another try."""
+        if self._tap is not None:
+            self._tap.unsent(question.unit, question.pdu, question.client, "unreachable")
+        self._answer(question, End.UNREACHABLE)
 
     def _answer(self, question: Question, end: End, answer: bytes = b"") -> None:
         function = question.pdu[0]

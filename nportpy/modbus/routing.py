@@ -49,6 +49,9 @@ class Target(Protocol):
     def leave(self, client: Hashable) -> None:
         """A client has gone: what it has asked and was not sent yet never will be."""
 
+    def refused(self, question: Question, why: str) -> None:
+        """A rule refuses a question that would have come here."""
+
 
 Find = Callable[[str | ServerSettings], Target | None]
 """The bus of a port's name, or of a server elsewhere; None if there is none (yet)."""
@@ -237,6 +240,8 @@ class Visitor:
         """Whether the rules let a question pass; it has its priority then, and is answered otherwise."""
         decision = decide(question.unit, question.pdu)
         if isinstance(decision, Refusal):
+            if (way := self._ways[question.unit]) is not None:
+                way[0].refused(question, decision)
             self._router.say_refused(self._address, question.unit, question.pdu[0], decision)
             code = ExceptionCode.ILLEGAL_FUNCTION if decision is Refusal.FORBIDDEN else 0
             self._router.refuse(question, decision, code)

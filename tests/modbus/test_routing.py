@@ -55,6 +55,8 @@ class Bus:
     def leave(self, client: Hashable) -> None:
         self.left.append(client)
 
+    def refused(self, question: Question, why: str) -> None: ...
+
 
 class Plant:
     """A router, its buses, and a client of it; `ask` returns the answers that have come by then."""
