@@ -27,6 +27,8 @@ _ANYTHING: Final = bytes.fromhex("0300000001")
 class Desk(Client):
     """One who asks a bus directly."""
 
+    label = "console"  # as a tap calls it
+
     def __init__(self, bus: Bus) -> None:
         """Nothing is asked yet."""
         super().__init__("", 0.0)

@@ -22,8 +22,8 @@ def document(status: GatewayStatus) -> Iterator[str]:
         value = getattr(status, each.name)
         yield f",{text(each.name)}:"
         if isinstance(value, tuple):
-            for number, member in enumerate(value):
-                yield ("," if number else "[") + text(plain(member))
+            for number, one in enumerate(value):
+                yield ("," if number else "[") + text(plain(one))
             yield "]" if value else "[]"
         else:
             yield text(member(each.name, value))
