@@ -324,6 +324,7 @@ def test_the_shipped_file_shows_every_key() -> None:
     assert shown == {
         "gateway": set(schema.Gateway.model_fields),
         "http": set(schema.Http.model_fields),
+        "capture": set(schema.Capture.model_fields),
         "log": set(schema.Log.model_fields),
         "port.meters": set(schema.Port.model_fields) - tables,
         "port.meters.raw": set(schema.Raw.model_fields),
@@ -456,7 +457,7 @@ def test_values_of_any_kind_are_faults_at_worst(value: object) -> None:
 def test_the_schema_for_editors_knows_every_table() -> None:
     made = json_schema()
     assert set(made["properties"]) == set(schema.File.model_fields)
-    tables = {"Gateway", "Http", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
+    tables = {"Gateway", "Http", "Capture", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
     others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values(), *edge_tables.TABLES.values())
     assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}
     assert made["$defs"]["Port"]["required"] == ["device"]

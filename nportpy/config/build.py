@@ -52,6 +52,7 @@ def build(file: schema.File) -> GatewaySettings:
         )
         if http.listen
         else None,
+        capture=file.capture.settings(),
         log=LogSettings(log.level, log.format),
         discovery=_discovery(file),
         mdns=MdnsSettings(**vars(file.mdns) | {"interfaces": tuple(file.mdns.interfaces)}) if file.mdns else None,
@@ -109,6 +110,7 @@ def _port(name: str, port: schema.Port, place: int, gateway: schema.Gateway) -> 
         port=port.settings(),
         stream=StreamSettings(port.flush_on_first_client, port.linger, port.buffer, port.idle_levels),
         trace=port.trace,
+        monitor=port.monitor,
         raw=tuple(RawSettings(**service.others(line) | shared(Kind.RAW, service)) for service in port.raw),
         rfc2217=tuple(
             Rfc2217Settings(**service.others(line) | shared(Kind.RFC2217, service)) for service in port.rfc2217

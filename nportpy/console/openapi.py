@@ -24,6 +24,11 @@ _SIMPLE: Final = {str: "string", int: "integer", float: "number", bool: "boolean
 _NUMBER: Final = {"type": "number"}
 _RIGHTS: Final = {Right.LOOK: "", Right.MONITOR: " From this machine only.", Right.ACT: " From this machine only."}
 
+_LIVE: Final = Field("live", "string", "1: what comes", choices=("0", "1"))
+_FOR: Final = Field("for", "string", "time after which it ends, as in 60s")
+_HISTORY: Final = Field("history", "string", "1: begin with what is kept", choices=("0", "1"))
+_FROZEN: Final = Field("frozen", "integer", "number of a moment, as /api/v1/captures has it")
+
 SITE: Final = (
     Route("GET", "/api/v1/status", "everything as it is now", schema="Status", example="{url}/api/v1/status"),
     Route(
@@ -47,6 +52,37 @@ SITE: Final = (
         gives=("text/csv", "application/x-ndjson"),
         schema="Sample",
         example="'{url}/api/v1/archive/samples?tag=emon/power&format=ndjson'",
+    ),
+    Route(
+        "GET",
+        "/api/v1/captures",
+        "which lines are watched by whom, and the moments that were frozen",
+        right=Right.MONITOR,
+        example="{url}/api/v1/captures",
+    ),
+    Route(
+        "GET",
+        "/api/v1/ports/{name}/monitor",
+        "what is on a line, a row a frame or event, as it comes",
+        right=Right.MONITOR,
+        query=(
+            *(_LIVE, _FOR, _HISTORY, _FROZEN),
+            Field("filter", "string", "which rows, as in unit:5 fault:any"),
+            Field("trigger", "string", "a filter: rows from so many before its first match on"),
+            Field("before", "integer", "rows before it; 0"),
+            Field("after", "integer", "rows after it; 0"),
+        ),
+        gives=("application/x-ndjson", "text/event-stream"),
+        example="-N '{url}/api/v1/ports/meter/monitor?for=2s&filter=kind:answer'",
+    ),
+    Route(
+        "GET",
+        "/api/v1/ports/{name}/capture.pcapng",
+        "the same for Wireshark",
+        right=Right.MONITOR,
+        query=(_LIVE, _FOR, _HISTORY, _FROZEN, Field("size", "string", "bytes after which it ends, as in 10MiB")),
+        gives=("application/x-pcapng",),
+        example="-OJ '{url}/api/v1/ports/meter/capture.pcapng?for=2s'",
     ),
 )
 """What the site answers itself, with or without a console."""

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from nportpy.gateway.captures import Captures
 from nportpy.gateway.console import LateConsole
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
@@ -26,12 +27,14 @@ class Http:
         status: Callable[[], GatewayStatus],
         archive: Callable[[], Archived | None],
         desk: GatewayDesk,
+        captures: Captures,
     ) -> None:
         """It is off."""
         self._sockets = sockets
         self._status = status
         self._archive = archive
         self._desk = desk
+        self._captures = captures
         self._settings: HttpSettings | None = None
         self._service: HttpService | None = None
         self._task: asyncio.Task[None] | None = None
@@ -83,9 +86,8 @@ class Http:
         if self._settings.console is not ConsoleMode.OFF:
             self._desk.recent.attach()
             console = LateConsole(self._desk)
-        service = self._service = HttpService(
-            self._settings, sockets, self._status, lambda: True, self._archive, console
-        )
+        pages = (self._captures,) if console is None else (console, self._captures)
+        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive, pages)
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")
         await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)

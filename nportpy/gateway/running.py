@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nportpy.gateway.announcing import Announcing
+from nportpy.gateway.captures import Captures
 from nportpy.gateway.changes import changed
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.http import Http
@@ -88,7 +89,8 @@ class Gateway:
         self._desk = GatewayDesk(
             self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
         )
-        self._http = Http(self._sockets, self.status, self._archived, self._desk)
+        self._captures = Captures(lambda: self._ports)
+        self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures)
         self._strict = strict
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
@@ -196,6 +198,7 @@ class Gateway:
             port.start_services()
         for router in settings.routers:
             self._start_router(router)
+        await self._captures.change(settings.capture, self._tasks)
 
     async def _change(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
@@ -228,6 +231,7 @@ class Gateway:
         for port in new:
             port.start_services()
         self._refresh()
+        await self._captures.change(settings.capture, self._tasks)
         await self._change_edge(settings)
         assert self._announcing is not None
         await self._announcing.change(settings)
@@ -425,6 +429,7 @@ class Gateway:
         self._sockets.close()  # so that nobody waits in the kernel's queue for what will not come
         if self._edge is not None:
             await self._edge.stop()
+        await self._captures.stop()
         await self._stop_routers(set(), End.SHUTDOWN)
         await asyncio.gather(*(port.stop(self._settings.drain) for port in self._ports.values()))
         assert self._tasks is not None

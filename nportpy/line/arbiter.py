@@ -185,7 +185,11 @@ class Line:
 
     async def run(self) -> None:
         """Keep the device open until cancelled."""
-        await self._keeper.run(self._closing)
+        try:
+            await self._keeper.run(self._closing)
+        finally:
+            if self._tap is not None:
+                self._tap.close()
 
     # The byte path. The port calls these.
 

@@ -89,6 +89,7 @@ class Tap:
     Attributes:
         name: the line's.
         lost: records that were dropped from the ring to make room, since it was switched on.
+        closed: nothing will come any more.
         watchers: who watches, in order of arrival.
     """
 
@@ -99,6 +100,7 @@ class Tap:
         self.clock: Callable[[], int] = (lambda: round(loop.time() * 1e9)) if own else time.monotonic_ns
         self.name = line.name
         self.lost = 0
+        self.closed = False
         self.watchers: list[Watcher] = []
         self._line = line
         self._records: deque[_RAW] = deque()
@@ -163,6 +165,21 @@ class Tap:
         self._switch()
         watcher.place = self._first if history else self.next_number
         return watcher
+
+    def close(self) -> None:
+        """The line is no more: who follows is told so."""
+        self.closed = True
+        self.wake()
+
+    def dismiss(self) -> None:
+        """Nobody may watch any more."""
+        for watcher in self.watchers:
+            watcher.over = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Have those who follow look at what there is: their end has come, perhaps."""
+        self._look_at_size()
 
     def leave(self, watcher: "Watcher") -> None:
         """Watch no more. May be called twice."""
@@ -243,7 +260,7 @@ class Tap:
 
     async def another(self, number: int, within: float) -> bool:
         """Wait until there is a record `number`, `within` seconds at most; whether there is."""
-        if self.next_number <= number:
+        if self.next_number <= number and not self.closed:
             sleeper = asyncio.get_running_loop().create_future()
             self._sleepers.append(sleeper)
             self._mark = -1
@@ -375,6 +392,7 @@ class Watcher:
         since: when it came, on the tap's clock.
         place: number of the record that it reads next.
         lost: records that were gone before it could read them.
+        over: it may not watch any more.
     """
 
     tap: Tap
@@ -382,6 +400,7 @@ class Watcher:
     since: int
     place: int = 0
     lost: int = 0
+    over: bool = False
     _offset: int = 0
 
     def take(self, most: int = MOST_AT_ONCE) -> tuple[int, list[Record]]:
@@ -392,9 +411,20 @@ class Watcher:
         self.lost += lost
         return lost, records
 
+    def skip(self) -> int:
+        """Go over what is there; how much of it there was, and was lost before it."""
+        skipped = self.tap.next_number - self.place
+        self.place = self.tap.next_number
+        self.lost += skipped
+        return skipped
+
     async def follow(self, within: float = 1.0) -> AsyncIterator[tuple[int, list[Record]]]:
-        """Portions as they come, for ever; an empty one where nothing came `within` seconds."""
-        while True:
+        """Portions as they come, until the line is no more or it may not watch.
+
+        Args:
+            within: seconds; where nothing came for as long, there is an empty one.
+        """
+        while not self.over and (not self.tap.closed or self.place < self.tap.next_number):
             if await self.tap.another(self.place, within) and self.tap.next_number - self.place < MOST_AT_ONCE:
                 await asyncio.sleep(GATHERED)
             yield self.take()

@@ -58,7 +58,7 @@ class HttpService:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], "Archived | None"] = lambda: None,
-        console: "Pages | None" = None,
+        pages: "Sequence[Pages]" = (),
     ) -> None:
         """Nothing happens before `run`.
 
@@ -68,7 +68,7 @@ class HttpService:
             status: the gateway's status now; asked once per request.
             healthy: what /healthz says, as long as the event loop is alive to ask it.
             archive: the archive whose samples it shows, if there is one.
-            console: its pages, where it has any.
+            pages: what else it answers: the console, what is on the lines. The first that knows a path answers it.
         """
         self.listening = asyncio.Event()
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
@@ -79,7 +79,7 @@ class HttpService:
         self._status = status
         self._healthy = healthy
         self._archive = archive
-        self._console = console
+        self._pages = pages
 
     async def run(self) -> None:
         """Serve until cancelled, then close every connection."""
@@ -101,7 +101,7 @@ class HttpService:
     async def _serve(self) -> None:
         from nportpy.services.site import Site  # loaded by `run`
 
-        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive, self._console)
+        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive, self._pages)
         loop = asyncio.get_running_loop()
         try:
             with ExitStack() as servers:

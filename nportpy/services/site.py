@@ -9,7 +9,7 @@ two, how large its head may be, and how long an answer may wait for a client tha
 import asyncio
 import logging
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -49,7 +49,7 @@ Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
 
 
 class Pages(Protocol):
-    """What is answered beside what is here: the console."""
+    """What is answered beside what is here: the console, what is on the lines."""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The answer; None: there is no such page."""
@@ -64,7 +64,7 @@ class Site:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], Archived | None] = lambda: None,
-        more: Pages | None = None,
+        more: Sequence[Pages] = (),
     ) -> None:
         """Needs a running event loop. For the arguments see HttpService."""
         self._allow = allow
@@ -136,8 +136,9 @@ class Site:
             return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
         if request.protocol.crowded:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
-        if self._more is not None and (answer := await self._more.answer(request)) is not None:
-            return answer
+        for pages in self._more:
+            if (answer := await pages.answer(request)) is not None:
+                return answer
         if stream := self._streams.get((request.method, request.path)):
             return await stream(request)
         if page is None:
@@ -287,6 +288,7 @@ _CONTENTS = {
     "/api/v1/stations": "stations and their newest values, as JSON",
     "/api/v1/archive": "the archive, and the upstreams that it is sent to, as JSON",
     "/api/v1/archive/samples": "what is kept: ?from=, to=, tag=, format=csv or ndjson",
+    "/api/v1/captures": "lines that can be watched, who watches, and moments that were frozen, as JSON",
     "/readings": "newest values of all tags, for Prometheus",
 }
 _HTML = "text/html; charset=utf-8"

@@ -140,8 +140,8 @@ async def test_what_a_lease_writes_in_secret_is_told_by_its_length_only() -> Non
         records = taken(watcher)
         assert b"12345678" not in repr(records).encode()
         hidden = [record for record in records if isinstance(record.about, Hidden)]
-        assert sum(record.about.count for record in hidden if record.kind is Kind.TX) == 15  # type: ignore[attr-defined]
-        assert sum(record.about.count for record in hidden if record.kind is Kind.RX) == 15  # type: ignore[attr-defined]
+        assert sum(record.about.size for record in hidden if record.kind is Kind.TX) == 15  # type: ignore[attr-defined]
+        assert sum(record.about.size for record in hidden if record.kind is Kind.RX) == 15  # type: ignore[attr-defined]
         assert bytes_of(records, Kind.TX) == b"plain"
         assert bytes_of(records, Kind.RX) == b"answer"
         assert [record.about for record in records if record.kind is Kind.HOLDER] == ["mains", ""]

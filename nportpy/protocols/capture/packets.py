@@ -238,7 +238,7 @@ def happened(record: Record) -> str:
 
 def hidden(kind: Kind, about: Hidden) -> str:
     """Bytes that are not shown, in words."""
-    return f"{about.count} bytes {'received' if kind is Kind.RX else 'sent'}, which are secret"
+    return f"{about.size} bytes {'received' if kind is Kind.RX else 'sent'}, which are secret"
 
 
 def _tags(client: Client, *, query: bool) -> bytes:

@@ -7,7 +7,7 @@ as other programs write it.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from struct import Struct, pack, unpack_from
+from struct import Struct, error, pack, unpack_from
 from typing import Final, Literal
 
 from nportpy.errors import ProtocolError
@@ -115,13 +115,13 @@ def encode(block: Block) -> bytes:
             options = _texts((_COMMENT, block.comment), (_SHB_APPLICATION, block.application))
             return _block(_SECTION, pack("<IHH", _MAGIC, 1, 0) + _NO_LENGTH + options)
         case Interface():
-            options = [
+            told = [
                 *_options((_IF_NAME, block.name), (_IF_DESCRIPTION, block.description)),
                 (_IF_RESOLUTION, bytes((_NANOSECONDS,))),
             ]
             if block.speed:
-                options.append((_IF_SPEED, pack("<Q", block.speed)))
-            return _block(_INTERFACE, pack("<HHI", block.link_type, 0, 0) + _closed(options))
+                told.append((_IF_SPEED, pack("<Q", block.speed)))
+            return _block(_INTERFACE, pack("<HHI", block.link_type, 0, 0) + _closed(told))
         case Packet():
             return _packet(block)
         case Statistics():
@@ -225,8 +225,8 @@ class Reader:
                     number, high, low = unpack_from(f"{self._order}III", body)
                     dropped = self._number(self._options_of(body[12:]), _ISB_DROPPED)
                     return Statistics(number, self._time(number, high, low), dropped)
-        except (ValueError, IndexError) as error:
-            raise ProtocolError(f"no pcapng: a damaged block of kind {kind}") from error
+        except (ValueError, IndexError, error) as fault:
+            raise ProtocolError(f"no pcapng: a damaged block of kind {kind}") from fault
         return None
 
     def _interface(self, body: bytes) -> Interface | None:

@@ -28,6 +28,17 @@ class Kind(StrEnum):
     HOLDER = "holder"  # a lease has the wire, or has it no more; str
 
 
+class Cause(StrEnum):
+    """What can freeze the flight recorder (nportpy/line/recorder.py)."""
+
+    NO_ANSWER = "no_answer"
+    EXCEPTION = "exception"
+    CRC = "crc"
+    LATE = "late"
+    UART = "uart"
+    LINE_DOWN = "line_down"
+
+
 # Python 3.11 takes a quarter of a microsecond to find a member of an enum, and these are wanted for every chunk.
 RX: Final = Kind.RX
 TX: Final = Kind.TX
@@ -45,7 +56,7 @@ class Client(Protocol):
 class Hidden(NamedTuple):
     """Bytes with a password in them, or what was heard after it: only how many there were."""
 
-    count: int
+    size: int
 
 
 class Asked(NamedTuple):
