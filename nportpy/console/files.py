@@ -41,8 +41,11 @@ class Files:
 
     @cached_property
     def index(self) -> bytes:
-        """The page, packed."""
-        return gzip.compress(self._raw["index.html"].replace(b"{hash}", self.hash.encode()), 9, mtime=0)
+        """The page, packed. Its scripts are named in it, so that a browser asks for all of them at once."""
+        scripts = sorted(name for name in self._raw if name.endswith(".js"))
+        preload = "\n".join(f'<link rel="modulepreload" href="assets/{{hash}}/{name}">' for name in scripts)
+        page = self._raw["index.html"].decode().replace("{preload}", preload).replace("{hash}", self.hash)
+        return gzip.compress(page.encode(), 9, mtime=0)
 
     def find(self, name: str) -> tuple[str, bytes] | None:
         """Content type and packed content of a file; None: there is none of that name."""

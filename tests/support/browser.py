@@ -100,7 +100,8 @@ class Page:
         """Click the button, link or summary of that text."""
         find = (
             f"[...document.querySelector({json.dumps(within)}).querySelectorAll('button, a, summary, input')]"
-            f".find(e => (e.innerText || e.getAttribute('aria-label') || '').trim() === {json.dumps(label)} && !e.disabled)"
+            ".find(e => !e.disabled && (e.innerText || e.getAttribute('aria-label') || '').trim()"
+            f" === {json.dumps(label)})"
         )
         await self.until(f"!!{find}")
         await self.run(f"{find}.click()")
@@ -111,7 +112,8 @@ class Page:
             f"(() => {{ const e = [...document.querySelector({json.dumps(within)}).querySelectorAll('label')]"
             f".find(e => e.innerText.trim().startsWith({json.dumps(label)})).querySelector('input, select');"
             f"e.value = {json.dumps(text)};"
-            "e.dispatchEvent(new Event(e.tagName === 'SELECT' ? 'change' : 'input', { bubbles: true })); return true; })()"
+            "e.dispatchEvent(new Event(e.tagName === 'SELECT' ? 'change' : 'input', { bubbles: true }));"
+            "return true; })()"
         )
         await self.until(script)
 
@@ -125,7 +127,7 @@ class Page:
     async def picture(self, path: Path, *, whole: bool = False) -> None:
         """A PNG of what is seen, or of the whole page."""
         found = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(found["data"]))
 
 
 class Browser:

@@ -81,7 +81,7 @@ function options(width, state) {
     cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
     legend: { show: false },
     scales: { x: { time: true, range: () => [state.from, state.to] } },
-    axes: [{ ...axis, values: (_, at) => at.map(time), space: 70 }, { ...axis, size: 64, values: (_, of) => of.map(value) }],
+    axes: [{ ...axis, values: (_, at) => at.map(time), space: 70 }, { ...axis, size: 78 }],
     series: [{}, series, series],
     bands: [{ series: [2, 1], fill: css("--accent-back") }],
     hooks: {

@@ -22,7 +22,7 @@ function Bus({ bus }) {
       [m.wait, bus.sent ? span(bus.waited / bus.sent) : t.unknown], [m.shared, number(bus.coalesced)], [m.cached, number(bus.cached)], [m.merged, number(bus.merged)],
       [m.retries, number(bus.retries)], [m.spoilt, number(bus.spoilt)], [m.late, number(bus.late)], [m.junk, number(bus.junk)], [m.foreign, number(bus.foreign)],
       [m.unfit, number(bus.unfit)], [m.echoes, number(bus.echoes)], [m.probes, number(bus.probes)]]} />
-    <${Table} caption=${m.units} columns=${[["unit", t.unit], ["state", t.state], ["answered", m.answered, 1], ["unanswered", m.unanswered, 1], ["mean", t.stations.lag && m.answer, 1], ["timeout", m.timeout, 1]]}
+    <${Table} caption=${m.units} columns=${[["unit", t.unit], ["state", t.state], ["answered", m.answered, 1], ["unanswered", m.unanswered, 1], ["mean", m.meanAnswer, 1], ["timeout", m.timeout, 1]]}
       rows=${bus.units.map((unit) => ({ key: unit.unit, unit: number(unit.unit), state: html`<${State} is=${unit.silent ? "silent" : "answers"} since=${unit.silent_since} />`, answered: number(unit.answered),
         unanswered: number(unit.unanswered), mean: span(meanOf(unit)), timeout: span(unit.timeout) }))} />
     ${(bus.clients ?? []).length > 0 && html`<${Hogs} bus=${bus} />`}

@@ -3,11 +3,11 @@ import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 import t from "../texts.js";
 import { Chart } from "../chart.js";
 import { Facts, State, Table } from "../parts.js";
-import { ago, moment, number, span, value } from "../format.js";
+import { age, ago, moment, number, span, value } from "../format.js";
 import { ask, now, store } from "../store.js";
 
 const s = t.stations;
-const RANGES = { h1: 3600, h6: 6 * 3600, d1: 86400, d7: 7 * 86400, d28: 28 * 86400 };
+const RANGES = { m10: 600, h1: 3600, h6: 6 * 3600, d1: 86400, d7: 7 * 86400, d28: 28 * 86400 };
 const MOST = 8;
 
 // #/stations/STATION?tag=STATION/TAG&range=h1, or &from=..&to=..
@@ -26,7 +26,7 @@ export function Stations({ doc, rest, query }) {
     history.replaceState(null, "", `#/stations${rest[0] ? `/${encodeURIComponent(rest[0])}` : ""}?${next}`);
     dispatchEvent(new HashChangeEvent("hashchange"));
   };
-  return html`${chosen.length > 0 ? html`<${Charts} tags=${chosen} rest=${rest} query=${query} stations=${stations} />` : html`<p class="hint">${s.choose}</p>`}
+  return html`${chosen.length > 0 ? html`<${Charts} doc=${doc} tags=${chosen} rest=${rest} query=${query} stations=${stations} />` : html`<p class="hint">${s.choose}</p>`}
     ${shown.map((each) => html`<section class="card" key=${each.name}><h2>${each.name} <${State} is=${each.up === null ? "unasked" : each.up ? "answers" : "silent"} since=${each.since} why=${each.reason} /></h2>
       ${each.reason && html`<p class="why">${each.reason}</p>`}
       <${Table} columns=${[["chart", s.chart], ["name", s.tag], ["value", t.value, 1], ["unit", t.unit], ["quality", t.quality], ["age", s.read]]}
@@ -36,8 +36,11 @@ export function Stations({ doc, rest, query }) {
       <${Facts} of=${[[s.polls, Object.entries(each.polls).map(([k, n]) => `${s[k] ?? k} ${number(n)}`).join(", ")], [s.overruns, number(each.overruns)], [s.lag, span(each.lag)], [s.samples, number(each.samples)], [s.unchanged, number(each.unchanged)]]} /></section>`)}`;
 }
 
-function Charts({ tags, rest, query, stations }) {
-  const range = RANGES[query.get("range")] ? query.get("range") : query.get("from") ? "" : "h1";
+// An archive that has just begun would be a dot at the end of an hour.
+const young = (doc) => age(doc.edge.archive?.oldest_at) < 1200;
+
+function Charts({ doc, tags, rest, query, stations }) {
+  const range = RANGES[query.get("range")] ? query.get("range") : query.get("from") ? "" : young(doc) ? "m10" : "h1";
   const [found, setFound] = useState(null);
   const [why, setWhy] = useState("");
   const key = `${tags.join(" ")} ${query}`;
