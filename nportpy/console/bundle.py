@@ -85,19 +85,23 @@ def configuration(path: str) -> str:
         return json.dumps({"file": path, "error": type(error).__name__})
 
 
-def redacted(value: object, name: str = "") -> object:
-    """A value without what may be secret in it."""
+def redacted(value: object, *, secret: bool = False) -> object:
+    """A value without what may be secret in it; below a secret name, everything is."""
     match value:
         case Mapping():
-            return {key: redacted(each, str(key)) for key, each in value.items()}
+            return {key: redacted(each, secret=secret or _is_secret(str(key))) for key, each in value.items()}
         case list():
-            return [redacted(each, name) for each in value]
-        case _ if _SECRET.search(name) and not _A_PLACE.search(name):
+            return [redacted(each, secret=secret) for each in value]
+        case _ if secret:
             return LEFT_OUT
         case str():
             return without_secrets(value)
         case _:
             return value
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET.search(name)) and not _A_PLACE.search(name)
 
 
 def without_secrets(text: str) -> str:

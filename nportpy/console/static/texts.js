@@ -41,7 +41,7 @@ export default {
     dtr: "DTR", rts: "RTS", raise: "raise", drop: "drop", watch: "Watch this line", bytesLeft: "bytes have left",
     bytesWait: "bytes were written, and have not all left yet",
   },
-  uart: { framing: "framing", parity: "parity", overrun: "overrun", breaks: "break", buffer_overrun: "buffer overrun" },
+  uart: { frame: "framing", parity: "parity", overrun: "overrun", breaks: "break", buffer_overrun: "buffer overrun" },
   services: {
     port: "Port", service: "Service", listen: "Listens at", clients: "Clients", client: "Client", waiting: "wait for the line",
     received: "From it", sent: "To it", pending: "Waits for it", controls: "controls the line", end: "End",
