@@ -13,7 +13,7 @@ from nportpy import __version__
 
 COMMANDS = (
     "serve", "check", "ports", "demo", "read", "write", "scan", "discover", "attach", "import", "poll", "archive",
-    "collect", "objects", "profile",
+    "collect", "objects", "profile", "monitor", "capture", "extcap",
 )  # fmt: skip
 
 

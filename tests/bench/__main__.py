@@ -25,6 +25,7 @@ from tests.bench.realcom import REALCOM, NportpyRealCom
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
 from tests.bench.startup import STARTUP
+from tests.bench.tap import TAP, TAP_SATURATED, NportpyTap
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
 # One file for each group of rows; a new group is added here.
@@ -46,11 +47,13 @@ BENCHES = (
     PACKING,
     REALCOM,
     DLMS,
+    TAP,
+    TAP_SATURATED,
     LATE,
 )
 
 # nportpy set up in another way, for the rows that need it.
-OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyOtherModes(), NportpyPacking(), NportpyRealCom())
+OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyOtherModes(), NportpyPacking(), NportpyRealCom(), NportpyTap())
 
 
 class Turn:

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -24,7 +25,7 @@ from nportpy.services.http import HttpSettings
 from tests.support.asking import Client as Asker
 from tests.support.asking import read
 from tests.support.bus import Units, reply
-from tests.support.http_streams import asking
+from tests.support.http_streams import Answer, asking
 from tests.support.serving import Served, plan, raw, serving, until
 from tests.support.serving import settings as gateway_settings
 
@@ -56,7 +57,7 @@ class At:
         assert bus is not None
         return Asker(bus)
 
-    def get(self, what: str, **headers: str):  # type: ignore[no-untyped-def]  # as `asking`
+    def get(self, what: str, **headers: str) -> AbstractAsyncContextManager[Answer]:
         return asking(self.port, f"/api/v1/ports/cable/{what}", **headers)
 
     async def watched_by(self, count: int) -> None:
@@ -66,7 +67,7 @@ class At:
 @asynccontextmanager
 async def watched(capture: CaptureSettings | None = None, port: PortPlan | None = None) -> AsyncIterator[At]:
     cable = Cable()
-    changes = {"http": HTTP} | ({"capture": capture} if capture else {})
+    changes: dict[str, Any] = {"http": HTTP} | ({"capture": capture} if capture else {})
     async with serving(port or plan("cable", raw(), bus=BUS), cables=[cable], **changes) as served:
         yield At(served, cable)
 
@@ -137,7 +138,7 @@ async def test_c13_every_filter_passes_what_the_same_one_here_passes() -> None:
         async with at.get("monitor?live=0") as answer:
             every = await answer.rows()
         second = {row["request"] for row in every if row.get("request") and "41001" in row.get("text", "")}
-        here = {
+        here: dict[str, Callable[[Any], bool]] = {
             "unit:1": lambda row: row.get("unit") == 1,
             "function:3": lambda row: row.get("function") == 3,
             "fault:any": lambda row: bool(row.get("faults")),
@@ -190,7 +191,8 @@ async def test_rows_are_server_sent_events_to_whoever_asks_for_them() -> None:
         found = b""
         while b"data:" not in found:
             found += await answer.some()
-        assert found.startswith(b"retry: 2000\n\nid: 0\ndata: {")
+        assert found.startswith(b"retry: 2000\n\n")
+        assert b"\n\nid: 0\ndata: {" in found
         assert found.endswith(b"}\n\n")
 
 

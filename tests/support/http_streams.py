@@ -48,7 +48,7 @@ class Answer:
             assert piece, "the stream has ended"
             self._rest += piece
 
-    async def rows(self) -> list[dict[str, Any]]:
+    async def rows(self) -> list[Any]:
         """All that come until the end."""
         return [json.loads(line) for line in (await self.all()).splitlines() if line]
 

@@ -1,6 +1,6 @@
 """Records of a tap as packets of a capture that Wireshark dissects without any setting.
 
-    interface 0, NAME          the line: RTAC serial (link type 250), every byte as read and written, and what happened
+    interface 0, NAME          the line: RTAC serial (link type 250), all that was read and written, and what happened
     interface 1, NAME-modbus   the requests: Modbus/TCP as an upper PDU (link type 252), one packet for each request and
                                each answer, whatever the line speaks: RTU, ASCII or Modbus TCP
 
@@ -24,8 +24,15 @@ _LINE, _MODBUS = 0, 1
 _HELD: Final = 64
 """Records that are held back until it is known what became of them: a wrong check sum marks the bytes before."""
 
-_HELD_FOR: Final = 250_000_000
-"""Nanoseconds that they are held back."""
+_HELD_FOR, _HELD_AT_MOST = 200_000_000, 2_000_000_000
+"""Nanoseconds that they are held back from the last byte on, and from the first."""
+
+LONGEST_FRAME: Final = 4096
+"""Bytes that are taken for one frame."""
+
+SILENCE: Final = 0.02
+"""Seconds without a byte that part frames where no protocol does, or 3.5 characters if that is longer: a USB adapter
+hands bytes on every 16 ms."""
 
 # Event types of the RTAC serial header (packet-rtacser.c of Wireshark documents them by name).
 _STATUS, _TX, _RX, _LOST, _FRAMING, _PARITY, _BREAK, _OVERFLOW = 0, 1, 2, 5, 7, 8, 9, 10
@@ -70,7 +77,8 @@ class Capture:
         self._application = application
         self._modem = modem or ModemLines(0)
         self._held: list[tuple[int, Record]] = []
-        self._request: Asked | None = None
+        self._asking = False  # a request is among it
+        self._ends = 0  # when the last byte has passed
         self._last = 0
         self._dropped = 0
 
@@ -97,25 +105,51 @@ class Capture:
             )
         for time, record in records:
             self._last = time
-            if self._held or (record.kind is Kind.TX and isinstance(record.about, Asked)):
-                self._held.append((time, record))
-                over = record.kind is Kind.ANSWER or record.kind is Kind.DISCARDED
-                if over or len(self._held) >= _HELD or time - self._held[0][0] > _HELD_FOR:
-                    written.append(self.flush())
-            else:
-                written.append(self._packets(time, record, NO_FLAGS))
+            if self._joins(time, record):
+                continue
+            if not self._asking:
+                written.append(self.flush())
+            self._held.append((time, record))
+            self._asking = self._asking or isinstance(record.about, Asked)
+            if self._over(time, record):
+                written.append(self.flush())
+            settings = record.about.after if isinstance(record.about, Changed) else record.about
+            if isinstance(settings, LineSettings):
+                self._settings = settings
         return b"".join(written)
 
+    def _joins(self, time: int, record: Record) -> bool:
+        """Whether bytes go on with what was held back last: frames, and not the chunks in which they were read."""
+        spent = round(len(record.data) * self._settings.character_time * 1e9)
+        begins, ends = (time, time + spent) if record.kind is Kind.TX else (time - spent, time)
+        before, self._ends = self._ends, max(ends, self._ends)
+        if not self._held or record.about is not None or record.kind not in (Kind.RX, Kind.TX):
+            return False
+        first, last = self._held[-1]
+        if last.kind is not record.kind or last.about is not None or len(last.data) + len(record.data) > LONGEST_FRAME:
+            return False
+        answers = self._asking and record.kind is Kind.RX
+        if not answers and begins - before > 1e9 * max(SILENCE, 3.5 * self._settings.character_time):
+            return False
+        self._held[-1] = first, last._replace(data=last.data + record.data)
+        return True
+
+    def _over(self, time: int, record: Record) -> bool:
+        """Whether nothing more is to be waited for."""
+        if record.kind not in (Kind.RX, Kind.TX):
+            return not self._asking or record.kind is Kind.ANSWER or record.kind is Kind.DISCARDED
+        return len(self._held) >= _HELD or time - self._held[0][0] > _HELD_AT_MOST
+
     def flush(self) -> bytes:
-        """What is held back: nothing more is to be waited for."""
-        held, self._held = self._held, []
+        """What is held back."""
+        held, self._held, self._asking = self._held, [], False
         spoilt = any(isinstance(record.about, Discards) and record.about.spoilt for _, record in held)
         flags = Flags.CRC_ERROR if spoilt else NO_FLAGS
         return b"".join(self._packets(time, record, flags) for time, record in held)
 
     def waits(self, now: int) -> bool:
-        """Whether something has been held back for long enough."""
-        return bool(self._held) and now - self._held[0][0] > _HELD_FOR
+        """Whether something has been held back for long enough since the last byte."""
+        return bool(self._held) and now - max(self._ends, self._last) > _HELD_FOR
 
     def finish(self) -> bytes:
         """What the file ends with."""

@@ -16,6 +16,9 @@ MAX_BLOCK: Final = 1 << 20
 """Bytes of a block that is read; a longer one is taken for damage."""
 
 _SECTION, _INTERFACE, _PACKET, _STATISTICS = 0x0A0D0D0A, 1, 6, 5
+HEAD_KINDS: Final = frozenset((_SECTION, _INTERFACE))
+"""Blocks that every file begins with."""
+
 _MAGIC: Final = 0x1A2B3C4D
 _COMMENT, _END_OF_OPTIONS = 1, 0
 _SHB_APPLICATION: Final = 4
@@ -164,18 +167,17 @@ def _closed(options: Iterable[tuple[int, bytes]]) -> bytes:
     return found + _OPTION.pack(_END_OF_OPTIONS, 0)
 
 
-class Reader:
-    """Finds the blocks in a stream of bytes; blocks of other kinds are passed over."""
+class Blocks:
+    """Cuts a stream of bytes into whole blocks, as they are."""
 
     def __init__(self) -> None:
         """Nothing was read."""
         self._rest = bytearray()
-        self._order: Literal["<", ">"] = "<"
+        self.order: Literal["<", ">"] = "<"
         self._begun = False
-        self._units: list[int] = []  # nanoseconds of a tick, of each interface; negative: ticks of a nanosecond
 
-    def feed(self, data: bytes) -> Iterator[Block]:
-        """The blocks that `data` completes.
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """The blocks that `data` completes, each with its kind.
 
         Raises:
             ProtocolError: these bytes are no pcapng.
@@ -185,24 +187,22 @@ class Reader:
         try:
             while len(rest) - at >= 12:
                 if rest[at : at + 4] == b"\x0a\x0d\x0d\x0a":
-                    self._order = "<" if rest[at + 8 : at + 12] == b"\x4d\x3c\x2b\x1a" else ">"
-                    if unpack_from(f"{self._order}I", rest, at + 8)[0] != _MAGIC:
+                    self.order = "<" if rest[at + 8 : at + 12] == b"\x4d\x3c\x2b\x1a" else ">"
+                    if unpack_from(f"{self.order}I", rest, at + 8)[0] != _MAGIC:
                         raise ProtocolError("no pcapng: its head has no magic number")
-                    self._begun, self._units = True, []
+                    self._begun = True
                 elif not self._begun:
                     raise ProtocolError("no pcapng: it does not begin with a section")
-                kind, length = unpack_from(f"{self._order}II", rest, at)
+                kind, length = unpack_from(f"{self.order}II", rest, at)
                 if length < 12 or length % 4 or length > MAX_BLOCK:
                     raise ProtocolError(f"no pcapng: a block of {length} bytes")
                 if len(rest) - at < length:
                     break
                 if rest[at + 4 : at + 8] != rest[at + length - 4 : at + length]:
                     raise ProtocolError("no pcapng: a block whose two lengths differ")
-                body = bytes(rest[at + 8 : at + length - 4])
+                block = bytes(rest[at : at + length])
                 at += length
-                found = self._read(kind, body)
-                if found is not None:
-                    yield found
+                yield kind, block
         finally:
             del rest[:at]
 
@@ -211,10 +211,39 @@ class Reader:
         """Whether a block has begun that is not there whole."""
         return bool(self._rest)
 
+
+class Reader:
+    """Finds the blocks in a stream of bytes; blocks of other kinds are passed over."""
+
+    def __init__(self) -> None:
+        """Nothing was read."""
+        self._blocks = Blocks()
+        self._units: list[int] = []  # nanoseconds of a tick, of each interface
+
+    def feed(self, data: bytes) -> Iterator[Block]:
+        """The blocks that `data` completes.
+
+        Raises:
+            ProtocolError: these bytes are no pcapng.
+        """
+        for kind, block in self._blocks.feed(data):
+            if (found := self._read(kind, block[8:-4])) is not None:
+                yield found
+
+    @property
+    def _order(self) -> Literal["<", ">"]:
+        return self._blocks.order
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a block has begun that is not there whole."""
+        return self._blocks.incomplete
+
     def _read(self, kind: int, body: bytes) -> Block | None:
         try:
             match kind:
                 case 0x0A0D0D0A:
+                    self._units = []
                     options = self._options_of(body[16:])
                     return Section(_text(options, _SHB_APPLICATION), _text(options, _COMMENT))
                 case 1:

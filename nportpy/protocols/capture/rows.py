@@ -7,22 +7,15 @@ request, silence parts frames. It is never a chunk as it was read.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
-from nportpy.protocols.capture.packets import happened, hidden
+from nportpy.protocols.capture.packets import LONGEST_FRAME, SILENCE, happened, hidden
 from nportpy.protocols.capture.records import Asked, Changed, Discards, Ended, Hidden, Kind, Record, Unsent
 from nportpy.protocols.capture.words import waited
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT
 from nportpy.protocols.modbus.wording import answer_text, request_text, spans
-
-LONGEST_FRAME: Final = 4096
-"""Bytes of one row."""
-
-SILENCE: Final = 0.02
-"""Seconds without a byte that part frames where no protocol does, or 3.5 characters if that is longer: a USB adapter
-hands bytes on every 16 ms."""
 
 _HARMLESS = ("answered", "sent", "gone", "cache")
 _DISCARD_FAULTS = ("junk", "crc", "foreign", "unfit", "late", "")
