@@ -525,7 +525,12 @@ class MissingStatus:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """The whole gateway."""
+    """The whole gateway.
+
+    Attributes:
+        actions: what was done from the console since the start, by action and result: done, failed, refused (not from
+            this machine), unconfirmed (asked what it would change).
+    """
 
     name: str
     started: float
@@ -538,3 +543,4 @@ class GatewayStatus:
     missing: tuple[MissingStatus, ...] = ()
     edge: EdgeStatus | None = None
     loop: LoopStatus = field(default_factory=LoopStatus)
+    actions: Mapping[tuple[str, str], int] = field(default_factory=dict)

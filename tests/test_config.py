@@ -31,7 +31,7 @@ from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
 from nportpy.network.addresses import Endpoint
 from nportpy.network.service import AccessSettings, WhenDown, WhenFull
 from nportpy.port.base import OnClose, OnOpen, PortSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 
 SHIPPED = Path(__file__).parent.parent / "etc/nportpy.toml"
@@ -194,7 +194,13 @@ def test_rs485(text: str, expected: Rs485Settings) -> None:
     ("http", "expected"),
     [
         ("false", None),
-        ('"0.0.0.0:80"', HttpSettings((("0.0.0.0", 80),))),
+        ('"0.0.0.0:80"', HttpSettings((("0.0.0.0", 80),), console=ConsoleMode.OFF)),
+        (
+            '["127.0.0.1:80", "192.0.2.1:80"]',
+            HttpSettings((("127.0.0.1", 80), ("192.0.2.1", 80)), console=ConsoleMode.OFF),
+        ),
+        ('"127.0.0.1:80"\nhttp.console = "off"', HttpSettings((("127.0.0.1", 80),), console=ConsoleMode.OFF)),
+        ('"0.0.0.0:80"\nhttp.console = "view"', HttpSettings((("0.0.0.0", 80),))),
         ('["[::1]:80"]', HttpSettings((("::1", 80),))),
     ],
 )

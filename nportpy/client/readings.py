@@ -118,14 +118,15 @@ async def _fetch(client: Client, unit: int, read: Span, parts: set[Span], data: 
 def _reading(wanted: Wanted, data: bytes | int, order: Order, unit: int, *, by_gateway: bool) -> Reading:
     if isinstance(data, int):
         besides = BY_RULE if by_gateway and data == ExceptionCode.ILLEGAL_FUNCTION else ""
-        return Reading(wanted, fault=f"unit {unit} refuses: {_exception(data)}{besides}")
+        return Reading(wanted, fault=f"unit {unit} refuses: {exception(data)}{besides}")
     value = decode(data, wanted.kind, order)
     if wanted.scale != 1.0 and not isinstance(value, str):
         value = scaled(value, wanted.scale)
     return Reading(wanted, data, value)
 
 
-def _exception(code: int) -> str:
+def exception(code: int) -> str:
+    """What an exception code means to the one who asked."""
     try:
         known = ExceptionCode(code)
     except ValueError:

@@ -36,7 +36,7 @@ from nportpy.network.service import Direction
 from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.protocols.capture.records import Cause
 from nportpy.protocols.packing import PackingSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 from nportpy.services.mdns import MdnsSettings
 
@@ -83,10 +83,11 @@ class Gateway(Table):
 
 
 class Http(Table):
-    """[http]: metrics and status."""
+    """[http]: metrics, status and the console."""
 
     listen: _HttpListen = Field(default_factory=lambda: [Endpoint(*pair) for pair in HttpSettings().listen])
     allow: Allow = Field(default_factory=list)
+    console: Annotated[ConsoleMode | None, words(ConsoleMode)] = None
 
 
 class Capture(Table):

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from nportpy.gateway.captures import Captures
+from nportpy.gateway.console import LateConsole
+from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
-from nportpy.services.http import HttpService, HttpSettings
+from nportpy.services.http import ConsoleMode, HttpService, HttpSettings
 from nportpy.status import GatewayStatus
 
 log = logging.getLogger(__name__)
@@ -24,12 +26,14 @@ class Http:
         sockets: Sockets,
         status: Callable[[], GatewayStatus],
         archive: Callable[[], Archived | None],
+        desk: GatewayDesk,
         captures: Captures,
     ) -> None:
         """It is off."""
         self._sockets = sockets
         self._status = status
         self._archive = archive
+        self._desk = desk
         self._captures = captures
         self._settings: HttpSettings | None = None
         self._service: HttpService | None = None
@@ -55,6 +59,7 @@ class Http:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+            self._desk.recent.detach()
             self._service = self._task = None
 
     def chosen_by_kernel(self) -> list[Place]:
@@ -77,9 +82,12 @@ class Http:
         sockets = list(self._take())
         if self._settings is None or not sockets:
             return
-        service = self._service = HttpService(
-            self._settings, sockets, self._status, lambda: True, self._archive, captures=self._captures
-        )
+        console = None
+        if self._settings.console is not ConsoleMode.OFF:
+            self._desk.recent.attach()
+            console = LateConsole(self._desk)
+        pages = (self._captures,) if console is None else (console, self._captures)
+        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive, pages)
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")
         await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)

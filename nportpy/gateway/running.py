@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.changes import changed
+from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
@@ -65,6 +66,7 @@ class Gateway:
         opener: Opener = open_port,
         strict: bool = False,
         connect: "Connect | None" = None,
+        file: str | None = None,
     ) -> None:
         """Nothing runs before `run`. Tests bring an `opener` of their own.
 
@@ -73,6 +75,7 @@ class Gateway:
             opener: opens devices.
             strict: an address that cannot be bound at the start is an error.
             connect: makes upstreams' links; the demo has some that can be cut.
+            file: where the settings were read from.
         """
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
@@ -84,8 +87,11 @@ class Gateway:
         self._servers = Servers(opener)
         self._sockets = Sockets()
         self._throttle = Throttle()
+        self._desk = GatewayDesk(
+            self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
+        )
         self._captures = Captures(lambda: self._ports)
-        self._http = Http(self._sockets, self.status, self._archived, self._captures)
+        self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures)
         self._strict = strict
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
@@ -179,6 +185,7 @@ class Gateway:
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
             loop=self._heartbeat.status(),
+            actions=dict(self._desk.actions),
         )
 
     def _buses(self) -> "list[Bus]":

@@ -27,9 +27,10 @@ HEADERS: Final[Mapping[str, str]] = {
 def problem(status: HTTPStatus, detail: str, **more: object) -> web.Response:
     """What is wrong, as RFC 9457 has it."""
     body = report.text({"title": status.phrase, "status": status.value, "detail": detail} | more) + "\n"
-    return web.Response(status=status, text=body, content_type=PROBLEM, headers=HEADERS)
+    return web.Response(status=status, body=body.encode(), headers={**HEADERS, "Content-Type": PROBLEM})
 
 
 def found(value: object) -> web.Response:
     """A value as JSON."""
-    return web.Response(text=report.text(value) + "\n", content_type=JSON, headers=HEADERS)
+    body = report.text(value) + "\n"
+    return web.Response(body=body.encode(), headers={**HEADERS, "Content-Type": JSON})

@@ -110,12 +110,16 @@ def _gateway(status: GatewayStatus) -> Iterator[Metric]:
     reloads = CounterMetricFamily("nportpy_reloads", "Reloads of the configuration by result.", labels=("result",))
     reloads.add_metric(("done",), status.reloads)
     reloads.add_metric(("failed",), status.reloads_failed)
-    yield reloads
     lags = HistogramMetricFamily(
         "nportpy_loop_lag_seconds", "How late the event loop comes to what is to be done, sampled once a second."
     )
     lags.add_metric((), tuple(zip(BOUNDS, accumulate(status.loop.lags), strict=True)), status.loop.seconds)
-    yield lags
+    actions = CounterMetricFamily(
+        "nportpy_console_actions", "What was done from the console by result.", labels=("action", "result")
+    )
+    for (action, result), count in status.actions.items():
+        actions.add_metric((action, result), count)
+    yield from (reloads, lags, actions)
 
 
 _LINE_COUNTERS: tuple[tuple[str, str, Callable[[LineStatus], int]], ...] = (

@@ -26,11 +26,11 @@ def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
         value = getattr(status, each.name)
         yield f",{text(each.name)}:"
         if isinstance(value, tuple):
-            for number, member in enumerate(value):
-                yield ("," if number else "[") + text(plain(member))
+            for number, one in enumerate(value):
+                yield ("," if number else "[") + text(plain(one))
             yield "]" if value else "[]"
         else:
-            yield text(_member(each.name, value))
+            yield text(member(each.name, value))
     found = [plain(fault) for fault in faults(status, now)]
     yield f',"faults":{text(found)}}}\n'
 
@@ -89,7 +89,8 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
     }
 
 
-def _member(name: str, value: object) -> object:
+def member(name: str, value: object) -> object:
+    """A member of a status of that name as JSON has it."""
     return _WAYS.get(name, plain)(value)
 
 
@@ -103,7 +104,7 @@ def plain(value: object) -> object:
         case Mapping():
             return {str(key): plain(each) for key, each in value.items()}
         case _ if is_dataclass(value):
-            return {each.name: _member(each.name, getattr(value, each.name)) for each in fields(value)}
+            return {each.name: member(each.name, getattr(value, each.name)) for each in fields(value)}
         case _:
             return value  # numbers, None and text, which a StrEnum is too
 
@@ -135,6 +136,10 @@ def _sparse(counts: Iterable[int]) -> list[object]:
     return [{"up_to": bound, "count": count} for bound, count in zip((*DURATIONS, None), counts, strict=True) if count]
 
 
+def _actions(counts: Mapping[tuple[str, str], int]) -> list[object]:
+    return [{"action": action, "result": result, "count": count} for (action, result), count in counts.items()]
+
+
 _WAYS: dict[str, Callable[..., object]] = {
     "started": _time,
     "at": _perhaps,
@@ -143,6 +148,7 @@ _WAYS: dict[str, Callable[..., object]] = {
     "silent_since": _perhaps,
     "left": _perhaps,
     "requests": _requests,
+    "actions": _actions,
     "durations": _durations,
     "answer_times": _sparse,
     "lags": _sparse,
