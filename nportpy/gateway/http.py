@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nportpy.gateway.captures import Captures
+from nportpy.gateway.console import LateConsole
+from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
-from nportpy.services.http import HttpService, HttpSettings
+from nportpy.services.http import ConsoleMode, HttpService, HttpSettings
 from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
@@ -28,6 +31,8 @@ class Http:
         sockets: Sockets,
         status: Callable[[], GatewayStatus],
         archive: Callable[[], Archived | None],
+        desk: GatewayDesk,
+        captures: Captures,
         table: "Callable[[str], Table]",
     ) -> None:
         """It is off. `table` gives the certificates of a name."""
@@ -35,6 +40,8 @@ class Http:
         self._status = status
         self._archive = archive
         self._table = table
+        self._desk = desk
+        self._captures = captures
         self._settings: HttpSettings | None = None
         self._service: HttpService | None = None
         self._task: asyncio.Task[None] | None = None
@@ -59,6 +66,7 @@ class Http:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+            self._desk.recent.detach()
             self._service = self._task = None
 
     def chosen_by_kernel(self) -> list[Place]:
@@ -94,8 +102,19 @@ class Http:
         sockets = list(self._take())
         if self._settings is None or not sockets:
             return
+        console = None
+        if self._settings.console is not ConsoleMode.OFF:
+            self._desk.recent.attach()
+            console = LateConsole(self._desk)
+        pages = (self._captures,) if console is None else (console, self._captures)
         service = self._service = HttpService(
-            self._settings, sockets, self._status, lambda: True, self._archive, self._door(self._settings)
+            self._settings,
+            sockets,
+            self._status,
+            lambda: True,
+            self._archive,
+            pages,
+            self._door(self._settings),
         )
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")

@@ -1,10 +1,11 @@
-"""HTTP: /metrics, /healthz, /readyz and /api/v1/status."""
+"""HTTP: /metrics, /healthz, /readyz, /api/v1/ and the console."""
 
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,17 @@ from nportpy.status import GatewayStatus
 if TYPE_CHECKING:
     from nportpy.network.tls_door import Door
     from nportpy.services.archived import Archived
-    from nportpy.services.site import Site
+    from nportpy.services.site import Pages, Site
 
 _BACKLOG = 32
 _SEND_BUFFER = 65536  # per connection, in the kernel: a client that reads nothing must not pin the usual megabytes
+
+
+class ConsoleMode(StrEnum):
+    """What the console is for."""
+
+    OFF = "off"
+    VIEW = "view"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +36,13 @@ class HttpSettings:
         listen: (host, port) pairs; port 0 lets the kernel choose.
         allow: who may connect, as rings of networks (gateway, http): an address must be in one of every ring.
         tls: the name of the table with its certificates; empty: it is plain HTTP.
+        console: whether there are pages for people, and what they and their programs ask.
     """
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
     allow: Rings = ()
     tls: str = ""
+    console: ConsoleMode = ConsoleMode.VIEW
 
 
 class HttpService:
@@ -51,6 +61,7 @@ class HttpService:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], "Archived | None"] = lambda: None,
+        pages: "Sequence[Pages]" = (),
         door: "Door | None" = None,
     ) -> None:
         """Nothing happens before `run`.
@@ -61,6 +72,7 @@ class HttpService:
             status: the gateway's status now; asked once per request.
             healthy: what /healthz says, as long as the event loop is alive to ask it.
             archive: the archive whose samples it shows, if there is one.
+            pages: what else it answers: the console, what is on the lines. The first that knows a path answers it.
             door: shakes hands with those who come; None: it is plain HTTP.
         """
         self.listening = asyncio.Event()
@@ -72,6 +84,7 @@ class HttpService:
         self._status = status
         self._healthy = healthy
         self._archive = archive
+        self._pages = pages
         self._door = door
 
     @property
@@ -99,7 +112,7 @@ class HttpService:
     async def _serve(self) -> None:
         from nportpy.services.site import Site  # loaded by `run`
 
-        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive)
+        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive, self._pages)
         loop = asyncio.get_running_loop()
         try:
             with ExitStack() as servers:
