@@ -387,3 +387,30 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
     assert b"GEHEIM".hex(" ") not in done.output
     assert "GEHEIM" not in done.output
     assert "not shown" in done.output
+
+
+def test_check_says_that_keys_need_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ek", "ak"):
+        (tmp_path / name).write_text(bytes(range(16)).hex())
+        (tmp_path / name).chmod(0o600)
+    path = tmp_path / "nportpy.toml"
+    path.write_text(
+        f'{PORT}[archive]\npath = "{tmp_path}/a.db"\n[station.mains]\nport = "meters"\nevery = "60s"\n{DLMS}'
+        f'authentication = "gmac"\nsystem_title = "4D4D4D0000000001"\nencryption_key_file = "{tmp_path}/ek"\n'
+        f'authentication_key_file = "{tmp_path}/ak"\ntags = [{{ name = "a", at = "1.8.0" }}]\n'
+    )
+    monkeypatch.setattr("nportpy.cli.check_reach.find_spec", lambda name: None)
+    done = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert "pip install 'nportpy[dlms]'" in done.output
+    monkeypatch.setattr("nportpy.cli.check_reach.find_spec", lambda name: name)
+    done = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert "nportpy[dlms]" not in done.output
+
+
+def test_sha256_counts_the_system_title_in_and_needs_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINS_PASSWORD", "12345678")
+    found = station(
+        f'{DLMS}authentication = "sha256"\npassword_env = "MAINS_PASSWORD"\nsystem_title = "4D4D4D0000000001"\n'
+    ).access
+    assert isinstance(found, DlmsSettings)
+    assert (found.system_title, found.ciphering) == (bytes.fromhex("4D4D4D0000000001"), None)

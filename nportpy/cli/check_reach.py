@@ -6,6 +6,7 @@ Passwords and keys are never shown: only that there are some.
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from nportpy.cli.check_modbus import Picture
@@ -41,9 +42,18 @@ def reach_warnings(station: StationSettings, stations: Sequence[StationSettings]
         mode = os.stat(path).st_mode if os.path.exists(path) else 0
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             yield f"station.{station.name}: anybody on this machine can read {path}; chmod 640 {path}"
+    if _has_keys(station) and find_spec("cryptography") is None:
+        yield (
+            f"station.{station.name}: the package cryptography is not installed, so its keys cannot be used: "
+            "pip install 'nportpy[dlms]', or apt install python3-cryptography"
+        )
     if station.protocol is Protocol.IEC62056:
         yield from _speed_warnings(station, station.access)  # type: ignore[arg-type] # the protocol says whose it is
         yield from _address_warnings(station, [each for each in stations if each.to == station.to])
+
+
+def _has_keys(station: StationSettings) -> bool:
+    return station.protocol is Protocol.DLMS and station.access.ciphering is not None  # type: ignore[union-attr]
 
 
 def read_as(station: StationSettings, tag: TagSettings) -> str:

@@ -190,8 +190,8 @@ def demo(
     """Serve three simulated RS-485 lines and say what to try with them.
 
     A Modbus meter at 9600 8E1 on TCP ports 5020 (Modbus TCP), 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on
-    4002 and 5002, four DLMS meters at 9600 8N1 on 4003 and 5003, and HTTP on 9550, on this machine alone; options choose
-    others. Nothing needs to be connected: characters take as long as on a wire.
+    4002 and 5002, four DLMS meters at 9600 8N1 on 4003 and 5003, and HTTP on 9550, on this machine alone; options
+    choose others. Nothing needs to be connected: characters take as long as on a wire.
 
     The gateway reads the meters itself, too, archives what it reads, and sends it into a SQLite file, or
     to a broker that is named, from where it is collected into that file. With --outage the way there is cut for a

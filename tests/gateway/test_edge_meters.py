@@ -24,9 +24,11 @@ from nportpy.simulator.cosem.meter import Meter, MeterSettings
 from nportpy.simulator.cosem.mt880 import PASSWORD, Mt880Settings, mt880
 from nportpy.simulator.cosem.script import parse as parse_script
 from nportpy.simulator.cosem.zmd import ZmdSettings, zmd
+from nportpy.simulator.multidrop import Fixed, MultiDrop
 from nportpy.simulator.port import WireDevice
 from nportpy.simulator.wire import PacedWire
 from tests.support.edges import Edged, World, edged, plant, world
+from tests.support.modbus_serving import asker, modbus, read, registers, units
 from tests.support.serving import plan, raw, until
 from tests.support.stations import START
 
@@ -235,3 +237,31 @@ async def test_faults_on_the_line_cost_repeats_and_no_values(tmp_path: Path, mon
         values = [each.value for each in kept if each.tag.path == path]
         assert len(values) > 60
         assert values == sorted(values)  # type: ignore[type-var]
+
+
+async def test_e15_raw_and_modbus_clients_beside_a_dlms_meter_on_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another Modbus unit on the line; object lists, profiles and values of the meter are leases that give way."""
+    around = world(tmp_path, monkeypatch)
+    line = MeterLine([zmd(ZmdSettings(meter=common(Address(1, 0))))], character=LINE.character_time)
+    wire = PacedWire(MultiDrop([Fixed(line, LINE), Fixed(units(7, eager=False), LINE)]), LINE, watched=False)
+    device = WireDevice(wire, "ama0")
+    port = plan("ama0", raw(), modbus("ama0"), line=LINE, device="ama0")
+    stations = mains(every="2s", history=LOAD)
+    async with edged(around, around.edge(stations, plant()), port, opener=device.opener) as at:
+        visitor = await at.raw(port="ama0")
+        client = await asker(at, "modbus", "ama0")
+        loop = asyncio.get_running_loop()
+        waited = []
+        for _ in range(60):
+            began = loop.time()
+            assert registers(await client.ask(read(0, 2), 7)) == [1792, 1793]
+            waited.append(loop.time() - began)
+            await asyncio.sleep(0.9)
+        # A request waits for one exchange of the meter, of 128 bytes at most, and is served within its own 60 ms.
+        assert max(waited) < 0.3 + 0.1
+        assert at.station("mains").up is True
+        assert not visitor.lost
+        assert at.line("ama0").leases[0].ways_given > 10
+        assert at.line("ama0").settings == LINE
