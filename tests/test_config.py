@@ -31,7 +31,7 @@ from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
 from nportpy.network.addresses import Endpoint
 from nportpy.network.service import AccessSettings, WhenDown, WhenFull
 from nportpy.port.base import OnClose, OnOpen, PortSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 
 SHIPPED = Path(__file__).parent.parent / "etc/nportpy.toml"
@@ -194,7 +194,13 @@ def test_rs485(text: str, expected: Rs485Settings) -> None:
     ("http", "expected"),
     [
         ("false", None),
-        ('"0.0.0.0:80"', HttpSettings((("0.0.0.0", 80),))),
+        ('"0.0.0.0:80"', HttpSettings((("0.0.0.0", 80),), console=ConsoleMode.OFF)),
+        (
+            '["127.0.0.1:80", "192.0.2.1:80"]',
+            HttpSettings((("127.0.0.1", 80), ("192.0.2.1", 80)), console=ConsoleMode.OFF),
+        ),
+        ('"127.0.0.1:80"\nhttp.console = "off"', HttpSettings((("127.0.0.1", 80),), console=ConsoleMode.OFF)),
+        ('"0.0.0.0:80"\nhttp.console = "view"', HttpSettings((("0.0.0.0", 80),))),
         ('["[::1]:80"]', HttpSettings((("::1", 80),))),
     ],
 )
@@ -324,6 +330,7 @@ def test_the_shipped_file_shows_every_key() -> None:
     assert shown == {
         "gateway": set(schema.Gateway.model_fields),
         "http": set(schema.Http.model_fields),
+        "capture": set(schema.Capture.model_fields),
         "log": set(schema.Log.model_fields),
         "port.meters": set(schema.Port.model_fields) - tables,
         "port.meters.raw": set(schema.Raw.model_fields),
@@ -456,7 +463,7 @@ def test_values_of_any_kind_are_faults_at_worst(value: object) -> None:
 def test_the_schema_for_editors_knows_every_table() -> None:
     made = json_schema()
     assert set(made["properties"]) == set(schema.File.model_fields)
-    tables = {"Gateway", "Http", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
+    tables = {"Gateway", "Http", "Capture", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
     others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values(), *edge_tables.TABLES.values())
     assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}
     assert made["$defs"]["Port"]["required"] == ["device"]

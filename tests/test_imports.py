@@ -20,7 +20,7 @@ FLOORS = (
     {"services", "port"},
     {"line"},
     {"client", "modbus", "attach", "meters"},
-    {"modes", "simulator", "edge"},
+    {"modes", "simulator", "edge", "console"},
     {"gateway"},
     {"config"},
     {"migration"},

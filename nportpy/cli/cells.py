@@ -29,13 +29,13 @@ def csv_lines(rows: Iterable[Row], head: Sequence[str], *, headed: bool = True) 
     writer = csv.writer(text, lineterminator="\n")
     if headed:
         writer.writerow(head)
-    writer.writerows([_text(row.get(key)) for key in head] for row in rows)
+    writer.writerows([cell_text(row.get(key)) for key in head] for row in rows)
     return text.getvalue().splitlines()
 
 
 def table_lines(rows: Iterable[Row], head: Sequence[str], *, right: Sequence[str] = ()) -> list[str]:
     """Rows in aligned columns, those named in `right` to the right; columns that are empty are left out."""
-    cells = [[_text(row.get(key)) for key in head] for row in rows]
+    cells = [[cell_text(row.get(key)) for key in head] for row in rows]
     kept = [number for number in range(len(head)) if any(line[number] for line in cells)]
     lines = [[line[number] for number in kept] for line in ([*head], *cells)]
     widths = [max(len(line[number]) for line in lines) for number in range(len(kept))]
@@ -93,7 +93,8 @@ def _reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
     return found
 
 
-def _text(value: Cell) -> str:
+def cell_text(value: Cell) -> str:
+    """A value as people and CSV have it; nothing where there is none."""
     if value is None:
         return ""
     if isinstance(value, Decimal):

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.options import parsed, patience
 from nportpy.client.target import Target
 from nportpy.errors import LineDown, NportpyError
@@ -209,7 +210,7 @@ def local_zone() -> tzinfo:
         return UTC
 
 
-TARGET: Final = click.argument("target", callback=parsed(MeterTarget.parse))
+TARGET: Final = click.argument("target", callback=parsed(MeterTarget.parse), shell_complete=completion.targets)
 
 _OPTIONS: Final = (
     click.option("--referencing", type=click.Choice([each.value for each in Referencing]), default="logical",

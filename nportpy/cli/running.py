@@ -50,7 +50,7 @@ def main(settings: GatewaySettings, path: str | None, loop: str) -> None:
 async def run(settings: GatewaySettings, path: str | None) -> None:
     """Run a gateway under signals and a supervisor; `path` is the file to read anew, None if there is none."""
     loop = asyncio.get_running_loop()
-    gateway = Gateway(settings, strict=path is None)
+    gateway = Gateway(settings, strict=path is None, file=path)
     supervisor = Supervisor()
     hang_up = asyncio.Event()
     this = asyncio.current_task()

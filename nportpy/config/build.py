@@ -24,7 +24,7 @@ from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network.addresses import AllowList, Endpoint, Network, Rings, address_of
 from nportpy.network.service import AccessSettings
 from nportpy.protocols import dsci
-from nportpy.services.http import HttpSettings
+from nportpy.services.http import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogSettings
 from nportpy.services.mdns import MdnsSettings
 
@@ -48,9 +48,11 @@ def build(file: schema.File) -> GatewaySettings:
         http=HttpSettings(
             tuple((endpoint.host, endpoint.port) for endpoint in http.listen),
             _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
+            http.console or _console(http.listen),
         )
         if http.listen
         else None,
+        capture=file.capture.settings(),
         log=LogSettings(log.level, log.format),
         discovery=_discovery(file),
         mdns=MdnsSettings(**vars(file.mdns) | {"interfaces": tuple(file.mdns.interfaces)}) if file.mdns else None,
@@ -62,6 +64,12 @@ def _servers(routers: tuple[RouterPlan, ...]) -> dict[Endpoint, ServerSettings]:
     """The servers that routes lead to: a station there shares their connection."""
     routes = (route.to for router in routers for route in router.service.routing.routes)
     return {to.endpoint: to for to in routes if isinstance(to, ServerSettings)}
+
+
+def _console(listen: Iterable[Endpoint]) -> ConsoleMode:
+    """Without a word of it: pages for this machine, none for others."""
+    here = all(address_of(each.host).is_loopback for each in listen)
+    return ConsoleMode.VIEW if here else ConsoleMode.OFF
 
 
 def _discovery(file: schema.File) -> DiscoverySettings | None:
@@ -102,6 +110,7 @@ def _port(name: str, port: schema.Port, place: int, gateway: schema.Gateway) -> 
         port=port.settings(),
         stream=StreamSettings(port.flush_on_first_client, port.linger, port.buffer, port.idle_levels),
         trace=port.trace,
+        monitor=port.monitor,
         raw=tuple(RawSettings(**service.others(line) | shared(Kind.RAW, service)) for service in port.raw),
         rfc2217=tuple(
             Rfc2217Settings(**service.others(line) | shared(Kind.RFC2217, service)) for service in port.rfc2217

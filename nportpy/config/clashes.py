@@ -42,9 +42,26 @@ def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every fault that lies between two keys."""
     faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines), *modbus_clashes(data, lines)]
     faults += _two_speeds(data, lines)
+    faults += _recorded(data, lines)
     if not any(data.get(kind) for kind in ("port", "modbus", "station")):
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
     return faults
+
+
+def _recorded(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
+    """Ports whose lines are to be written to files, and that are not there, or forbid it."""
+    ports = table(data, "port")
+    for path, names in leaves(data, (), ("capture", "record")):
+        for name in names if isinstance(names, list) else [names]:
+            port = ports.get(name) if isinstance(name, str) else None
+            if isinstance(name, str) and name not in ports:
+                known = ", ".join(toml_text(each) for each in ports)
+                yield Fault(key_path(path), "names no port of this file", toml_text(name), known, lines.of(path))
+            elif isinstance(port, dict) and port.get("monitor") is False:
+                where = f"no monitor = false in [{key_path(('port', str(name)))}]"
+                yield Fault(
+                    key_path(path), "names a port that nobody may watch", toml_text(name), where, lines.of(path)
+                )
 
 
 def origins(data: dict[str, object], lines: Lines, source: str) -> Origins[Place]:

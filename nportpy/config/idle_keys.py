@@ -162,6 +162,12 @@ def _everywhere(data: dict[str, object]) -> Iterator[_Idle]:
         if keys.get("listen") is False:
             others = [key for key in keys if key != "listen"]
             yield from _told((name,), keys, others, f"{name} is off (listen = false)", "a listen that is an address")
+    capture = table(data, "capture")
+    if "directory" not in capture:
+        reason = "nothing is written to files"
+        yield from _told(("capture",), capture, ["record", "files", "size"], reason, "directory")
+    if capture.get("keep", "off") == "off":
+        yield from _told(("capture",), capture, ["freeze_on"], "the flight recorder is off", 'keep = "256KiB"')
 
 
 def _learned(path: Path, keys: _Keys) -> Iterator[_Idle]:

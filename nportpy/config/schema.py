@@ -21,19 +21,22 @@ from nportpy.config.tables import (
     Table,
     duration,
     integer,
+    size,
     words,
 )
 from nportpy.config.values import ValueFault
 from nportpy.gateway import GatewaySettings
+from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.line.stream import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Rs485Mode, Rs485Settings
 from nportpy.modes.discovery import DiscoverySettings
 from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
-from nportpy.network.addresses import Endpoint
+from nportpy.network.addresses import AllowList, Endpoint
 from nportpy.network.service import Direction
 from nportpy.port.base import OnClose, OnOpen, PortSettings
+from nportpy.protocols.capture.records import Cause
 from nportpy.protocols.packing import PackingSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 from nportpy.services.mdns import MdnsSettings
 
@@ -52,6 +55,12 @@ _BUFFER = Leaf(
     lambda value: 0 if value == "off" else values.size(value, "1KiB", "64MiB"),
     {"type": "string", "pattern": "^[0-9.]+[kKM]?i?B$|^off$"},
 )
+_KEEP = Leaf(
+    lambda value: 0 if value == "off" else values.size(value, "16KiB", "64MiB"),
+    {"type": "string", "pattern": "^[0-9.]+[kKM]?i?B$|^off$"},
+)
+_FILE_SIZE = size("64KiB", "1024MiB")
+_CAPTURE = CaptureSettings()
 _IDENTITY = DiscoverySettings()
 _MDNS = MdnsSettings()
 _HttpListen = Annotated[
@@ -74,10 +83,34 @@ class Gateway(Table):
 
 
 class Http(Table):
-    """[http]: metrics and status."""
+    """[http]: metrics, status and the console."""
 
     listen: _HttpListen = Field(default_factory=lambda: [Endpoint(*pair) for pair in HttpSettings().listen])
     allow: Allow = Field(default_factory=list)
+    console: Annotated[ConsoleMode | None, words(ConsoleMode)] = None
+
+
+class Capture(Table):
+    """[capture]: who may watch the lines, and what is kept of them."""
+
+    allow: Allow = Field(default_factory=list)
+    keep: Annotated[int, _KEEP] = _CAPTURE.keep
+    freeze_on: Annotated[
+        list[Annotated[Cause, words(Cause)]],
+        Many("nothing would ever be frozen", single=True, example='"no_answer", or ["no_answer", "crc"]'),
+    ] = Field(default_factory=lambda: sorted(_CAPTURE.freeze_on))
+    directory: Annotated[str, Leaf(values.folder, TEXT)] = _CAPTURE.directory
+    record: Annotated[
+        list[Annotated[str, Leaf(values.port_name, TEXT)]],
+        Many("nothing would be recorded", single=True, example='["bus"], or no such line for all'),
+    ] = Field(default_factory=list)
+    files: Annotated[int, integer(2, 1000)] = _CAPTURE.files
+    size: Annotated[int, _FILE_SIZE] = _CAPTURE.size
+
+    def settings(self) -> CaptureSettings:
+        """The same, frozen."""
+        own = {"allow": AllowList(self.allow, "capture.allow"), "freeze_on": frozenset(self.freeze_on)}
+        return CaptureSettings(**vars(self) | own | {"record": tuple(self.record)})
 
 
 class Discovery(Table):
@@ -185,6 +218,7 @@ class Port(Table):
     buffer: Annotated[int, _BUFFER] = _STREAM.buffer
     idle_levels: Annotated[IdleLevels, words(IdleLevels)] = _STREAM.idle_levels
     trace: Annotated[bool, BOOLEAN] = False
+    monitor: Annotated[bool, BOOLEAN] = True
     allow: Allow = Field(default_factory=list)
     raw: Annotated[list[Raw], _SERVICES] = Field(default_factory=list)
     rfc2217: Annotated[list[Rfc2217], _SERVICES] = Field(default_factory=list)
@@ -223,6 +257,7 @@ class File(Table):
 
     gateway: Gateway = Field(default_factory=Gateway)
     http: Http = Field(default_factory=Http)
+    capture: Capture = Field(default_factory=Capture)
     log: Log = Field(default_factory=Log)
     discovery: Discovery | None = None
     mdns: Mdns | None = None
@@ -268,6 +303,7 @@ def tables_with(key: str) -> list[str]:
 _TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     "gateway": ("[gateway]", Gateway),
     "http": ("[http]", Http),
+    "capture": ("[capture]", Capture),
     "log": ("[log]", Log),
     "discovery": ("[discovery]", Discovery),
     "mdns": ("[mdns]", Mdns),

@@ -166,6 +166,16 @@ def device(value: object) -> str:
     raise ValueFault("is neither an absolute path nor a URL", allowed)
 
 
+def folder(value: object) -> str:
+    """A directory's absolute path."""
+    allowed = 'an absolute path, as in "/var/lib/nportpy/captures"'
+    typed(value, str, allowed)
+    text = str(value)
+    if not text.startswith("/") or not text.isprintable() or ".." in text.split("/"):
+        raise ValueFault("is no whole path of a directory", allowed)
+    return text.rstrip("/") or "/"
+
+
 def device_identity(text: str) -> str | None:
     """What two names of one device have in common; None for `loop:`, which is a line of its own each time."""
     if text.startswith("loop:"):

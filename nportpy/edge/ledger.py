@@ -75,6 +75,11 @@ class Ledger:
         """Whether a sample was sent late, as far as this run knows."""
         return any(first <= number <= last for first, last in self._late)
 
+    @property
+    def lates(self) -> Sequence[tuple[int, int]]:
+        """Runs of numbers that were sent late, as far as this run knows."""
+        return tuple(self._late)
+
     def pass_over(self, after: int, samples: Sequence[Sample]) -> None:
         """Numbers between `after` and `samples` that no sample has (any more) hold nobody up."""
         if samples[-1].seq - after == len(samples):

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from nportpy.edge import links
 from nportpy.edge.archive import Archive
+from nportpy.edge.chart import drawn
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import Historian
 from nportpy.edge.drivers.choosing import Chosen, Ways, choose
@@ -28,7 +29,7 @@ from nportpy.edge.settings import EdgeSettings, Protocol, StationSettings, Upstr
 from nportpy.edge.station import Station
 from nportpy.edge.upstream import Connect, Upstream
 from nportpy.errors import ArchiveError
-from nportpy.services.archived import ShownSample, utc
+from nportpy.services.archived import Curve, ShownSample, utc
 from nportpy.status import EdgeStatus
 
 _FIRST_OPENING: Final = 2.0  # seconds that a line has to come up
@@ -148,6 +149,27 @@ class Edge:
             shown = [shown_of(each, self._was_late(each)) for each in portion if is_of(each, tag)]
             if shown:
                 yield shown
+
+    async def chart(self, tags: Sequence[str], start: int, end: int, points: int) -> list[Curve]:
+        """See `Archived`."""
+        archive = self._had()
+        for tag in tags:
+            check_known(archive, tag)
+        width = max(1, -(-(end - start) // points))
+        known = [each for each in archive.tags if each.path in tags]
+        buckets = await archive.buckets([each.id for each in known], start, end, width)
+        sending = [each.upstream for each in self._upstreams.values()]
+        lates = [run for each in sending for run in each.lates]
+        acknowledged = min((each.acknowledged for each in sending), default=None)
+        curves = []
+        for each in known:
+            found = drawn(buckets.get(each.id, {}), lates, acknowledged)
+            if found.samples or len(known) == len(tags):  # a tag whose unit has changed is several
+                curves.append(
+                    Curve(each.path, each.unit, found.times, found.low, found.high, found.how, found.uncertain,
+                          found.samples)
+                )  # fmt: skip
+        return curves
 
     def send(self, upstream: str, start: int, end: int) -> list[str]:
         """See `Archived`."""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from nportpy.edge import epochs as clocks
 from nportpy.edge import recovery
+from nportpy.edge.chart import Buckets, Slice, look
 from nportpy.edge.clock import Clock, ClockState
 from nportpy.edge.database import PAGE, Damaged, NoRoom, file_size, identity, page_count, prepare, translated
 from nportpy.edge.epochs import Epoch
@@ -350,6 +351,21 @@ class Store:
         except sqlite3.Error as error:
             raise translated(error, self._settings.path) from error
         return found
+
+    def slices(self, start: int, end: int) -> list[tuple[int, int, Epoch]]:
+        """The same as `ranges`, and the epoch of each."""
+        return [(*each, self.epochs[clocks.index_of(self.epochs, each[0])]) for each in self.ranges(start, end)]
+
+    def buckets(self, rows: Slice, tags: Collection[int], start: int, end: int, width: int) -> Buckets:
+        """What a chart shows of some rows; see chart.py.
+
+        Raises:
+            Damaged, NoRoom: they cannot be read.
+        """
+        try:
+            return look(self._connection(), rows, tags, start, end, width)
+        except sqlite3.Error as error:
+            raise translated(error, self._settings.path) from error
 
     def within(self, first: int, last: int, start: int, end: int) -> list[Sample]:
         """Samples numbered `first` to `last`, at most CHUNK, with `start` <= at < `end`."""

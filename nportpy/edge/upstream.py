@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
@@ -149,6 +149,16 @@ class Upstream:
     def was_late(self, number: int) -> bool:
         """Whether a sample was sent late, as far as this run knows."""
         return self._ledger.was_late(number)
+
+    @property
+    def lates(self) -> Sequence[tuple[int, int]]:
+        """Runs of numbers that were sent late, as far as this run knows."""
+        return self._ledger.lates
+
+    @property
+    def acknowledged(self) -> int:
+        """Everything up to this number has arrived, or is no more."""
+        return self._ledger.cursor
 
     def changed(self) -> None:
         """A station has come or gone: say so soon."""

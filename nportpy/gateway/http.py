@@ -6,10 +6,13 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from nportpy.gateway.captures import Captures
+from nportpy.gateway.console import LateConsole
+from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
-from nportpy.services.http import HttpService, HttpSettings
+from nportpy.services.http import ConsoleMode, HttpService, HttpSettings
 from nportpy.status import GatewayStatus
 
 log = logging.getLogger(__name__)
@@ -19,12 +22,19 @@ class Http:
     """It, as far as it is on."""
 
     def __init__(
-        self, sockets: Sockets, status: Callable[[], GatewayStatus], archive: Callable[[], Archived | None]
+        self,
+        sockets: Sockets,
+        status: Callable[[], GatewayStatus],
+        archive: Callable[[], Archived | None],
+        desk: GatewayDesk,
+        captures: Captures,
     ) -> None:
         """It is off."""
         self._sockets = sockets
         self._status = status
         self._archive = archive
+        self._desk = desk
+        self._captures = captures
         self._settings: HttpSettings | None = None
         self._service: HttpService | None = None
         self._task: asyncio.Task[None] | None = None
@@ -49,6 +59,7 @@ class Http:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+            self._desk.recent.detach()
             self._service = self._task = None
 
     def chosen_by_kernel(self) -> list[Place]:
@@ -71,7 +82,12 @@ class Http:
         sockets = list(self._take())
         if self._settings is None or not sockets:
             return
-        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive)
+        console = None
+        if self._settings.console is not ConsoleMode.OFF:
+            self._desk.recent.attach()
+            console = LateConsole(self._desk)
+        pages = (self._captures,) if console is None else (console, self._captures)
+        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive, pages)
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")
         await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)

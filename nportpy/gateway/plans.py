@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.sockets import Place
 from nportpy.line.stream import StreamSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
@@ -55,6 +56,7 @@ class PortPlan:
         port: how to open the device.
         stream: how streams share the line.
         trace: log what goes over the line in hexadecimal.
+        monitor: whether it may be watched and captured.
         raw: its raw TCP listeners.
         rfc2217: its RFC 2217 listeners.
         bus: how the Modbus units of the line are asked; None: nothing is said of it.
@@ -67,6 +69,7 @@ class PortPlan:
     port: PortSettings
     stream: StreamSettings = field(default_factory=StreamSettings)
     trace: bool = False
+    monitor: bool = True
     raw: tuple[RawSettings, ...] = ()
     rfc2217: tuple[Rfc2217Settings, ...] = ()
     bus: BusSettings | None = None
@@ -99,6 +102,7 @@ class GatewaySettings:
         access: limits over all services.
         drain: seconds that stopping may take to write out what clients have sent.
         http: the HTTP service; None: off.
+        capture: who may watch the lines, and what is kept of them.
         log: logging.
         discovery: what programs that search for NPorts are told; None: nothing.
         mdns: what is announced by multicast DNS; None: nothing.
@@ -112,6 +116,7 @@ class GatewaySettings:
     access: AccessSettings = field(default_factory=AccessSettings)
     drain: float = 5.0
     http: HttpSettings | None = field(default_factory=HttpSettings)
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
     log: LogSettings = field(default_factory=LogSettings)
     discovery: "DiscoverySettings | None" = None
     mdns: "MdnsSettings | None" = None
@@ -205,6 +210,7 @@ def same_line(running: PortPlan, wanted: PortPlan | None, has_bus: bool) -> bool
         modes=running.modes,
         bus=running.bus,
         trace=running.trace,
+        monitor=running.monitor,
         stream=replace(wanted.stream, linger=running.stream.linger),
     )
     return same == running

@@ -7,7 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from nportpy.gateway.announcing import Announcing
+from nportpy.gateway.captures import Captures
 from nportpy.gateway.changes import changed
+from nportpy.gateway.desk import GatewayDesk
+from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.plans import (
@@ -63,6 +66,7 @@ class Gateway:
         opener: Opener = open_port,
         strict: bool = False,
         connect: "Connect | None" = None,
+        file: str | None = None,
     ) -> None:
         """Nothing runs before `run`. Tests bring an `opener` of their own.
 
@@ -71,6 +75,7 @@ class Gateway:
             opener: opens devices.
             strict: an address that cannot be bound at the start is an error.
             connect: makes upstreams' links; the demo has some that can be cut.
+            file: where the settings were read from.
         """
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
@@ -82,7 +87,11 @@ class Gateway:
         self._servers = Servers(opener)
         self._sockets = Sockets()
         self._throttle = Throttle()
-        self._http = Http(self._sockets, self.status, self._archived)
+        self._desk = GatewayDesk(
+            self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
+        )
+        self._captures = Captures(lambda: self._ports)
+        self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures)
         self._strict = strict
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
@@ -97,6 +106,7 @@ class Gateway:
         self._announcing: Announcing | None = None
         self._edge: Edge | None = None
         self._shared: Shared | None = None
+        self._heartbeat = Heartbeat(self._buses)
 
     async def run(self) -> None:
         """Serve until `stop`. Cancelling ends it at once.
@@ -116,6 +126,7 @@ class Gateway:
                 await self._change_edge(self._settings)
                 await self._http.change(self._settings.http, self._tasks)
                 self._tell_of_addresses()
+                self._heartbeat.start()
                 self.ready.set()
                 looking = self._tasks.create_task(self._look_for_addresses(), name="addresses")
                 await self._stopping.wait()
@@ -124,6 +135,7 @@ class Gateway:
                     self.ready.clear()
                     await self._shut_down()
         finally:
+            self._heartbeat.stop()
             self._sockets.close()
 
     @property
@@ -161,7 +173,6 @@ class Gateway:
         ports, missing = tuple(self._ports.values()), self._missing()
         services = [*(port.services for port in ports), *self._routers.values()]
         announcing = self._announcing.status() if self._announcing is not None else ()
-        asked = [port.bus for port in ports if port.bus is not None] + self._servers.buses()
         return GatewayStatus(
             name=self._settings.name,
             started=self._started,
@@ -170,10 +181,15 @@ class Gateway:
             reloads_failed=self._reloads_failed,
             lines=tuple(port.line.status() for port in ports),
             services=tuple(status for each in services for status in each.status()) + announcing,
-            buses=tuple(bus.status() for bus in asked),
+            buses=tuple(bus.status() for bus in self._buses()),
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
+            loop=self._heartbeat.status(),
+            actions=dict(self._desk.actions),
         )
+
+    def _buses(self) -> "list[Bus]":
+        return [port.bus for port in self._ports.values() if port.bus is not None] + self._servers.buses()
 
     def _archived(self) -> "Edge | None":
         """Where samples are kept; None where the settings say nothing of it, any more."""
@@ -189,6 +205,7 @@ class Gateway:
             port.start_services()
         for router in settings.routers:
             self._start_router(router)
+        await self._captures.change(settings.capture, self._tasks)
 
     async def _change(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
@@ -221,6 +238,7 @@ class Gateway:
         for port in new:
             port.start_services()
         self._refresh()
+        await self._captures.change(settings.capture, self._tasks)
         await self._change_edge(settings)
         assert self._announcing is not None
         await self._announcing.change(settings)
@@ -418,6 +436,7 @@ class Gateway:
         self._sockets.close()  # so that nobody waits in the kernel's queue for what will not come
         if self._edge is not None:
             await self._edge.stop()
+        await self._captures.stop()
         await self._stop_routers(set(), End.SHUTDOWN)
         await asyncio.gather(*(port.stop(self._settings.drain) for port in self._ports.values()))
         assert self._tasks is not None

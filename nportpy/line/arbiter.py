@@ -19,11 +19,13 @@ from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
 from nportpy.line.watch import Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
 from nportpy.port.base import Opener, Port, PortSettings
+from nportpy.protocols.capture.records import Changed, Kind
 from nportpy.status import LineStatus
 
 if TYPE_CHECKING:
     from nportpy.line.lease import Leases
     from nportpy.line.lease_base import Leased
+    from nportpy.line.tap import Tap
     from nportpy.line.transaction import Transactions, TransactionSettings
     from nportpy.protocols.modbus.exchange import Exchange
 
@@ -63,7 +65,7 @@ class Line:
         stream: the clients that share the line as a stream of bytes.
         transactions: those who ask and await an answer; None if nobody may.
         leases: those who want the line alone; None before the first one.
-        secret: what is sent and heard is not for a trace.
+        secret: what is sent and heard is neither for a trace nor for the tap.
         watch: tells of modem lines and line errors.
         control: who may change the settings, and how the configured ones come back.
         received: bytes from the device.
@@ -105,6 +107,9 @@ class Line:
         self._write: Callable[[bytes], None] = self._keep
         self._kept = bytearray()  # for the line, from clients that hold on while it is down
         self._traced = False
+        self._tap: Tap | None = None
+        self._tapped: Tap | None = None  # the same while it records
+        self._tell_tapped: Callable[[Tap | None], None] = lambda _: None
         self._uart = _ZERO  # errors before the last opening
         self._uart_now = _ZERO  # errors as last seen: a device that is gone does not answer any more
         self._uart_base: UartCounters | None = None  # the driver's counts at opening
@@ -169,9 +174,22 @@ class Line:
             self.leases = Leases(self)
         return self.leases.hold(holder, settings, limit, patience)
 
+    def tap(self) -> "Tap":
+        """What records all that happens on the line, for those who watch; off until somebody does."""
+        # Here, because a gateway on which nobody looks need not import what that takes.
+        from nportpy.line.tap import Tap
+
+        if self._tap is None:
+            self._tap = Tap(self)
+        return self._tap
+
     async def run(self) -> None:
         """Keep the device open until cancelled."""
-        await self._keeper.run(self._closing)
+        try:
+            await self._keeper.run(self._closing)
+        finally:
+            if self._tap is not None:
+                self._tap.close()
 
     # The byte path. The port calls these.
 
@@ -225,6 +243,8 @@ class Line:
         """Throw away what has not left the port; how many bytes that was."""
         taken = self._port.purge(unsent=True) if self._port is not None and self._port.unsent() else 0
         self.purged += taken
+        if taken:
+            self.note(Kind.PURGED, taken)
         return taken
 
     # Modes call these; `by` is the client that asks, who need not be told.
@@ -248,6 +268,7 @@ class Line:
             self._bus_wire.settings = self.settings
             if self.settings != before:
                 self.control.was_set()
+                self.note(Kind.SETTINGS, Changed(before, self.settings))
                 log.info("line set", extra={"port": self.name, "settings": str(self.settings)})
                 self._tell_transactions()
                 self.stream.changed(Change.SETTINGS, by)
@@ -326,6 +347,7 @@ class Line:
                     self._port.set_break(on)
                 except LineDown:
                     return
+                self.note(Kind.BREAK, on)
             self._tell_transactions()
             self.stream.changed(Change.CONTROL, by)
 
@@ -347,7 +369,10 @@ class Line:
                 self.purged += self.transactions.purge()
             return
         if self._port is not None:
-            self.purged += self._port.purge(received=received, unsent=unsent)
+            taken = self._port.purge(received=received, unsent=unsent)
+            self.purged += taken
+            if taken:
+                self.note(Kind.PURGED, taken)
         elif unsent:
             self.purged += len(self._kept)
             self._kept.clear()
@@ -400,11 +425,31 @@ class Line:
         self._choose_hearer()
         self._choose_write()
 
+    def set_tapped(self, on: bool) -> None:
+        """Have the tap hear and see everything, or nothing: then it costs nothing."""
+        self._tapped = self._tap if on else None
+        self._choose_hearer()
+        self._choose_write()
+        self._tell_tapped(self._tapped)
+
+    def tell_tapped(self, tell: "Callable[[Tap | None], None]") -> None:
+        """Call `tell` when the tap goes on, with it, or off, with None; now, if it is on."""
+        self._tell_tapped = tell
+        if self._tapped is not None:
+            tell(self._tapped)
+
+    def note(self, kind: Kind, about: object) -> None:
+        """Have the tap, if it is on, record something that is no byte."""
+        if self._tapped is not None:
+            self._tapped.note(kind, about)
+
     def _choose_hearer(self) -> None:
         bus = None if self._requests_wait else self.transactions
         own: Callable[[bytes], None] = self.stream.deliver if bus is None else bus.hear
         self._deliver = self._lent_to or own
         self._hear = self._hear_traced if self._traced else self._deliver
+        if self._tapped is not None:
+            self._hear = self._tapped.hearing(self._hear)
 
     def watchable(self) -> bool:
         """Whether the driver knows modem lines or line errors, and is there."""
@@ -478,7 +523,11 @@ class Line:
         """
         if self._port is None:
             raise LineDown(f"{self._configured.device} is not there")
-        return self._port.configure(wish)
+        before = self._port.settings
+        now = self._port.configure(wish)
+        if now != before:
+            self.note(Kind.SETTINGS, Changed(before, now))
+        return now
 
     def reclaim(self) -> None:
         """The wire is the line's own again: as its clients want it, also by what they have wanted meanwhile."""
@@ -499,12 +548,15 @@ class Line:
 
     def _set_back(self, port: Port) -> None:
         """Put the settings back: as they are wished for, or, where the driver refuses, as they were."""
+        before = port.settings
         for wish in dict.fromkeys((self.settings, self._before_lease)):
             try:
                 now = port.configure(wish)
             except LineUnsupported as error:
                 log.warning("settings refused", extra={"port": self.name, "reason": str(error)})
                 continue
+            if now != before:
+                self.note(Kind.SETTINGS, Changed(before, now))
             if now != self.settings:
                 self.settings = self._wish = self._bus_wire.settings = now
                 self.control.was_set()
@@ -537,6 +589,7 @@ class Line:
         if self._reading_held:
             port.pause_reading()
         self._choose_write()
+        self.note(Kind.UP, self.settings)
         self._let_requests_in()
         if self._kept:
             kept, self._kept = bytes(self._kept), bytearray()
@@ -556,11 +609,13 @@ class Line:
         if self.settings != before:
             self.stream.changed(Change.SETTINGS, None)
 
-    def _went(self, error: LineError) -> None:  # noqa: ARG002 - the keeper logs it
+    def _went(self, error: LineError) -> None:
+        self.note(Kind.DOWN, str(error))
         self._forget_port()
         self.stream.wire_down()
 
     def _closing(self, port: Port) -> None:
+        self.note(Kind.DOWN, "closed")
         with contextlib.suppress(LineError):
             if self._break:
                 port.set_break(False)
@@ -587,6 +642,8 @@ class Line:
             self._write = self._keep
         else:
             self._write = self._write_traced if self._traced else self._port.write
+            if self._tapped is not None:
+                self._write = self._tapped.writing(self._write)
 
     def _keep(self, data: bytes) -> None:
         self.sent -= len(data)

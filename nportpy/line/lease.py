@@ -30,6 +30,7 @@ from typing import Final
 from nportpy.errors import LeaseEnded, LeaseRefused, LineDown, LineError, LineUnsupported
 from nportpy.line.lease_base import Leased, Lender
 from nportpy.linesettings import LineSettings
+from nportpy.protocols.capture.records import Kind
 from nportpy.status import LeaseStatus
 
 __all__ = ["Leased", "Leases", "Lender"]
@@ -354,6 +355,7 @@ class Leases:
             raise
         self._line.lend(lease.hear)
         lease.has_wire = True
+        self._line.note(Kind.HOLDER, lease.holder)
 
     async def _look_for(self, lease: _Lease) -> None:
         await self.look_again()
@@ -476,6 +478,7 @@ class Leases:
                 return
         self._lost_wire(lease)
         line.reclaim()
+        line.note(Kind.HOLDER, "")
         self._let_go()
         self._home.set()
         if lease.error is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nportpy.line.stream import Stream
 from nportpy.linesettings import LineSettings
+from nportpy.protocols.capture.records import Kind
 
 if TYPE_CHECKING:
     from nportpy.line.transaction import Transactions
@@ -112,6 +113,9 @@ class Lender(Protocol):
 
     def set_device(self, wish: LineSettings) -> LineSettings:
         """Set the device; what is in effect then. Raises LineUnsupported, LineDown."""
+
+    def note(self, kind: Kind, about: object) -> None:
+        """Have the tap record something."""
 
     def reclaim(self) -> None:
         """The wire is the line's own again, and set as its clients want it."""

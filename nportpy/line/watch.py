@@ -1,16 +1,23 @@
 """Watches modem lines and error counters while somebody asked for them, and at no other time.
 
-The driver is asked every 50 ms: TIOCMIWAIT would need a thread for each line, and several USB drivers lack it.
-A change is thus told within 100 ms; a pulse shorter than 50 ms may go unseen.
+The driver is asked every 50 ms, or every second where a tap alone wants it for later: TIOCMIWAIT would need a thread
+for each line, and several USB drivers lack it. At 50 ms a change is told within 100 ms; a pulse shorter than that may
+go unseen.
 """
 
 import asyncio
 from typing import Protocol
 
-from nportpy.line.stream import StreamClient
 from nportpy.linesettings import ModemLines, UartCounters
 
 INTERVAL = 0.05
+
+
+class Watcher(Protocol):
+    """Who is told."""
+
+    def line_state(self, modem: ModemLines, errors: UartCounters) -> None:
+        """The modem lines now, and the errors since the last time."""
 
 
 class Watched(Protocol):
@@ -32,22 +39,25 @@ class Watch:
     def __init__(self, line: Watched) -> None:
         """Nobody watches at first."""
         self._line = line
-        self._clients: list[StreamClient] = []
+        self._clients: dict[Watcher, float] = {}  # and how often each wants to know, in seconds
         self._timer: asyncio.TimerHandle | None = None
         self._modem = ModemLines(0)
         self._counters = UartCounters()
 
-    def add(self, client: StreamClient) -> None:
-        """Tell `client` of changes from now on."""
-        if client not in self._clients:
-            self._clients.append(client)
+    def add(self, client: Watcher, interval: float = INTERVAL) -> None:
+        """Tell `client` of changes from now on, or from now on at another interval."""
+        if self._clients.get(client) != interval:
+            self._clients[client] = interval
             if self._timer is None:
                 self.restart()
+            elif interval == min(self._clients.values()):
+                self._timer.cancel()
+                self._arm()
 
-    def remove(self, client: StreamClient) -> None:
+    def remove(self, client: Watcher) -> None:
         """Tell it no longer."""
         if client in self._clients:
-            self._clients.remove(client)
+            del self._clients[client]
             if not self._clients:
                 self._stop()
 
@@ -59,7 +69,7 @@ class Watch:
             self._arm()
 
     def _arm(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._look)
+        self._timer = asyncio.get_running_loop().call_later(min(self._clients.values()), self._look)
 
     def _stop(self) -> None:
         if self._timer is not None:

@@ -53,6 +53,7 @@ class ModbusMaster:
     def __init__(self, line: Line, settings: MasterSettings, router: Router) -> None:
         """Nothing is heard before `run`."""
         self.line = line
+        self.label = f"master on {line.name}"
         self.settings = settings
         self.late = 0
         self._router = router

@@ -4,6 +4,7 @@
     /api/v1/stations            stations and the newest that is known of their tags
     /api/v1/archive             the archive and the upstreams
     /api/v1/archive/samples     ?from=..&to=..&tag=station/tag&format=csv|ndjson: what is kept, streamed
+    /api/v1/archive/chart       ?tag=station/tag&from=..&to=..&points=..: least and greatest values over time
     /api/v1/archive/send        POST ?upstream=..&from=..&to=..: send an interval again; from this machine only
 
 Times are ISO 8601 with an offset from UTC, or seconds since the epoch.
@@ -12,7 +13,7 @@ Times are ISO 8601 with an offset from UTC, or seconds since the epoch.
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import isnan
@@ -44,6 +45,30 @@ class ShownSample:
     boot: str
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A tag over time, as few points as a picture has.
+
+    Attributes:
+        tag: `station/tag`.
+        unit: of its values.
+        times: of the points, in seconds since the epoch.
+        low, high: least and greatest value there; null: from here on nothing is known until the next point.
+        how: 0 sent as it came; 1 late: sent later than it could have been, or kept by its device; 2 not sent yet.
+        uncertain: 1 where a sample is uncertain.
+        samples: how many samples these are.
+    """
+
+    tag: str
+    unit: str
+    times: list[float]
+    low: list[float | None]
+    high: list[float | None]
+    how: list[int]
+    uncertain: list[int]
+    samples: int
+
+
 class Archived(Protocol):
     """The archive, as far as it is shown."""
 
@@ -52,6 +77,14 @@ class Archived(Protocol):
 
         Raises:
             LookupError: nothing of that name was ever kept.
+            ArchiveError: the archive cannot be had, or cannot be read.
+        """
+
+    async def chart(self, tags: Sequence[str], start: int, end: int, points: int) -> list[Curve]:
+        """Some `station/tag` over an interval (microseconds UTC), in about so many points each.
+
+        Raises:
+            LookupError: nothing of such a name was ever kept.
             ArchiveError: the archive cannot be had, or cannot be read.
         """
 

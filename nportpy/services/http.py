@@ -1,10 +1,11 @@
-"""HTTP: /metrics, /healthz, /readyz and /api/v1/status."""
+"""HTTP: /metrics, /healthz, /readyz, /api/v1/ and the console."""
 
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,17 @@ from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:
     from nportpy.services.archived import Archived
-    from nportpy.services.site import Site
+    from nportpy.services.site import Pages, Site
 
 _BACKLOG = 32
 _SEND_BUFFER = 65536  # per connection, in the kernel: a client that reads nothing must not pin the usual megabytes
+
+
+class ConsoleMode(StrEnum):
+    """What the console is for."""
+
+    OFF = "off"
+    VIEW = "view"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,12 @@ class HttpSettings:
     Attributes:
         listen: (host, port) pairs; port 0 lets the kernel choose.
         allow: who may connect, as rings of networks (gateway, http): an address must be in one of every ring.
+        console: whether there are pages for people, and what they and their programs ask.
     """
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
     allow: Rings = ()
+    console: ConsoleMode = ConsoleMode.VIEW
 
 
 class HttpService:
@@ -48,6 +58,7 @@ class HttpService:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], "Archived | None"] = lambda: None,
+        pages: "Sequence[Pages]" = (),
     ) -> None:
         """Nothing happens before `run`.
 
@@ -57,6 +68,7 @@ class HttpService:
             status: the gateway's status now; asked once per request.
             healthy: what /healthz says, as long as the event loop is alive to ask it.
             archive: the archive whose samples it shows, if there is one.
+            pages: what else it answers: the console, what is on the lines. The first that knows a path answers it.
         """
         self.listening = asyncio.Event()
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
@@ -67,6 +79,7 @@ class HttpService:
         self._status = status
         self._healthy = healthy
         self._archive = archive
+        self._pages = pages
 
     async def run(self) -> None:
         """Serve until cancelled, then close every connection."""
@@ -88,7 +101,7 @@ class HttpService:
     async def _serve(self) -> None:
         from nportpy.services.site import Site  # loaded by `run`
 
-        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive)
+        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive, self._pages)
         loop = asyncio.get_running_loop()
         try:
             with ExitStack() as servers:

@@ -8,17 +8,19 @@ two, how large its head may be, and how long an answer may wait for a client tha
 
 import asyncio
 import logging
+import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 from aiohttp import web
 
 from nportpy import __version__
 from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
 from nportpy.services import edge_metrics, exposition, metrics, report
+from nportpy.services.answers import HEADERS, JSON
 from nportpy.services.archive_pages import ArchivePages
 from nportpy.services.archived import Archived
 from nportpy.status import GatewayStatus
@@ -26,7 +28,8 @@ from nportpy.throttle import Throttle
 
 MAX_CLIENTS = 32
 MAX_STRANGERS = 8
-"""Connections from addresses that are not allowed, which are told so; more of them are cut off without a word."""
+"""Connections that are not served, but told why: their addresses are not allowed, or there are MAX_CLIENTS already.
+More of them are cut off without a word."""
 
 PATIENCE = 75.0
 """Seconds that a request may take to come, from the connection's start or the last answer on: longer than the usual
@@ -41,11 +44,16 @@ LEFTOVERS = 1.0
 _MAX_LINE, _MAX_FIELD, _MAX_HEADERS = 4096, 4096, 64
 _WORTH_PACKING, _PACKED_AT_ONCE = 1024, 32 * 1024
 
-_NOT_CACHED = {"Server": "nportpy", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
 log = logging.getLogger("nportpy.services.http")
 
 Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
+
+
+class Pages(Protocol):
+    """What is answered beside what is here: the console, what is on the lines."""
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """The answer; None: there is no such page."""
 
 
 class Site:
@@ -57,6 +65,7 @@ class Site:
         status: Callable[[], GatewayStatus],
         healthy: Callable[[], bool],
         archive: Callable[[], Archived | None] = lambda: None,
+        more: Sequence[Pages] = (),
     ) -> None:
         """Needs a running event loop. For the arguments see HttpService."""
         self._allow = allow
@@ -64,6 +73,7 @@ class Site:
         self._healthy = healthy
         self._registry = metrics.registry(status)
         self._throttle = Throttle()
+        self._more = more
         self._server = web.Server(self._answer)
         self._clients: set[Connection] = set()
         self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[Answer]]] = {
@@ -72,6 +82,7 @@ class Site:
             "/healthz": self._health,
             "/readyz": self._readiness,
             "/api/v1/status": self._document,
+            "/api/v1/verdict": self._verdict,
             "/api/v1/stations": self._stations,
             "/api/v1/archive": self._archive,
             "/readings": self._readings,
@@ -101,8 +112,9 @@ class Site:
             if unlogged is not None:
                 extra = {"client": str(peer), "list": client.barred_by, "unlogged": unlogged}
                 log.warning("refused: not in allow", extra=extra)
-        room = MAX_STRANGERS if client.barred_by else MAX_CLIENTS
-        if sum(bool(each.barred_by) is bool(client.barred_by) for each in self._clients) >= room:
+        served = sum(not each.unserved for each in self._clients)
+        client.crowded = not client.barred_by and served >= MAX_CLIENTS
+        if client.unserved and len(self._clients) - served >= MAX_STRANGERS:
             return False
         self._clients.add(client)
         return True
@@ -124,6 +136,11 @@ class Site:
         if request.protocol.barred_by:
             host = request.protocol.peer.host
             return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
+        if request.protocol.crowded:
+            return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
+        for pages in self._more:
+            if (answer := await pages.answer(request)) is not None:
+                return answer
         if stream := self._streams.get((request.method, request.path)):
             return await stream(request)
         if page is None:
@@ -134,7 +151,7 @@ class Site:
             response.headers["Allow"] = "GET, HEAD"
             return response
         status, content_type, body = await page(request)
-        headers = {**_NOT_CACHED, "Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        headers = {**HEADERS, "Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if len(body) >= _WORTH_PACKING and _takes_gzip(request.headers.get("Accept-Encoding", "")):
             headers["Content-Encoding"] = "gzip"
             body = await _gzip(body)
@@ -162,17 +179,26 @@ class Site:
     async def _readiness(self, _request: web.BaseRequest) -> Answer:
         found = report.readiness(self._status())
         body = report.text(found).encode() + b"\n"
-        return HTTPStatus.OK if found["ready"] else HTTPStatus.SERVICE_UNAVAILABLE, _JSON, body
+        return HTTPStatus.OK if found["ready"] else HTTPStatus.SERVICE_UNAVAILABLE, JSON, body
 
     async def _document(self, _request: web.BaseRequest) -> Answer:
-        return HTTPStatus.OK, _JSON, await _joined(report.document(self._status()))
+        return HTTPStatus.OK, JSON, await _joined(report.document(self._status()))
+
+    async def _verdict(self, request: web.BaseRequest) -> Answer:
+        """What is wrong with buses, in words: of the one that `bus` names, or of all."""
+        status = self._status()
+        found = report.verdicts(status, request.query.get("bus"), time.time())
+        if found is None:
+            buses = ", ".join(bus.name for bus in status.buses) or "none"
+            return HTTPStatus.NOT_FOUND, _PLAIN, f"404 Not Found: no such bus; there are: {buses}\n".encode()
+        return HTTPStatus.OK, JSON, report.text(found).encode() + b"\n"
 
     async def _stations(self, _request: web.BaseRequest) -> Answer:
         edge = self._status().edge
-        return HTTPStatus.OK, _JSON, await _joined(report.stations(edge))
+        return HTTPStatus.OK, JSON, await _joined(report.stations(edge))
 
     async def _archive(self, _request: web.BaseRequest) -> Answer:
-        return HTTPStatus.OK, _JSON, await _joined(report.archive(self._status().edge))
+        return HTTPStatus.OK, JSON, await _joined(report.archive(self._status().edge))
 
     async def _readings(self, request: web.BaseRequest) -> Answer:
         form = exposition.content_type(request.headers.get("Accept", ""))
@@ -197,9 +223,15 @@ class Connection(web.RequestHandler):
         )
         self.peer = Endpoint("", 0)
         self.barred_by = ""
+        self.crowded = False
         self._site = site
         self._wire: asyncio.Transport | None = None
         self._stalled: asyncio.TimerHandle | None = None
+
+    @property
+    def unserved(self) -> bool:
+        """Whether it is only told why it is not served."""
+        return bool(self.barred_by) or self.crowded
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Come in, or go at once."""
@@ -264,19 +296,20 @@ _CONTENTS = {
     "/healthz": "whether the gateway works",
     "/readyz": "whether all services listen, and which lines are down",
     "/api/v1/status": "lines, clients, services and units as they are now, as JSON",
+    "/api/v1/verdict": "who hogs a bus and which units are bad, in words: ?bus=",
     "/api/v1/stations": "stations and their newest values, as JSON",
     "/api/v1/archive": "the archive, and the upstreams that it is sent to, as JSON",
     "/api/v1/archive/samples": "what is kept: ?from=, to=, tag=, format=csv or ndjson",
+    "/api/v1/captures": "lines that can be watched, who watches, and moments that were frozen, as JSON",
     "/readings": "newest values of all tags, for Prometheus",
 }
 _HTML = "text/html; charset=utf-8"
 _PLAIN = "text/plain; charset=utf-8"
-_JSON = "application/json"
 
 
 def _short(status: HTTPStatus, why: str = "") -> web.Response:
     """Just the status, and why; and the end of the connection: such clients are not worth keeping."""
-    response = web.Response(status=status, text=f"{status.value} {status.phrase}{why}\n", headers=_NOT_CACHED)
+    response = web.Response(status=status, text=f"{status.value} {status.phrase}{why}\n", headers=HEADERS)
     response.force_close()
     return response
 

@@ -26,6 +26,7 @@ from tests.bench.realcom import REALCOM, NportpyRealCom
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
 from tests.bench.saturated import SATURATED
 from tests.bench.startup import STARTUP
+from tests.bench.tap import TAP, TAP_SATURATED, NportpyTap
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
 # One file for each group of rows; a new group is added here.
@@ -47,12 +48,14 @@ BENCHES = (
     PACKING,
     REALCOM,
     DLMS,
+    TAP,
+    TAP_SATURATED,
     DLMS_LINE,
     LATE,
 )
 
 # nportpy set up in another way, for the rows that need it.
-OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyOtherModes(), NportpyPacking(), NportpyRealCom())
+OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyOtherModes(), NportpyPacking(), NportpyRealCom(), NportpyTap())
 
 
 class Turn:
@@ -155,7 +158,7 @@ def _peer(context: click.Context, parameter: click.Parameter, values: tuple[str,
     help="Another Modbus gateway; in its command {device}, {port}, {baudrate} and {format} are replaced.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every sample here.")
-@click.option("--write-readme", is_flag=True, help="Put the table between the bench marks of README.md.")
+@click.option("--write-page", is_flag=True, help="Put the table between the bench marks of docs/benchmark.md.")
 def main(
     *,
     quick: bool,
@@ -164,7 +167,7 @@ def main(
     subject: tuple[str, ...],
     peers: tuple[ModbusPeer, ...],
     json_file: Path | None,
-    write_readme: bool,
+    write_page: bool,
 ) -> None:
     wanted = (bench for bench in BENCHES if (bench.name in only if only else not bench.on_demand))
     benches = tuple(bench.beside(peer.name for peer in peers) for bench in wanted)
@@ -176,8 +179,8 @@ def main(
     if json_file:
         kept = {name: getattr(results, name) for name in ("machine", "versions", "samples", "failures")}
         json_file.write_text(json.dumps(kept, indent=2) + "\n")
-    if write_readme:
-        write_between_marks(Path(__file__).parents[2] / "README.md", text)
+    if write_page:
+        write_between_marks(Path(__file__).parents[2] / "docs/benchmark.md", text)
     broken = any("broken" in failures.values() for failures in results.failures.values())
     deadlocked = "deadlock" in results.failures.get(OURS, {}).values()  # a peer's is only shown
     sys.exit(1 if broken or deadlocked else 0)

@@ -260,6 +260,7 @@ async def test_after_a_lease_the_silence_is_kept_and_nothing_half_heard_goes_on(
 
 @pytest.mark.parametrize("own", [FAST, OTHER], ids=["the line's settings", "others"])
 @pytest.mark.parametrize("asked", [False, True], ids=["alone", "beside requests"])
+@pytest.mark.long
 async def test_e15_a_raw_clients_byte_waits_300_ms_at_most_while_a_lease_yields(own: LineSettings, asked: bool) -> None:
     """At 9600, beside a holder of exchanges of 128 bytes; the exchange in which it comes ends first."""
     cable = Cable(paced=True)

@@ -334,7 +334,7 @@ async def test_a_thousand_connections_leave_nothing_behind() -> None:
         assert (line.stream.clients, line.stream._held, line.watch._clients, line.control._configured.controllers) == (
             [],
             set(),
-            [],
+            {},
             [],
         )
         adds_up(served)

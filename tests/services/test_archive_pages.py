@@ -193,6 +193,7 @@ async def test_send_again_is_for_this_machine_only(remote: str | None, status: i
 
     class Request:
         query: dict[str, str] = {}  # noqa: RUF012 - as aiohttp's
+        headers = {"Host": "localhost:9550"}  # noqa: RUF012
 
         def __init__(self) -> None:
             self.remote = remote

@@ -302,6 +302,8 @@ async def test_there_is_a_last_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "MAX_CLIENTS", 3)
     async with serving() as service:
         inside = [await asyncio.open_connection(*split(service.addresses[0])) for _ in range(3)]
+        assert b"503 Service Unavailable: 3 clients" in await raw(service, b"GET /healthz HTTP/1.0\r\n\r\n")
+        monkeypatch.setattr(site, "MAX_STRANGERS", 0)
         assert await raw(service, b"GET /healthz HTTP/1.0\r\n\r\n") in (b"", b"reset")
         inside.pop()[1].close()
         async with asyncio.timeout(5):

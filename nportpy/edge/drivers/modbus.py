@@ -39,6 +39,7 @@ class ModbusDriver:
         self, station: StationSettings, router: Router, clock: Clock, down: Callable[[], str] = lambda: ""
     ) -> None:
         """Ask through `router`; `clock` stamps the answers; `down` says why the line is down, if it is."""
+        self.label = f"station {station.name}"
         self._down = down
         self._unit = station.unit
         self._priority = station.priority

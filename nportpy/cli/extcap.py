@@ -1,0 +1,181 @@
+"""`nportpy extcap`: Wireshark lists a gateway's lines among its interfaces, and captures from them.
+
+Wireshark starts this with arguments of its own (its Developer's Guide, 8.2): --extcap-interfaces, --extcap-dlts,
+--extcap-config, --capture. An interface is called nportpy-HOST-PORT.
+"""
+
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+from typing import Final
+
+import click
+
+from nportpy import __version__
+from nportpy.cli.watching import DEFAULT_URL, NotThere, pieces, ports, stream, url_of
+
+_LISTING: Final = 1.5  # seconds: Wireshark waits for it when it starts
+_DLT: Final = 252  # of the requests; the capture says itself what each of its interfaces is
+_ANY: Final = "nportpy"
+_MOVED: Final = (4, 2)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--install", is_flag=True, help="Put it where Wireshark of this user looks.")
+@click.option(
+    "--url", "urls", multiple=True, metavar="URL", help=f"A gateway; may come several times.  [default: {DEFAULT_URL}]"
+)
+@click.option("--folder", type=click.Path(path_type=Path), help="Install there.")
+@click.option("--extcap-interfaces", "listing", is_flag=True, hidden=True)
+@click.option("--extcap-dlts", "dlts", is_flag=True, hidden=True)
+@click.option("--extcap-config", "config", is_flag=True, hidden=True)
+@click.option("--extcap-reload-option", hidden=True)
+@click.option("--extcap-interface", "interface", default="", hidden=True)
+@click.option("--extcap-version", hidden=True)
+@click.option("--extcap-capture-filter", hidden=True)
+@click.option("--capture", "capturing", is_flag=True, hidden=True)
+@click.option("--fifo", hidden=True)
+@click.option("--port", default="", hidden=True)
+@click.option("--history", default="", hidden=True)
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+def extcap(
+    install: bool, urls: tuple[str, ...], folder: Path | None, listing: bool, dlts: bool, config: bool,
+    extcap_reload_option: str | None, interface: str, extcap_version: str | None, extcap_capture_filter: str | None,
+    capturing: bool, fifo: str | None, port: str, history: str, rest: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Have Wireshark list the lines of a gateway among its interfaces.
+
+    \b
+        nportpy extcap --install
+        nportpy extcap --install --url http://192.0.2.10:9550
+        tshark -i nportpy-127.0.0.1-bus
+    """  # noqa: D301 - click wants the character
+    del extcap_version, extcap_capture_filter, rest  # Wireshark says them, and nothing follows from it here
+    try:
+        places = [url_of(each) for each in urls] or [DEFAULT_URL]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from None
+    if install:
+        _install(places, folder)
+    elif listing:
+        _list(places)
+    elif dlts:
+        click.echo(f"dlt {{number={_DLT}}}{{name=WIRESHARK_UPPER_PDU}}{{display=nportpy, a line and its requests}}")
+    elif config:
+        _configure(places, interface, extcap_reload_option)
+    elif capturing:
+        if not fifo:
+            raise click.UsageError("--capture wants --fifo")
+        _capture(places, interface, fifo, port, begins_before=history == "true")
+    else:
+        raise click.UsageError("Wireshark starts this itself: nportpy extcap --install puts it where it looks")
+
+
+def _name(url: str, port: str) -> str:
+    return f"nportpy-{urllib.parse.urlsplit(url).hostname}-{port}"
+
+
+def _list(places: list[str]) -> None:
+    click.echo(f"extcap {{version={__version__}}}{{help=https://www.wireshark.org/docs/man-pages/extcap.html}}")
+    for url in places:
+        try:
+            found = [each["port"] for each in ports(url, _LISTING) if each["monitor"]]
+        except NotThere:
+            continue
+        for port in found:
+            click.echo(f"interface {{value={_name(url, port)}}}{{display=nportpy: {port} at {url}}}")
+    click.echo(f"interface {{value={_ANY}}}{{display=nportpy: a line of a gateway}}")
+
+
+def _configure(places: list[str], interface: str, reloading: str | None) -> None:
+    if reloading in (None, "port") and interface == _ANY:
+        if reloading is None:
+            click.echo(f"arg {{number=0}}{{call=--url}}{{display=Gateway}}{{type=string}}{{default={places[0]}}}")
+            click.echo("arg {number=1}{call=--port}{display=Port}{type=selector}{reload=true}{placeholder=Look}")
+        try:
+            names = [each["port"] for url in places[-1:] for each in ports(url, _LISTING) if each["monitor"]]
+        except NotThere:
+            names = []
+        for name in names:
+            click.echo(f"value {{arg=1}}{{value={name}}}{{display={name}}}")
+    if reloading is None:
+        click.echo(
+            "arg {number=2}{call=--history}{display=Begin with what the flight recorder has}{type=boolean}"
+            "{default=false}"
+        )
+
+
+def _capture(places: list[str], interface: str, fifo: str, port: str, *, begins_before: bool) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    url, port = _meant(places, interface, port)
+    query = {"live": "1"} | ({"history": "1"} if begins_before else {})
+    try:
+        answer = stream(url, port, "capture.pcapng", query)
+    except NotThere as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        with answer, Path(fifo).open("wb", buffering=0) as pipe:
+            pipe.writelines(pieces(answer))
+    except BrokenPipeError:
+        return  # Wireshark has seen enough
+    except OSError as error:
+        raise click.ClickException(f"{fifo}: {error.strerror or error}") from None
+
+
+def _meant(places: list[str], interface: str, port: str) -> tuple[str, str]:
+    """The gateway and the port of an interface; of one without name what its options say."""
+    if interface == _ANY:
+        if not port:
+            raise click.UsageError("choose a port in the interface's options (the wheel beside it)")
+        return places[-1], port
+    for url in places:
+        start = _name(url, "")
+        if interface.startswith(start) and len(interface) > len(start):
+            return url, interface.removeprefix(start)
+    raise click.UsageError(f"{interface!r} is of none of the gateways {', '.join(places)}")
+
+
+def _install(places: list[str], folder: Path | None) -> None:
+    folder = folder or _personal_folder()
+    windows = sys.platform == "win32"
+    script = folder / ("nportpy.bat" if windows else "nportpy")
+    options = "".join(f' --url "{url}"' for url in places)
+    command = f'"{sys.executable}" -m nportpy extcap{options}'
+    text = f"@echo off\r\n{command} %*\r\n" if windows else f'#!/bin/sh\nexec {command} "$@"\n'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        script.write_text(text)
+        script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    except OSError as error:
+        raise click.ClickException(f"{script}: {error.strerror or error}; --folder names another place") from None
+    click.echo(f"installed: {script}")
+    click.echo(
+        "Wireshark lists the lines when it starts, or after Capture > Refresh Interfaces. In a terminal: tshark -D"
+    )
+
+
+def _personal_folder() -> Path:
+    """Where Wireshark of this user looks: beside its configuration before 4.2, with its plugins since."""
+    told = _folders()
+    if "personal extcap path" in told:
+        return Path(told["personal extcap path"])
+    version = re.search(r"plugins[/\\]([0-9]+)[.-]([0-9]+)", told.get("personal plugins", ""))
+    if version is not None and (int(version[1]), int(version[2])) < _MOVED and "personal configuration" in told:
+        return Path(told["personal configuration"]) / "extcap"
+    return Path.home() / ".local" / "lib" / "wireshark" / "extcap"
+
+
+def _folders() -> dict[str, str]:
+    """What tshark says of its folders; nothing if there is none."""
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        return {}
+    found = subprocess.run([tshark, "-G", "folders"], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+    lines = (line.partition(":") for line in found.stdout.splitlines())
+    return {name.strip().lower(): path.strip() for name, _, path in lines if path.strip()}

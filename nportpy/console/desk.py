@@ -1,0 +1,40 @@
+"""What the console has of the gateway that it shows and acts on."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from nportpy.line.arbiter import Line
+from nportpy.services.archived import Archived
+from nportpy.services.recent import Recent
+from nportpy.status import GatewayStatus
+
+if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
+    from nportpy.modbus.bus import Bus
+
+
+class Desk(Protocol):
+    """See the gateway's own (gateway/desk.py)."""
+
+    @property
+    def recent(self) -> Recent:
+        """The last records of the log."""
+
+    def status(self) -> GatewayStatus:
+        """A snapshot."""
+
+    def archive(self) -> Archived | None:
+        """Where samples are kept, if they are."""
+
+    def lines(self) -> dict[str, Line]:
+        """The lines, by the names of their ports."""
+
+    def buses(self) -> "dict[str, Bus]":
+        """Whom Modbus requests can be sent to, by the names of the status: a port's, or `tcp://HOST:PORT`."""
+
+    def file(self) -> str | None:
+        """Where its settings were read from, if that is a file."""
+
+    def end_client(self, port: str, service: str, client: str) -> bool:
+        """End a client's connection; False: there is no such client."""
+
+    def count(self, action: str, result: str) -> None:
+        """Somebody did something, or tried to."""

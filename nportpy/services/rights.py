@@ -1,0 +1,46 @@
+"""Who may do more than look: until there are accounts, whoever is on this machine.
+
+A browser on this machine also runs pages of other people, and a proxy on it speaks for other machines. So besides the
+address, what came with the request has to fit: no header of a proxy, a Host that names this machine (a page whose name
+was rebound to a loopback address has its own there), and an Origin that is ours.
+"""
+
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from nportpy.network.addresses import address_of
+
+_PROXIED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP")
+_OWN_SITE: Final = ("same-origin", "none")  # none: typed by the user
+
+
+def refused(request: web.BaseRequest) -> str:
+    """Why it may not act; empty: it may."""
+    if not request.remote or not address_of(request.remote).is_loopback:
+        return "from this machine only"
+    if any(name in request.headers for name in _PROXIED):
+        return "from this machine only: this came through a proxy"
+    if not _is_this_machine(request.headers.get("Host", "")):
+        return "from this machine only: open it as localhost or 127.0.0.1"
+    return "" if is_own(request) else "from a page of its own only: another site asked for this"
+
+
+def is_own(request: web.BaseRequest) -> bool:
+    """Whether no page of another site has sent it."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in _OWN_SITE:
+        return False
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
+
+
+def _is_this_machine(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,336 @@
+"""The console in a real browser: what its pages show is what the gateway, and a scripted bus, have done."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from asyncio.subprocess import DEVNULL, Process
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nportpy.modbus.settings import BusSettings, Timeout
+from nportpy.port.loopback import Cable
+from nportpy.protocols.modbus.rtu import Frame
+from nportpy.services.http import HttpSettings
+from tests.support import browser
+from tests.support.asking import Client, read
+from tests.support.browser import Browser, Page
+from tests.support.bus import Units, reply
+from tests.support.serving import Served, plan, raw, serving, until
+
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.real,
+    pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium here"),
+]
+
+PAGES = ("overview", "lines", "services", "modbus", "monitor", "stations", "upstreams", "log", "alarms", "support")
+PICTURES = os.environ.get("NPORTPY_PICTURES", "")
+"""A folder for pictures of all pages, for who wants to look at them."""
+
+
+def once(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """On asyncio's loop alone: it is the browser that is tried."""
+
+    @wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        asyncio.run(test(*arguments, **named))
+
+    return run
+
+
+async def go(page: Page, place: str) -> None:
+    await page.run(f"location.hash = '#/{place}'")
+    await page.until(
+        f"document.querySelector('nav [aria-current]').hash === '#/{place.partition('?')[0].split('/')[0]}'"
+    )
+
+
+async def healthy(page: Page, base: str) -> None:
+    assert not page.trouble
+    foreign = [url for url in page.requests if not url.startswith((base, "data:", "blob:", "about:"))]
+    assert not foreign
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@asynccontextmanager
+async def demo(port: int, *more: str) -> AsyncIterator[Process]:
+    first = free_port() // 10 * 10
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "nportpy", "demo", f"--http-port={port}", f"--modbus-port={first + 5}"),
+        *(f"--raw-port={first + 6}", f"--rfc2217-port={first + 8}", *more),
+        stdout=DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(30):
+            while not await asyncio.to_thread(answers, port):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+        yield program
+    finally:
+        if program.returncode is None:
+            program.send_signal(signal.SIGINT)
+        await program.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+async def prefixed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+    """A proxy that has the gateway under /gw/ and takes one request for each connection."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, path, rest = head.split(b" ", 2)
+        if not path.startswith(b"/gw/"):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        there, to = await asyncio.open_connection("127.0.0.1", port)
+        rest = b"\r\n".join(line for line in rest.split(b"\r\n") if not line.lower().startswith(b"connection:"))
+        to.write(method + b" " + path.removeprefix(b"/gw") + b" " + rest[:-2] + b"Connection: close\r\n\r\n")
+        try:
+            while data := await there.read(65536):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            to.close()
+    except (OSError, asyncio.IncompleteReadError):
+        pass
+    finally:
+        writer.close()
+
+
+@once
+async def test_c1_c11_every_page_of_the_demo_light_dark_and_on_a_phone(tmp_path: Path) -> None:
+    port = free_port()
+    folder = Path(PICTURES) if PICTURES else tmp_path
+    async with demo(port, "--outage=4s"), browser.browser() as chromium:
+        base = f"http://127.0.0.1:{port}/"
+        page = await chromium.page(base)
+        await page.until("document.querySelector('main').innerText.includes('ready')")
+        for mode in ("light", "dark", "phone"):
+            await page.look(
+                *((360, 780) if mode == "phone" else (1200, 900)), dark=mode == "dark", phone=mode == "phone"
+            )
+            for place in PAGES:
+                await go(page, place)
+                await page.until("document.querySelector('main').innerText.length > 40")
+                await page.picture(folder / f"{place}-{mode}.png")
+                wider = await page.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert wider <= 0, (place, mode)
+                assert await page.run(UNLABELLED) == [], place
+                assert await page.run(PALE) == [], (place, mode)
+        await page.look()
+        # A chart that moves, with the outage that was and its back-fill.
+        await go(page, "stations?tag=emon/power")
+        await page.until("!!document.querySelector('.plot canvas')")
+        await page.click("As a table")
+        await page.until("document.querySelector('.charts details').innerText.includes('late')")
+        await page.picture(folder / "chart-light.png")
+        # The monitor explains each frame.
+        await go(page, "monitor/meter")
+        await page.until("document.querySelector('.rows').innerText.includes('read 41001-41026')")
+        # Write, after confirmation.
+        await page.run("window.confirm = (text) => { window.asked = text; return true; }")
+        await go(page, "modbus")
+        await page.click("Ask a unit")
+        await page.click("Read")
+        await page.until("document.querySelector('.actions table').innerText.includes('41001')")
+        await page.click("Scan")
+        await page.until("document.querySelector('.scan').innerText.includes('SIM')")
+        await page.click("Stop")
+        await healthy(page, base)
+
+
+UNLABELLED = """[...document.querySelectorAll('button, input, select, a')]
+    .filter(e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.closest('label')?.textContent.trim()))
+    .map(e => e.outerHTML)"""
+PALE = (Path(__file__).parents[1] / "support/pale.js").read_text()
+
+
+@once
+async def test_c1_behind_a_path_prefix() -> None:
+    port = free_port()
+    async with demo(port), browser.browser() as chromium:
+        proxy = await asyncio.start_server(lambda r, w: prefixed(r, w, port), "127.0.0.1", 0)
+        base = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/gw/"
+        try:
+            page = await chromium.page(base)
+            await page.until("document.querySelector('main').innerText.includes('ready')")
+            await go(page, "stations?tag=emon/power")
+            await page.until("!!document.querySelector('.plot canvas')")
+            await healthy(page, base)
+        finally:
+            proxy.close()
+
+
+@once
+async def test_c5_a_gateway_that_is_killed_and_comes_back() -> None:
+    port = free_port()
+    async with browser.browser() as chromium:
+        async with demo(port) as program:
+            page = await chromium.page(f"http://127.0.0.1:{port}/")
+            await page.until("document.querySelector('main').innerText.includes('ready')")
+            program.kill()
+            await program.wait()
+            await page.until("document.querySelector('.alarm')?.innerText.startsWith('No connection since')")
+            assert await page.run("document.querySelector('main').className") == "stale"
+        async with demo(port):
+            await page.until("!document.querySelector('.alarm') && document.querySelector('main').className === ''")
+
+
+# A scripted bus with faults.
+
+
+class Scripted:
+    """A gateway in this process whose units answer by script."""
+
+    def __init__(self, served: Served, cable: Cable) -> None:
+        self.served = served
+        self.cable = cable
+        service = served.gateway._http._service
+        assert service is not None
+        self.url = f"http://{service.addresses[0]}/"
+
+    def asker(self) -> Client:
+        bus = self.served.gateway._ports["bus"].bus
+        assert bus is not None
+        return Client(bus)
+
+
+def answer(data: bytes) -> list[tuple[float, bytes]]:
+    """1 answers, 2 refuses, 3 is silent, 4 has a wrong CRC."""
+    whole = reply(data)
+    match data[0]:
+        case 2:
+            return [(0.002, Frame(2, bytes((data[1] | 0x80, 2))).encode())]
+        case 3:
+            return []
+        case 4:
+            return [(0.002, whole[:-1] + bytes((whole[-1] ^ 1,)))]
+        case _:
+            return [(0.002, whole)]
+
+
+@asynccontextmanager
+async def scripted() -> AsyncIterator[tuple[Scripted, Browser]]:
+    cable = Cable("bus")
+    Units(cable, answer)
+    bus = BusSettings(timeout=Timeout(0.1), retries=0)
+    http = HttpSettings((("127.0.0.1", 0),))
+    async with (
+        serving(plan("bus", raw(), bus=bus), cables=[cable], http=http) as served,
+        browser.browser() as chromium,
+    ):
+        yield Scripted(served, cable), chromium
+
+
+@once
+async def test_c12_c13_the_monitor_shows_what_the_bus_did() -> None:
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/monitor/bus")
+        await page.until("document.querySelector('.rows').innerText.includes('Nothing has happened')")
+        await until(lambda: at.served.gateway._ports["bus"].line.tap().watchers)
+        for unit in (1, 2, 3, 4, 1, 2):
+            client = at.asker()
+            client.ask(read(1000, 2), unit=unit)
+            await client.ended()
+        await page.until("document.querySelectorAll('.row.answer').length === 6")
+        shown = await page.run("[...document.querySelectorAll('.row')].map(e => [e.className, e.innerText])")
+        results: Counter[str] = Counter()
+        for (_, _, result), count in at.served.bus("bus").requests.items():
+            results[result] += count
+        answers = [text for kind, text in shown if "answer" in kind]
+        assert results == {"answered": 2, "exception": 2, "no_answer": 2}
+        assert sum("[exception]" in text for text in answers) == results["exception"]
+        assert sum("[no_answer]" in text for text in answers) == results["no_answer"]
+        assert sum("41001:" in text for text in answers) == results["answered"]
+        assert sum("crc" in text for _, text in shown) >= 1
+        await page.fill("Unit", "2")  # the gateway filters
+        await page.until("document.querySelector('.rows').innerText.includes('Nothing has happened')")
+        for unit in (1, 2):
+            client = at.asker()
+            client.ask(read(1000, 2), unit=unit)
+            await client.ended()
+        await page.until("document.querySelectorAll('.row.answer').length >= 1")
+        units = await page.run("[...document.querySelectorAll('.row .unit')].map(e => e.innerText)")
+        assert set(units) == {"2"}
+        await healthy(page, at.url)
+
+
+@once
+async def test_c3_c6_a_line_that_goes_and_a_client_that_is_ended() -> None:
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/overview")
+        await page.click("Everything in the status")
+        await page.until("!!document.querySelector('.tree .tree')")
+        keys = set(await page.run("[...document.querySelectorAll('.tree .key')].map(e => e.innerText)"))
+        assert _fields(at.served.gateway.status()) <= keys
+        at.cable.plugged = False
+        assert at.cable.near is not None
+        at.cable.near.lose()
+        await page.until("document.querySelector('.alarms')?.innerText.includes('line is not up')")
+        at.cable.plugged = True
+        await page.until("!document.querySelector('.alarms')")  # and it comes back
+        client = await at.served.raw(port="bus")
+        await go(page, "services")
+        await page.click("End")
+        await page.click("Do it")
+        await until(lambda: client.lost)
+        assert at.served.results(port="bus")["kicked"] == 1
+        await healthy(page, at.url)
+
+
+def _fields(status: object) -> set[str]:
+    """The names of all fields that the status has anywhere."""
+    from dataclasses import fields, is_dataclass
+
+    found: set[str] = set()
+    if is_dataclass(status) and not isinstance(status, type):
+        for each in fields(status):
+            found |= {each.name} | _fields(getattr(status, each.name))
+    elif isinstance(status, tuple):
+        for each in status:
+            found |= _fields(each)
+    return found - _SAID_OTHERWISE
+
+
+_SAID_OTHERWISE = {"port", "service"}
+"""What is the name of a branch instead."""
+
+
+@once
+async def test_c14_many_rows_and_few_in_the_document() -> None:
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/monitor/bus")
+        await page.until("!!document.querySelector('.rows')")
+        line = at.served.gateway._ports["bus"].line
+        await until(lambda: line.tap().watchers)
+        for number in range(3000):
+            line.tap().note("break", number % 2 == 0)  # type: ignore[arg-type]
+            if number % 100 == 0:
+                await asyncio.sleep(0.02)
+        await page.until("document.querySelector('.hint:last-child, .actions .hint').innerText.startsWith('3,000')")
+        assert await page.run("document.querySelectorAll('.row').length") <= 100
+        await page.click("Pause")
+        await page.run("document.querySelector('.rows').scrollTop = 0")
+        line.tap().note("break", True)  # type: ignore[arg-type]
+        await page.until("document.querySelector('.actions .hint').innerText.startsWith('3,001')")
+        assert await page.run("document.querySelector('.rows').scrollTop") == 0
