@@ -168,6 +168,8 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         lines += ["--zmd", dev / "ttySC0", "--zmd", dev / "ttySC0"]
         simulator = [sys.executable, "-m", "nportpy.simulator", "--unpaced", "--meter-units", "1-8", *map(str, lines)]
         _begun(stack, simulator, "ttySC0")
+        meter = [sys.executable, "-m", "nportpy.simulator", "--iec62056", f"{dev / 'ttyUSB1'},maker=SIm"]
+        _begun(stack, meter, "ttyUSB1")
         gateway = [sys.executable, "-m", "nportpy", "serve", "-c", str(folder / "etc/nportpy/served.toml")]
         _begun(stack, gateway, "serving")
         with urllib.request.urlopen(f"http://127.0.0.1:{here.ports['http']}/healthz", timeout=10):
