@@ -222,7 +222,7 @@ def test_the_two_meters_of_the_story_have_profiles() -> None:
         (DLMS + 'system_title = "4D"\n', OBIS, 'x:7: station.mains.system_title = "4D": is no system title'),
         (IEC62056 + 'password_file = "/dev/zero"\n', OBIS, "x:7: station.mains.password_file: "),
         (IEC62056 + f'password_file = "{__file__}"\n', OBIS,
-         "x:7: station.mains.password_file: would never be sent: a readout needs no password, the programming mode does"),
+         "x:7: station.mains.password_file: would never be sent: a readout needs no password"),
         (IEC62056 + "size = 100\n", OBIS, "x:7: station.mains.size = 100: "),
         (IEC62056 + 'pause = "1d"\n', OBIS, 'x:7: station.mains.pause = "1d": '),
         (IEC62056 + 'identify = "0s"\n', OBIS, 'x:7: station.mains.identify = "0s": '),
@@ -274,6 +274,31 @@ def test_no_password_is_ever_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         f'{DLMS}password_file = "{tmp_path}/password"\npassword_env = "MAINS_PASSWORD"\n',
     ):
         assert "GEHEIM" not in "".join(faults(text))
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("link_address = 2\n", None),
+        ("", "link_address = 1: is asked by station.one, too"),
+        ("common_address = 2\n", "link_address = 1: is asked by station.one, too"),
+        ("link_address = 2\nlink_size = 2\n", "link_size = 2: goes not with that of station.one on the same line, 1"),
+        ('link_address = 1\nport = "other"\n', None),
+    ],
+)
+def test_outstations_that_cannot_be_on_one_line(second: str, said: str | None) -> None:
+    tags = 'tags = [{ name = "a", at = "1" }]\n'
+    port = "" if "port" in second else 'port = "meters"\n'
+    text = (
+        f'{PORT}[port.other]\ndevice = "/dev/zero"\n[station.one]\nport = "meters"\nevery = "1s"\n{IEC101}{tags}'
+        f'[station.two]\nevery = "1s"\n{IEC101}{second}{port}{tags}'
+    )
+    if said is None:
+        parse(text, "x")
+        return
+    with pytest.raises(ConfigError) as error:
+        parse(text, "x")
+    assert any(f"station.two.{said}" in line for line in fault_lines(error.value)), fault_lines(error.value)
 
 
 # The tables themselves.
@@ -339,6 +364,8 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
         f'password_file = "{password}"\nhistory_depth = "2d"\n'
         'tags = [{ name = "a", at = "1.8.0", history = "1.0.1.29.0.255" }]\n'
         '[station.emon]\nport = "meters"\nevery = "1s"\nbaudrate = 19200\ntags = [{ name = "a", at = "41001" }]\n'
+        f'[station.heat]\ntarget = "raw://192.0.2.7:4001"\nevery = "15min"\n{IEC62056}{OBIS}'
+        f'[station.fixed]\ntarget = "raw://192.0.2.7:4002"\nevery = "15min"\nhighest_baudrate = 300\n{IEC62056}{OBIS}'
     )
     done = CliRunner().invoke(main, ["check", "-c", str(path)])
     assert done.exit_code == 0, done.output
@@ -348,6 +375,7 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
         "station.mains.tags[0].history",
         "station.emon.baudrate",
         f"anybody on this machine can read {password}; chmod 640 {password}",
+        "station.heat: nobody sets the speed behind a raw port, and the meter will go to another one",
     ):
         assert said in warnings, done.output
     password.chmod(0o640)
@@ -356,3 +384,30 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
     assert b"GEHEIM".hex(" ") not in done.output
     assert "GEHEIM" not in done.output
     assert "not shown" in done.output
+
+
+def test_check_says_that_keys_need_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ek", "ak"):
+        (tmp_path / name).write_text(bytes(range(16)).hex())
+        (tmp_path / name).chmod(0o600)
+    path = tmp_path / "nportpy.toml"
+    path.write_text(
+        f'{PORT}[archive]\npath = "{tmp_path}/a.db"\n[station.mains]\nport = "meters"\nevery = "60s"\n{DLMS}'
+        f'authentication = "gmac"\nsystem_title = "4D4D4D0000000001"\nencryption_key_file = "{tmp_path}/ek"\n'
+        f'authentication_key_file = "{tmp_path}/ak"\ntags = [{{ name = "a", at = "1.8.0" }}]\n'
+    )
+    monkeypatch.setattr("nportpy.cli.check_reach.find_spec", lambda name: None)
+    done = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert "pip install 'nportpy[dlms]'" in done.output
+    monkeypatch.setattr("nportpy.cli.check_reach.find_spec", lambda name: name)
+    done = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert "nportpy[dlms]" not in done.output
+
+
+def test_sha256_counts_the_system_title_in_and_needs_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINS_PASSWORD", "12345678")
+    found = station(
+        f'{DLMS}authentication = "sha256"\npassword_env = "MAINS_PASSWORD"\nsystem_title = "4D4D4D0000000001"\n'
+    ).access
+    assert isinstance(found, DlmsSettings)
+    assert (found.system_title, found.ciphering) == (bytes.fromhex("4D4D4D0000000001"), None)

@@ -6,11 +6,13 @@ Passwords and keys are never shown: only that there are some.
 import os
 import stat
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from nportpy.cli.check_modbus import Picture
 from nportpy.config.values import duration_text
 from nportpy.edge.settings import Protocol, StationSettings, TagSettings
+from nportpy.port.base import PortSettings
 
 if TYPE_CHECKING:
     from nportpy.meters.dlms.settings import DlmsSettings
@@ -40,6 +42,17 @@ def reach_warnings(station: StationSettings) -> Iterator[str]:
         mode = os.stat(path).st_mode if os.path.exists(path) else 0
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             yield f"station.{station.name}: anybody on this machine can read {path}; chmod 640 {path}"
+    if _has_keys(station) and find_spec("cryptography") is None:
+        yield (
+            f"station.{station.name}: the package cryptography is not installed, so its keys cannot be used: "
+            "pip install 'nportpy[dlms]', or apt install python3-cryptography"
+        )
+    if station.protocol is Protocol.IEC62056:
+        yield from _speed_warnings(station, station.access)  # type: ignore[arg-type] # the protocol says whose it is
+
+
+def _has_keys(station: StationSettings) -> bool:
+    return station.protocol is Protocol.DLMS and station.access.ciphering is not None  # type: ignore[union-attr]
 
 
 def read_as(station: StationSettings, tag: TagSettings) -> str:
@@ -52,6 +65,17 @@ def read_as(station: StationSettings, tag: TagSettings) -> str:
     common = station.access.common_address  # type: ignore[union-attr]
     place = tag.place
     return f"common address {place.common_address or common}, object address {place.address}"  # type: ignore[union-attr]
+
+
+def _speed_warnings(station: StationSettings, access: "Iec62056Settings") -> Iterator[str]:
+    """A connection carries no speed, and the meter changes to another one."""
+    far = isinstance(station.to, PortSettings) and station.to.device.startswith("socket:")
+    if far and access.highest > access.first_baudrate and access.reading != "listen":
+        first = access.first_baudrate
+        yield (
+            f"station.{station.name}: nobody sets the speed behind a raw port, and the meter will go to another one; "
+            f'target = "rfc2217://..." does, or the far port at {first} 7E1 and highest_baudrate = {first} here'
+        )
 
 
 def _dlms(access: "DlmsSettings") -> Iterator[str]:

@@ -82,10 +82,10 @@ nportpy serves three simulated RS-485 lines. Ctrl-C ends it.
           Modbus TCP {meter_modbus}   raw TCP {meter_raw}   RFC 2217 {meter_rfc2217}
   echo    {echo}, sends everything back
           raw TCP {echo_raw}   RFC 2217 {echo_rfc2217}
-  meters  {meters}, two DLMS meters: a ZMD by short names, an MT880 by logical ones (server 1/59)
+  meters  {meters}, four DLMS meters: two ZMD by short names, two MT880 by logical ones
           raw TCP {meters_raw}   RFC 2217 {meters_rfc2217}
   emon, mains, feeder
-          the meters as stations: read by the gateway itself, archived,
+          three meters as stations: read by the gateway itself, archived,
           and sent to {upstream}
 
 Try, in another terminal:
@@ -102,9 +102,9 @@ mbpoll -m tcp -p {meter_modbus} -a 1 -t 4:float -B -r 1053 -c 3 -1 {host}
 # which units there are
 {python} -m nportpy scan {host}:{meter_modbus} --units 1-5
 
-# what a DLMS meter has, beside the gateway that reads it: short names, then logical ones
-{python} -m nportpy objects raw://{host}:{meters_raw} --referencing short
-{python} -m nportpy read raw://{host}:{meters_raw} 32.7.0 52.7.0 72.7.0 1.8.0 --protocol dlms --server 1/59
+# the two DLMS meters that are nobody's station, on the line on which the gateway reads the others
+{python} -m nportpy objects raw://{host}:{meters_raw} --referencing short --server 1/17
+{python} -m nportpy read raw://{host}:{meters_raw} 32.7.0 52.7.0 72.7.0 1.8.0 --protocol dlms --server 1/60
 
 # the echo, raw
 printf 'hello\\n' | nc -q1 {host} {echo_raw}
@@ -190,8 +190,8 @@ def demo(
     """Serve three simulated RS-485 lines and say what to try with them.
 
     A Modbus meter at 9600 8E1 on TCP ports 5020 (Modbus TCP), 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on
-    4002 and 5002, two DLMS meters at 9600 8N1 on 4003 and 5003, and HTTP on 9550, on this machine alone; options choose
-    others. Nothing needs to be connected: characters take as long as on a wire.
+    4002 and 5002, four DLMS meters at 9600 8N1 on 4003 and 5003, and HTTP on 9550, on this machine alone; options
+    choose others. Nothing needs to be connected: characters take as long as on a wire.
 
     The gateway reads the meters itself, too, archives what it reads, and sends it into a SQLite file, or
     to a broker that is named, from where it is collected into that file. With --outage the way there is cut for a
@@ -230,7 +230,7 @@ async def _demo(wish: _Wish, ports: FirstPorts) -> bool:
         # These wait, but there is nothing yet that they could hold up.
         stack.enter_context(simulated_lines(METER, meters=[meter]))
         stack.enter_context(simulated_lines(ECHO, echoes=[echo]))
-        stack.enter_context(simulated_lines(METERS, zmds=[meters], mt880s=[meters]))
+        stack.enter_context(simulated_lines(METERS, zmds=[meters, meters], mt880s=[meters, meters]))
         async with asyncio.TaskGroup() as tasks, chain(folder, wish.broker, tasks, outage=wish.cuts) as kept:
             settings = _settings(meter, echo, meters, ports, kept)
             gateway = Gateway(settings, strict=True, connect=kept.cut.connect)

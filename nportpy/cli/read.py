@@ -52,10 +52,12 @@ def _scale(text: str) -> tuple[str, float]:
     return name, number
 
 
-@click.command(cls=ByProtocol, others={"dlms": "nportpy.cli.read_dlms:read"})
+@click.command(
+    cls=ByProtocol, others={"dlms": "nportpy.cli.read_dlms:read", "iec62056-21": "nportpy.cli.read_iec62056:read"}
+)
 @click.argument("target", callback=parsed(Target.parse))
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
-@protocol_option("modbus", "dlms")
+@protocol_option("modbus", "dlms", "iec62056-21")
 @click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit id.")
 @TYPE
 @ORDER
@@ -78,7 +80,7 @@ def read(
     gap: int, raw: bool, scales: tuple[tuple[str, float], ...], series: Series, timeout: float | None, baudrate: int,
     line_format: str,
 ) -> None:  # fmt: skip
-    """Read values of a Modbus device, or with --protocol dlms of a meter.
+    """Read values of a Modbus device, or with --protocol dlms or iec62056-21 of a meter.
 
     TARGET is HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT (RTU over TCP, such as a raw port), rfc2217://HOST:PORT, or
     a device such as /dev/ttyUSB0.

@@ -5,16 +5,25 @@ next reload on.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from nportpy.config.edge_access import KEYS, AccessKeys, SecretKeys, given
 from nportpy.config.edge_values import EdgeFault
+from nportpy.config.positions import Lines
+from nportpy.config.toml import Path, key_path
 from nportpy.config.values import ValueFault
-from nportpy.edge.settings import HISTORY_DEPTH, HistorySettings, Protocol, ReadoutPlace, TagSettings
-from nportpy.errors import ProtocolError
+from nportpy.edge.settings import (
+    HISTORY_DEPTH,
+    HistorySettings,
+    Protocol,
+    ReadoutPlace,
+    StationSettings,
+    TagSettings,
+)
+from nportpy.errors import Fault, ProtocolError
 from nportpy.linesettings import LineSettings
 
 if TYPE_CHECKING:
@@ -81,6 +90,40 @@ def place(protocol: Protocol, at: str) -> "CosemPlace | ReadoutPlace | ObjectAdd
     if any(each in at for each in "()!") or not at.isascii():
         raise ValueError(f"{at!r} is no code that a meter prints: 1.8.0, 1-0:1.8.0*255, F.F or C.1.0")
     return ReadoutPlace(at)
+
+
+def neighbours(stations: Sequence[StationSettings], lines: Lines) -> Iterator[Fault]:
+    """Outstations that cannot be on one line together, or are one.
+
+    Whoever asks an outstation keeps its frame count bit, so nobody else may; and frames do not tell how many bytes
+    their link address has.
+    """
+    outstations = [each for each in stations if each.protocol is Protocol.IEC101]
+    for number, each in enumerate(outstations):
+        other = next((before for before in outstations[:number] if before.to == each.to), None)
+        if other is None:
+            continue
+        mine, theirs = _link_of(each), _link_of(other)
+        if mine[0] != theirs[0]:
+            key, value = "link_size", mine[0]
+            reason, allowed = (
+                f"goes not with that of station.{other.name} on the same line, {theirs[0]}",
+                "one size on a line",
+            )
+        elif same := next((one for one in outstations[:number] if one.to == each.to and _link_of(one) == mine), None):
+            key, value = "link_address", mine[1]
+            reason = f"is asked by station.{same.name}, too, and the frame count bit has room for one who asks"
+            allowed = 'one station for each; other common addresses are tags, as in at = "2/100"'
+        else:
+            continue
+        path: Path = ("station", each.name, key)
+        yield Fault(key_path(path), reason, str(value), allowed, lines.of(path))
+
+
+def _link_of(station: StationSettings) -> tuple[int, int]:
+    """Size and number of the link address; all are one where frames carry none."""
+    access = cast("Iec101Settings", station.access)
+    return access.link_size, access.link_address if access.link_size else 0
 
 
 def history(keys: Keys) -> HistorySettings | None:

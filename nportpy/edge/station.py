@@ -236,7 +236,8 @@ class Station:
         kept = reading.at is not None and not reading.present  # by the device, and read later
         if not kept:
             state.value, state.quality, state.reason = found
-            state.at = self._clock.wall() if reading.at is None else reading.at
+            arrived = self._clock.wall() - (self._clock.now() - reading.monotonic)
+            state.at = arrived if reading.at is None else reading.at
             # Nobody who looks at the present is told of what was before that which he knows.
             kept = reading.at is not None and reading.at < state.sampled
         now = asyncio.get_running_loop().time()

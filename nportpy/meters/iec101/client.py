@@ -49,8 +49,8 @@ class Report:
     Attributes:
         asdu: it.
         arrived: when, in microseconds UTC by our clock.
-        since: when the outstation had nothing more to tell for the last time before, since its link came up: what
-            happened before that was told before. None: it has not come so far yet, so this may be old.
+        since: when the outstation was asked for the last time before, since its link came up, and had nothing more to
+            tell: what happened before that was told before. None: it has not come so far yet, so this may be old.
     """
 
     asdu: Asdu
@@ -95,6 +95,7 @@ class Iec101Client:
         counts: what came.
         hint: why what comes may be cut up wrongly; empty: it is not.
         clock: what its clock was ahead of ours when it was last set, in microseconds; None: it was not.
+        since: see `Report`: all that had happened by then has been told.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Iec101Client:
         self._heard: list[Report | Restarted] = []
         self._waiting: deque[Procedure] = deque()
         self._current: Procedure | None = None
-        self._since: int | None = None
+        self.since: int | None = None
         self._full = False
         self._refused_now = False  # it takes no data in this round
         self._run = 0  # requests for class 1 data on end
@@ -176,7 +177,7 @@ class Iec101Client:
     def _begin(self) -> None:
         """Nothing is known of the outstation any more, so all is to be asked."""
         self._heard.append(Restarted(self._wall()))
-        self._since = None
+        self.since = None
         self._waiting.clear()
         self._current = None
         self._synchronised = self._interrogated = self._again = 0.0
@@ -217,12 +218,13 @@ class Iec101Client:
                 await self._class_1(leased)
             await self._ask_on(leased)
             brought = await self._class_1(leased) if self._more or self._current is not None else False
+            asked = self._wall()  # what happens while the answer is on its way is not in it
             answer = await self._class_2(leased)
             brought = brought or bool(answer.data)
             if self._more:
                 brought = await self._class_1(leased) or brought
             if not self._more and not (brought and self._last_cause() not in _REPEATED):
-                self._since = self._wall()
+                self.since = asked
             if not self._goes_on(answer, turn, seen) or loop.time() >= end:
                 return
             if not brought:
@@ -356,7 +358,7 @@ class Iec101Client:
             self._finished(self._current)
         if asdu.kind.monitors:
             self.counts.asdus += 1
-            self._heard.append(Report(asdu, self._wall(), self._since))
+            self._heard.append(Report(asdu, self._wall(), self.since))
 
     def _finished(self, procedure: Procedure) -> None:
         self._current = None

@@ -188,13 +188,14 @@ async def test_a_station_says_what_it_tries_while_it_does() -> None:
     served = Served(meter, point("energy", "1.8.0", unit="kWh"))
     station = Station(station_of(*served.tags), served.driver, lambda _: None, served.clock, {"energy": 1})
     assert station.status().reason == "not read yet"
-    reading = asyncio.ensure_future(station.round(Due(list(served.tags), set())))
-    seen = []
-    while not reading.done():
-        await asyncio.sleep(1)
-        if (reason := station.status().reason) not in seen:
-            seen.append(reason)
-    assert await reading
+    seen: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(station.round(Due(list(served.tags), set())))
+        while not reading.done():
+            await asyncio.sleep(1)
+            if (reason := station.status().reason) not in seen:
+                seen.append(reason)
+    assert reading.result()
     assert seen[:2] == [
         "not read yet",
         "nothing readable at 9600 baud: the change of speed went wrong; trying 4800 baud after 15 s",

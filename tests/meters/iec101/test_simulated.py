@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -240,6 +240,45 @@ async def test_an_outstation_that_restarts_is_asked_for_everything_again(warns: 
     counted = device.counts()
     assert counted["restarts"] == 1
     assert counted["interrogations"] == 2
+
+
+OWN = LineSettings.parse(2400, "8E1")
+FAILURES = {
+    "silence": 'kind = "deaf"',
+    "wrong checks": 'kind = "bad-crc"',
+    "another address": 'kind = "wrong-address"',
+    "nothing works": 'kind = "not-functioning"',
+    "rubbish": 'kind = "junk"\nrandom = 40',
+    "half answers": 'kind = "cut"\ndrop = 2',
+    "restarts": 'kind = "restart"\nrequests = "class-2"',
+    "cancelled": 'kind = "delay"\ndelay = "400ms"',
+    "unplugged": 'kind = "delay"\ndelay = "300ms"',
+    "sizes": "",
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_the_ports_settings_are_back_after_every_kind_of_failure(failure: str) -> None:
+    one = outstation(OutstationSettings(sizes=Sizes(1, 2, 2, 3)) if failure == "sizes" else None)
+    script = f"[[fault]]\n{FAILURES[failure]}\n" if FAILURES[failure] else ""
+    made = WireDevice(PacedWire(OutstationLine([one], OWN, spoils=parse(script.encode())), LINE, watched=False))
+    asks, loop = client(), asyncio.get_running_loop()
+    within = 1.0 if failure == "cancelled" else None
+    async with running(Cable(), LINE, opener=made.opener) as line:
+        for _ in range(3):
+            began = loop.time()
+            with suppress(LineError, TimeoutError):
+                async with asyncio.timeout(within), line.lease("station", OWN, limit=60.0) as leased:
+                    assert leased.settings == OWN
+                    if failure == "unplugged":
+                        loop.call_later(0.1, made.unplug)
+                        loop.call_later(1.0, made.plug)
+                    await asks.poll(leased)
+            assert loop.time() - began < 40
+            await asyncio.sleep(10)
+            assert line.up
+            assert line.settings == made.wire.settings == LINE
+        assert OWN in made.configured
 
 
 async def test_a_dead_one_leaves_the_others_alone() -> None:
