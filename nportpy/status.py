@@ -406,6 +406,21 @@ class MissingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStatus:
+    """What is written to files of a line.
+
+    Attributes:
+        port: the line's name.
+        error: why nothing is; empty if all is well.
+        lost: records that are in no file, since it began.
+    """
+
+    port: str
+    error: str
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway."""
 
@@ -419,3 +434,4 @@ class GatewayStatus:
     buses: tuple[BusStatus, ...] = ()
     missing: tuple[MissingStatus, ...] = ()
     edge: EdgeStatus | None = None
+    recordings: tuple[RecordingStatus, ...] = ()

@@ -175,6 +175,7 @@ class Gateway:
             buses=tuple(bus.status() for bus in asked),
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
+            recordings=self._captures.status(),
         )
 
     def _archived(self) -> "Edge | None":

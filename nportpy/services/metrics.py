@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Sample
 
 from nportpy import __version__
+from nportpy.services.capture_metrics import recordings
 from nportpy.services.edge_metrics import edge
 from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus, UnitStatus
 
@@ -88,6 +89,7 @@ class GatewayCollector(Collector):
         yield _requests(status.buses)
         yield from _units(status.buses)
         yield from edge(status.edge)
+        yield from recordings(status.recordings)
 
 
 def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:
