@@ -3,9 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
-JOBS ?= auto
+# Of the processes for tests two mostly wait, for real time and for other programs.
+JOBS ?= $(shell expr $$(nproc) + 2)
 
-.PHONY: demo test suite test-pi bench lint format clean
+# What is compiled once is not compiled again by each of a few hundred processes, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: demo test suite check fast test-pi test-packages dist deb bench docs lint format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,9 +25,16 @@ demo: $(VENV)/.run
 
 test: lint suite
 
-# A process for each processor. What lives in real time stays in one of them: see pytest_collection_modifyitems.
+# What lives in real time stays in one process: see pytest_collection_modifyitems, which also says what begins first.
 suite: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+# What needs no other program, no real time and no patience.
+check: $(VENV)/.test
+	$(MAKE) --jobs=2 --output-sync=target lint fast
+
+fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not (peer or real or process or long)" $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -37,8 +48,35 @@ format: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(ARGS)
 
-test-pi: $(VENV)/.test
+$(VENV)/.dist: pyproject.toml $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dist]'
+	@touch $@
+
+# What packages are made of; folders too, since a file that is gone changes nothing else.
+SOURCES = pyproject.toml README.md CHANGELOG.md $(shell find nportpy etc -name __pycache__ -prune -o -print)
+
+dist: dist/.wheel
+dist/.wheel: $(VENV)/.dist $(SOURCES)
+	rm -rf build/share dist
+	$(BIN)/python etc/packaging/generate.py build/share
+	$(BIN)/python -m build --no-isolation
+	@touch $@
+
+# A package for each release of Debian and each processor. DEB="--release 13 --arch arm64" makes that one.
+deb: dist/.deb
+dist/.deb: dist/.wheel
+	$(BIN)/python etc/packaging/deb.py dist/*.whl dist $(DEB)
+	@touch $@
+
+test-packages: $(VENV)/.test dist/.deb
+	$(BIN)/python -m pytest -m packages --packages tests/packaging $(ARGS)
+
+test-pi: $(VENV)/.test dist/.deb
 	$(BIN)/python -m pytest -m pi --pi tests/pi $(ARGS)
+
+# A site in build/site; a broken link ends it. It needs no network.
+docs: $(VENV)/.test
+	$(BIN)/python -m mkdocs build --quiet $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

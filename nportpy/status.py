@@ -158,23 +158,119 @@ DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 """Bounds of the transaction histogram, in seconds."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCounts:
+    """What a unit was asked and did, in some time.
+
+    Attributes:
+        answered: its answers, exceptions included.
+        unanswered: requests sent and not answered, however often they were sent again.
+        retries: frames that were sent again.
+        spoilt: answers with a wrong check sum, and those that were cut off.
+        late: answers that came when nobody waited for them any more.
+        busy: seconds in which requests for it had the bus.
+        answer_times: answers by their time from the request's being sent to their end, the time on the wire included:
+            counts for DURATIONS, as in `BusStatus`. Those to requests that were sent more than once are not among
+            them, as nobody knows which of the requests they answer.
+        answer_seconds: those times, all added up.
+        wire_seconds: what of that requests and answers took on the wire.
+    """
+
+    answered: int = 0
+    unanswered: int = 0
+    retries: int = 0
+    spoilt: int = 0
+    late: int = 0
+    busy: float = 0.0
+    answer_times: tuple[int, ...] = (0,) * (len(DURATIONS) + 1)
+    answer_seconds: float = 0.0
+    wire_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
-class UnitStatus:
-    """One unit of a bus, as far as it is known.
+class UnitStatus(UnitCounts):
+    """One unit of a bus, as far as it is known. One that never answered is forgotten some minutes after its last try.
 
     Attributes:
         unit: its unit id on the line.
         silent: it did not answer, and is tried by one request at a time.
         timeout: seconds that it gets for an answer now.
-        answered: its answers, exceptions included.
-        unanswered: requests sent and not answered.
+        silent_since: when the first of the requests was given up that it did not answer, in seconds since the epoch;
+            None: it is not silent.
+        recent: the same counts for the last minutes; see `BusCounts`.
     """
 
     unit: int
     silent: bool
     timeout: float
-    answered: int
-    unanswered: int
+    silent_since: float | None = None
+    recent: UnitCounts = field(default_factory=UnitCounts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusClientCounts:
+    """What a client has had of a bus, in some time.
+
+    Attributes:
+        requests: that it asked of the bus; those that were answered for it without being sent are among them.
+        busy: seconds that the bus was busy for it. What serves several clients is parted evenly among them.
+    """
+
+    requests: int = 0
+    busy: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BusClientStatus(BusClientCounts):
+    """One who asks units of a bus, or did so lately.
+
+    Those of one address that have left one service are shown as one, for an hour after the last of them has left.
+
+    Attributes:
+        client: who: its address and port, of those that have left the address alone; a station; the master on the line.
+        service: through which service: the port's or router's name and the service's kind.
+        since: when it came, in seconds since the epoch.
+        left: when it went; None: it is there.
+        connections: how many connections this is.
+        refused: requests of it that came to no bus, whichever they were meant for: by a rule, for want of a route, as
+            malformed, or because too many were under way; and those for which it had no more room in the queue here.
+        unit: whom it asked last, as the unit is called on the line; None: nobody.
+        function: with which function.
+        address: for which register or bit; None: the function has none.
+        recent: the same counts for the last minutes; see `BusCounts`.
+    """
+
+    client: str
+    service: str
+    since: float
+    left: float | None
+    connections: int
+    refused: int
+    unit: int | None
+    function: int | None
+    address: int | None
+    recent: BusClientCounts = field(default_factory=BusClientCounts)
+
+
+@dataclass(frozen=True, slots=True)
+class BusCounts:
+    """What a bus did in the last minutes: five to six, or since the gateway's start.
+
+    Attributes:
+        seconds: how long that was.
+        sent: requests that were sent.
+        busy: seconds in which a request was on the line.
+        waited: seconds that requests waited until they were first sent, all added up.
+        own: seconds of the gateway's own; see `BusStatus`.
+        results: requests by result, as in `BusStatus`.
+    """
+
+    seconds: float = 0.0
+    sent: int = 0
+    busy: float = 0.0
+    waited: float = 0.0
+    own: float = 0.0
+    results: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +318,10 @@ class BusStatus(TransactionCounts):
         cached: requests answered from the cache.
         merged: requests that were made part of a wider one.
         units: those that were asked for, by unit id.
+        own: seconds that the gateway itself added to transactions: to give a request to the port, to hand its answer
+            on, and by which it was late to send one that waited for silence.
+        clients: who asks, and who did so within the last hour.
+        recent: what it did in the last minutes.
     """
 
     name: str
@@ -236,6 +336,24 @@ class BusStatus(TransactionCounts):
     cached: int
     merged: int
     units: tuple[UnitStatus, ...]
+    own: float = 0.0
+    clients: tuple[BusClientStatus, ...] = ()
+    recent: BusCounts = field(default_factory=BusCounts)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """How late the event loop comes to what is to be done: sampled once a second.
+
+    Attributes:
+        lags: samples by the seconds that it was late: counts for DURATIONS, as in `BusStatus`.
+        seconds: all of them added up.
+        worst: the worst of the last minute or two.
+    """
+
+    lags: tuple[int, ...] = (0,) * (len(DURATIONS) + 1)
+    seconds: float = 0.0
+    worst: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,4 +542,5 @@ class GatewayStatus:
     buses: tuple[BusStatus, ...] = ()
     missing: tuple[MissingStatus, ...] = ()
     edge: EdgeStatus | None = None
+    loop: LoopStatus = field(default_factory=LoopStatus)
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)

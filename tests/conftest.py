@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from tests.support.clock import VirtualLoop
+from tests.support.packages import wanted
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "virtual": VirtualLoop,
@@ -18,24 +19,34 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 
+WAITING = ("xdist_group", "peer", "real", "process")
+"""Marks of tests that wait more than they work, in the order in which they begin."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pi", action="store_true", help="boot the software Raspberry Pi and run the tests marked pi")
+    parser.addoption("--packages", action="store_true", help="install the packages of dist/: the tests marked packages")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--pi"):
-        skipped = [item for item in items if item.get_closest_marker("pi")]
-        config.hook.pytest_deselected(items=skipped)
-        items[:] = [item for item in items if not item.get_closest_marker("pi")]
+    for option in ("pi", "packages"):
+        if not config.getoption(option):
+            skipped = [item for item in items if item.get_closest_marker(option)]
+            config.hook.pytest_deselected(items=skipped)
+            items[:] = [item for item in items if not item.get_closest_marker(option)]
+    items.sort(key=_begins)
     for item in items:
         # Of several processes (make test) one has all that lives in real time, one after the other, and one all that
-        # needs other programs: both wait more than they work. A file's other tests stay together, as they share
-        # fixtures and may share a port that cannot be chosen.
-        group = next(
-            (name for name in ("peer", "real") if item.get_closest_marker(name)), item.nodeid.partition("::")[0]
-        )
-        item.add_marker(pytest.mark.xdist_group(group))
+        # needs other programs. What takes minutes there names a group of its own. A file's other tests stay together,
+        # as they share fixtures and may share a port that cannot be chosen.
+        if not item.get_closest_marker("xdist_group"):
+            group = next((name for name in ("peer", "real") if item.get_closest_marker(name)), "")
+            item.add_marker(pytest.mark.xdist_group(group or item.nodeid.partition("::")[0]))
+
+
+def _begins(item: pytest.Item) -> int:
+    """Place among all tests: whatever waits and begins last is waited for alone."""
+    return next((place for place, name in enumerate(WAITING) if item.get_closest_marker(name)), len(WAITING))
 
 
 def pytest_collection_finish() -> None:
@@ -48,8 +59,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if inspect.iscoroutinefunction(metafunc.function):
         if "loop_name" not in metafunc.fixturenames:
             metafunc.fixturenames.append("loop_name")
-        real = any(mark.name == "real" for mark in metafunc.definition.iter_markers())
-        metafunc.parametrize("loop_name", ["asyncio", "uvloop"] if real else ["virtual"], scope="function")
+        real = metafunc.definition.get_closest_marker("real")
+        loops = (real.args or ("asyncio", "uvloop")) if real else ("virtual",)
+        metafunc.parametrize("loop_name", loops, scope="function")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -88,7 +100,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     report = yield
-    needed = item.get_closest_marker("peer") or item.get_closest_marker("pi")
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, wanted(reason))
+    needed = next(filter(None, map(item.get_closest_marker, ("peer", "pi", "packages"))), None)
     if report.skipped and item.stash.get(_IN_CI, False) and needed:
         report.outcome = "failed"
         report.longrepr = f"a {needed.name} test must not be skipped in CI: {report.longrepr}"

@@ -118,13 +118,17 @@ def test_an_iec62056_station(monkeypatch: pytest.MonkeyPatch) -> None:
         f'{IEC62056}reading = "programming"\nhighest_baudrate = 4800\nsoftware_parity = true\nwake_up = true\n'
         'check = false\nreaction = "300ms"\ndelay_before = "150ms"\ndelay_after = "400ms"\nlisten = "2min"\n'
         'device_address = "12345678"\nsign_on_baudrate = 2400\nzone = "UTC"\nresponse = "4s"\nframe_gap = "2s"\n'
-        'tries = 5\ninactivity = "1min"\npassword_env = "HEAT_PASSWORD"\nseason = false\nprofile_command = "R6"\n',
+        'tries = 5\ninactivity = "1min"\npassword_env = "HEAT_PASSWORD"\nseason = false\nprofile_command = "R6"\n'
+        'identify = "4s"\npause = "5s"\nsize = 20000\n',
         tags,
     )
     assert found.access == Iec62056Settings(
         "12345678", Reading.PROGRAMMING, 2400, 4800, True, "12345678", True, False, 0.3, 0.15, 0.4, 4.0, 2.0,
-        tries=5, inactivity=60.0, listen=120.0, zone=UTC, season=False, profile_command=Command.READ_PROFILE_PART,
+        identify=4.0, tries=5, inactivity=60.0, pause=5.0, listen=120.0, size=20000, zone=UTC, season=False,
+        profile_command=Command.READ_PROFILE_PART,
     )  # fmt: skip
+    with_profile = station(f'{IEC62056}password_env = "HEAT_PASSWORD"\n', tags).access
+    assert with_profile == Iec62056Settings(password="12345678")  # the profile wants it, not the readout
 
 
 def test_an_iec101_station() -> None:
@@ -217,6 +221,12 @@ def test_the_two_meters_of_the_story_have_profiles() -> None:
         (DLMS + 'zone = "Mars/Olympus"\n', OBIS, 'x:7: station.mains.zone = "Mars/Olympus": is no time zone'),
         (DLMS + 'system_title = "4D"\n', OBIS, 'x:7: station.mains.system_title = "4D": is no system title'),
         (IEC62056 + 'password_file = "/dev/zero"\n', OBIS, "x:7: station.mains.password_file: "),
+        (IEC62056 + f'password_file = "{__file__}"\n', OBIS,
+         "x:7: station.mains.password_file: would never be sent: a readout needs no password"),
+        (IEC62056 + "size = 100\n", OBIS, "x:7: station.mains.size = 100: "),
+        (IEC62056 + 'pause = "1d"\n', OBIS, 'x:7: station.mains.pause = "1d": '),
+        (IEC62056 + 'identify = "0s"\n', OBIS, 'x:7: station.mains.identify = "0s": '),
+        (DLMS + "size = 1000\n", OBIS, 'x:7: station.mains.size: is not for protocol "dlms"'),
         (IEC62056 + 'device_address = "a!"\n', OBIS, 'x:7: station.mains.device_address = "a!": is no device address'),
         (IEC101 + 'sizes = "1/3/2"\n', 'tags = [{ name = "a", at = "1" }]',
          'x:7: station.mains.sizes = "1/3/2": are no sizes'),
@@ -264,6 +274,31 @@ def test_no_password_is_ever_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         f'{DLMS}password_file = "{tmp_path}/password"\npassword_env = "MAINS_PASSWORD"\n',
     ):
         assert "GEHEIM" not in "".join(faults(text))
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("link_address = 2\n", None),
+        ("", "link_address = 1: is asked by station.one, too"),
+        ("common_address = 2\n", "link_address = 1: is asked by station.one, too"),
+        ("link_address = 2\nlink_size = 2\n", "link_size = 2: goes not with that of station.one on the same line, 1"),
+        ('link_address = 1\nport = "other"\n', None),
+    ],
+)
+def test_outstations_that_cannot_be_on_one_line(second: str, said: str | None) -> None:
+    tags = 'tags = [{ name = "a", at = "1" }]\n'
+    port = "" if "port" in second else 'port = "meters"\n'
+    text = (
+        f'{PORT}[port.other]\ndevice = "/dev/zero"\n[station.one]\nport = "meters"\nevery = "1s"\n{IEC101}{tags}'
+        f'[station.two]\nevery = "1s"\n{IEC101}{second}{port}{tags}'
+    )
+    if said is None:
+        parse(text, "x")
+        return
+    with pytest.raises(ConfigError) as error:
+        parse(text, "x")
+    assert any(f"station.two.{said}" in line for line in fault_lines(error.value)), fault_lines(error.value)
 
 
 # The tables themselves.
@@ -329,6 +364,10 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
         f'password_file = "{password}"\nhistory_depth = "2d"\n'
         'tags = [{ name = "a", at = "1.8.0", history = "1.0.1.29.0.255" }]\n'
         '[station.emon]\nport = "meters"\nevery = "1s"\nbaudrate = 19200\ntags = [{ name = "a", at = "41001" }]\n'
+        f'[station.heat]\ntarget = "raw://192.0.2.7:4001"\nevery = "15min"\n{IEC62056}{OBIS}'
+        f'[station.fixed]\ntarget = "raw://192.0.2.7:4002"\nevery = "15min"\nhighest_baudrate = 300\n{IEC62056}{OBIS}'
+        f'[station.any]\nport = "meters"\nevery = "15min"\n{IEC62056}{OBIS}'
+        f'[station.named]\nport = "meters"\nevery = "15min"\ndevice_address = 12345678\n{IEC62056}{OBIS}'
     )
     done = CliRunner().invoke(main, ["check", "-c", str(path)])
     assert done.exit_code == 0, done.output
@@ -338,6 +377,8 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
         "station.mains.tags[0].history",
         "station.emon.baudrate",
         f"anybody on this machine can read {password}; chmod 640 {password}",
+        "station.heat: nobody sets the speed behind a raw port, and the meter will go to another one",
+        "station.any: has no device_address, so every meter of its line will answer, those of station.named among them",
     ):
         assert said in warnings, done.output
     password.chmod(0o640)
@@ -346,3 +387,30 @@ def test_check_warns_of_what_does_nothing_and_of_files_that_all_can_read(tmp_pat
     assert b"GEHEIM".hex(" ") not in done.output
     assert "GEHEIM" not in done.output
     assert "not shown" in done.output
+
+
+def test_check_says_that_keys_need_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ek", "ak"):
+        (tmp_path / name).write_text(bytes(range(16)).hex())
+        (tmp_path / name).chmod(0o600)
+    path = tmp_path / "nportpy.toml"
+    path.write_text(
+        f'{PORT}[archive]\npath = "{tmp_path}/a.db"\n[station.mains]\nport = "meters"\nevery = "60s"\n{DLMS}'
+        f'authentication = "gmac"\nsystem_title = "4D4D4D0000000001"\nencryption_key_file = "{tmp_path}/ek"\n'
+        f'authentication_key_file = "{tmp_path}/ak"\ntags = [{{ name = "a", at = "1.8.0" }}]\n'
+    )
+    monkeypatch.setattr("nportpy.cli.check_reach.find_spec", lambda name: None)
+    done = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert "pip install 'nportpy[dlms]'" in done.output
+    monkeypatch.setattr("nportpy.cli.check_reach.find_spec", lambda name: name)
+    done = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert "nportpy[dlms]" not in done.output
+
+
+def test_sha256_counts_the_system_title_in_and_needs_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINS_PASSWORD", "12345678")
+    found = station(
+        f'{DLMS}authentication = "sha256"\npassword_env = "MAINS_PASSWORD"\nsystem_title = "4D4D4D0000000001"\n'
+    ).access
+    assert isinstance(found, DlmsSettings)
+    assert (found.system_title, found.ciphering) == (bytes.fromhex("4D4D4D0000000001"), None)

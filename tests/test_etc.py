@@ -14,6 +14,7 @@ from nportpy.linesettings import LineSettings, UartCounters
 from nportpy.network.addresses import allowed
 from nportpy.services.metrics import registry
 from nportpy.status import GatewayStatus, LineStatus, ServiceStatus
+from tests.support.packages import DEBIAN, wanted
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "etc/nportpy.service"
@@ -120,6 +121,28 @@ def test_the_ci_script_can_be_run() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_the_readme_names_the_packages_that_ci_installs() -> None:
+    """Those that the tests talk to; what a bare image lacks stands in the first line of the script's list."""
+    listed = re.search(r"^packages=\(\n[^\n]*\n(.*?)\n\)", (ROOT / ".ci/run").read_text(), re.MULTILINE | re.DOTALL)
+    command = re.search(r"^apt install ((?:.*\\\n)+.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert listed
+    assert command
+    assert command[1].replace("\\\n", " ").split() == re.sub(r"#.*", "", listed[1]).split()
+
+
+def test_a_skip_says_which_package_it_wants() -> None:
+    said = [
+        reason
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for reason in re.findall(r"\"(no [\w-]+ here)\"", path.read_text())
+    ]
+    assert len(said) > 20
+    assert [reason for reason in said if wanted(reason) == reason] == []
+    assert wanted("no nc here") == "no nc here (Debian: netcat-openbsd)"
+    listed = re.sub(r"#.*", "", (ROOT / ".ci/run").read_text().partition("packages=(")[2].partition("\n)")[0]).split()
+    assert set(DEBIAN.values()) <= set(listed)
 
 
 def test_the_changelog_has_the_version() -> None:

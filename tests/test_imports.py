@@ -75,13 +75,6 @@ def test_protocols_are_pure(path: str) -> None:
     assert not {name.split(".")[0] for name in imported(MODULES[path])} & IO
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "simulator"])
-def test_simulated_meters_do_not_know_the_codecs_that_ask_them(path: str) -> None:
-    """Each side is written from the standard, so that a misreading does not meet its twin."""
-    asking = ("nportpy.protocols.dlms", "nportpy.protocols.iec62056", "nportpy.protocols.iec101", "nportpy.meters")
-    assert not [name for name in imported(MODULES[path]) if f"{name}.".startswith(tuple(f"{part}." for part in asking))]
-
-
 @pytest.mark.parametrize("path", MODULES)
 def test_few_know_the_serial_library(path: str) -> None:
     knows = {name.split(".")[0] for name in imported(MODULES[path])} & SERIAL

@@ -5,16 +5,24 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration. Messages go to stderr, r
 
 import importlib
 import keyword
-from typing import cast
+import os
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from nportpy import __version__
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 COMMANDS = (
     "serve", "check", "ports", "demo", "read", "write", "scan", "discover", "attach", "import", "poll", "archive",
-    "collect", "objects", "profile", "monitor", "capture", "extcap",
+    "collect", "objects", "profile", "status", "init", "monitor", "capture", "extcap",
 )  # fmt: skip
+
+
+if "_NPORTPY_COMPLETE" in os.environ:  # a shell asks what may stand there
+    importlib.import_module("nportpy.cli.completion")
 
 
 class _Lazy(click.Group):
@@ -29,6 +37,13 @@ class _Lazy(click.Group):
         name = cmd_name + "_" * keyword.iskeyword(cmd_name)
         module = importlib.import_module(f"nportpy.cli.{name}")
         return cast(click.Command, getattr(module, name))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Names of commands, without what they do: for that, each would have to be loaded while somebody waits."""
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,9 +8,6 @@ import asyncio
 import json
 import os
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +16,8 @@ from typing import IO, Any, Final
 
 import click
 
+from nportpy.cli import completion
+from nportpy.cli.asking import Unreachable, opened, url_of
 from nportpy.cli.options import parsed
 from nportpy.cli.times import moment
 from nportpy.config import DEFAULT_PATH, fault_lines, load
@@ -27,7 +26,6 @@ from nportpy.errors import ArchiveError, ConfigError
 from nportpy.gateway import GatewaySettings
 from nportpy.services.archived import ShownSample, csv_head, csv_lines
 
-_TIMEOUT: Final = 10.0
 _WIDE: Final = 500  # columns of a table: a terminal wraps, and a pipe has no width
 _LAST: Final = "1h"  # what is shown where nothing is said
 
@@ -38,10 +36,6 @@ FROM = click.option(
     "--from", "start", metavar="TIME", callback=parsed(moment), help="From when: 2026-11-29T12:00, 12:00, 2h (ago)."
 )
 TO = click.option("--to", "end", metavar="TIME", callback=parsed(moment), help="Until when, not included.")
-
-
-class Unreachable(Exception):
-    """No gateway answers."""
 
 
 @click.group()
@@ -74,7 +68,7 @@ def status(path: str, as_json: bool) -> None:
 
 
 @archive.command()
-@click.argument("tag", default="", metavar="[STATION[/TAG]]")
+@click.argument("tag", default="", metavar="[STATION[/TAG]]", shell_complete=completion.stations)
 @FROM
 @TO
 @CONFIG
@@ -96,7 +90,7 @@ def show(tag: str, start: datetime | None, end: datetime | None, path: str, as_j
 
 
 @archive.command()
-@click.argument("tag", default="", metavar="[STATION[/TAG]]")
+@click.argument("tag", default="", metavar="[STATION[/TAG]]", shell_complete=completion.stations)
 @click.option("-o", "--output", "target", type=click.File("w", lazy=True), default="-", help="Where to; else stdout.")
 @FROM
 @TO
@@ -112,7 +106,7 @@ def export(tag: str, target: IO[str], start: datetime | None, end: datetime | No
 
 
 @archive.command()
-@click.argument("upstream", default="", metavar="[UPSTREAM]")
+@click.argument("upstream", default="", metavar="[UPSTREAM]", shell_complete=completion.upstreams)
 @click.option("--from", "start", metavar="TIME", callback=parsed(moment), required=True, help="From when.")
 @TO
 @CONFIG
@@ -148,22 +142,7 @@ def _open(settings: GatewaySettings, page: str, query: dict[str, str], *, post: 
         Unreachable: none answers.
         click.ClickException: it refuses.
     """
-    if settings.http is None:
-        raise Unreachable("[http] is off, so the gateway cannot be asked")
-    host, port = settings.http.listen[0]
-    host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 - read, not bound
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    url = f"http://{place}{page}?{urllib.parse.urlencode(query)}"
-    request = urllib.request.Request(url, method="POST" if post else "GET")
-    try:
-        return urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 - as above
-    except urllib.error.HTTPError as error:
-        with error:
-            body = error.read().decode(errors="replace")
-        detail = json.loads(body)["detail"] if body.startswith("{") else body.strip()
-        raise click.ClickException(f"the gateway at {place} says: {detail}") from None
-    except (OSError, HTTPException) as error:
-        raise Unreachable(f"no gateway answers at {place} ({getattr(error, 'reason', error)})") from None
+    return opened(url_of(settings.http), page, query, post=post)
 
 
 def _ask(settings: GatewaySettings, page: str, query: dict[str, str] | None = None, *, post: bool = False) -> str:

@@ -15,6 +15,7 @@ from nportpy.attach.attachment import Attachment
 from nportpy.attach.settings import AttachSettings, Connect, WhileAway
 from nportpy.attach.target import Target
 from nportpy.attach.wish import Wish
+from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.config.values import duration
 from nportpy.errors import LineError
@@ -52,7 +53,7 @@ def _drain(text: str) -> float:
 
 
 @click.command()
-@click.argument("target", callback=parsed(Target.parse))
+@click.argument("target", callback=parsed(Target.parse), shell_complete=completion.attach_targets)
 @click.argument("link", type=click.Path())
 @click.option("--baudrate", type=click.IntRange(1, (1 << 31) - 1), help="Speed until a program sets one.")
 @click.option("--format", "line_format", metavar="8E1", help="Format, whatever programs set.")

@@ -23,12 +23,20 @@ class ByProtocol(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """See click; the context is the other command's where one takes over."""
-        where = self._others.get(_protocol(args))
-        if where is None:
+        protocol = _protocol(args)
+        if protocol not in self._others:
             return super().make_context(info_name, args, parent, **extra)
-        module, _, name = where.partition(":")
-        other = cast(click.Command, getattr(importlib.import_module(module), name))
-        return other.make_context(info_name, args, parent, **extra)
+        return self.other(protocol).make_context(info_name, args, parent, **extra)
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that have a command of their own."""
+        return tuple(self._others)
+
+    def other(self, protocol: str) -> click.Command:
+        """The command of one of `protocols`."""
+        module, _, name = self._others[protocol].partition(":")
+        return cast(click.Command, getattr(importlib.import_module(module), name))
 
     def invoke(self, ctx: click.Context) -> Any:
         """See click."""

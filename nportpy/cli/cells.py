@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Final
 
 import click
 
@@ -12,6 +13,9 @@ from nportpy.meters.dlms.values import Shown, plain
 
 Cell = Shown | None
 Row = Mapping[str, Cell]
+
+READ_HEAD: Final = ("time", "address", "value", "unit", "error")
+"""Columns of what `read` has read of a meter."""
 
 
 def json_of(row: Row) -> dict[str, object]:
@@ -25,13 +29,13 @@ def csv_lines(rows: Iterable[Row], head: Sequence[str], *, headed: bool = True) 
     writer = csv.writer(text, lineterminator="\n")
     if headed:
         writer.writerow(head)
-    writer.writerows([_text(row.get(key)) for key in head] for row in rows)
+    writer.writerows([cell_text(row.get(key)) for key in head] for row in rows)
     return text.getvalue().splitlines()
 
 
 def table_lines(rows: Iterable[Row], head: Sequence[str], *, right: Sequence[str] = ()) -> list[str]:
     """Rows in aligned columns, those named in `right` to the right; columns that are empty are left out."""
-    cells = [[_text(row.get(key)) for key in head] for row in rows]
+    cells = [[cell_text(row.get(key)) for key in head] for row in rows]
     kept = [number for number in range(len(head)) if any(line[number] for line in cells)]
     lines = [[line[number] for number in kept] for line in ([*head], *cells)]
     widths = [max(len(line[number]) for line in lines) for number in range(len(kept))]
@@ -53,7 +57,44 @@ def print_rows(
         click.echo(line)
 
 
-def _text(value: Cell) -> str:
+def print_round(rows: Sequence[Row], shape: str, *, first: bool, last: bool) -> None:
+    """Print what `read` has read of a meter: `time`, `address`, `value`, `unit` and `error` of each value.
+
+    Args:
+        rows: of one round.
+        shape: json, csv or text.
+        first: the first round.
+        last: the only one; else each line tells its time.
+    """
+    if shape == "json":
+        lines = (
+            [json.dumps([json_of(row) for row in rows], indent=2)]
+            if last
+            else [json.dumps(json_of(row)) for row in rows]
+        )
+    elif shape == "csv":
+        lines = csv_lines(rows, READ_HEAD, headed=first)
+    else:
+        head = ("address", "value", "unit") if last else ("time", "address", "value", "unit")
+        lines = table_lines([row for row in rows if row["value"] is not None], head, right=("value",))[1:]
+    for line in lines:
+        click.echo(line)
+    for reason, names in _reasons(rows).items():
+        click.echo(
+            f"Error: {', '.join(names)}: {reason}" if len(names) < len(rows) or last else f"Error: {reason}", err=True
+        )
+
+
+def _reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["error"]:
+            found.setdefault(str(row["error"]), []).append(str(row["address"]))
+    return found
+
+
+def cell_text(value: Cell) -> str:
+    """A value as people and CSV have it; nothing where there is none."""
     if value is None:
         return ""
     if isinstance(value, Decimal):

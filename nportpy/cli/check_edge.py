@@ -57,7 +57,7 @@ def edge_warnings(edge: EdgeSettings | None) -> Iterator[str]:
         if upstream.homeassistant and not upstream.urls[0].startswith("mqtt"):
             yield f"{where}: homeassistant has no effect here: Home Assistant listens to MQTT"
     for station in edge.stations:
-        yield from reach_warnings(station)
+        yield from reach_warnings(station, edge.stations)
         if station.protocol is not Protocol.MODBUS:
             continue
         for span in dict.fromkeys(place_of(tag).span for tag in station.tags):

@@ -5,12 +5,14 @@ Passwords and keys are never shown: only that there are some.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from nportpy.cli.check_modbus import Picture
 from nportpy.config.values import duration_text
 from nportpy.edge.settings import Protocol, StationSettings, TagSettings
+from nportpy.port.base import PortSettings
 
 if TYPE_CHECKING:
     from nportpy.meters.dlms.settings import DlmsSettings
@@ -34,12 +36,24 @@ def reached(station: StationSettings) -> Picture:
         yield "  gaps", f"filled from profile {Obis(station.history.profile)}, up to {depth} back"
 
 
-def reach_warnings(station: StationSettings) -> Iterator[str]:
-    """What is right and probably not meant."""
+def reach_warnings(station: StationSettings, stations: Sequence[StationSettings]) -> Iterator[str]:
+    """What is right and probably not meant of a station among all."""
     for path in station.secret_files:
         mode = os.stat(path).st_mode if os.path.exists(path) else 0
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             yield f"station.{station.name}: anybody on this machine can read {path}; chmod 640 {path}"
+    if _has_keys(station) and find_spec("cryptography") is None:
+        yield (
+            f"station.{station.name}: the package cryptography is not installed, so its keys cannot be used: "
+            "pip install 'nportpy[dlms]', or apt install python3-cryptography"
+        )
+    if station.protocol is Protocol.IEC62056:
+        yield from _speed_warnings(station, station.access)  # type: ignore[arg-type] # the protocol says whose it is
+        yield from _address_warnings(station, [each for each in stations if each.to == station.to])
+
+
+def _has_keys(station: StationSettings) -> bool:
+    return station.protocol is Protocol.DLMS and station.access.ciphering is not None  # type: ignore[union-attr]
 
 
 def read_as(station: StationSettings, tag: TagSettings) -> str:
@@ -52,6 +66,32 @@ def read_as(station: StationSettings, tag: TagSettings) -> str:
     common = station.access.common_address  # type: ignore[union-attr]
     place = tag.place
     return f"common address {place.common_address or common}, object address {place.address}"  # type: ignore[union-attr]
+
+
+def _speed_warnings(station: StationSettings, access: "Iec62056Settings") -> Iterator[str]:
+    """A connection carries no speed, and the meter changes to another one."""
+    far = isinstance(station.to, PortSettings) and station.to.device.startswith("socket:")
+    if far and access.highest > access.first_baudrate and access.reading != "listen":
+        first = access.first_baudrate
+        yield (
+            f"station.{station.name}: nobody sets the speed behind a raw port, and the meter will go to another one; "
+            f'target = "rfc2217://..." does, or the far port at {first} 7E1 and highest_baudrate = {first} here'
+        )
+
+
+def _address_warnings(station: StationSettings, on_line: Sequence[StationSettings]) -> Iterator[str]:
+    """A sign-on without an address is answered by all meters of a line at once."""
+
+    def device(one: StationSettings) -> str:
+        return one.access.device  # type: ignore[union-attr] # the protocol says whose it is
+
+    meters = [each for each in on_line if each.protocol is Protocol.IEC62056 and device(each)]
+    if meters and not device(station):
+        names = ", ".join(f"station.{each.name}" for each in meters)
+        yield (
+            f"station.{station.name}: has no device_address, so every meter of its line will answer, "
+            f"those of {names} among them"
+        )
 
 
 def _dlms(access: "DlmsSettings") -> Iterator[str]:

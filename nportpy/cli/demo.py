@@ -1,6 +1,7 @@
-"""`nportpy demo`: a gateway on two simulated lines, and what to try with programs that people have.
+"""`nportpy demo`: a gateway on three simulated lines, and what to try with programs that people have.
 
-It reads one of them itself, keeps what it reads and sends it on: demo_edge.py; demo_cut.py makes an outage on the way.
+It reads the meters on two of them itself, keeps what it reads and sends it on: demo_edge.py; demo_cut.py makes an
+outage on the way.
 """
 
 import asyncio
@@ -54,6 +55,7 @@ from nportpy.status import GatewayStatus
 HOST = "127.0.0.1"
 METER = LineSettings.parse(9600, "8E1")
 ECHO = LineSettings.parse(115200, "8N1")
+METERS = LineSettings.parse(9600, "8N1")
 PORT = click.IntRange(1, 65534)
 ANSWER_TIME = 5.0
 """Seconds that the meter has for an answer."""
@@ -74,13 +76,16 @@ CHART = 50
 """Values in the chart."""
 
 TRY = """\
-nportpy serves two simulated RS-485 lines. Ctrl-C ends it.
+nportpy serves three simulated RS-485 lines. Ctrl-C ends it.
 
   meter   {meter}, a Modbus RTU meter, unit 1
           Modbus TCP {meter_modbus}   raw TCP {meter_raw}   RFC 2217 {meter_rfc2217}
   echo    {echo}, sends everything back
           raw TCP {echo_raw}   RFC 2217 {echo_rfc2217}
-  emon    the meter as a station: read each second by the gateway itself, archived,
+  meters  {meters}, four DLMS meters: two ZMD by short names, two MT880 by logical ones
+          raw TCP {meters_raw}   RFC 2217 {meters_rfc2217}
+  emon, mains, feeder
+          three meters as stations: read by the gateway itself, archived,
           and sent to {upstream}
 
 Try, in another terminal:
@@ -96,6 +101,10 @@ mbpoll -m tcp -p {meter_modbus} -a 1 -t 4:float -B -r 1053 -c 3 -1 {host}
 
 # which units there are
 {python} -m nportpy scan {host}:{meter_modbus} --units 1-5
+
+# the two DLMS meters that are nobody's station, on the line on which the gateway reads the others
+{python} -m nportpy objects raw://{host}:{meters_raw} --referencing short --server 1/17
+{python} -m nportpy read raw://{host}:{meters_raw} 32.7.0 52.7.0 72.7.0 1.8.0 --protocol dlms --server 1/60
 
 # the echo, raw
 printf 'hello\\n' | nc -q1 {host} {echo_raw}
@@ -161,7 +170,9 @@ def _outage(text: str) -> float:
 @click.option("--nats", "nats", metavar="URL", callback=parsed(_url_of("nats", "tls")), help="Send to this JetStream.")
 @click.option("--outage", metavar="TIME", callback=parsed(_outage), help="Cut the way there for so long, as in 30s.")
 @click.option("--modbus-port", type=PORT, default=5020, show_default=True, help="TCP port of Modbus TCP.")
-@click.option("--raw-port", type=PORT, default=4001, show_default=True, help="TCP port of the meter, raw; next: echo.")
+@click.option(
+    "--raw-port", type=PORT, default=4001, show_default=True, help="TCP port of the meter, raw; next: echo, meters."
+)
 @click.option("--rfc2217-port", type=PORT, default=5001, show_default=True, help="TCP port of the meter, RFC 2217.")
 @click.option("--http-port", type=PORT, default=9550, show_default=True, help="TCP port of HTTP.")
 @click.option("--free-ports", is_flag=True, hidden=True, help="Listen where the kernel likes, and without HTTP.")
@@ -176,13 +187,13 @@ def demo(
     http_port: int,
     free_ports: bool,
 ) -> None:
-    """Serve two simulated RS-485 lines and say what to try with them.
+    """Serve three simulated RS-485 lines and say what to try with them.
 
-    A meter at 9600 8E1 on TCP ports 5020 (Modbus TCP), 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on 4002
-    and 5002, and HTTP on 9550, on this machine alone; options choose others. Nothing needs to be connected:
-    characters take as long as on a wire.
+    A Modbus meter at 9600 8E1 on TCP ports 5020 (Modbus TCP), 4001 (raw) and 5001 (RFC 2217), an echo at 115200 8N1 on
+    4002 and 5002, four DLMS meters at 9600 8N1 on 4003 and 5003, and HTTP on 9550, on this machine alone; options
+    choose others. Nothing needs to be connected: characters take as long as on a wire.
 
-    The gateway reads the meter itself, too, each second, archives what it reads, and sends it into a SQLite file, or
+    The gateway reads the meters itself, too, archives what it reads, and sends it into a SQLite file, or
     to a broker that is named, from where it is collected into that file. With --outage the way there is cut for a
     while, ten seconds from the start, and the gap is seen to be filled. All files are in a temporary directory.
     """
@@ -190,8 +201,11 @@ def demo(
     ports = FirstPorts(raw_port, rfc2217_port, modbus_port, http_port)
     if free_ports:
         ports = FirstPorts(0, 0, 0, 0)
-    elif len({raw_port, raw_port + 1, rfc2217_port, rfc2217_port + 1, modbus_port, http_port}) < 6:
-        raise click.UsageError("each service needs TCP ports of its own, raw TCP and RFC 2217 two in a row")
+    elif (
+        len({first + number for first in (raw_port, rfc2217_port) for number in range(3)} | {modbus_port, http_port})
+        < 8
+    ):
+        raise click.UsageError("each service needs TCP ports of its own, raw TCP and RFC 2217 three in a row")
     if mqtt and nats:
         raise click.UsageError("--mqtt and --nats exclude each other")
     wish = _Wish(check, mqtt or nats or "", outage)
@@ -212,12 +226,13 @@ async def _demo(wish: _Wish, ports: FirstPorts) -> bool:
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nportpy-demo-"))
-        meter, echo = os.path.join(folder, "meter"), os.path.join(folder, "echo")
+        meter, echo, meters = (os.path.join(folder, name) for name in ("meter", "echo", "meters"))
         # These wait, but there is nothing yet that they could hold up.
         stack.enter_context(simulated_lines(METER, meters=[meter]))
         stack.enter_context(simulated_lines(ECHO, echoes=[echo]))
+        stack.enter_context(simulated_lines(METERS, zmds=[meters, meters], mt880s=[meters, meters]))
         async with asyncio.TaskGroup() as tasks, chain(folder, wish.broker, tasks, outage=wish.cuts) as kept:
-            settings = _settings(meter, echo, ports, kept)
+            settings = _settings(meter, echo, meters, ports, kept)
             gateway = Gateway(settings, strict=True, connect=kept.cut.connect)
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, gateway.stop)
@@ -238,7 +253,7 @@ async def _demo(wish: _Wish, ports: FirstPorts) -> bool:
     return not wish.check
 
 
-def _settings(meter: str, echo: str, ports: FirstPorts, kept: Chain) -> GatewaySettings:
+def _settings(meter: str, echo: str, meters: str, ports: FirstPorts, kept: Chain) -> GatewaySettings:
     def listen(first: int, number: int = 0) -> tuple[Endpoint, ...]:
         return (Endpoint(HOST, first and first + number),)
 
@@ -251,7 +266,7 @@ def _settings(meter: str, echo: str, ports: FirstPorts, kept: Chain) -> GatewayS
     metered = replace(plan("meter", meter, METER, 0), bus=BusSettings(), modbus=(modbus,))
     return GatewaySettings(
         name="demo",
-        ports=(metered, plan("echo", echo, ECHO, 1)),
+        ports=(metered, plan("echo", echo, ECHO, 1), plan("meters", meters, METERS, 2)),
         http=HttpSettings(((HOST, ports.http),)) if ports.http else None,
         edge=kept.settings,
     )
@@ -276,6 +291,10 @@ async def _check(gateway: Gateway, settings: GatewaySettings, watch: Watch, wish
             doing = "samples are stored"
             await watch.until(CHECK_SAMPLES)
             click.echo(f"polled by the gateway: {watch.values()}")
+            doing = "the DLMS meters are read"
+            await watch.until_cosem()
+            for line in watch.cosem_values():
+                click.echo(f"polled by the gateway: {line}")
             click.echo(f"archived {watch.kept()}; upstream {watch.sent()}; stored {watch.stored()}")
             doing = "the gap is filled"
             await watch.outage(outage, click.echo)
@@ -333,7 +352,7 @@ async def _show(gateway: Gateway, watch: Watch, kept: Chain, first: FirstPorts, 
     known = {name.replace(" ", "_"): port for name, port in ports.items()}
     text = (TRY + TRY_HTTP if first.http else TRY) + TRY_STORED
     places = {"database": kept.database, "upstream": kept.upstream, "http": first.http}
-    click.echo(text.format(host=HOST, python=sys.executable, meter=METER, echo=ECHO, **known, **places))
+    click.echo(text.format(host=HOST, python=sys.executable, meter=METER, echo=ECHO, meters=METERS, **known, **places))
     console = Console()
     async with asyncio.TaskGroup() as tasks:
         cutting = asyncio.Event()
@@ -366,6 +385,7 @@ async def _live(gateway: Gateway, watch: Watch, kept: Chain, live: Live) -> None
             *_line_states(gateway.status()),
             f"emon {'up' if watch.station.up else 'away'}, {watch.values()}",
             f"power {_chart(powers)}",
+            *watch.cosem_values(),
             f"archive {watch.kept()}",
             f"upstream {watch.sent()}",
             f"stored {watch.stored()} in {kept.database}",
@@ -379,6 +399,9 @@ async def _lines(watch: Watch, cutting: asyncio.Event) -> None:
     while True:
         if cutting.is_set() or count % PLAIN_EVERY == 0:
             _say(_put, f"{watch.values()} | archive {watch.kept()} | upstream {watch.sent()} | stored {watch.stored()}")
+        if count % PLAIN_EVERY == 0:
+            for line in watch.cosem_values():
+                _say(_put, line)
         count += 1
         await asyncio.sleep(REFRESH)
 

@@ -1,6 +1,6 @@
-"""The demo's second storey: the simulated meter is polled, archived and sent on, through an outage where there is one.
+"""The demo's second storey: simulated meters are polled, archived and sent on, through an outage where there is one.
 
-meter -> station emon -> archive -> (what can be cut) -> collect.db                        by default
+meters -> stations    -> archive -> (what can be cut) -> collect.db                        by default
                                  -> (what can be cut) -> broker -> collector -> collect.db   --mqtt, --nats
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +27,24 @@ from nportpy.edge.settings import ArchiveSettings, Confirm, EdgeSettings, Upstre
 from nportpy.gateway import Gateway
 from nportpy.status import EdgeStatus, StationStatus, UpstreamStatus
 
-PROFILE: Final = "emon-dmon-3400"
+STATIONS: Final = {
+    "emon": {"port": "meter", "every": "1s", "profile": "emon-dmon-3400"},
+    "mains": {"port": "meters", "protocol": "dlms", "referencing": "short"},
+    "feeder": {"port": "meters", "protocol": "dlms", "referencing": "logical", "server": "1/59"},
+}
+"""What is read: a Modbus meter, and two DLMS meters that share a line."""
+
+COSEM: Final = {
+    "every": "5s",
+    "zone": "Europe/Bratislava",
+    "tags": [
+        *({"name": f"voltage_l{phase}", "at": f"1.0.{12 + 20 * phase}.7.0.255", "unit": "V"} for phase in (1, 2, 3)),
+        {"name": "energy", "at": "1.0.1.8.0.255", "unit": "kWh", "counter": True},
+        {"name": "clock", "at": "0.0.1.0.0.255"},
+    ],
+}
+"""What the two of them are asked for."""
+
 SITE: Final = "demo"
 KEEPALIVE: Final = 5.0
 OVERLAP: Final = 10.0
@@ -104,8 +121,11 @@ class Chain:
             confirm=Confirm.HOST if broker else Confirm.BROKER,
         )
         self._archive = ArchiveSettings(os.path.join(folder, "archive.db"), commit=0.5)
-        table = Station.model_validate({"port": "meter", "every": "1s", "profile": PROFILE})
-        self.settings = EdgeSettings(self._archive, (station("emon", table),), (self._upstream,))
+        stations = tuple(
+            station(name, Station.model_validate(keys if "profile" in keys else {**keys, **COSEM}))
+            for name, keys in STATIONS.items()
+        )
+        self.settings = EdgeSettings(self._archive, stations, (self._upstream,))
 
     @property
     def upstream(self) -> str:
@@ -214,8 +234,13 @@ class Watch:
 
     @property
     def station(self) -> StationStatus:
-        """A snapshot of the meter."""
+        """A snapshot of the Modbus meter."""
         return self.edge.stations[0]
+
+    @property
+    def cosem(self) -> Sequence[StationStatus]:
+        """Snapshots of the DLMS meters."""
+        return self.edge.stations[1:]
 
     @property
     def upstream(self) -> UpstreamStatus:
@@ -273,6 +298,15 @@ class Watch:
         energy, hertz = found.get("energy_delivered", 0.0), found.get("frequency", 0.0)
         return f"{found['power']:.2f} kW  {currents} A  {volts} V  {hertz:.2f} Hz  {energy:.3f} kWh"
 
+    def cosem_values(self) -> list[str]:
+        """What each of the DLMS meters says, with its name."""
+        return [f"{each.name:6} {_cosem(each)}" for each in self.cosem]
+
+    async def until_cosem(self) -> None:
+        """Wait until both have been read."""
+        while not all(each.up for each in self.cosem):  # noqa: ASYNC110 - a status is all there is
+            await asyncio.sleep(_LOOK_AGAIN)
+
     def power(self) -> float | None:
         """In kW; None: not known."""
         found = next((tag.value for tag in self.station.tags if tag.name == "power"), None)
@@ -296,6 +330,15 @@ class Watch:
     def stored(self) -> int:
         """Samples in the database."""
         return self._chain.stored().samples
+
+
+def _cosem(station: StationStatus) -> str:
+    found = {tag.name: tag.value for tag in station.tags}
+    energy = found.get("energy")
+    if not isinstance(energy, int | float):
+        return station.reason or "nothing yet"
+    volts = " ".join(f"{found[f'voltage_l{phase}']}" for phase in (1, 2, 3))
+    return f"{volts} V  {energy:.3f} kWh  {found['clock']}"
 
 
 def _time(at: float | None) -> str:

@@ -10,6 +10,7 @@ A password comes from a file or from the environment: the command line is for ev
 
 import asyncio
 import functools
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.options import parsed, patience
 from nportpy.client.target import Target
 from nportpy.errors import LineDown, NportpyError
@@ -37,7 +39,9 @@ from nportpy.port.opening import open_port
 PASSWORD_VARIABLE: Final = "NPORTPY_PASSWORD"  # noqa: S105 - a name, not a password
 FORMS: Final = "HOST:PORT (DLMS over TCP), raw://HOST:PORT, rfc2217://HOST:PORT or a device such as /dev/ttyUSB0"
 
-_LONGEST_HOLD: Final = 3600.0  # seconds; nobody else waits for a line that a command has opened
+LONGEST_HOLD: Final = 3600.0
+"""Seconds for which a command holds a line that it has opened: nobody else waits for it."""
+
 _OPENING: Final = 6.0  # seconds that a device or a connection may take to come up
 _LOCALTIME: Final = "/etc/localtime"
 _WAYS: Final = ("none", "low", "md5", "sha1", "sha256")
@@ -104,15 +108,31 @@ async def way_to(
     if isinstance(place, Endpoint):
         yield lambda settings: DlmsClient(settings, OverTcp(place), str(target))
         return
-    owner = Line(str(target), PortSettings(place, line or LineSettings()), StreamSettings(), opener)
+    async with opened(str(target), PortSettings(place, line or LineSettings()), opener) as owner:
+        yield lambda settings: DlmsClient(
+            settings, OverLine(lambda: owner.lease(holder, settings.line, limit=LONGEST_HOLD)), str(target)
+        )
+
+
+@asynccontextmanager
+async def opened(name: str, port: PortSettings, opener: Opener = open_port) -> AsyncIterator[Line]:
+    """A line of a command's own, closed behind it.
+
+    Args:
+        name: of it, for messages.
+        port: what to open, and how.
+        opener: opens devices.
+
+    Raises:
+        LineDown: it cannot be opened.
+    """
+    owner = Line(name, port, StreamSettings(), opener)
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(owner.run(), name=owner.name)
             try:
                 await _come_up(owner)
-                yield lambda settings: DlmsClient(
-                    settings, OverLine(lambda: owner.lease(holder, settings.line, limit=_LONGEST_HOLD)), str(target)
-                )
+                yield owner
             finally:
                 running.cancel()
     except BaseExceptionGroup as group:  # one thing failed: who asks wants to know which
@@ -141,7 +161,8 @@ async def _come_up(line: Line) -> None:
 
 
 def run(asking: Coroutine[None, None, _T], target: MeterTarget) -> _T:
-    """What comes of it; what goes wrong ends the command with its reason."""
+    """What comes of it; what goes wrong ends the command with its reason, which no log line need repeat."""
+    logging.getLogger("nportpy.line").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(asking)
     except MeterSilent as error:
@@ -189,7 +210,7 @@ def local_zone() -> tzinfo:
         return UTC
 
 
-TARGET: Final = click.argument("target", callback=parsed(MeterTarget.parse))
+TARGET: Final = click.argument("target", callback=parsed(MeterTarget.parse), shell_complete=completion.targets)
 
 _OPTIONS: Final = (
     click.option("--referencing", type=click.Choice([each.value for each in Referencing]), default="logical",
@@ -238,7 +259,7 @@ def _settings(
     authentication: str | None, password_file: str | None, baudrate: int, line_format: str, timeout: float | None,
     zone: tzinfo | None,
 ) -> DlmsSettings:  # fmt: skip
-    secret = _password(password_file) if authentication != "none" else b""
+    secret = password_of(password_file) if authentication != "none" else b""
     way = Authentication(authentication or ("low" if secret else "none"))
     if way is not Authentication.NONE and not secret:
         raise click.UsageError(f"--authentication {way} needs a password: --password-file or {PASSWORD_VARIABLE}")
@@ -260,7 +281,7 @@ def _settings(
     return settings if timeout is None else replace(settings, response=timeout, long_response=timeout)
 
 
-def _password(path: str | None) -> bytes:
+def password_of(path: str | None) -> bytes:
     """The password; empty where there is none."""
     if path is None:
         return os.environb.get(PASSWORD_VARIABLE.encode(), b"")

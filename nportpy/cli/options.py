@@ -25,6 +25,30 @@ def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Par
     return callback
 
 
+def parsed_each(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[object, ...]]:
+    """A callback that has `parse` read each value of a parameter that may be there several times; see `parsed`."""
+    one = parsed(parse)
+
+    def callback(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[object, ...]:
+        return tuple(one(ctx, param, value) for value in values)
+
+    return callback
+
+
+def named(text: str) -> tuple[str, str]:
+    """The name, empty without one, and the address of what `nportpy read` is told to read: NAME=ADDRESS.
+
+    Raises:
+        ValueError: there is nothing on one side.
+    """
+    name, equals, address = text.rpartition("=")
+    if equals and (not name.strip() or not address.strip() or not name.isprintable()):
+        raise ValueError(f"{text!r} is no name and no address; write NAME=ADDRESS, as in L1=41053")
+    return name.strip(), address
+
+
 def patience(text: str) -> float:
     """Seconds that an answer may take.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.values import duration
@@ -27,7 +28,7 @@ _HEAD = ("time", "station", "tag", "value", "unit", "quality", "reason")
 
 
 @click.command()
-@click.argument("names", metavar="[STATION...]", nargs=-1)
+@click.argument("names", metavar="[STATION...]", nargs=-1, shell_complete=completion.stations)
 @click.option(
     "-c", "--config", "path", default=DEFAULT_PATH, show_default=True, metavar="FILE", help="The configuration file."
 )

@@ -3,11 +3,18 @@
 import json
 import sys
 from dataclasses import asdict
+from typing import Final
 
 import click
 
 from nportpy.port.holders import HERE, Roots
 from nportpy.port.inventory import SerialDevice, serial_devices
+
+NONE_HERE: Final = (
+    "Plug one in, or on a Raspberry Pi enable the serial port (raspi-config, Interface Options, Serial Port: no login "
+    "shell, hardware enabled)"
+)
+"""What to do where there is no serial device."""
 
 COLUMNS = ("device", "stable name", "driver", "description", "RS-485", "in use by")
 
@@ -28,7 +35,7 @@ def ports(roots: Roots | None, as_json: bool, probe: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(device) for device in devices], indent=2))
     elif not devices:
-        click.echo("no serial device here", err=True)
+        click.echo(f"no serial device here. {NONE_HERE}", err=True)
     elif sys.stdout.isatty():
         _print_table(devices)
     else:

@@ -1,19 +1,19 @@
 """`nportpy read --protocol dlms`: values of a meter by their OBIS codes."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import click
 
 from nportpy.cli.by_protocol import protocol_option
-from nportpy.cli.cells import Row, csv_lines, json_of, table_lines
+from nportpy.cli.cells import Row, cell_text, csv_lines, json_of, table_lines
 from nportpy.cli.meters import TARGET, MeterTarget, meter_options, reached, run
-from nportpy.cli.options import parsed
-from nportpy.config.values import duration
+from nportpy.cli.options import named
+from nportpy.cli.series import Account, Series, series_options
+from nportpy.cli.shown import Shape, Write, csv_line
 from nportpy.errors import NportpyError
 from nportpy.meters.dlms.client import DlmsClient
 from nportpy.meters.dlms.errors import AuthenticationRefused
@@ -23,7 +23,10 @@ from nportpy.meters.dlms.settings import DlmsSettings
 from nportpy.meters.dlms.values import is_time_of, meaning
 from nportpy.protocols.dlms.results import Refused
 
-_HEAD: Final = ("time", "address", "value", "unit", "error")
+_HEAD: Final = ("time", "name", "address", "value", "unit", "error")
+
+_Printer = Callable[[list[Row]], None]
+"""Takes one round."""
 
 
 def row_of(result: Result, settings: DlmsSettings) -> Row:
@@ -39,102 +42,135 @@ def row_of(result: Result, settings: DlmsSettings) -> Row:
 @click.command()
 @TARGET
 @click.argument("addresses", metavar="OBIS...", nargs=-1, required=True)
-@protocol_option("modbus", "dlms")
+@protocol_option("modbus", "dlms", "iec62056-21")
 @meter_options
-@click.option("--json", "as_json", is_flag=True, help="A list of objects; with --every, one a line.")
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
-@click.option(
-    "--every", metavar="TIME", callback=parsed(lambda text: duration(text, "100ms", "7d")),
-    help='Read again and again, as in "10s", until Ctrl-C.',
-)  # fmt: skip
-def read(
-    target: MeterTarget, addresses: tuple[str, ...], settings: DlmsSettings, as_json: bool, as_csv: bool,
-    every: float | None,
-) -> None:  # fmt: skip
+@series_options("100ms")
+def read(target: MeterTarget, addresses: tuple[str, ...], settings: DlmsSettings, series: Series) -> None:
     """Read values of a DLMS/COSEM meter.
 
     TARGET is HOST:PORT (DLMS over TCP), raw://HOST:PORT (its line behind a raw port), rfc2217://HOST:PORT, or a
     device such as /dev/ttyUSB0.
 
     OBIS is a code as in 1.0.1.8.0.255, 1-0:1.8.0*255 or 1.8.0; with another attribute 1.8.0/3; or a short name, as in
-    0x00B8. What a meter has, `nportpy objects` shows.
+    0x00B8. What a meter has, `nportpy objects` shows. NAME=OBIS gives a value a name.
 
     \b
         nportpy read /dev/ttyAMA0 1.0.1.8.0.255 --protocol dlms --referencing short
         nportpy read raw://192.0.2.10:4001 1.8.0 32.7.0 52.7.0 72.7.0 --protocol dlms --server 1/17 --every 10s
+        nportpy read /dev/ttyAMA0 L1=32.7.0 L2=52.7.0 --protocol dlms --every 10s --wide --output volts.csv --plot
     """  # noqa: D301 - click wants the character
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other")
     try:
-        wanted = [parse(text) for text in addresses]
+        wanted = list(_wanted(addresses))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    shape = "json" if as_json else "csv" if as_csv else "text"
-    try:
-        good = run(_read_on(target, settings, wanted, shape, every), target)
-    except KeyboardInterrupt:
-        if every is None:
-            raise
-        good = True
+    names = [called for called, _ in wanted]
+    if series.output_shape is Shape.WIDE and len(set(names)) < len(names):
+        raise click.UsageError("--wide: two columns would have one name; name them, as in NAME=OBIS")
+    account = Account(series, names, more=("unit",))
+    with series.written() as write, account:
+        printers = [] if write is None else [_printer(series.output_shape, wanted, write, once=series.once)]
+        if not series.live:
+            printers += [_printer(series.shape, wanted, click.echo, once=series.once), _complaining(once=series.once)]
+        try:
+            run(_read_on(target, settings, wanted, series, account, printers), target)
+            good = account.good
+        except KeyboardInterrupt:
+            if series.once:
+                raise
+            good = not account.nothing_drawn
     sys.exit(0 if good else 1)
 
 
+def _wanted(addresses: Sequence[str]) -> Iterator[tuple[str, Attribute]]:
+    """What to read, and how it is called.
+
+    Raises:
+        ValueError: an address or a name makes no sense.
+    """
+    labels: set[str] = set()
+    for text in addresses:
+        label, address = named(text)
+        if label in labels:
+            raise ValueError(f"the name {label} is there twice")
+        labels |= {label} - {""}
+        attribute = parse(address)
+        yield label or name_of(attribute), attribute
+
+
 async def _read_on(
-    target: MeterTarget, settings: DlmsSettings, wanted: Sequence[Attribute], shape: str, every: float | None
-) -> bool:
-    """Read once, or again and again; whether everything was there the last time."""
-    loop = asyncio.get_running_loop()
-    due, first = loop.time(), True
+    target: MeterTarget, settings: DlmsSettings, wanted: Sequence[tuple[str, Attribute]], series: Series,
+    account: Account, printers: Sequence[_Printer],
+) -> None:  # fmt: skip
+    """Read once, or again and again."""
     async with reached(target, settings, "read") as client:
-        while True:
-            rows = await _round(client, settings, wanted, last=every is None)
-            _show(rows, shape, first=first, last=every is None)
-            if every is None:
-                return not any(row["value"] is None for row in rows)
-            first = False
-            due += every * max(1, -(-(loop.time() - due) // every))
-            await asyncio.sleep(due - loop.time())
+        async for _ in series.beats():
+            when, rows = await _round(client, settings, wanted, last=series.once)
+            for put in printers:
+                put(rows)
+            values = [row["value"] for row in rows]
+            shown = [(None if row["value"] is None else cell_text(row["value"]), str(row["unit"])) for row in rows]
+            account.take(when, values, shown, [f"{', '.join(names)}: {why}" for why, names in _reasons(rows).items()])
 
 
-async def _round(client: DlmsClient, settings: DlmsSettings, wanted: Sequence[Attribute], *, last: bool) -> list[Row]:
+async def _round(
+    client: DlmsClient, settings: DlmsSettings, wanted: Sequence[tuple[str, Attribute]], *, last: bool
+) -> tuple[datetime, list[Row]]:
+    attributes = [attribute for _, attribute in wanted]
     try:
-        results = await client.read(wanted)
+        results = await client.read(attributes)
     except AuthenticationRefused:
         raise  # never again by itself: meters lock their port
     except (OSError, NportpyError) as error:
         if last:
             raise
-        results = [Result(each, reason=str(error)) for each in wanted]
-    when = datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
-    return [
-        {"time": when, "address": name_of(each), **row_of(result, settings)}
-        for each, result in zip(wanted, results, strict=True)
+        results = [Result(each, reason=str(error)) for each in attributes]
+    when = datetime.now(UTC).astimezone()
+    time = when.isoformat(timespec="milliseconds")
+    return when, [
+        {"time": time, "name": called, "address": name_of(each), **row_of(result, settings)}
+        for (called, each), result in zip(wanted, results, strict=True)
     ]
 
 
-def _show(rows: list[Row], shape: str, *, first: bool, last: bool) -> None:
-    if shape == "json":
-        lines = (
-            [json.dumps([json_of(row) for row in rows], indent=2)]
-            if last
-            else [json.dumps(json_of(row)) for row in rows]
-        )
-    elif shape == "csv":
-        lines = csv_lines(rows, _HEAD, headed=first)
-    else:
-        head = ("address", "value", "unit") if last else ("time", "address", "value", "unit")
-        lines = table_lines([row for row in rows if row["value"] is not None], head, right=("value",))[1:]
-    for line in lines:
-        click.echo(line)
-    for reason, names in _reasons(rows).items():
-        click.echo(
-            f"Error: {', '.join(names)}: {reason}" if len(names) < len(rows) or last else f"Error: {reason}", err=True
-        )
+def _printer(shape: Shape, wanted: Sequence[tuple[str, Attribute]], write: Write, *, once: bool) -> _Printer:
+    """What writes one round after another."""
+    labelled = any(called != name_of(attribute) for called, attribute in wanted)
+    keys = [key for key in _HEAD if key != "name" or labelled]
+    if shape is Shape.WIDE:
+        write(csv_line(["time", *(called for called, _ in wanted)]))
+        return lambda rows: write(csv_line([str(rows[0]["time"]), *(cell_text(row["value"]) for row in rows)]))
+    if shape is Shape.CSV:
+        write(csv_line(keys))
+
+    def put(rows: list[Row]) -> None:
+        if shape is Shape.JSON:
+            objects = [json_of({key: row[key] for key in keys}) for row in rows]
+            lines = [json.dumps(objects, indent=2)] if once else [json.dumps(each) for each in objects]
+        elif shape is Shape.CSV:
+            lines = csv_lines(rows, keys, headed=False)
+        else:
+            head = ("name", "value", "unit") if once else ("time", "name", "value", "unit")
+            lines = table_lines([row for row in rows if row["value"] is not None], head, right=("value",))[1:]
+        for line in lines:
+            write(line)
+
+    return put
+
+
+def _complaining(*, once: bool) -> _Printer:
+    """What says why values are missing, or in doubt."""
+
+    def put(rows: list[Row]) -> None:
+        for reason, names in _reasons(rows).items():
+            named_alone = len(names) < len(rows) or once
+            click.echo(f"Error: {', '.join(names)}: {reason}" if named_alone else f"Error: {reason}", err=True)
+
+    return put
 
 
 def _reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in rows:
         if row["error"]:
-            found.setdefault(str(row["error"]), []).append(str(row["address"]))
+            found.setdefault(str(row["error"]), []).append(str(row["name"]))
     return found

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, parsed, patience
 from nportpy.cli.progress import shown_progress
@@ -29,7 +30,7 @@ TCP_TIMEOUT: Final = 3.0
 _RANGE = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
 
-def _units(words: str) -> tuple[int, ...]:
+def units_of(words: str) -> tuple[int, ...]:
     """The units in `words`, in ascending order.
 
     Raises:
@@ -58,10 +59,10 @@ def _baudrates(words: str) -> tuple[int, ...]:
 
 
 @click.command(cls=ByProtocol, others={"dlms": "nportpy.cli.scan_dlms:scan"})
-@click.argument("target", callback=parsed(Target.parse))
+@click.argument("target", callback=parsed(Target.parse), shell_complete=completion.targets)
 @protocol_option("modbus", "dlms")
 @click.option(
-    "--units", metavar="LIST", default="1-247", show_default=True, callback=parsed(_units),
+    "--units", metavar="LIST", default="1-247", show_default=True, callback=parsed(units_of),
     help="Whom to look for, as in 1-10,20.",
 )  # fmt: skip
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nportpy import config
+from nportpy.cli import completion
 from nportpy.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
+@click.argument("devices", metavar="[DEVICE]...", nargs=-1, shell_complete=completion.devices)
 @click.option("-c", "--config", "path", metavar="FILE", help=f"Configuration file; default: {config.DEFAULT_PATH}.")
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of every DEVICE.")
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of every DEVICE.")
@@ -95,7 +96,9 @@ def _without_file(
 
     found = devices or tuple(device.stable for device in serve_candidates())
     if not found:
-        raise click.ClickException("no serial port here, and no configuration file; see nportpy ports")
+        raise click.ClickException(
+            "no serial port here, and no configuration file; see nportpy ports, and sudo nportpy init"
+        )
     firsts = FirstPorts(*ports)
     return for_devices(found, baudrate=baudrate, format=line_format, listen=listen, modbus=modbus, ports=firsts)
 

@@ -1,14 +1,13 @@
-"""How `nportpy read` shows what it read: text, JSON, CSV, or a table that lives on a terminal.
+"""How `nportpy read` shows what it read: text, JSON or CSV, and for whom lines are written, by whoever prints.
 
-Results go to standard output, reasons why there are none to standard error.
+Reasons why values are missing go to standard error.
 """
 
 import csv
 import io
 import json
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -21,74 +20,94 @@ from nportpy.protocols.modbus.values import Kind, Value, show
 Printer = Callable[[datetime, list[Reading], str], None]
 """Takes one round: when it was, its readings, and, if there are no values in them for one reason, that."""
 
+Write = Callable[[str], None]
+"""Takes a line."""
+
 
 class Shape(StrEnum):
-    """A form for programs."""
+    """How rounds are written down.
 
+    Attributes:
+        TEXT: for people.
+        JSON: an object a value.
+        CSV: a row a value.
+        WIDE: CSV with a row a round, and a column a value.
+    """
+
+    TEXT = "text"
     JSON = "json"
     CSV = "csv"
+    WIDE = "wide"
 
 
-def printer(shape: Shape | None, wanted: Sequence[Wanted], raw: bool, every: float | None) -> Printer:
-    """What shows one round after another.
+def printer(shape: Shape, wanted: Sequence[Wanted], write: Write, *, raw: bool, once: bool) -> Printer:
+    """What writes one round after another.
 
     Args:
-        shape: None for people.
+        shape: how.
         wanted: what every round is to have, in its order.
-        raw: show the registers too.
-        every: seconds between rounds; None if there is only one.
+        write: where.
+        raw: the registers too.
+        once: there is one round only.
     """
     if shape is Shape.JSON:
-        return _json_printer(every is None)
+        return _json_printer(write, once)
     if shape is Shape.CSV:
-        return _csv_printer(raw)
-    if every is not None and sys.stdout.isatty():
-        return _live_printer(raw)
-    return _text_printer(wanted, raw, timed=every is not None)
+        return _csv_printer(write, wanted, raw)
+    if shape is Shape.WIDE:
+        return _wide_printer(write, wanted)
+    return _text_printer(write, wanted, raw, timed=not once)
 
 
-def _text_printer(wanted: Sequence[Wanted], raw: bool, *, timed: bool) -> Printer:
-    width = max(len(value.name) for value in wanted)
+def _text_printer(write: Write, wanted: Sequence[Wanted], raw: bool, *, timed: bool) -> Printer:
+    width = max(len(value.called) for value in wanted)
 
-    def put(when: datetime, readings: list[Reading], reason: str) -> None:
+    def put(when: datetime, readings: list[Reading], _: str) -> None:
         for reading in readings:
             if not reading.fault:
-                cells = [reading.wanted.name.ljust(width), _text(reading)]
+                cells = [reading.wanted.called.ljust(width), text_of(reading)]
                 cells = [_time(when), *cells] if timed else cells
-                click.echo("  ".join([*cells, _hex(reading)] if raw else cells))
-        _complain(readings, reason)
+                write("  ".join([*cells, hex_of(reading)] if raw else cells))
 
     return put
 
 
-def _csv_printer(raw: bool) -> Printer:
-    def line(cells: Sequence[str]) -> None:
-        with io.StringIO() as text:
-            csv.writer(text, lineterminator="").writerow(cells)
-            click.echo(text.getvalue())
+def _csv_printer(write: Write, wanted: Sequence[Wanted], raw: bool) -> Printer:
+    named = any(value.label for value in wanted)
+    write(csv_line(["time", *["name"] * named, "address", "value", *["raw"] * raw]))
 
-    head = ["time", "address", "value", *["raw"] * raw]
-
-    def put(when: datetime, readings: list[Reading], reason: str) -> None:
-        if head:
-            line(head)
-            head.clear()
+    def put(when: datetime, readings: list[Reading], _: str) -> None:
         for reading in readings:  # what could not be read is there, and empty: a gap that nobody sees is no gap
-            line([_time(when), reading.wanted.name, _text(reading), *[_hex(reading)] * raw])
-        _complain(readings, reason)
+            names = [*[reading.wanted.called] * named, reading.wanted.name]
+            write(csv_line([_time(when), *names, text_of(reading), *[hex_of(reading)] * raw]))
 
     return put
 
 
-def _json_printer(once: bool) -> Printer:
-    def put(when: datetime, readings: list[Reading], reason: str) -> None:
+def _wide_printer(write: Write, wanted: Sequence[Wanted]) -> Printer:
+    write(csv_line(["time", *(value.called for value in wanted)]))
+
+    def put(when: datetime, readings: list[Reading], _: str) -> None:
+        write(csv_line([_time(when), *map(text_of, readings)]))
+
+    return put
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """Cells as a line of comma-separated values."""
+    with io.StringIO() as text:
+        csv.writer(text, lineterminator="").writerow(cells)
+        return text.getvalue()
+
+
+def _json_printer(write: Write, once: bool) -> Printer:
+    def put(when: datetime, readings: list[Reading], _: str) -> None:
         objects = [_object(when, reading) for reading in readings]
         if once:
-            click.echo(json.dumps(objects, indent=2))
+            write(json.dumps(objects, indent=2))
         else:
             for item in objects:
-                click.echo(json.dumps(item))
-        _complain(readings, reason)
+                write(json.dumps(item))
 
     return put
 
@@ -98,11 +117,12 @@ def _object(when: datetime, reading: Reading) -> dict[str, object]:
     table, address, _ = reading.wanted.span
     return {
         "time": _time(when),
+        **({"name": reading.wanted.label} if reading.wanted.label else {}),
         "address": reading.wanted.name,
         "pdu_address": str(Address(table, address)),
         "type": str(reading.wanted.kind),
         "value": number(reading.value),
-        "raw": _hex(reading),
+        "raw": hex_of(reading),
         "error": reading.fault or None,
     }
 
@@ -112,38 +132,8 @@ def number(value: Value | None) -> Value | None:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _live_printer(raw: bool) -> Printer:
-    from rich.console import Console, Group  # only a terminal pays for it
-    from rich.live import Live
-    from rich.table import Table
-    from rich.text import Text
-
-    live = Live(console=Console(), auto_refresh=False)
-    good = bad = rounds = 0
-
-    def put(when: datetime, readings: list[Reading], reason: str) -> None:
-        nonlocal good, bad, rounds
-        failed = sum(bool(reading.fault) for reading in readings)
-        good, bad, rounds = good + len(readings) - failed, bad + failed, rounds + 1
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("address", "value", *["registers"] * raw):
-            table.add_column(column, justify="right" if column == "value" else "left")
-        for reading in readings:
-            # Text, not markup: a device's string may hold square brackets
-            cells = [reading.wanted.name, "-" if reading.fault else _text(reading), *[_hex(reading)] * raw]
-            table.add_row(*map(Text, cells), style="red" if reading.fault else None)
-        counts = f"{good} value{'s' * (good != 1)} read, {bad} failed, in {rounds} round{'s' * (rounds != 1)}"
-        notes = [f"{when:%H:%M:%S}  {counts}", *([reason] if reason else reasons(readings))]
-        if not live.is_started:
-            live.start()
-            click.get_current_context().call_on_close(live.stop)
-        live.update(Group(table, Text("\n".join(notes), style="dim")), refresh=True)
-
-    return put
-
-
-def _complain(readings: Sequence[Reading], reason: str) -> None:
-    """Say why values are missing, each reason once."""
+def complain(_: datetime, readings: list[Reading], reason: str) -> None:
+    """A printer that says why values are missing, each reason once, on standard error."""
     for line in [reason] if reason else reasons(readings):
         click.echo(f"Error: {line}", err=True)
 
@@ -152,10 +142,11 @@ def _time(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds")
 
 
-def _text(reading: Reading) -> str:
+def text_of(reading: Reading) -> str:
+    """A value for people; nothing where there is none."""
     return "" if reading.value is None else show(reading.value)
 
 
-def _hex(reading: Reading) -> str:
+def hex_of(reading: Reading) -> str:
     """Registers of four digits each; a bit as 0 or 1."""
     return str(reading.data[0]) if reading.data and reading.wanted.kind.kind is Kind.BIT else reading.data.hex(" ", -2)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, parsed, timeout_for
 from nportpy.cli.shown import number
 from nportpy.client.readings import MEANINGS, Reading, Wanted, names, take, wanted_values
@@ -67,7 +68,7 @@ class _Done:
 
 
 @click.command()
-@click.argument("target", callback=parsed(Target.parse))
+@click.argument("target", callback=parsed(Target.parse), shell_complete=completion.targets)
 @click.argument("assignments", metavar="ADDRESS=VALUE...", nargs=-1, required=True)
 @click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit id.")
 @TYPE

@@ -10,7 +10,7 @@ from nportpy.protocols.modbus.addresses import AddressRange
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.protocols.modbus.reads import cut, group, holds_bits, request
-from nportpy.protocols.modbus.values import Kind, Order, Value, ValueType, decode
+from nportpy.protocols.modbus.values import Kind, Order, Value, ValueType, decode, scaled
 
 MEANINGS: Final = {
     ExceptionCode.ILLEGAL_FUNCTION: "it does not know this function; perhaps the value lies in another table",
@@ -36,11 +36,26 @@ _WORTH_SPLITTING = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DA
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A value to read: how the user calls it, where it lies, what it is."""
+    """A value to read.
+
+    Attributes:
+        name: its address as the user wrote it.
+        span: where it lies.
+        kind: what it is.
+        label: how the user calls it; empty: by its address.
+        scale: what a number is multiplied by.
+    """
 
     name: str
     span: Span
     kind: ValueType
+    label: str = ""
+    scale: float = 1.0
+
+    @property
+    def called(self) -> str:
+        """How it is called in what people read."""
+        return self.label or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,10 @@ def _reading(wanted: Wanted, data: bytes | int, order: Order, unit: int, *, by_g
     if isinstance(data, int):
         besides = BY_RULE if by_gateway and data == ExceptionCode.ILLEGAL_FUNCTION else ""
         return Reading(wanted, fault=f"unit {unit} refuses: {exception(data)}{besides}")
-    return Reading(wanted, data, decode(data, wanted.kind, order))
+    value = decode(data, wanted.kind, order)
+    if wanted.scale != 1.0 and not isinstance(value, str):
+        value = scaled(value, wanted.scale)
+    return Reading(wanted, data, value)
 
 
 def exception(code: int) -> str:
@@ -139,13 +157,15 @@ def names(values: Sequence[Wanted]) -> str:
 
 def _follows(before: Wanted, value: Wanted) -> bool:
     table, address, quantity = before.span
+    if before.label or value.label:
+        return False
     return value.span.table == table and value.span.address == address + quantity
 
 
 def _named(run: Sequence[Wanted]) -> list[str]:
     """From the first to the last register of the last value, as one writes it on the command line."""
     if len(run) < _MANY:
-        return [value.name for value in run]
+        return [value.called for value in run]
     number = re.fullmatch(r"(?:.*:)?(0x)?([0-9a-fA-F]+)", run[-1].name, re.IGNORECASE)
     if number is None:
         return [value.name for value in run]

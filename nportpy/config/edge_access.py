@@ -148,7 +148,10 @@ class AccessKeys(Table):
     reaction: Annotated[float | None, duration("0ms", "5s")] = None
     delay_before: Annotated[float | None, duration("0ms", "5s")] = None
     delay_after: Annotated[float | None, duration("0ms", "5s")] = None
+    identify: Annotated[float | None, duration("100ms", "1min")] = None
+    pause: Annotated[float | None, duration("0ms", "10min")] = None
     listen: Annotated[float | None, duration("1s", "1h")] = None
+    size: Annotated[int | None, integer(256, 65536)] = None
     season: Annotated[bool | None, BOOLEAN] = None
     profile_command: Annotated[str | None, _one_of("R5", "R6")] = None
     # IEC 60870-5-101.
@@ -186,9 +189,8 @@ _DLMS: Final = frozenset(
 )  # fmt: skip
 _IEC62056: Final = frozenset(
     ("reading", "highest_baudrate", "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after",
-     "listen", "season", "profile_command", "device_address", "sign_on_baudrate", "zone", "response", "frame_gap",
-     "tries", "inactivity",
-     "password_file", "password_env")
+     "identify", "pause", "listen", "size", "season", "profile_command", "device_address", "sign_on_baudrate", "zone",
+     "response", "frame_gap", "tries", "inactivity", "password_file", "password_env")
 )  # fmt: skip
 _IEC101: Final = frozenset(
     ("link_address", "link_size", "common_address", "sizes", "interrogate", "interrogate_every", "groups", "counters",

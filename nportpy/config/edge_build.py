@@ -5,6 +5,7 @@ Tags are in edge_tags.py, how devices are reached that do not speak Modbus in ed
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -67,8 +68,10 @@ def edge(file: "File", servers: Mapping[Endpoint, ServerSettings]) -> EdgeSettin
 def edge_faults(file: "File", lines: Lines) -> list[Fault]:
     """Every fault that lies between keys of stations, and between them and the rest of the file."""
     found: list[Fault] = []
+    made: list[StationSettings] = []
     for name, table in file.station.items():
-        found += _faults_of(lambda: station(name, table), ("station", name), lines)  # noqa: B023 - called at once
+        make = partial(station, name, table)
+        found += _faults_of(lambda: made.append(make()), ("station", name), lines)  # noqa: B023 - called at once
         if table.port is not None and table.port not in file.port:
             path, known = ("station", name, "port"), ", ".join(file.port) or "a table [port.NAME]"
             found.append(Fault(key_path(path), "there is no such port", toml_text(table.port), known, lines.of(path)))
@@ -76,6 +79,7 @@ def edge_faults(file: "File", lines: Lines) -> list[Fault]:
         if table.port is not None and table.unit > UNITS[-1]:
             path = ("station", name, "unit")
             found.append(Fault(key_path(path), "no unit on a line has it", str(table.unit), "1 to 247", lines.of(path)))
+    found += edge_reach.neighbours(made, lines)
     files = {SQLITE + archive_file((file.archive or Archive()).path): "the archive"}
     for name, upstream in file.upstream.items():
         for url in upstream.url:
@@ -180,19 +184,20 @@ def station(
     to = _whom(table, protocol, servers)
     keys = edge_reach.access_keys(protocol, *([known] if known is not None else []), table)
     line = _own_line(table, protocol)
+    tags = tuple(tags_of(table, known))
     return StationSettings(
         name=name,
         to=to,
         unit=table.unit,
         every=table.every,
-        tags=tuple(tags_of(table, known)),
+        tags=tags,
         protocol=protocol,
         gap=table.gap if table.gap is not None else TCP_GAP if isinstance(to, ServerSettings) else SERIAL_GAP,
         priority=table.priority,
         profile=table.profile or "",
         rules=rules,
         line=line,
-        access=edge_reach.access(protocol, keys, table, line),
+        access=edge_reach.access(protocol, keys, table, line, tags),
         history=edge_reach.history(keys),
         secret_files=edge_reach.secret_files(table),
     )

@@ -5,16 +5,25 @@ next reload on.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from nportpy.config.edge_access import KEYS, AccessKeys, SecretKeys, given
 from nportpy.config.edge_values import EdgeFault
+from nportpy.config.positions import Lines
+from nportpy.config.toml import Path, key_path
 from nportpy.config.values import ValueFault
-from nportpy.edge.settings import HISTORY_DEPTH, HistorySettings, Protocol, ReadoutPlace
-from nportpy.errors import ProtocolError
+from nportpy.edge.settings import (
+    HISTORY_DEPTH,
+    HistorySettings,
+    Protocol,
+    ReadoutPlace,
+    StationSettings,
+    TagSettings,
+)
+from nportpy.errors import Fault, ProtocolError
 from nportpy.linesettings import LineSettings
 
 if TYPE_CHECKING:
@@ -38,7 +47,7 @@ Keys = Mapping[str, Any]
 
 
 def access(
-    protocol: Protocol, keys: Keys, secrets: SecretKeys, line: LineSettings | None
+    protocol: Protocol, keys: Keys, secrets: SecretKeys, line: LineSettings | None, tags: Sequence[TagSettings]
 ) -> "DlmsSettings | Iec62056Settings | Iec101Settings | None":
     """How a device is reached.
 
@@ -47,6 +56,7 @@ def access(
         keys: of the station and its profile.
         secrets: where passwords are.
         line: the station's own speed and format, if it has some.
+        tags: what is read there.
 
     Raises:
         EdgeFault: the keys do not go together, or a password cannot be had.
@@ -55,7 +65,8 @@ def access(
         case Protocol.DLMS:
             return _dlms(keys, secrets, line)
         case Protocol.IEC62056:
-            return _iec62056(keys, secrets)
+            programs = any(ReadoutPlace(tag.at).parts[1] for tag in tags)
+            return _iec62056(keys, secrets, programs=programs)
         case Protocol.IEC101:
             return _iec101(keys)
         case Protocol.MODBUS:
@@ -79,6 +90,40 @@ def place(protocol: Protocol, at: str) -> "CosemPlace | ReadoutPlace | ObjectAdd
     if any(each in at for each in "()!") or not at.isascii():
         raise ValueError(f"{at!r} is no code that a meter prints: 1.8.0, 1-0:1.8.0*255, F.F or C.1.0")
     return ReadoutPlace(at)
+
+
+def neighbours(stations: Sequence[StationSettings], lines: Lines) -> Iterator[Fault]:
+    """Outstations that cannot be on one line together, or are one.
+
+    Whoever asks an outstation keeps its frame count bit, so nobody else may; and frames do not tell how many bytes
+    their link address has.
+    """
+    outstations = [each for each in stations if each.protocol is Protocol.IEC101]
+    for number, each in enumerate(outstations):
+        other = next((before for before in outstations[:number] if before.to == each.to), None)
+        if other is None:
+            continue
+        mine, theirs = _link_of(each), _link_of(other)
+        if mine[0] != theirs[0]:
+            key, value = "link_size", mine[0]
+            reason, allowed = (
+                f"goes not with that of station.{other.name} on the same line, {theirs[0]}",
+                "one size on a line",
+            )
+        elif same := next((one for one in outstations[:number] if one.to == each.to and _link_of(one) == mine), None):
+            key, value = "link_address", mine[1]
+            reason = f"is asked by station.{same.name}, too, and the frame count bit has room for one who asks"
+            allowed = 'one station for each; other common addresses are tags, as in at = "2/100"'
+        else:
+            continue
+        path: Path = ("station", each.name, key)
+        yield Fault(key_path(path), reason, str(value), allowed, lines.of(path))
+
+
+def _link_of(station: StationSettings) -> tuple[int, int]:
+    """Size and number of the link address; all are one where frames carry none."""
+    access = cast("Iec101Settings", station.access)
+    return access.link_size, access.link_address if access.link_size else 0
 
 
 def history(keys: Keys) -> HistorySettings | None:
@@ -134,7 +179,9 @@ def _dlms(keys: Keys, secrets: SecretKeys, line: LineSettings | None) -> "DlmsSe
         found.setdefault("authentication", Authentication.LOW)
     files = secrets.encryption_key_file, secrets.authentication_key_file
     titled = "system_title" in keys
-    if titled or any(files):
+    if titled and not any(files) and found.get("authentication") is Authentication.SHA256:
+        found["system_title"] = keys["system_title"]  # which goes into the answer to the challenge
+    elif titled or any(files):
         if not titled or not files[0] or not files[1]:
             needed = "system_title, encryption_key_file and authentication_key_file"
             raise EdgeFault((), ValueFault("ciphering is half of it", f"all of {needed}"))
@@ -158,13 +205,13 @@ def _dlms(keys: Keys, secrets: SecretKeys, line: LineSettings | None) -> "DlmsSe
     return _made(DlmsSettings, found)
 
 
-def _iec62056(keys: Keys, secrets: SecretKeys) -> "Iec62056Settings":
+def _iec62056(keys: Keys, secrets: SecretKeys, *, programs: bool) -> "Iec62056Settings":
     from nportpy.meters.iec62056.settings import Iec62056Settings, Reading
     from nportpy.protocols.iec62056.messages import Command
 
     same = (
-        "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after", "response", "tries",
-        "inactivity", "listen", "season",
+        "software_parity", "wake_up", "check", "reaction", "delay_before", "delay_after", "response", "identify",
+        "tries", "pause", "inactivity", "listen", "size", "season",
     )  # fmt: skip
     found = {name: keys[name] for name in same if name in keys}
     found |= _renamed(
@@ -177,9 +224,11 @@ def _iec62056(keys: Keys, secrets: SecretKeys) -> "Iec62056Settings":
     if "zone" in keys:
         found["zone"] = _zone(keys["zone"])
     if (password := _password(secrets)) is not None:
-        if found.get("reading") is not Reading.PROGRAMMING:
+        if not programs and found.get("reading") is not Reading.PROGRAMMING:
             where = "password_file" if secrets.password_file else "password_env"
-            raise EdgeFault((where,), ValueFault("a readout needs none", 'reading = "programming" beside it'))
+            reason = "would never be sent: a readout needs no password, the programming mode does"
+            allowed = 'reading = "programming" beside it, or a tag such as at = "1.5.0 in P.01"; or no password'
+            raise EdgeFault((where,), ValueFault(reason, allowed))
         found["password"] = password.decode("latin-1")
     return _made(Iec62056Settings, found)
 

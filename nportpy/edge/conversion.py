@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from nportpy.edge.sample import Quality
 from nportpy.edge.settings import Beyond, TagSettings
-from nportpy.protocols.modbus.values import Value
+from nportpy.protocols.modbus.values import Value, scaled
 
 _STRANGE_LARGE: Final = 1e20
 _STRANGE_SMALL: Final = 1e-30
@@ -44,7 +44,7 @@ def convert(tag: TagSettings, raw: Value) -> Converted:
         word = dict(tag.words).get(int(number))
         return Converted(number, Quality.UNCERTAIN, f"no word for {number!r}") if word is None else _good(word)
     if tag.scale != 1.0 or tag.offset:
-        number = _decimal(number * tag.scale + tag.offset)
+        number = scaled(number, tag.scale, tag.offset)
         if not math.isfinite(number):
             return Converted(None, Quality.BAD, "beyond what a number can be")
     if tag.precision is not None and isinstance(number, float):
@@ -57,11 +57,6 @@ def strange(raw: Value) -> bool:
     if not isinstance(raw, float) or not raw or not math.isfinite(raw):
         return False
     return not _STRANGE_SMALL < abs(raw) < _STRANGE_LARGE
-
-
-def _decimal(number: float) -> float:
-    """Without what binary makes of decimal scales in the 16th digit: 7 x 0.1 is 0.7."""
-    return float(f"{number:.15g}")
 
 
 def _good(value: Value) -> Converted:

@@ -83,6 +83,15 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class Telling(Protocol):
+    """A driver whose calls may take minutes, and that says why."""
+
+    @property
+    def trying(self) -> str:
+        """What has gone wrong in the call that runs, and what is tried now; empty: nothing has, or no call runs."""
+
+
+@runtime_checkable
 class Historian(Protocol):
     """A driver whose device keeps a record of its own."""
 

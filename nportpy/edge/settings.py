@@ -4,6 +4,7 @@ Settings are frozen and complete: a profile's tags, the numbering and the order 
 is read, so that nobody asks later how an address was meant.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -33,6 +34,8 @@ TCP_GAP: Final = 60
 
 HISTORY_DEPTH: Final = 7 * 86400.0
 """Seconds of its device's own record that a station is filled from, unless it says otherwise."""
+
+_IN: Final = re.compile(r"\s+in\s+")
 
 
 class Protocol(StrEnum):
@@ -77,9 +80,19 @@ class ModbusPlace:
 
 @dataclass(frozen=True, slots=True)
 class ReadoutPlace:
-    """Which value of an IEC 62056-21 meter: its EDIS or OBIS code, or the text that the meter prints before it."""
+    """Which value of an IEC 62056-21 meter: its EDIS or OBIS code, or the text that the meter prints before it.
 
-    code: str
+    Attributes:
+        text: the code; or `1.5.0 in P.01`, a column of a load profile.
+    """
+
+    text: str
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The code, and the profile that it is a column of; that is empty for a present value."""
+        code, *profile = _IN.split(self.text.strip(), maxsplit=1)
+        return code, profile[0] if profile else ""
 
 
 Place: TypeAlias = "ModbusPlace | CosemPlace | ReadoutPlace | ObjectAddress"

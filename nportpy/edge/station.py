@@ -14,7 +14,7 @@ from typing import Final
 
 from nportpy.edge.clock import Clock
 from nportpy.edge.conversion import Converted, convert, strange
-from nportpy.edge.driver import Driver, RawReading, StationRefused, StationSilent
+from nportpy.edge.driver import Driver, RawReading, StationRefused, StationSilent, Telling
 from nportpy.edge.history import History
 from nportpy.edge.reporting import Reporter
 from nportpy.edge.sample import Quality, Reading
@@ -123,6 +123,7 @@ class Station:
         self.counts = StationCounts()
         self.rounds: Rounds | None = None
         self._driver = driver
+        self._telling = driver if isinstance(driver, Telling) else None
         self._keep = keep
         self._clock = clock
         self._phase = phase
@@ -191,11 +192,12 @@ class Station:
     def status(self) -> StationStatus:
         """A snapshot."""
         counts, rounds = self.counts, self.rounds
+        trying = self._telling.trying if self._telling is not None and not self.up else ""
         return StationStatus(
             name=self.settings.name,
             up=self.up,
             since=self.since / 1e6,
-            reason=self.reason,
+            reason=trying or self.reason,
             polls={"good": counts.good, "partial": counts.partial, "failed": counts.failed},
             poll_seconds=counts.seconds,
             overruns=rounds.overruns if rounds is not None else 0,
@@ -234,7 +236,8 @@ class Station:
         kept = reading.at is not None and not reading.present  # by the device, and read later
         if not kept:
             state.value, state.quality, state.reason = found
-            state.at = self._clock.wall() if reading.at is None else reading.at
+            arrived = self._clock.wall() - (self._clock.now() - reading.monotonic)
+            state.at = arrived if reading.at is None else reading.at
             # Nobody who looks at the present is told of what was before that which he knows.
             kept = reading.at is not None and reading.at < state.sampled
         now = asyncio.get_running_loop().time()

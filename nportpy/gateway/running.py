@@ -10,6 +10,7 @@ from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.changes import changed
 from nportpy.gateway.desk import GatewayDesk
+from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.plans import (
@@ -105,6 +106,7 @@ class Gateway:
         self._announcing: Announcing | None = None
         self._edge: Edge | None = None
         self._shared: Shared | None = None
+        self._heartbeat = Heartbeat(self._buses)
 
     async def run(self) -> None:
         """Serve until `stop`. Cancelling ends it at once.
@@ -124,6 +126,7 @@ class Gateway:
                 await self._change_edge(self._settings)
                 await self._http.change(self._settings.http, self._tasks)
                 self._tell_of_addresses()
+                self._heartbeat.start()
                 self.ready.set()
                 looking = self._tasks.create_task(self._look_for_addresses(), name="addresses")
                 await self._stopping.wait()
@@ -132,6 +135,7 @@ class Gateway:
                     self.ready.clear()
                     await self._shut_down()
         finally:
+            self._heartbeat.stop()
             self._sockets.close()
 
     @property
@@ -169,7 +173,6 @@ class Gateway:
         ports, missing = tuple(self._ports.values()), self._missing()
         services = [*(port.services for port in ports), *self._routers.values()]
         announcing = self._announcing.status() if self._announcing is not None else ()
-        asked = [port.bus for port in ports if port.bus is not None] + self._servers.buses()
         return GatewayStatus(
             name=self._settings.name,
             started=self._started,
@@ -178,11 +181,15 @@ class Gateway:
             reloads_failed=self._reloads_failed,
             lines=tuple(port.line.status() for port in ports),
             services=tuple(status for each in services for status in each.status()) + announcing,
-            buses=tuple(bus.status() for bus in asked),
+            buses=tuple(bus.status() for bus in self._buses()),
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
+            loop=self._heartbeat.status(),
             actions=dict(self._desk.actions),
         )
+
+    def _buses(self) -> "list[Bus]":
+        return [port.bus for port in self._ports.values() if port.bus is not None] + self._servers.buses()
 
     def _archived(self) -> "Edge | None":
         """Where samples are kept; None where the settings say nothing of it, any more."""

@@ -304,7 +304,7 @@ class Services:
     def _modbus(self, label: str, settings: ModbusSettings) -> tuple[Runs, "Router"]:
         from nportpy.modes.modbus import SESSIONS
 
-        router = self._router(settings)
+        router = self._router(label, settings)
         tried = self._line.tried if self._line is not None else self._shared.tried(settings.routing)
         backend = AlwaysUp(self.name, tried)
         if settings.protocol is Access.UDP:
@@ -319,12 +319,12 @@ class Services:
         from nportpy.modes.modbus_master import ModbusMaster
 
         assert self._line is not None  # a port's
-        router = self._router(settings)
+        router = self._router("master", settings)
         return ModbusMaster(self._line, settings, router), router
 
-    def _router(self, settings: ModbusSettings | MasterSettings) -> "Router":
+    def _router(self, label: str, settings: ModbusSettings | MasterSettings) -> "Router":
         from nportpy.modbus.routing import Router
 
-        router = Router(self.name, settings.routing, self._shared.find)
+        router = Router(self.name, settings.routing, self._shared.find, service=f"{self.name} {label}")
         router.refresh()
         return router

@@ -48,6 +48,9 @@ PATIENCE: Final = 1.0
 IDLE_GAP: Final = 0.05
 """Seconds without a byte after which talk is over; on slow lines the time of some characters, if that is longer."""
 
+ANSWER: Final = 0.3
+"""Seconds that a device has for its answer to what a stream has sent, before a lease takes the wire from under it."""
+
 MAX_HOLDERS: Final = 64
 """Holders that are told apart in numbers."""
 
@@ -195,6 +198,7 @@ class Leases:
         self._lease: _Lease | None = None  # whose turn it is
         self._kept: deque[tuple[LineSettings, bytes]] = deque()  # from streams, and the settings they are for
         self._kept_size = 0
+        self._sent = 0  # by the line, when the wire came home
         self._holding_up = False
         self._homing: asyncio.TimerHandle | None = None
         self._home = asyncio.Event()
@@ -374,19 +378,26 @@ class Leases:
         began = moved = self._loop.time()
         talk, unsent = (line.received, line.sent), -1
         cleared = None
-        gap = max(IDLE_GAP, _GAP_CHARACTERS * line.settings.character_time) if line.stream.clients else 0.0
+        character = line.settings.character_time
+        gap = max(IDLE_GAP, _GAP_CHARACTERS * character) if line.stream.clients else 0.0
+        # When what streams have sent is answered, or will not be: nobody knows when they did since the last lease.
+        unknown = line.sent - self._sent
+        answered = began + min(unknown * character, PATIENCE) + ANSWER if gap and unknown else began
         while True:
             self._check_up()
             now = self._loop.time()
             over = bus.hold(streams=cleared is not None or now >= began + PATIENCE) if bus is not None else now
             if (line.received, line.sent) != talk:
+                heard, sent = line.received - talk[0], line.sent - talk[1]
                 talk, moved = (line.received, line.sent), now
+                # Adapters say too early that it has left.
+                answered = now if heard or not gap else now + sent * character + ANSWER
             busy = bus is not None and bus.busy
             waits = bus is not None and bus.kept() and now < began + PATIENCE
             if not busy and not waits and line.left():
                 cleared = now if cleared is None else cleared
                 over = over if bus is not None else moved + gap
-                if now >= min(over, cleared + PATIENCE):
+                if now >= min(max(over, answered), cleared + PATIENCE):
                     return
             elif not busy and self._in_port() == unsent and now > moved + self._stuck_after():
                 raise LeaseRefused(f"{line.name}: what was written before does not leave (flow control?)")
@@ -420,6 +431,7 @@ class Leases:
             self._line.listen(False)
             if self._line.transactions is not None:
                 self._line.transactions.free()
+            self._sent = self._line.sent
             kept = [data for _, data in self._kept]
             self.purge()
             self._line.stream.let_go(kept)

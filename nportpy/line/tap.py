@@ -11,13 +11,14 @@ bounded in bytes, with what Python takes for each record counted.
         async for lost, records in watcher.follow():
             ...
 
-What was written with a password in it (`Leased.write`) is not kept, only how much there was.
+What was written with a password in it (`Leased.write`, or as protocols/capture/passwords.py recognises it) is not kept,
+nor is what was heard until the next write: only how much there was.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol, Self
@@ -26,6 +27,7 @@ import uvloop
 
 from nportpy.line.watch import INTERVAL, Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
+from nportpy.protocols.capture.passwords import has_password
 from nportpy.protocols.capture.records import (
     ANSWER,
     RX,
@@ -40,6 +42,7 @@ from nportpy.protocols.capture.records import (
     Record,
     Unsent,
 )
+from nportpy.protocols.modbus.pdu import EXCEPTION_BIT
 
 if TYPE_CHECKING:
     from nportpy.line.transaction import Transactions
@@ -50,6 +53,9 @@ DEFAULT_LIMIT: Final = 256 * 1024
 
 OVERHEAD: Final = 160
 """Bytes that a record takes beside its data: a tuple, a number, the head of the bytes and its place."""
+
+MORE: Final = 240
+"""And of one that is about something: another tuple, and what is in it."""
 
 GATHERED: Final = 0.05
 """Seconds in which records are gathered for a watcher that follows: waking for each would cost more than they do."""
@@ -62,6 +68,16 @@ MOST_AT_ONCE: Final = 1000
 """Records of one portion."""
 
 _RAW = tuple[int, Kind, bytes, object]
+
+
+_AT_ONCE: Final = 8
+"""The part of the ring that is dropped when it is full: one record at a time would cost more."""
+
+
+class Asker(Protocol):
+    """Who is served by a request."""
+
+    client: Hashable
 
 
 class Tapped(Protocol):
@@ -111,6 +127,7 @@ class Tap:
         self._sleepers: list[asyncio.Future[None]] = []
         self._kept = 0
         self._on = False
+        self._hides = False  # what is heard: a password was written, and the line may have an echo
         self._request: Request | None = None  # whose frame was written last
         self._attempt = 0
         self._requests = 0
@@ -231,11 +248,11 @@ class Tap:
         else:
             found = list(islice(records, skipped, skipped + count))
         for each, (at, kind, data, about) in enumerate(found, number):
-            yield Record(each, at, kind, data, about)
+            yield Record(each, at, kind, data, _whole(kind, about))
 
     def _add(self, kind: Kind, data: bytes, about: object) -> None:
         self._records.append((self.clock(), kind, data, about))
-        self._size += len(data) + OVERHEAD
+        self._size += len(data) + OVERHEAD + MORE
         if self._size > self._mark:
             self._look_at_size()
 
@@ -247,11 +264,13 @@ class Tap:
 
     def _look_at_size(self) -> None:
         records = self._records
-        while self._size > self._limit and len(records) > 1:
-            _, _, data, _ = records.popleft()
-            self._size -= len(data) + OVERHEAD
-            self._first += 1
-            self.lost += 1
+        if self._size > self._limit:
+            before, enough = len(records), self._limit - self._limit // _AT_ONCE
+            while self._size > enough and len(records) > 1:
+                _, _, data, about = records.popleft()
+                self._size -= len(data) + (OVERHEAD if about is None else OVERHEAD + MORE)
+            self._first += before - len(records)
+            self.lost += before - len(records)
         self._mark = self._limit
         sleepers, self._sleepers = self._sleepers, []
         for sleeper in sleepers:
@@ -280,11 +299,12 @@ class Tap:
         """`hear`, with the bytes recorded before."""
         line, append, clock, tap = self._line, self._records.append, self.clock, self
         bus = line.transactions
+        counts = bus.counts if bus is not None else None
 
         def heard(data: bytes) -> None:
-            if line.secret:
+            if line.secret or tap._hides:
                 append((clock(), RX, b"", Hidden(len(data))))
-                tap._size += OVERHEAD
+                tap._size += OVERHEAD + MORE
             else:
                 append((clock(), RX, data, None))
                 tap._size += len(data) + OVERHEAD
@@ -294,7 +314,8 @@ class Tap:
 
         def heard_beside_requests(data: bytes) -> None:
             heard(data)
-            tap._note_discards(bus)
+            if counts is not None and counts.total() != tap._discarded:
+                tap._note_discards()
 
         return heard if bus is None else heard_beside_requests
 
@@ -304,14 +325,16 @@ class Tap:
 
         def written(data: bytes) -> None:
             bus = line.transactions
-            if line.secret:
+            tap._hides = has_password(data)
+            if line.secret or tap._hides:
                 append((clock(), TX, b"", Hidden(len(data))))
-                tap._size += OVERHEAD
-            else:
-                request = bus.request if bus is not None else None
-                about = None if request is None or bus is None else tap._asked(request, bus)
-                append((clock(), TX, bytes(data), about))
+                tap._size += OVERHEAD + MORE
+            elif bus is None or bus.request is None:
+                append((clock(), TX, data if type(data) is bytes else bytes(data), None))
                 tap._size += len(data) + OVERHEAD
+            else:
+                append((clock(), TX, data, tap._asked(bus.request, bus)))
+                tap._size += len(data) + OVERHEAD + MORE
             if tap._size > tap._mark:
                 tap._look_at_size()
             write(data)
@@ -320,51 +343,57 @@ class Tap:
 
     # Requests.
 
-    def _asked(self, request: "Request", bus: "Transactions") -> Asked:
+    def _asked(self, request: "Request", bus: "Transactions") -> tuple[object, ...]:
+        """The fields of `Asked`: whoever reads it makes the named tuple, which takes longer than all the rest."""
+        probes = bus.probing
         if request is self._request:
-            self._attempt += not bus.probing
+            self._attempt += not probes
         else:
             self._request, self._attempt = request, 1
             self._requests += 1
-        return Asked(
+        return (
             self._requests,
             request.unit,
             request.pdu,
             who(request.client),
-            max(request.sent_at - request.queued_at, 0.0),
+            request.sent_at - request.queued_at,
             self._attempt,
-            bus.probing,
+            probes,
             request.timeout if request.awaited else 0.0,
         )
 
-    def ended(self, request: "Request", result: "Result", clients: tuple[Hashable, ...]) -> None:
-        """A request has ended; `clients` are those whom it served."""
-        if self._line.transactions is not None:
-            self._note_discards(self._line.transactions)
+    def ended(self, request: "Request", result: "Result", asks: Sequence[Asker]) -> None:
+        """A request has ended; `asks` are those whom it served."""
+        outcome, answer, waited, took = result
+        clients = (who(request.client),) if len(asks) < 2 else tuple([who(ask.client) for ask in asks])
         if request.waits:
             for client in clients:
-                about = Unsent(request.unit, request.pdu, who(client), str(result.outcome))
-                self.note(UNSENT, about, result.answer)
+                self.note(UNSENT, Unsent(request.unit, request.pdu, client, str(outcome)), answer)
             return
         mine = request is self._request
-        about_end = Ended(
+        self._request = None
+        about = (
             self._requests if mine else 0,
             request.unit,
             request.pdu,
-            result.outcome,
-            tuple(map(who, clients)),
-            result.waited,
-            result.took,
+            outcome,
+            clients,
+            waited,
+            took,
             self._attempt if mine else 1,
         )
-        self._request = None
-        self.note(ANSWER, about_end, result.answer)
+        if answer and answer[0] < EXCEPTION_BIT:
+            self._add(ANSWER, answer, about)
+        else:  # whoever waits for what goes wrong hears of it
+            self._note_discards()
+            self.note(ANSWER, Ended(*about), answer)
 
     def unsent(self, unit: int, pdu: bytes, client: Hashable, why: str, answer: bytes = b"") -> None:
         """A request was answered without the line."""
         self.note(UNSENT, Unsent(unit, pdu, who(client), why), answer)
 
-    def _note_discards(self, bus: "Transactions | None") -> None:
+    def _note_discards(self) -> None:
+        bus = self._line.transactions
         if bus is None or (total := bus.counts.total()) == self._discarded:
             return
         self._discarded = total
@@ -457,6 +486,13 @@ def who(client: Hashable) -> Client:
     """How a client of the line is called: by its address, or by a name of its own."""
     found: Client | None = getattr(client, "peer", None) or getattr(client, "label", None)
     return type(client).__name__ if found is None else found
+
+
+def _whole(kind: Kind, about: object) -> object:
+    """What a record is about, as `Kind` says; of requests the ring has the bare fields."""
+    if type(about) is tuple:
+        return Asked(*about) if kind is TX else Ended(*about)
+    return about
 
 
 def _discards(bus: "Transactions") -> Discards:

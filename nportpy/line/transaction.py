@@ -70,7 +70,11 @@ _ANSWERED = Outcome.ANSWERED
 
 
 class Transactions:
-    """The requests of one line."""
+    """The requests of one line.
+
+    Attributes:
+        request: the one that is on the line.
+    """
 
     def __init__(self, wire: Wire, stream: Stream, exchange: Exchange, settings: TransactionSettings) -> None:
         """Nothing is sent before `wire_up`. `exchange` finds the answers."""
@@ -80,7 +84,7 @@ class Transactions:
         self._settings = settings
         self._quiet = Quiet(wire, settings, serial=exchange.serial)
         self._turns = Turns(settings.queue, settings.writes_first)
-        self._request: Request | None = None  # on the line
+        self.request: Request | None = None  # on the line
         self._awaiting = _ANSWER
         self._began = 0.0  # when it was sent
         self._due = 0.0  # when it has waited long enough
@@ -95,7 +99,8 @@ class Transactions:
         self._armed = math.inf
         self._requests = self._withdrawn = self._retries = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
-        self._waited = self._busy = 0.0
+        self._waited = self._busy = self._own = 0.0
+        self._silence_awaited = False  # the next request waits for nothing else any more
         stream.share(self.write)
 
     # Those who ask.
@@ -103,12 +108,7 @@ class Transactions:
     @property
     def busy(self) -> bool:
         """Whether a request is on the line."""
-        return self._request is not None
-
-    @property
-    def request(self) -> Request | None:
-        """The one that is on the line."""
-        return self._request
+        return self.request is not None
 
     @property
     def probing(self) -> bool:
@@ -119,9 +119,14 @@ class Transactions:
         """The time that deadlines are compared with, in seconds."""
         return self._clock()
 
-    def submit(self, request: Request) -> None:
-        """Send a request as soon as it is its turn; its `done` tells what became of it."""
-        now = request.queued_at = self._clock()
+    def submit(self, request: Request, now: float | None = None) -> None:
+        """Send a request as soon as it is its turn; its `done` tells what became of it.
+
+        `now` is since when it waits, if the caller has just looked at `clock`.
+        """
+        if now is None:
+            now = self._clock()
+        request.queued_at = now
         self._requests += 1
         if not self._wire.up:
             self._end(request, Outcome.LINE_DOWN, now)
@@ -151,8 +156,8 @@ class Transactions:
         if self._again is not None and self._again.client == client:
             gone.append(self._again)
             self._again = None
-        if self._request is not None and self._request.client == client:
-            self._request.left = True
+        if self.request is not None and self.request.client == client:
+            self.request.left = True
         for request in gone:
             self._end(request, Outcome.GONE, now)
 
@@ -171,6 +176,7 @@ class Transactions:
             queued=len(self._turns) + (self._again is not None),
             waited=self._waited,
             busy=self._busy,
+            own=max(0.0, self._own),  # times that were rounded may add up to less than nothing
             retries=self._retries,
             probes=self._doubts.probes,
             late=counts.late,
@@ -186,7 +192,7 @@ class Transactions:
     def hear(self, data: bytes) -> None:
         """Bytes from the line."""
         now = self._clock()
-        if self._request is None and self._stream.hearers:
+        if self.request is None and self._stream.hearers:
             self._quiet.heard(now)
             self._quiet.talked()
             self._stream.deliver(data)
@@ -194,12 +200,12 @@ class Transactions:
         answer = self._exchange.feed(data, now)
         if self._exchange.broken:
             self._give_line_up(answer, now)
-        elif answer is not None and self._request is not None and self._awaiting is _ANSWER:
+        elif answer is not None and self.request is not None and self._awaiting is _ANSWER:
             self._quiet.last = now
             self._finish(_ANSWERED, answer, now)
         else:
             self._quiet.heard(now)
-            if answer is not None and self._request is not None and self._awaiting is _PROBE:
+            if answer is not None and self.request is not None and self._awaiting is _PROBE:
                 self._end_probe(now, answered=True)
             else:
                 self._listen()
@@ -219,13 +225,13 @@ class Transactions:
             self._timer.close()
             self._timer = None
             self._armed = math.inf
-        ended = [request for request in (self._request, self._again) if request is not None]
-        if self._request is not None:
-            self._doubts.unanswered(self._request, self._due)
+        ended = [request for request in (self.request, self._again) if request is not None]
+        if self.request is not None:
+            self._doubts.unanswered(self.request, self._due)
             self._busy += now - self._began
         # Not `abandon`: that nothing was heard says nothing about the echo.
         self._exchange.settle()
-        self._request = self._again = None
+        self.request = self._again = None
         ended += self._turns.clear()
         self._blocked = math.inf
         self._quiet.closed(now)
@@ -242,7 +248,7 @@ class Transactions:
             self._wire.put(data)
             return
         now = self._clock()
-        free = self._request is None
+        free = self.request is None
         if free and now >= self._quiet.tail and now >= self._turn_ends and self._output.passed(data, now):
             return
         self._output.keep(data)
@@ -251,7 +257,7 @@ class Transactions:
 
     def make_way(self) -> None:
         """A stream's client waits for the line: after the request on it the next one waits for that client."""
-        self._way_wanted = self._request is not None
+        self._way_wanted = self.request is not None
 
     def converse(self, until: float) -> None:
         """A stream's client awaits an answer: until then, on `clock`, its conversation is under way, and no longer.
@@ -260,7 +266,7 @@ class Transactions:
         """
         now = self._clock()
         self._quiet.talk = until
-        if until <= now and self._request is None and self._wire.up:
+        if until <= now and self.request is None and self._wire.up:
             if self._turns or self._again is not None:  # who waited for its end goes before the next one begins
                 self._turn_ends = max(self._turn_ends, self._quiet.silent_at(0.0) + _TURN_AFTER_TALK)
             self._next(now)
@@ -275,7 +281,7 @@ class Transactions:
             return
         now = self._clock()
         self._quiet.changed(now, breaking=breaking)
-        if self._request is None:
+        if self.request is None:
             self._next(now)
         elif self._awaiting is _PROBE:
             self._end_probe(now, answered=False)
@@ -306,7 +312,7 @@ class Transactions:
     def free(self) -> None:
         """Go on. What was heard meanwhile was for the lease."""
         now = self._clock()
-        if self._request is None:
+        if self.request is None:
             self._exchange.settle()
         self._quiet.free(now)
         self._next(now)
@@ -349,7 +355,7 @@ class Transactions:
 
     def _may_go_at_once(self, request: Request, now: float) -> bool:
         return (
-            self._request is None
+            self.request is None
             and self._again is None
             and not self._turns
             and not self._output.size
@@ -362,13 +368,14 @@ class Transactions:
         if self._turns.earliest <= now:
             for late in self._turns.expire(now):
                 self._end(late, Outcome.EXPIRED, now)
-        if self._request is not None or not self._wire.up:
+        if self.request is not None or not self._wire.up:
             return
         request = self._again or self._first(now)
         if self._output.size and self._let_streams_send(now, request):
             return
         if request is None:
             self._blocked = math.inf
+            self._silence_awaited = False
             return
         early = False
         ready = self._ready_at(request, now)
@@ -383,6 +390,7 @@ class Transactions:
                 return
             lead = self._timer.lead if self._timer is not None else 0.0
             if now < when - lead:
+                self._silence_awaited = True
                 self._wake_at(when - lead)
                 if self._output.size and now < self._turn_ends:
                     self._wake_at(self._turn_ends)
@@ -392,6 +400,8 @@ class Transactions:
                 return
             early = now < when
             now = max(now, when)
+        elif self._silence_awaited:  # and it is over: the timer was late
+            self._own += now - max(ready, request.queued_at)
         if request is self._again:
             self._again = None
         else:
@@ -418,8 +428,9 @@ class Transactions:
             request.sent_at = now
             self._waited += now - request.queued_at
         wire = exchange.begin(unit, pdu)
-        self._request = request
+        self.request = request
         self._blocked = math.inf
+        self._silence_awaited = False
         self._began = now
         self._quiet.sent(now, len(wire))
         self._due = self._quiet.last + wait
@@ -427,6 +438,7 @@ class Transactions:
             pass  # everything is ready: only the rest of the silence is left, some 50 us
         self._wire.put(wire)
         self._wake_at(self._due)
+        self._own += self._clock() - now
 
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
         """The request on the line has ended; where its answer, an empty one, does not fit, perhaps not yet."""
@@ -437,13 +449,15 @@ class Transactions:
         if answer and self._doubts.until:
             self._doubts.answered(request, self._due)
         self._end(request, outcome, now, answer)
+        done = self._clock()
+        self._own += done - now
         if self._turns or self._output.size or self._again is not None:
-            self._next(self._clock())
+            self._next(done)
 
     def _off_the_line(self, now: float) -> Request:
-        request = self._request
+        request = self.request
         assert request is not None  # the callers' condition
-        self._request = None
+        self.request = None
         self._busy += now - self._began
         self._quiet.request_over(now)
         if self._way_wanted:
@@ -458,7 +472,7 @@ class Transactions:
 
     def _end_probe(self, now: float, *, answered: bool) -> None:
         """What is known of the echo now is all that can be known: send what it was for."""
-        request = self._request
+        request = self.request
         assert request is not None  # the callers' condition
         if not answered:
             self._exchange.abandon(now + request.timeout)
@@ -476,7 +490,7 @@ class Transactions:
 
     def _takes_retry(self, now: float) -> bool:
         """Whether the request on the line may be sent again; that is counted."""
-        request = self._request
+        request = self.request
         assert request is not None  # the callers' condition
         if request.retries <= 0 or now >= request.deadline or request.left:
             return False
@@ -486,7 +500,7 @@ class Transactions:
 
     def _give_up(self, now: float) -> None:
         """The time of the request on the line is over."""
-        request = self._request
+        request = self.request
         assert request is not None  # the caller's condition
         if not self._wire.take_back():  # what has not left could not be heard back
             self._exchange.abandon(now + request.timeout)
@@ -502,7 +516,7 @@ class Transactions:
     def _give_line_up(self, answer: bytes | None, now: float) -> None:
         """Nothing more can be understood; the last thing that could be was `answer`."""
         answered = None
-        if answer is not None and self._request is not None and self._awaiting is _ANSWER:
+        if answer is not None and self.request is not None and self._awaiting is _ANSWER:
             answered = self._off_the_line(now)
         self._wire.give_up(f"cannot be understood any more: {self._exchange.broken}")
         if answered is not None and answer is not None:
@@ -526,7 +540,7 @@ class Transactions:
         self._armed = math.inf
         deadline = self._exchange.deadline()
         answer = self._exchange.expire(now) if deadline is not None and deadline <= now else None
-        if self._request is not None:
+        if self.request is not None:
             if answer is not None and self._awaiting is _ANSWER:
                 self._finish(_ANSWERED, answer, now)
             elif answer is not None and self._awaiting is _PROBE:
@@ -538,7 +552,7 @@ class Transactions:
                     self._give_up(now)
         self._next(now)
         # All that is still to come; `_next` has seen to the rest.
-        if self._request is not None:
+        if self.request is not None:
             self._wake_at(self._due)
         self._listen()
         if self._turns:

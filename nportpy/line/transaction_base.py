@@ -46,6 +46,7 @@ class TransactionStatus(TransactionCounts):
         queued: requests that wait now.
         waited: seconds that requests waited until they were first sent, all added up.
         busy: seconds in which a request was on the line.
+        own: seconds that were spent here; see `BusStatus`.
     """
 
     requests: int
@@ -54,6 +55,7 @@ class TransactionStatus(TransactionCounts):
     queued: int
     waited: float
     busy: float
+    own: float
 
 
 class Wire(Protocol):

@@ -12,24 +12,26 @@ the gateway itself answers (MODBUS Application Protocol V1.1b3, 7):
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from nportpy.line.arbiter import Line
 from nportpy.line.transaction import Transactions, TransactionSettings
 from nportpy.line.turns import Outcome, Request, Result
+from nportpy.modbus.clients import Asker, Use
 from nportpy.modbus.health import Unit
 from nportpy.modbus.question import Question
+from nportpy.modbus.records import Records, vanished
 from nportpy.modbus.settings import BusSettings, Framing
 from nportpy.modbus.sharing import Flight, Joinable, Kept, part
-from nportpy.modbus.tally import End, Tally
+from nportpy.modbus.tally import End
 from nportpy.protocols.modbus import ascii as ascii_frames
 from nportpy.protocols.modbus.exchange import Exchange
 from nportpy.protocols.modbus.functions import expected_answer, is_repeatable, never_answered
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.protocols.modbus.rtu import MAX_FRAME
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
-from nportpy.status import BusStatus, UnitStatus
+from nportpy.status import BusStatus
 from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _BROADCAST: Final = 0
 _READS: Final = 4  # functions up to this one do nothing but read
 _OVERHEAD: Final = 3  # bytes of unit id and CRC; the two digits of each byte of ASCII count apart
+_OVERHEADS: Final = 2 * _OVERHEAD  # of a request and its answer
 _SPLIT: Final = (ExceptionCode.ILLEGAL_DATA_ADDRESS, ExceptionCode.ILLEGAL_DATA_VALUE)
 
 _ENDS = {
@@ -113,11 +116,12 @@ class Bus:
         self._clock = self._transactions.clock
         line.tell_tapped(self._set_tap)
         self._units: dict[int, Unit] = {}
+        self._records = Records(self._exchange.counts)
         self._broadcasts = 0  # under way
         self._joinable = Joinable(settings.merge)
         self._kept = Kept(settings.cache) if settings.cache else None
         self._flights: set[Flight] = set()
-        self._tally = Tally()
+        self._tally = self._records.tally
         self._coalesced = self._cached = self._merged = 0
         self._throttle = Throttle()
         self._told: set[int] = set()  # units of which the log says last that they do not answer
@@ -157,15 +161,25 @@ class Bus:
         if unit.troubled and not unit.may_be_asked(question.client, pdu, now):
             self._not_tried(question)
             return
-        self._send([question], unit, reads, shares and self._settings.share)
+        self._send([question], unit, now, reads, shares and self._settings.share)
+
+    def enter(self, client: Hashable, asker: Asker) -> Use:
+        """A client will ask. See `Clients.enter`."""
+        return self._records.clients.enter(client, asker)
 
     def leave(self, client: Hashable) -> None:
         """A client has gone: what it asked is not sent if nobody else asks the same; it hears nothing more."""
+        left = self._records.clients.leave(client, self._clock())
+        if left is not None:
+            for flight in self._flights:
+                if flight.use is left[0]:
+                    flight.use = left[1]
         for flight in [flight for flight in self._flights if any(ask.client == client for ask in flight.asks)]:
             gone = [ask for ask in flight.asks if ask.client == client]
             flight.asks = [ask for ask in flight.asks if ask.client != client]
             if flight.asks and not flight.waits:
                 flight.client = flight.asks[0].client  # it has its turn already, and is still wanted: it may be retried
+                flight.use = flight.asks[0].use
             for ask in gone:
                 self._answer(ask, End.GONE)
         for unit in self._units.values():
@@ -200,13 +214,13 @@ class Bus:
 
     # To the line.
 
-    def _send(self, asks: list[Question], unit: Unit, reads: bool, shared: bool) -> None:
-        """Have the first of `asks` sent, for all of them: they ask the same."""
+    def _send(self, asks: list[Question], unit: Unit, now: float, reads: bool, shared: bool) -> None:
+        """Have the first of `asks` sent, for all of them: they ask the same. `now` is when that was decided."""
         first = asks[0]
         pdu = first.pdu
         attempts = 0
         if reads:
-            attempts = unit.tries(pdu, self._clock()) if unit.troubled else unit.retries
+            attempts = unit.tries(pdu, now) if unit.troubled else unit.retries
         awaited = first.unit != _BROADCAST and (reads or not never_answered(pdu))
         flight = Flight(
             first.client,
@@ -222,6 +236,7 @@ class Bus:
             attempts,
             asks,
             attempts,
+            first.use,
         )
         flight.trial = unit.silent
         self._flights.add(flight)
@@ -229,7 +244,7 @@ class Bus:
             self._write_begins(unit)
         elif shared:
             self._joinable.add(flight)
-        self._transactions.submit(flight)
+        self._transactions.submit(flight, now)
 
     def _timeout(self, unit: Unit, pdu: bytes) -> float:
         """How long to wait for an answer, with the time that it takes on the wire."""
@@ -285,31 +300,42 @@ class Bus:
         self._joinable.remove(flight)
         if flight.write:
             self._write_ended(unit)
-        if not flight.waits:
-            self._tally.transaction(result.took)
+        took = result.took
+        if len(flight.asks) > 1:
+            _share(flight.asks, took)
+        elif flight.use is not None:
+            flight.use.busy += took
         if self._seen:
             self._show(flight, result)
         if result.outcome is _LINE_ANSWERED:
             self._answered(flight, unit, result)
-        elif result.outcome is Outcome.NO_ANSWER and not flight.probed:
-            self._unanswered(flight, unit, result.took)
+            return
+        if not flight.waits:
+            self._records.took(unit, took, flight.attempts - flight.retries)
+        if result.outcome is Outcome.NO_ANSWER and not flight.probed:
+            self._unanswered(flight, unit, took)
         else:  # what a probe may have disturbed says nothing about the unit either
             unit.not_asked(flight.client, trial=flight.trial)
             self._ended(flight, unit, _ENDS[result.outcome])
 
     def _answered(self, flight: Flight, unit: Unit, result: Result) -> None:
-        answer = result.answer
+        answer, took = result.answer, result.took
         if not self._said_foreign and self._exchange.foreign_unit is not None:
             self._say_foreign(unit, self._exchange.foreign_unit)
         if unit.troubled or flight.retries != flight.attempts or not answer:
             self._came_back(flight, unit, answer)
             if not answer:
+                self._records.took(unit, took, flight.attempts - flight.retries)
                 self._end_unanswered(flight, unit)
                 return
         unit.heard(flight.pdu)
-        if unit.learns and flight.retries == flight.attempts and not flight.probed:
-            wire = (len(flight.pdu) + len(answer) + 2 * _OVERHEAD) * self._byte_time
-            unit.took(max(0.0, result.took - wire))
+        if flight.retries == flight.attempts and not flight.probed:
+            wire = (len(flight.pdu) + len(answer) + _OVERHEADS) * self._byte_time
+            unit.evidence.answered(took, wire)
+            if unit.learns:
+                unit.took(max(0.0, took - wire))
+        else:
+            self._records.took(unit, took, flight.attempts - flight.retries)
         if answer[0] & EXCEPTION_BIT:
             self._refused(flight, unit, answer)
             return
@@ -415,6 +441,8 @@ class Bus:
                 ask.expired = True
         elif end is End.QUEUE_FULL:  # of the one whose turn it would have taken
             asks, waiting = _parted(asks, lambda ask: ask.client == flight.client)
+            for use in {ask.use for ask in asks if ask.use is not None}:
+                use.asker.refused += sum(ask.use is use for ask in asks)
         for ask in asks:
             self._answer(ask, end)
         self._send_anew(waiting, unit, reads=not flight.write)
@@ -425,7 +453,7 @@ class Bus:
         for ask in asks:
             groups.setdefault(ask.pdu, []).append(ask)
         for group in groups.values():
-            self._send(group, unit, reads, shared=False)
+            self._send(group, unit, self._clock(), reads, shared=False)
 
     def refused(self, question: Question, why: str) -> None:
         """A rule has refused a question for a unit of this line: whoever watches the line is to see that."""
@@ -438,7 +466,7 @@ class Bus:
 
     def _show(self, flight: Flight, result: Result) -> None:
         if self._tap is not None:
-            self._tap.ended(flight, result, tuple(ask.client for ask in flight.asks) or (flight.client,))
+            self._tap.ended(flight, result, flight.asks)
         if self._traced:
             self._trace(flight, result)
 
@@ -457,18 +485,34 @@ class Bus:
 
     # What is seen from outside.
 
+    @property
+    def marked(self) -> bool:
+        """Whether `mark` was ever called."""
+        return self._records.marked
+
+    def mark(self, now: float) -> None:
+        """Remember how far all counts have come: to be called once a minute, the first time at once."""
+        under_way = {flight.unit for flight in self._flights}
+        for number in vanished(self._units.values(), under_way, now):
+            del self._units[number]
+            self._told.discard(number)
+            self._tally.forget(number)
+            self._exchange.counts.forget(number)
+        self._records.mark(self._transactions.status(), self._units.values(), now)
+
     def status(self) -> BusStatus:
         """A snapshot."""
         line, now = self._transactions.status(), self._clock()
+        durations = self._records.durations(self._units.values())
         return BusStatus(
             name=self.name,
             up=self._line.takes_requests,
             requests=self._tally.requests(),
-            durations=tuple(self._tally.durations),
+            durations=durations,
             busy=line.busy,
             queued=line.queued,
             waited=line.waited,
-            sent=self._tally.sent,
+            sent=sum(durations),
             coalesced=self._coalesced,
             cached=self._cached,
             merged=self._merged,
@@ -481,23 +525,27 @@ class Bus:
             foreign=line.foreign,
             unfit=line.unfit,
             units=tuple(
-                _unit_status(unit)
+                self._records.unit(unit, now)
                 for number, unit in sorted(self._units.items())
                 if number != _BROADCAST and not unit.is_forgotten(now)
             ),
+            own=line.own,
+            clients=self._records.who_asks(now),
+            recent=self._records.recent(line, sum(durations), now),
         )
 
     def _trace(self, flight: Flight, result: Result) -> None:
         """One line for each transaction: `01 FC3 1000+2 -> 6 bytes, 18.2 ms`; the bytes are those of the PDU."""
         what = _described(flight.unit, flight.pdu)
-        answer, time = result.answer, f"{result.took * 1000:.1f} ms"
+        answer, took = result.answer, f"{result.took * 1000:.1f} ms"
         if not answer:
             became = str(result.outcome).replace("_", " ")
         elif answer[0] & EXCEPTION_BIT:
             became = f"exception {answer[1]:02X}"
         else:
             became = f"{len(answer)} bytes"
-        trace_log.info("%s -> %s, %s", what, became, time, extra={"port": self.name})
+        extra = {"port": self.name} | _askers(flight)
+        trace_log.info("%s -> %s, %s", what, became, took, extra=extra)
 
 
 def _parted(asks: Iterable[Question], held: Callable[[Question], bool]) -> tuple[list[Question], list[Question]]:
@@ -508,8 +556,19 @@ def _parted(asks: Iterable[Question], held: Callable[[Question], bool]) -> tuple
     return parts
 
 
-def _unit_status(unit: Unit) -> UnitStatus:
-    return UnitStatus(unit.unit, unit.silent, unit.timeout, unit.answered, unit.unanswered)
+def _share(asks: Sequence[Question], took: float) -> None:
+    """Charge the time of a request to all whom its answer serves."""
+    for ask in asks:
+        if ask.use is not None:
+            ask.use.busy += took / len(asks)
+
+
+def _askers(flight: Flight) -> dict[str, str]:
+    """Who asked, for the log: each once; who has left is called by its address alone."""
+    names = dict.fromkeys(ask.use.asker.name for ask in flight.asks if ask.use is not None)
+    if not names and flight.use is not None:
+        names = {flight.use.asker.host: None}
+    return {"client": " ".join(names)} if names else {}
 
 
 def _described(unit: int, pdu: bytes) -> str:

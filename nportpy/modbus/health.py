@@ -28,6 +28,7 @@ import math
 from collections.abc import Hashable
 from typing import Final
 
+from nportpy.modbus.evidence import Evidence
 from nportpy.modbus.settings import Timeout
 from nportpy.modbus.trial import REST, Trial
 from nportpy.protocols.modbus.functions import kind
@@ -82,6 +83,7 @@ class Unit:
         answered: its answers.
         unanswered: requests that were sent to it and not answered.
         writes: requests for it under way that may change something.
+        evidence: what its requests cost, and how long its answers take.
     """
 
     __slots__ = (
@@ -102,6 +104,7 @@ class Unit:
         "_unheard",
         "_unknown",
         "answered",
+        "evidence",
         "isolate",
         "learns",
         "pause",
@@ -124,6 +127,7 @@ class Unit:
         self.answered = 0
         self.unanswered = 0
         self.writes = 0
+        self.evidence = Evidence()
         self.learns = timeout.fixed is None
         self.timeout = timeout.most if timeout.fixed is None else timeout.fixed
         self._timeout = timeout
@@ -165,6 +169,11 @@ class Unit:
     def is_forgotten(self, now: float) -> bool:
         """It never answered, and nobody has tried it for long: nothing is to be said of it."""
         return self.silent and not self._lives and now - self._dead.until > FORGOTTEN
+
+    @property
+    def silent_since(self) -> float:
+        """When the first of the requests was given up that it has not answered since, if it is silent."""
+        return self._dead.since
 
     def has_answered(self, pdu: bytes) -> bool:
         """Whether it is known to answer this, if perhaps not now."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from nportpy.line.turns import Priority
+from nportpy.modbus.clients import Use
 
 
 @dataclass(slots=True, eq=False)
@@ -17,6 +18,7 @@ class Question:
         done: called exactly once with this question and the PDU of its answer, perhaps before `ask` returns; the PDU
             may be an exception, and is empty where nothing is to be answered. Must not raise.
         priority: how urgent it is.
+        use: what its client has had of the bus; None: nobody wants to know.
         expired: whether it ended unsent because its turn did not come in time: its answer says nothing of the unit.
     """
 
@@ -26,4 +28,5 @@ class Question:
     done: Callable[["Question", bytes], None]
     priority: Priority = Priority.NORMAL
     asked_at: float = field(default=0.0, init=False)
+    use: Use | None = field(default=None, init=False)
     expired: bool = field(default=False, init=False)

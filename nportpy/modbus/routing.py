@@ -14,13 +14,14 @@ broadcast: what may be one goes to every bus of the routes, anything else is ask
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final, Protocol
 
 from nportpy.errors import ProtocolError
 from nportpy.line.turns import Priority
+from nportpy.modbus.clients import Asker, Use
 from nportpy.modbus.question import Question
 from nportpy.modbus.rules import Refusal, concerning, judge, look_at, urgency
 from nportpy.modbus.settings import PriorityRule, RoutingSettings, Rule, ServerSettings, Unrouted
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 class Target(Protocol):
     """Whom a router hands questions to: a bus (bus.py)."""
+
+    def enter(self, client: Hashable, asker: Asker) -> Use:
+        """A client will ask here; what it has had of the bus is counted there."""
 
     def ask(self, question: Question) -> None:
         """See to it that the question is answered; its unit is the one on the line."""
@@ -128,15 +132,22 @@ class Router:
 
     Attributes:
         name: what it is called in logs.
+        service: what it is called where clients are told apart.
         refused: requests that came to no bus, by reason: forbidden, ignored, no_route, malformed.
         plan: what visitors go by; another one after each `refresh` and `configure`.
     """
 
     def __init__(
-        self, name: str, settings: RoutingSettings, find: Find, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        settings: RoutingSettings,
+        find: Find,
+        clock: Callable[[], float] = time.monotonic,
+        service: str = "",
     ) -> None:
         """Nothing is looked up before `refresh`: until then no bus is there. `clock` is for the log only."""
         self.name = name
+        self.service = service or name
         self.refused: Counter[str] = Counter()
         self.plan = Plan.make(settings, lambda _: None)
         self._find = find
@@ -151,14 +162,16 @@ class Router:
         """Go by other settings from now on, and look the buses up; visitors stay. What is under way goes on."""
         self.plan = Plan.make(settings, self._find)
 
-    def visitor(self, client: Hashable, address: Address | None) -> "Visitor":
-        """A client's way in; `address` is None for a master on a line."""
-        return Visitor(self, client, address)
+    def visitor(self, client: Hashable, address: Address | None, name: str = "") -> "Visitor":
+        """A client's way in.
 
-    def refuse(self, question: Question, reason: str, code: int) -> None:
-        """Count a question and answer it with an exception; code 0: with nothing."""
-        self.refused[reason] += 1
-        question.done(question, bytes((question.pdu[0] | EXCEPTION_BIT, code)) if code else b"")
+        Args:
+            client: who it is, to take turns with others.
+            address: where it is; None: here, as a master on a line is.
+            name: what people know it by; empty for its address, or for the service's name.
+        """
+        host = self.service if address is None else str(address)
+        return Visitor(self, client, address, Asker(name or host, host, self.service))
 
     def say_refused(self, address: Address | None, unit: int, function: int, refusal: Refusal) -> None:
         """One log line per client, unit and function, and minute."""
@@ -172,14 +185,15 @@ class Router:
 class Visitor:
     """One client of a router."""
 
-    __slots__ = ("_address", "_asked", "_client", "_decide", "_plan", "_router", "_ways")
+    __slots__ = ("_address", "_asked", "_asker", "_client", "_decide", "_plan", "_router", "_ways")
 
-    def __init__(self, router: Router, client: Hashable, address: Address | None) -> None:
+    def __init__(self, router: Router, client: Hashable, address: Address | None, asker: Asker) -> None:
         """`Router.visitor` makes them."""
         self._router = router
         self._client = client
         self._address = address
-        self._asked: set[Target] = set()
+        self._asker = asker
+        self._asked: dict[Target, Use] = {}
         self._follow(router.plan)
 
     def _follow(self, plan: Plan) -> None:
@@ -201,7 +215,8 @@ class Visitor:
         if self._plan is not router.plan:
             self._follow(router.plan)
         if code := fault(question.pdu):
-            router.refuse(question, "malformed", code)
+            self.refused("malformed")
+            _refuse(question, code)
             return
         way = self._ways[question.unit]
         if way is None:
@@ -210,9 +225,24 @@ class Visitor:
         if self._decide is not None and not self._admits(question, self._decide):
             return
         target, question.unit = way
-        if target not in self._asked:
-            self._asked.add(target)
+        use = self._asked.get(target) or self._enter(target)
+        use.requests += 1
+        use.unit = question.unit
+        use.pdu = question.pdu
+        question.use = use
         target.ask(question)
+
+    def refused(self, reason: str, count: int = 1) -> None:
+        """Count requests of this client that come to no bus."""
+        self._router.refused[reason] += count
+        self._asker.refused += count
+        if not self._asked:  # its buses are to know of it all the same
+            for target in self._plan.targets:
+                self._enter(target)
+
+    def _enter(self, target: Target) -> Use:
+        use = self._asked[target] = target.enter(self._client, self._asker)
+        return use
 
     def routed(self, unit: int) -> bool:
         """Whether a bus that is there has the unit; for a broadcast, whether there is any."""
@@ -221,7 +251,7 @@ class Visitor:
 
     def leave(self) -> None:
         """The client asks no more and hears no more; questions under way may still call `done`."""
-        asked, self._asked = self._asked, set()
+        asked, self._asked = self._asked, {}
         for target in asked:
             target.leave(self._client)
 
@@ -230,11 +260,12 @@ class Visitor:
         plan = self._plan
         if plan.is_broadcast(question.unit) and plan.targets and may_broadcast(question.pdu):
             if self._decide is None or self._admits(question, self._decide):
-                self._asked.update(plan.targets)
-                _broadcast(question, plan.targets)
+                uses = {target: self._asked.get(target) or self._enter(target) for target in plan.targets}
+                _broadcast(question, uses)
             return
         silent = plan.settings.unrouted is Unrouted.SILENCE and question.unit not in plan.absent
-        self._router.refuse(question, "no_route", 0 if silent else ExceptionCode.GATEWAY_PATH_UNAVAILABLE)
+        self.refused("no_route")
+        _refuse(question, 0 if silent else ExceptionCode.GATEWAY_PATH_UNAVAILABLE)
 
     def _admits(self, question: Question, decide: Callable[[int, bytes], Refusal | Priority | None]) -> bool:
         """Whether the rules let a question pass; it has its priority then, and is answered otherwise."""
@@ -244,11 +275,17 @@ class Visitor:
                 way[0].refused(question, decision)
             self._router.say_refused(self._address, question.unit, question.pdu[0], decision)
             code = ExceptionCode.ILLEGAL_FUNCTION if decision is Refusal.FORBIDDEN else 0
-            self._router.refuse(question, decision, code)
+            self.refused(decision)
+            _refuse(question, code)
             return False
         if decision is not None:
             question.priority = decision
         return True
+
+
+def _refuse(question: Question, code: int) -> None:
+    """Answer a question with an exception; code 0: with nothing."""
+    question.done(question, bytes((question.pdu[0] | EXCEPTION_BIT, code)) if code else b"")
 
 
 def _decide(
@@ -260,9 +297,9 @@ def _decide(
     return judge(rules, asked, units, plan.is_broadcast(unit)) or urgency(priorities, asked, units)
 
 
-def _broadcast(question: Question, targets: tuple[Target, ...]) -> None:
+def _broadcast(question: Question, uses: Mapping[Target, Use]) -> None:
     """Ask every target, and answer with nothing when the last has ended, however they did."""
-    left = len(targets)
+    left = len(uses)
 
     def ended(_part: Question, _answer: bytes) -> None:
         nonlocal left
@@ -270,5 +307,9 @@ def _broadcast(question: Question, targets: tuple[Target, ...]) -> None:
         if not left:
             question.done(question, b"")
 
-    for target in targets:
-        target.ask(Question(question.client, BROADCAST, question.pdu, ended, question.priority))
+    for target, use in uses.items():
+        part = Question(question.client, BROADCAST, question.pdu, ended, question.priority)
+        part.use = use
+        use.requests += 1
+        use.unit, use.pdu = BROADCAST, question.pdu
+        target.ask(part)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nportpy.line.turns import Request
+from nportpy.modbus.clients import Use
 from nportpy.modbus.question import Question
 from nportpy.protocols.modbus.pdu import MAX_READ_BITS, MAX_READ_REGISTERS
 
@@ -35,10 +36,12 @@ class Flight(Request):
         merged: it is wider than what any of them asked.
         trial: it was let through to a silent unit, and stays whatever comes of others.
         attempts: how often it could be sent again at first.
+        use: whom its time is charged to, as far as those who ask now do not share it.
     """
 
     asks: list[Question] = field(default_factory=list)
     attempts: int = 0
+    use: Use | None = None
     start: int = 0
     end: int = 0
     merged: bool = False

@@ -38,16 +38,14 @@ class Tally:
     """Counts.
 
     Attributes:
-        durations: transactions by their time, see BusStatus.
-        sent: requests that were sent.
+        durations: transactions by their time, see BusStatus; those that its unit's evidence has are not among them.
     """
 
-    __slots__ = ("_requests", "durations", "sent")
+    __slots__ = ("_requests", "durations")
 
     def __init__(self) -> None:
         """Nothing was counted yet."""
         self.durations = [0] * (len(DURATIONS) + 1)
-        self.sent = 0
         self._requests: dict[int, int] = {}  # by unit << 16 | function << 8 | end: cheaper than a tuple
 
     def count(self, unit: int, function: int, end: End) -> None:
@@ -62,8 +60,19 @@ class Tally:
 
     def transaction(self, seconds: float) -> None:
         """A request was on the line for so long, retries counted."""
-        self.sent += 1
         self.durations[bisect_left(DURATIONS, seconds)] += 1
+
+    def forget(self, unit: int) -> None:
+        """A unit is not there after all: nothing is to be said of it."""
+        for key in [key for key in self._requests if key >> 16 == unit]:
+            del self._requests[key]
+
+    def results(self) -> dict[str, int]:
+        """All requests by result."""
+        found = dict.fromkeys(_NAMES, 0)
+        for key, count in self._requests.items():
+            found[_NAMES[key & 255]] += count
+        return found
 
     def requests(self) -> Mapping[tuple[str, str, str], int]:
         """As BusStatus has them. Unit 0 are broadcasts."""

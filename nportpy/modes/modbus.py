@@ -107,7 +107,7 @@ class ModbusSession(Connection):
         super().__init__(router.name, settings, sock, peer, address)
         self._throttle = throttle
         self._router = router
-        self._visitor = router.visitor(self, address)
+        self._visitor = router.visitor(self, address, str(peer))
         self._under_way = 0
         self._input = bytearray()  # of a flood: what has not had its turn yet
         self._turn: asyncio.Handle | None = None
@@ -148,13 +148,13 @@ class ModbusSession(Connection):
     def _ask(self, question: Asked) -> None:
         self._under_way += 1
         if self._under_way > self.settings.outstanding:
-            self._router.refused["queue_full"] += 1
+            self._visitor.refused("queue_full")
             self._answered(question, busy(question.pdu))
         else:
             self._visitor.ask(question)
 
     def _malformed(self, data: bytes, reason: str, count: int = 1) -> None:
-        self._router.refused["malformed"] += count
+        self._visitor.refused("malformed", count)
         complain(self._throttle, self.name, self.peer, self.address, data, reason)
 
     def eof_received(self) -> bool:

@@ -136,7 +136,7 @@ class ModbusUdp(DatagramService):
             ancillary=ancillary,
         )
         if client.under_way > self.settings.outstanding:
-            self._router.refused["queue_full"] += 1
+            client.visitor.refused("queue_full")
             self._answered(question, busy(pdu))
         else:
             client.visitor.ask(question)
@@ -155,7 +155,7 @@ class ModbusUdp(DatagramService):
         while len(self._clients) >= self.settings.max_clients:
             self._forget(next(iter(self._clients)), End.KICKED)
         client = self._clients[name] = Client(peer_of(name))
-        client.visitor = self._router.visitor(client, address_of(name[0]))
+        client.visitor = self._router.visitor(client, address_of(name[0]), str(client.peer))
         self.results["accepted"] += 1
         return client
 

@@ -28,7 +28,8 @@ from prometheus_client.samples import Sample
 
 from nportpy import __version__
 from nportpy.services.edge_metrics import edge
-from nportpy.status import DURATIONS, BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus, UnitStatus
+from nportpy.services.unit_metrics import BOUNDS, long, units
+from nportpy.status import BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus
 
 CONNECTED = (
     "accepted",
@@ -86,7 +87,7 @@ class GatewayCollector(Collector):
         yield _refused(status.services)
         yield from _buses(status.buses)
         yield _requests(status.buses)
-        yield from _units(status.buses)
+        yield from units(status.buses)
         yield from edge(status.edge)
 
 
@@ -109,12 +110,16 @@ def _gateway(status: GatewayStatus) -> Iterator[Metric]:
     reloads = CounterMetricFamily("nportpy_reloads", "Reloads of the configuration by result.", labels=("result",))
     reloads.add_metric(("done",), status.reloads)
     reloads.add_metric(("failed",), status.reloads_failed)
+    lags = HistogramMetricFamily(
+        "nportpy_loop_lag_seconds", "How late the event loop comes to what is to be done, sampled once a second."
+    )
+    lags.add_metric((), tuple(zip(BOUNDS, accumulate(status.loop.lags), strict=True)), status.loop.seconds)
     actions = CounterMetricFamily(
         "nportpy_console_actions", "What was done from the console by result.", labels=("action", "result")
     )
     for (action, result), count in status.actions.items():
         actions.add_metric((action, result), count)
-    yield from (reloads, actions)
+    yield from (reloads, lags, actions)
 
 
 _LINE_COUNTERS: tuple[tuple[str, str, Callable[[LineStatus], int]], ...] = (
@@ -237,7 +242,7 @@ def _services(status: GatewayStatus) -> Iterator[Metric]:
     yield _by_result("nportpy_calls", "Connections that the gateway tried to make, by result.", callers, CALLED)
     name = "nportpy_connections_ended"
     text = "Connections that are over, whoever made them, by result."
-    yield _long(CounterMetricFamily(name, text), _ended(f"{name}_total", services))
+    yield long(CounterMetricFamily(name, text), _ended(f"{name}_total", services))
 
 
 def _by_result(name: str, text: str, services: Iterable[ServiceStatus], results: Iterable[str]) -> Metric:
@@ -247,7 +252,7 @@ def _by_result(name: str, text: str, services: Iterable[ServiceStatus], results:
                 labels = {"port": service.port, "service": service.service, "result": result}
                 yield Sample(f"{name}_total", labels, service.results.get(result, 0))
 
-    return _long(CounterMetricFamily(name, text), samples())
+    return long(CounterMetricFamily(name, text), samples())
 
 
 def _ended(name: str, services: tuple[ServiceStatus, ...]) -> Iterator[Sample]:
@@ -320,8 +325,6 @@ _BUS_GAUGES: tuple[tuple[str, str, Callable[[BusStatus], float]], ...] = (
     ("queue", "Requests that wait now.", lambda bus: bus.queued),
 )
 
-_BOUNDS = (*map(str, DURATIONS), "+Inf")
-
 
 def _buses(buses: tuple[BusStatus, ...]) -> Iterator[Metric]:
     yield from _by_port("nportpy_modbus", buses, _BUS_GAUGES, _BUS_COUNTERS)
@@ -331,10 +334,16 @@ def _buses(buses: tuple[BusStatus, ...]) -> Iterator[Metric]:
     transactions = HistogramMetricFamily(
         "nportpy_modbus_transaction_seconds", "Time from a request's being sent to its end.", labels=("port",)
     )
+    own = SummaryMetricFamily(
+        "nportpy_modbus_gateway_seconds",
+        "Time of a transaction that is the gateway's own: neither waiting, nor on the wire, nor the unit's.",
+        labels=("port",),
+    )
     for bus in buses:
         waits.add_metric((bus.name,), bus.sent, bus.waited)
-        transactions.add_metric((bus.name,), tuple(zip(_BOUNDS, accumulate(bus.durations), strict=True)), bus.busy)
-    yield from (waits, transactions)
+        transactions.add_metric((bus.name,), tuple(zip(BOUNDS, accumulate(bus.durations), strict=True)), bus.busy)
+        own.add_metric((bus.name,), bus.sent, bus.own)
+    yield from (waits, transactions, own)
 
 
 def _requests(buses: tuple[BusStatus, ...]) -> Metric:
@@ -352,31 +361,4 @@ def _requests(buses: tuple[BusStatus, ...]) -> Metric:
             for (unit, function), count in others.items():
                 yield Sample(name, {"port": bus.name, "unit": unit, "function": function, "result": OTHER}, count)
 
-    return _long(CounterMetricFamily("nportpy_modbus_requests", text), samples("nportpy_modbus_requests_total"))
-
-
-def _units(buses: tuple[BusStatus, ...]) -> Iterator[Metric]:
-    def samples(name: str, value: Callable[[UnitStatus], float], **labels: str) -> Iterator[Sample]:
-        for bus in buses:
-            for unit in bus.units:
-                yield Sample(name, {"port": bus.name, "unit": str(unit.unit), **labels}, value(unit))
-
-    def transactions(name: str) -> Iterator[Sample]:
-        yield from samples(name, lambda unit: unit.answered, result="answered")
-        yield from samples(name, lambda unit: unit.unanswered, result="unanswered")
-
-    name = "nportpy_modbus_unit_silent"
-    text = "Whether the unit does not answer, and is tried by one request at a time."
-    yield _long(GaugeMetricFamily(name, text), samples(name, lambda unit: unit.silent))
-    name = "nportpy_modbus_unit_timeout_seconds"
-    text = "Time that the unit gets for an answer now."
-    yield _long(GaugeMetricFamily(name, text), samples(name, lambda unit: unit.timeout))
-    name = "nportpy_modbus_unit_transactions"
-    text = "Requests sent to the unit, by whether it answered."
-    yield _long(CounterMetricFamily(name, text), transactions(f"{name}_total"))
-
-
-def _long(family: Metric, samples: Iterator[Sample]) -> Metric:
-    """A family that may be long: its samples are made while it is written, a portion at a time."""
-    family.samples = samples  # type: ignore[assignment]  # a list there; who writes it reads it once
-    return family
+    return long(CounterMetricFamily("nportpy_modbus_requests", text), samples("nportpy_modbus_requests_total"))

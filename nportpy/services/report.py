@@ -1,23 +1,27 @@
 """A gateway's status as JSON, for the HTTP API."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import IntFlag
 
 from nportpy import __version__
+from nportpy.services.faults import faults
+from nportpy.services.verdict import verdict
 from nportpy.status import DURATIONS, EdgeStatus, GatewayStatus
 
 
-def document(status: GatewayStatus) -> Iterator[str]:
-    """Everything, as JSON text: the fields of GatewayStatus under their names, and `version`.
+def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
+    """Everything, as JSON text: the fields of GatewayStatus under their names, `version`, `time` and `faults`.
 
     It comes in portions, a line, service or bus at a time. Times are ISO 8601 in UTC, enums are their text, modem
     lines are a list of those that are asserted. Where the status has counts by keys of several parts, the document
     has a list of objects, and `up_to` is null for the durations above every bound.
     """
-    yield f'{{"version":{text(__version__)}'
+    now = time.time() if now is None else now
+    yield f'{{"version":{text(__version__)},"time":{text(_time(now))}'
     for each in fields(status):
         value = getattr(status, each.name)
         yield f",{text(each.name)}:"
@@ -27,7 +31,16 @@ def document(status: GatewayStatus) -> Iterator[str]:
             yield "]" if value else "[]"
         else:
             yield text(member(each.name, value))
-    yield "}\n"
+    found = [plain(fault) for fault in faults(status, now)]
+    yield f',"faults":{text(found)}}}\n'
+
+
+def verdicts(status: GatewayStatus, name: str | None, now: float) -> list[object] | None:
+    """What is to be said of the bus of that name, of all if it is None; None: there is none of that name."""
+    buses = [bus for bus in status.buses if name in (None, bus.name)]
+    if name is not None and not buses:
+        return None
+    return [plain(verdict(status, bus, now)) for bus in buses]
 
 
 def stations(status: EdgeStatus | None) -> Iterator[str]:
@@ -100,7 +113,14 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _requests(counts: Mapping[tuple[str, str, str], int]) -> list[object]:
+def _perhaps(seconds: float | None) -> str | None:
+    return None if seconds is None else _time(seconds)
+
+
+def _requests(counts: Mapping[tuple[str, str, str], int] | int) -> list[object] | int:
+    """By unit, function and result; those of a client are a number."""
+    if isinstance(counts, int):
+        return counts
     return [
         {"unit": unit, "function": function, "result": result, "count": count}
         for (unit, function, result), count in counts.items()
@@ -111,17 +131,26 @@ def _durations(counts: Iterable[int]) -> list[object]:
     return [{"up_to": bound, "count": count} for bound, count in zip((*DURATIONS, None), counts, strict=True)]
 
 
+def _sparse(counts: Iterable[int]) -> list[object]:
+    """Those that are not zero: there may be hundreds of units."""
+    return [{"up_to": bound, "count": count} for bound, count in zip((*DURATIONS, None), counts, strict=True) if count]
+
+
 def _actions(counts: Mapping[tuple[str, str], int]) -> list[object]:
     return [{"action": action, "result": result, "count": count} for (action, result), count in counts.items()]
 
 
 _WAYS: dict[str, Callable[..., object]] = {
     "started": _time,
-    "at": lambda seconds: None if seconds is None else _time(seconds),
-    "oldest_at": lambda seconds: None if seconds is None else _time(seconds),
-    "since": _time,
+    "at": _perhaps,
+    "oldest_at": _perhaps,
+    "since": _perhaps,
+    "silent_since": _perhaps,
+    "left": _perhaps,
     "requests": _requests,
     "actions": _actions,
     "durations": _durations,
+    "answer_times": _sparse,
+    "lags": _sparse,
 }
 """How the members of these names are said."""

@@ -8,6 +8,7 @@ two, how large its head may be, and how long an answer may wait for a client tha
 
 import asyncio
 import logging
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
@@ -81,6 +82,7 @@ class Site:
             "/healthz": self._health,
             "/readyz": self._readiness,
             "/api/v1/status": self._document,
+            "/api/v1/verdict": self._verdict,
             "/api/v1/stations": self._stations,
             "/api/v1/archive": self._archive,
             "/readings": self._readings,
@@ -181,6 +183,15 @@ class Site:
 
     async def _document(self, _request: web.BaseRequest) -> Answer:
         return HTTPStatus.OK, JSON, await _joined(report.document(self._status()))
+
+    async def _verdict(self, request: web.BaseRequest) -> Answer:
+        """What is wrong with buses, in words: of the one that `bus` names, or of all."""
+        status = self._status()
+        found = report.verdicts(status, request.query.get("bus"), time.time())
+        if found is None:
+            buses = ", ".join(bus.name for bus in status.buses) or "none"
+            return HTTPStatus.NOT_FOUND, _PLAIN, f"404 Not Found: no such bus; there are: {buses}\n".encode()
+        return HTTPStatus.OK, JSON, report.text(found).encode() + b"\n"
 
     async def _stations(self, _request: web.BaseRequest) -> Answer:
         edge = self._status().edge
@@ -285,6 +296,7 @@ _CONTENTS = {
     "/healthz": "whether the gateway works",
     "/readyz": "whether all services listen, and which lines are down",
     "/api/v1/status": "lines, clients, services and units as they are now, as JSON",
+    "/api/v1/verdict": "who hogs a bus and which units are bad, in words: ?bus=",
     "/api/v1/stations": "stations and their newest values, as JSON",
     "/api/v1/archive": "the archive, and the upstreams that it is sent to, as JSON",
     "/api/v1/archive/samples": "what is kept: ?from=, to=, tag=, format=csv or ndjson",

@@ -22,6 +22,10 @@ LATENESS = 0.0001
 """What a process commonly wakes late, in seconds (timer slack and scheduling). The wait for a deadline ends so much
 earlier, and what is then left of it is spent looking at the clock."""
 
+FOLLOW = 0.005
+"""Seconds between two looks at the speed that a gateway has set, while something is under way: a meter answers 20 ms
+after it has chosen another one at the earliest."""
+
 LOOK = 0.1
 """Seconds between two looks at whether a line without wire time shall end."""
 
@@ -107,7 +111,10 @@ class TerminalLine:
 
     def wants(self, now: float) -> tuple[bool, bool, float | None]:
         """What to wait for: readable, writable, and until when."""
-        return not self._unsent and self._wire.room(now) > 0, bool(self._unsent), self._wire.deadline()
+        deadline = self._wire.deadline()
+        if self._tuned is not None and deadline is not None:
+            deadline = min(deadline, now + FOLLOW)
+        return not self._unsent and self._wire.room(now) > 0, bool(self._unsent), deadline
 
     def run(self, now: float, readable: bool) -> None:
         """Let the wire take what the gateway sent, and the gateway have what arrived."""

@@ -11,6 +11,7 @@ import click
 
 from tests.bench.attach import ATTACH
 from tests.bench.dlms import DLMS
+from tests.bench.dlms_line import DLMS_LINE
 from tests.bench.gateways import SUBJECTS, ModbusPeer, Running, Subject
 from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
@@ -49,6 +50,7 @@ BENCHES = (
     DLMS,
     TAP,
     TAP_SATURATED,
+    DLMS_LINE,
     LATE,
 )
 
@@ -156,7 +158,7 @@ def _peer(context: click.Context, parameter: click.Parameter, values: tuple[str,
     help="Another Modbus gateway; in its command {device}, {port}, {baudrate} and {format} are replaced.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every sample here.")
-@click.option("--write-readme", is_flag=True, help="Put the table between the bench marks of README.md.")
+@click.option("--write-page", is_flag=True, help="Put the table between the bench marks of docs/benchmark.md.")
 def main(
     *,
     quick: bool,
@@ -165,7 +167,7 @@ def main(
     subject: tuple[str, ...],
     peers: tuple[ModbusPeer, ...],
     json_file: Path | None,
-    write_readme: bool,
+    write_page: bool,
 ) -> None:
     wanted = (bench for bench in BENCHES if (bench.name in only if only else not bench.on_demand))
     benches = tuple(bench.beside(peer.name for peer in peers) for bench in wanted)
@@ -177,8 +179,8 @@ def main(
     if json_file:
         kept = {name: getattr(results, name) for name in ("machine", "versions", "samples", "failures")}
         json_file.write_text(json.dumps(kept, indent=2) + "\n")
-    if write_readme:
-        write_between_marks(Path(__file__).parents[2] / "README.md", text)
+    if write_page:
+        write_between_marks(Path(__file__).parents[2] / "docs/benchmark.md", text)
     broken = any("broken" in failures.values() for failures in results.failures.values())
     deadlocked = "deadlock" in results.failures.get(OURS, {}).values()  # a peer's is only shown
     sys.exit(1 if broken or deadlocked else 0)

@@ -27,6 +27,8 @@ from tests.bench.saturated import SATURATED
 from tests.bench.stats import Spread, percentile
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
 
+pytestmark = pytest.mark.process
+
 TINY = Scale(
     exchanges=50,
     bulk=300_000,
@@ -135,7 +137,7 @@ def test_a_taste_of_each_measurement_on_nportpy_loses_no_byte(bench: Bench) -> N
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(not shutil.which("socat"), reason="socat is not installed")
+@pytest.mark.skipif(not shutil.which("socat"), reason="no socat here")
 @pytest.mark.parametrize("bench", [LATENCY, SATURATED], ids=lambda bench: bench.name)
 def test_a_taste_of_each_measurement_on_socat(bench: Bench) -> None:
     results = run((bench,), (Socat(),), TINY, 1)

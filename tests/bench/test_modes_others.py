@@ -8,6 +8,8 @@ from tests.bench.__main__ import run
 from tests.bench.modes_others import OTHER_MODES, NportpyOtherModes, _joined
 from tests.bench.report import Scale
 
+pytestmark = pytest.mark.process
+
 
 def test_a_taste_of_it_loses_no_byte() -> None:
     results = run((OTHER_MODES,), (NportpyOtherModes(),), Scale(exchanges=50, bulk=400_000), 1)

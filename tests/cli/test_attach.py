@@ -17,6 +17,8 @@ import pytest
 
 from nportpy.cli import main
 
+pytestmark = pytest.mark.process
+
 PATIENCE = 20.0
 
 

@@ -18,6 +18,8 @@ from nportpy.network.addresses import Endpoint, listen_datagrams
 from nportpy.protocols import dsci
 from nportpy.throttle import Throttle
 
+pytestmark = pytest.mark.process
+
 OURS, NPORT, NOBODY = "127.0.0.41", "127.0.0.42", "127.0.0.43"
 MAC = bytes.fromhex("02 00 00 00 00 07")
 

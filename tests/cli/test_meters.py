@@ -151,6 +151,33 @@ def test_an_unknown_obis_says_so_and_the_others_are_there() -> None:
     assert done.exit_code == 1
 
 
+def test_read_names_and_wide_rows_in_a_file(tmp_path: Path) -> None:
+    target = tmp_path / "v.csv"
+    words = ["U=32.7.0", "energy=1.8.0", "none=9.9.9", "--wide", "--output", str(target), "--every", "100ms"]
+    done = run("read", TARGET, *words, "--count", "2", "--protocol", "dlms", "--plot")
+    rows = list(csv.reader(target.read_text().splitlines()))
+    assert rows[0] == ["time", "U", "energy", "none"]
+    assert [row[1:] for row in rows[1:]] == [["230.6", "77160", ""]] * 2
+    assert "Error: none: result 4" in done.stderr
+    assert [line.split() for line in done.stderr.splitlines()[-4:]] == [
+        ["U", "230.6", "230.6", "230.6", "2", "0"],
+        ["energy", "77160", "77160", "77160", "2", "0"],
+        ["none", "-", "-", "-", "0", "2"],
+        ["4", "values", "read,", "2", "failed,", "in", "2", "rounds"],
+    ]
+    assert done.stdout.endswith("3 none\n")
+    assert done.exit_code == 1
+
+
+def test_read_names_in_csv_and_json() -> None:
+    done = run("read", TARGET, "U=32.7.0", "1.8.0", "--csv", "--protocol", "dlms")
+    head, first, second = done.stdout.splitlines()
+    assert head == "time,name,address,value,unit,error"
+    assert (first.split(",")[1:4], second.split(",")[1]) == (["U", "1.0.32.7.0.255", "230.6"], "1.0.1.8.0.255")
+    done = run("read", TARGET, "U=32.7.0", "--json", "--protocol", "dlms")
+    assert [(each["name"], each["value"]) for each in json.loads(done.stdout)] == [("U", 230.6)]
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
@@ -180,6 +207,10 @@ def test_errors_say_which(command: list[str], error: Exception, says: str) -> No
         ["read", "http://x", "1.8.0", "--protocol", "dlms"],
         ["read", TARGET, "1.8.0", "--protocol", "knx"],
         ["read", TARGET, "1.8.0", "--protocol", "dlms", "--json", "--csv"],
+        ["read", TARGET, "U=1.8.0", "U=2.8.0", "--protocol", "dlms"],
+        ["read", TARGET, "1.8.0", "1-0:1.8.0*255", "--protocol", "dlms", "--wide"],
+        ["read", TARGET, "=1.8.0", "--protocol", "dlms"],
+        ["read", TARGET, "1.8.0", "--protocol", "dlms", "--plot"],
         ["read", TARGET, "1.8.0", "--protocol", "dlms", "--server", "1/2/3"],
         ["read", TARGET, "1.8.0", "--protocol", "dlms", "--server", "1/200", "--width", "2"],
         ["read", TARGET, "1.8.0", "--protocol", "dlms", "--client", "128"],

@@ -20,6 +20,8 @@ from nportpy.linesettings import LineSettings
 from nportpy.simulator.process import simulated_lines
 from tests.support.modbus_server import counting, server
 
+pytestmark = pytest.mark.process
+
 COMMAND = [sys.executable, "-m", "nportpy", "poll"]
 
 STATION = """

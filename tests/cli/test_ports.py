@@ -9,6 +9,8 @@ import pytest
 from nportpy.cli import ports as command
 from tests.support.trees import Machine, raspberry_pi
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def pi(tmp_path: Path) -> Machine:
@@ -48,7 +50,7 @@ def test_json_has_every_fact(pi: Machine) -> None:
 def test_a_machine_without_ports_says_so_on_stderr(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     assert run(machine).stdout == ""
-    assert run(machine).stderr == "no serial device here\n"
+    assert run(machine).stderr.startswith("no serial device here. Plug one in, or on a Raspberry Pi enable")
     assert json.loads(run(machine, "--json").stdout) == []
 
 

@@ -26,6 +26,8 @@ from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.modbus_server import bus, server
 
+pytestmark = pytest.mark.process
+
 COMMAND = [sys.executable, "-m", "nportpy", "scan"]
 QUICK = ("--timeout", "300ms")
 HEAD = ["unit", "holding:0"]

@@ -18,6 +18,8 @@ import pytest
 from nportpy.cli import main
 from nportpy.gateway import GatewaySettings
 
+pytestmark = pytest.mark.process
+
 PATIENCE = 20.0
 
 

@@ -18,6 +18,8 @@ from nportpy.cli.write import write
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.modbus_server import Store, bus, server
 
+pytestmark = pytest.mark.process
+
 FLOAT = ("--type", "float32")
 
 

@@ -23,6 +23,8 @@ from nportpy.edge.store import Store
 from nportpy.edge.writer import UNREADABLE, Writer
 from tests.edge.support import FakeClock, everything, readings, running, settings
 
+pytestmark = pytest.mark.process
+
 KILLS = 100
 COPIES = 400
 AFTER = Tag(7, "mains", "after")

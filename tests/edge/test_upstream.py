@@ -241,6 +241,7 @@ async def test_back_fill_on_request_sends_nothing_of_the_gap_by_itself(tmp_path:
         assert set(broker.received()) == at.all
 
 
+@pytest.mark.long
 async def test_live_that_falls_behind_goes_on_from_now(tmp_path: Path) -> None:
     async with sending(tmp_path, max_rate=1000.0) as at:
         await asyncio.sleep(1.0)

@@ -210,6 +210,7 @@ async def test_a_line_elsewhere_is_opened_for_its_stations_alone(
         assert made.device.port is None
 
 
+@pytest.mark.long
 async def test_e9_seven_minutes_without_an_upstream_leave_no_hole_in_the_chart_of_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_serve import free_port
+
+pytestmark = pytest.mark.process
 
 PROGRAM = """
 import asyncio, sys

@@ -43,6 +43,7 @@ async def scenario(served: Served, cable: Cable) -> None:
 
 
 @pytest.mark.parametrize("when_down", WhenDown)
+@pytest.mark.long
 async def test_any_call_may_fail(when_down: WhenDown) -> None:
     most = 0
     for number in range(1, CALLS):
@@ -88,6 +89,7 @@ async def use(way: Way, served: Served) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(WAYS.keys() - {"raw", "rfc2217"}))
+@pytest.mark.long
 async def test_any_call_may_fail_in_any_mode(kind: str) -> None:
     number = 0
     reached = True

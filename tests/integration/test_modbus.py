@@ -307,6 +307,7 @@ async def test_whatever_is_sent_to_any_service_the_neighbours_get_their_answers(
 
 
 @pytest.mark.parametrize("share", [False, True])
+@pytest.mark.long
 async def test_ten_clients_mixed_reads_and_writes(share: bool) -> None:
     """For a minute, on three units: every answer belongs to its question, and turns are fair within 10 %."""
     cable = Cable()

@@ -59,6 +59,7 @@ def mutated(rng: random.Random, protocol: Access, number: int) -> bytes:
 
 @pytest.mark.parametrize("protocol", [Access.TCP, Access.RTU, Access.ASCII])
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.long
 async def test_fuzzed_requests(protocol: Access, seed: int) -> None:
     rng = random.Random(seed)
     cable = Cable()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -233,6 +234,7 @@ async def play(steps: Iterable[tuple[Any, ...]], fields: dict[str, Any]) -> None
 
 @given(st.integers(0, 2**32), BUSES)
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.long
 def test_whatever_happens_answers_are_true_and_nothing_is_left(seed: int, fields: dict[str, Any]) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play(a_story(random.Random(seed)), fields))

@@ -325,6 +325,7 @@ async def poll(place: tuple[str, str], chance: random.Random, results: Counter[s
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.long
 async def test_any_settings_after_any_others(seed: int) -> None:
     chance = random.Random(seed)
     cables = [Cable("one"), Cable("two"), Cable("plc"), Cable(SERVER.name)]

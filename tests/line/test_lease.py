@@ -260,6 +260,7 @@ async def test_after_a_lease_the_silence_is_kept_and_nothing_half_heard_goes_on(
 
 @pytest.mark.parametrize("own", [FAST, OTHER], ids=["the line's settings", "others"])
 @pytest.mark.parametrize("asked", [False, True], ids=["alone", "beside requests"])
+@pytest.mark.long
 async def test_e15_a_raw_clients_byte_waits_300_ms_at_most_while_a_lease_yields(own: LineSettings, asked: bool) -> None:
     """At 9600, beside a holder of exchanges of 128 bytes; the exchange in which it comes ends first."""
     cable = Cable(paced=True)
@@ -338,6 +339,43 @@ async def test_e15_a_conversation_of_a_stream_is_let_finish() -> None:
         asyncio.get_running_loop().call_later(0.04, cable.far.write, b"answer of the device")
         async with line.lease("mains", OTHER, limit=60):
             assert client.heard == b"answer of the device"
+
+
+@pytest.mark.parametrize("thinks", [0.02, 0.1, 0.25])
+async def test_e15_a_device_has_time_to_answer_what_a_stream_asked(thinks: float) -> None:
+    """A lease that is wanted again and again, beside a client that asks again as soon as it is answered."""
+    cable = Cable(paced=True)
+    async with running(cable, FAST) as line:
+        client = Client()
+        line.stream.join(client)
+        lost = 0
+
+        async def device() -> None:
+            asked = 0
+            while True:
+                if len(cable.listener.heard) - asked >= 60:
+                    asked += 60
+                    await asyncio.sleep(thinks)
+                    cable.far.write(b"answer")
+                await asyncio.sleep(0.002)
+
+        async def asking() -> None:
+            nonlocal lost
+            for _ in range(10):
+                client.heard.clear()
+                line.stream.write(client, bytes(60))
+                until = now() + 5.0
+                while client.heard != b"answer" and now() < until:  # noqa: ASYNC110 - others than this test set it
+                    await asyncio.sleep(0.005)
+                lost += client.heard != b"answer"
+
+        async with asyncio.TaskGroup() as tasks:
+            answering, polls = tasks.create_task(device()), tasks.create_task(asking())
+            while not polls.done():
+                async with line.lease("mains", limit=60):
+                    await asyncio.sleep(0.1)
+            answering.cancel()
+        assert lost == 0
 
 
 async def test_e15_a_device_that_talks_without_a_pause_holds_no_lease_up_for_long() -> None:

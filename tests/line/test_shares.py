@@ -80,6 +80,7 @@ def bound(line: LineSettings, patience: float = 1.0) -> float:
 
 @pytest.mark.parametrize("baudrate", [300, 1200, 9600, 115200, 921600])
 @pytest.mark.parametrize(("clients", "size"), [(1, 65536), (1, 100), (1, 1), (8, 4096)])
+@pytest.mark.long
 async def test_f8_raw_clients_that_write_without_a_pause_leave_requests_their_share(
     baudrate: int, clients: int, size: int
 ) -> None:
@@ -177,6 +178,7 @@ async def test_f8_what_the_device_says_to_junk_does_not_matter(junk_back: bytes)
 
 @pytest.mark.parametrize("listens", [True, False])
 @pytest.mark.parametrize("baudrate", [1200, 9600, 19200])
+@pytest.mark.long
 async def test_f8_a_device_that_talks_without_a_pause(baudrate: int, listens: bool) -> None:
     """Heard by a raw client or by nobody: requests go after their patience, and find their answers."""
     cable, serial = Cable(paced=True), LineSettings(baudrate)

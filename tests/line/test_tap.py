@@ -1,12 +1,22 @@
 """The tap: what it tells of a line, what it costs while it is off, and its bounds."""
 
 import asyncio
+import random
+from collections import Counter
+
+import pytest
 
 from nportpy.line.arbiter import Line
 from nportpy.line.tap import DEFAULT_LIMIT, OVERHEAD, Watcher
 from nportpy.linesettings import LineSettings
+from nportpy.modbus.bus import Bus
+from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
-from nportpy.protocols.capture.records import Hidden, Kind, Record
+from nportpy.protocols.capture.records import Ended, Hidden, Kind, Record, Unsent
+from nportpy.protocols.modbus.rtu import Frame
+from tests.support.asking import Client as Asker
+from tests.support.asking import read
+from tests.support.bus import Units, reply
 from tests.support.lines import Client, running
 
 
@@ -60,7 +70,8 @@ async def test_c18_the_ring_is_bounded_and_a_slow_watcher_is_told_what_it_lost()
         for _ in range(10_000):
             line.data_received(bytes(1000))
             assert tap.size <= DEFAULT_LIMIT
-        room = DEFAULT_LIMIT // (1000 + OVERHEAD)
+        room = line.tap().next_number - line.tap().first_number
+        assert room * (1000 + OVERHEAD) > DEFAULT_LIMIT * 3 // 4
         lost, records = slow.take()
         assert (lost, len(records)) == (10_000 - room, room)
         assert slow.lost == tap.lost == lost
@@ -146,3 +157,95 @@ async def test_what_a_lease_writes_in_secret_is_told_by_its_length_only() -> Non
         assert bytes_of(records, Kind.RX) == b"answer"
         assert [record.about for record in records if record.kind is Kind.HOLDER] == ["mains", ""]
         assert [record.kind for record in records].count(Kind.SETTINGS) == 2
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"\x01P1\x02(12345678)\x03\x61",
+        b"\x01P2\x02(12345678)\x03\x61",
+        bytes.fromhex("7EA0210002040323935A FA E6E600 6036A1090607608574050801018A0207808B0760857405080201AC0A8008")
+        + b"12345678"
+        + bytes.fromhex("BE10040E01000000065F1F0400007E1F04B0 7E7E"),
+    ],
+)
+async def test_a_password_that_another_program_sends_through_a_stream_is_told_by_its_length_only(
+    written: bytes,
+) -> None:
+    cable, client = Cable(), Client()
+    async with running(cable) as line, line.tap().watch("test") as watcher:
+        line.stream.join(client)
+        line.stream.write(client, written)
+        await asyncio.sleep(1)
+        cable.far.write(written)
+        await asyncio.sleep(1)
+        line.stream.write(client, b"\x01R1\x021.8.0()\x03")
+        await asyncio.sleep(1)
+        cable.far.write(b"answer")
+        await asyncio.sleep(1)
+        records = taken(watcher)
+    assert bytes(client.heard) == written + b"answer"
+    assert b"12345678" not in repr(records).encode()
+    assert [record.about for record in records if record.about] == [Hidden(len(written))] * 2
+    assert bytes_of(records, Kind.RX) == b"answer"
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_c12_a_bus_with_faults_is_told_byte_for_byte_and_verdict_for_verdict(seed: int) -> None:
+    chance = random.Random(seed)
+    cable = Cable()
+
+    def answer(data: bytes) -> list[tuple[float, bytes]]:
+        whole = reply(data)
+        match chance.randrange(8):
+            case 0:
+                return []
+            case 1:
+                return [(0.01, whole[:-1] + bytes((whole[-1] ^ 1,)))]
+            case 2:
+                return [(0.01, Frame(data[0], bytes((data[1] | 0x80, 2))).encode())]
+            case 3:
+                return [(0.15, whole)]  # too late
+            case 4:
+                return [(0.01, whole[:3]), (0.02, whole[3:])]
+            case 5:
+                return [(0.005, b"\x00\xff"), (0.01, whole)]
+            case _:
+                return [(0.01, whole)]
+
+    units, said = Units(cable, answer), bytearray()
+    say = units._say
+
+    def say_and_keep(data: bytes) -> None:
+        said.extend(data)
+        say(data)
+
+    units._say = say_and_keep  # type: ignore[method-assign]
+    async with running(cable) as line:
+        bus = Bus(line, BusSettings(timeout=Timeout(0.1), retries=1, cache=0.5))
+        async with line.tap().watch("test") as watcher:
+            clients = [Asker(bus) for _ in range(4)]
+            records = []
+            for _ in range(60):
+                for client in clients:
+                    client.ask(read(chance.randrange(3), 2), unit=chance.randrange(1, 4))
+                for client in clients:
+                    await client.ended()
+                records += taken(watcher)
+            await asyncio.sleep(1)
+            records += taken(watcher)
+        counted: Counter[str] = Counter()
+        for (_, _, end), count in bus.status().requests.items():
+            counted[end] += count
+    assert bytes_of(records, Kind.TX) == b"".join(data for _, data in units.heard)
+    assert bytes_of(records, Kind.RX) == bytes(said)
+    told: Counter[str] = Counter()
+    for record in records:
+        match record.about:
+            case Ended(outcome="answered") if record.data[:1] and record.data[0] & 0x80:
+                told["exception"] += len(record.about.clients)
+            case Ended() as ended:
+                told[ended.outcome] += len(ended.clients)
+            case Unsent() as unsent:
+                told["answered" if unsent.why == "cache" else unsent.why] += 1
+    assert told == counted

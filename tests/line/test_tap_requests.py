@@ -1,11 +1,14 @@
 """What the tap tells of Modbus requests: who asked, why they waited, and what became of them."""
 
 import asyncio
+import gc
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from nportpy.line.arbiter import Line
+from nportpy.line.tap import DEFAULT_LIMIT
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
@@ -154,3 +157,36 @@ async def test_c16_a_bus_off_the_tap_is_as_before() -> None:
 
 def hearing(line: Line) -> tuple[object, object]:
     return line._hear, line._write
+
+
+async def test_c18_what_a_ring_takes_is_what_it_says() -> None:
+    cable = Cable()
+    units = Units(cable, slowly)
+    async with running(cable) as line:
+        bus = Bus(line, QUICK)
+        client = Client(bus)
+
+        async def ask(count: int) -> None:
+            for number in range(count):
+                client.ask(read(number % 50, 2), unit=7)
+                await client.ended()
+                client.ends.clear()
+                client.asked = 0
+                client._ended.clear()
+            units.heard.clear()
+            units.quiet.clear()
+
+        await ask(100)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            async with line.tap().watch("test"):
+                await ask(1000)
+                gc.collect()
+                taken = tracemalloc.get_traced_memory()[0] - before
+                assert line.tap().lost > 100
+                assert taken < 1.25 * DEFAULT_LIMIT
+                assert taken > 0.5 * line.tap().size
+        finally:
+            tracemalloc.stop()

@@ -256,6 +256,7 @@ async def test_noise_instead_of_an_echo_is_not_probed_for_ever() -> None:
 # Late answers.
 
 
+@pytest.mark.long
 async def test_a_late_answer_is_never_given_to_the_next_request() -> None:
     status = await late_answers(4000)
     assert status.late > 100

@@ -1,5 +1,6 @@
 """Whatever a file says: it becomes a configuration that is accepted, or faults with lines; nothing else."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,5 +83,6 @@ def test_files_with_something_else_in_them(text: str, changes: list[tuple[int, i
 
 @settings(deadline=None)
 @given(st.text())
+@pytest.mark.long
 def test_text_of_any_kind(text: str) -> None:
     check(text)

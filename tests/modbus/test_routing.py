@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nportpy.line.turns import Priority
+from nportpy.modbus.clients import Asker, Use
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import Router, Target
 from nportpy.modbus.settings import (
@@ -41,6 +42,12 @@ class Bus:
         self.asked: list[tuple[int, bytes, Priority]] = []
         self.held: list[Question] = []
         self.left: list[Hashable] = []
+        self.uses: list[Use] = []
+
+    def enter(self, client: Hashable, asker: Asker) -> Use:
+        assert client == "client"
+        self.uses.append(Use(asker, 0.0))
+        return self.uses[-1]
 
     def ask(self, question: Question) -> None:
         self.asked.append((question.unit, question.pdu, question.priority))

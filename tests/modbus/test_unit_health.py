@@ -63,6 +63,7 @@ MIXES = [(bad, good) for bad in BAD for good in GOOD_ONES if (bad, good) != ("fi
 
 
 @pytest.mark.parametrize(("bad", "good"), MIXES)
+@pytest.mark.long
 async def test_f1_no_client_takes_a_unit_from_another(bad: str, good: str) -> None:
     seconds = 600.0 if len(BAD[bad]) > 2 else 300.0
     played = await play({1: particular}, [*BAD[bad], GOOD_ONES[good]], seconds)
@@ -72,6 +73,7 @@ async def test_f1_no_client_takes_a_unit_from_another(bad: str, good: str) -> No
 
 @pytest.mark.parametrize("good", GOOD_ONES)
 @pytest.mark.parametrize("bad", ["six reads at once", "alternating", "writes nowhere"])
+@pytest.mark.long
 async def test_f2_a_unit_that_answers_with_another_length_is_nobodys_loss(bad: str, good: str) -> None:
     played = await play({1: unfit}, [*BAD[bad], GOOD_ONES[good]])
     assert played.clients[-1].share() >= 0.9
@@ -105,6 +107,7 @@ POLLERS = {
 
 @pytest.mark.parametrize("poller", POLLERS)
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.long
 async def test_f7_a_flaky_unit_is_served_as_well_as_by_a_bare_master(fault: str, poller: str) -> None:
     """On average over some units: each has its own bad luck."""
     habit, share, wanted = POLLERS[poller], 0.0, 0.0

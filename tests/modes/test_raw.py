@@ -220,6 +220,7 @@ async def test_inactivity_is_silence_of_the_line() -> None:
 # Back-pressure.
 
 
+@pytest.mark.long
 async def test_a_lone_stalled_client_stops_the_line_and_loses_nothing() -> None:
     cable = Cable()
     line = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)
@@ -310,6 +311,7 @@ async def test_all_may_wait_for_a_slow_client() -> None:
         assert served.results() == {"accepted": 2}
 
 
+@pytest.mark.long
 async def test_a_client_that_writes_too_much_waits_and_loses_nothing() -> None:
     cable = Cable()
     line = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)

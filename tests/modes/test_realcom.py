@@ -99,6 +99,7 @@ async def test_nothing_is_lost_when_a_program_writes_and_closes_at_once() -> Non
         assert host.driver.faults == []
 
 
+@pytest.mark.long
 async def test_nothing_is_lost_of_what_waits_in_sockets_at_the_close() -> None:
     async with serving(Cable(paced=True), line=LineSettings(19200)) as served:
         host = await served.host()
@@ -399,6 +400,7 @@ async def either_ends(end: Ending) -> None:
         assert served.line.settings.baudrate == 115200, "put back"
 
 
+@pytest.mark.long
 async def test_what_was_sent_before_the_commands_ended_goes_to_the_line() -> None:
     async with serving(Cable(paced=True), line=LineSettings(57600)) as served:
         commands, data = await served.pair()

@@ -221,6 +221,7 @@ async def test_a_synch_does_not_swallow_a_byte() -> None:
             await served.hears(b"before\xfbafter")
 
 
+@pytest.mark.long
 async def test_who_asks_and_does_not_listen_is_not_read() -> None:
     async with console(allowance=1000) as served:
         client = await served.client()

@@ -385,6 +385,7 @@ async def test_who_are_you() -> None:
     ],
     ids=["on and off", "unknown options", "empty", "endless", "signatures", "ayt", "iac", "nop"],
 )
+@pytest.mark.long
 async def test_a_flood_that_is_not_fetched_stays_bounded(flood: bytes) -> None:
     cable, other = Cable(), Cable("other")
     plans = plan("cable", com(control=WhoControls.ANY)), plan("other", raw())

@@ -265,6 +265,7 @@ async def test_what_was_kept_outlives_the_device() -> None:
 # Back-pressure.
 
 
+@pytest.mark.long
 async def test_a_lone_host_that_reads_nothing_stops_the_line_and_loses_nothing() -> None:
     cable = Cable()
     line = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)
@@ -311,6 +312,7 @@ async def test_beside_another_a_host_that_reads_nothing_is_dropped_at_its_allowa
             each.read_on()
 
 
+@pytest.mark.long
 async def test_a_host_that_writes_too_much_waits_and_loses_nothing() -> None:
     cable = Cable()
     line = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)

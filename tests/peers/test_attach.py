@@ -179,7 +179,9 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-@pytest.mark.skipif(SER2NET is None or not shutil.which("socat"), reason="no ser2net, or no socat, here")
+@pytest.mark.skipif(
+    SER2NET is None or not shutil.which("socat"), reason="no ser2net here" if SER2NET is None else "no socat here"
+)
 async def test_ser2net_is_a_server_too_and_may_be_started_again(tmp_path: Path) -> None:
     port = free_port()
     async with null_modem(tmp_path) as (near, far):
@@ -259,7 +261,7 @@ def write_and_close(link: str, data: bytes) -> None:
 
 def test_systemd_finds_nothing_wrong_with_the_service(tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
-        pytest.skip("systemd-analyze is not installed")
+        pytest.skip("no systemd-analyze here")
     service = Path(__file__).parents[2] / "etc/nportpy-attach@.service"
     unit = tmp_path / "nportpy-attach@ttyV0.service"
     unit.write_text(service.read_text().replace("/opt/nportpy/bin/nportpy", "/bin/true"))

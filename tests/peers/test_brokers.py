@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import brokers
 
-pytestmark = [pytest.mark.peer, pytest.mark.real]
+pytestmark = [pytest.mark.peer, pytest.mark.real("asyncio")]  # the programs are tried here, no loop of ours
 
 
 async def test_mosquitto_comes_back_at_its_port(tmp_path: Path) -> None:

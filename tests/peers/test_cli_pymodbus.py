@@ -15,7 +15,7 @@ from tests.support.serving import until
 
 pytest.importorskip("pymodbus", reason="no pymodbus here")
 
-pytestmark = [pytest.mark.peer, pytest.mark.real]
+pytestmark = [pytest.mark.peer, pytest.mark.real("asyncio")]  # commands and devices are processes
 
 SERVER = """
 import asyncio, sys

@@ -28,7 +28,8 @@ from tests.support.collecting import (
 )
 from tests.support.serving import until
 
-pytestmark = [pytest.mark.peer, pytest.mark.real]
+# Collectors are processes: the loop of this one does not matter. They wait for minutes, beside all others.
+pytestmark = [pytest.mark.peer, pytest.mark.real("asyncio"), pytest.mark.xdist_group("collect nats")]
 
 
 async def stored(url: str) -> list[Key]:

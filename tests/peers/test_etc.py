@@ -13,7 +13,7 @@ ETC = Path(__file__).parent.parent.parent / "etc"
 
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.skip(f"no {program} here")
     return subprocess.run(
         [program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
     )

@@ -18,7 +18,7 @@ HEADER = "/usr/include/modbus/modbus.h"
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.real,
-    pytest.mark.skipif(not os.path.exists(HEADER), reason="no libmodbus to build a slave with (libmodbus-dev)"),
+    pytest.mark.skipif(not os.path.exists(HEADER), reason="no libmodbus here"),
     pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc here"),
     pytest.mark.skipif(not shutil.which("socat"), reason="no socat here"),
 ]

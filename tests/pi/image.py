@@ -177,24 +177,35 @@ def _compile(root: Path, python: str) -> None:
         compileall.compile_dir(root, quiet=2, invalidation_mode=mode, force=True, stripdir=root, prependdir="/")
 
 
-def _make_base(to: Path) -> None:
-    apt = to / "apt"
+def apt_options(apt: Path) -> list[str]:
+    """Options for apt that keep it to that folder, and to packages for arm64."""
     (apt / "lists" / "partial").mkdir(parents=True)
     (apt / "status").touch()
     options = ["-oAPT::Architecture=arm64", "-oAPT::Architectures=arm64", "-oDebug::NoLocking=1"]
     options += [f"-oDir::State::Lists={apt / 'lists'}", f"-oDir::State::status={apt / 'status'}"]
-    options += [f"-oDir::Cache={apt}", "-oAPT::Sandbox::User="]
-    _run(["apt-get", *options, "update"])
-    plan = _run(["apt-get", *options, "--simulate", "--no-install-recommends", "install", *PACKAGES])
+    return [*options, f"-oDir::Cache={apt}", "-oAPT::Sandbox::User="]
+
+
+def download(apt: Path, options: list[str], packages: Iterable[str], *others: str) -> None:
+    """Fetch packages with all that they depend on, and others without."""
+    plan = _run(["apt-get", *options, "--simulate", "--no-install-recommends", "install", *packages])
     names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+    _run(["apt-get", *options, "download", *names, *others], cwd=apt)
+
+
+def _make_base(to: Path) -> None:
+    apt = to / "apt"
+    options = apt_options(apt)
+    _run(["apt-get", *options, "update"])
     depends = _run(["apt-cache", *options, "depends", "linux-image-arm64"])
     kernel = next(line.split()[1] for line in depends.splitlines() if "Depends:" in line)
-    _run(["apt-get", *options, "download", *names, kernel], cwd=apt)
+    download(apt, options, PACKAGES, kernel)
     root, boot = to / "root", to / "boot"
     for package in apt.glob("*.deb"):
         _run(["dpkg-deb", "--extract", package, boot if package.name.startswith(kernel) else root])
     shutil.copy(next(boot.glob("boot/vmlinuz-*")), to / "vmlinuz")
     _furnish(root, boot)
+    shutil.copytree(root / "lib/modules", to / "modules")
     python = next(root.glob("usr/lib/python3.*")).name.removeprefix("python")
     _compile(root, python)
     (to / "python").write_text(python)

@@ -5,6 +5,9 @@ from dataclasses import replace
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, Rs485Mode, Rs485Settings, UartCounters
 from nportpy.status import (
     ArchiveStatus,
+    BusClientCounts,
+    BusClientStatus,
+    BusCounts,
     BusStatus,
     ClientStatus,
     EdgeStatus,
@@ -13,6 +16,7 @@ from nportpy.status import (
     ServiceStatus,
     StationStatus,
     TagStatus,
+    UnitCounts,
     UnitStatus,
     UpstreamStatus,
 )
@@ -99,7 +103,28 @@ def bus(name: str = "meters", units: int = 2) -> BusStatus:
         spoilt=29,
         foreign=30,
         unfit=31,
-        units=tuple(UnitStatus(unit, unit == 2, unit / 4, 100 * unit, unit) for unit in ids),
+        units=tuple(unit_status(unit) for unit in ids),
+        own=0.125,
+        clients=(asker(), asker("192.0.2.8", left=STARTED + 1200)),
+        recent=BusCounts(300.0, 100, 12.5, 0.5, 0.01, {"answered": 90, "no_answer": 4, "expired": 1, "queue_full": 2}),
+    )
+
+
+def unit_status(unit: int) -> UnitStatus:
+    """Unit 2 is silent."""
+    times = tuple(20 if bound == 4 else 0 for bound in range(14))
+    recent = UnitCounts(answered=20, answer_times=times, answer_seconds=0.4, wire_seconds=0.3, busy=0.4)
+    return UnitStatus(
+        unit, unit == 2, unit / 4, STARTED + 600 if unit == 2 else None, recent,
+        answered=100 * unit, unanswered=unit, spoilt=3, late=2, retries=4, busy=unit * 1.5,
+        answer_times=times, answer_seconds=0.4, wire_seconds=0.3,
+    )  # fmt: skip
+
+
+def asker(client: str = "192.0.2.7:4711", left: float | None = None) -> BusClientStatus:
+    recent = BusClientCounts() if left else BusClientCounts(requests=60, busy=6.0)
+    return BusClientStatus(
+        client, "meters modbus", STARTED + 60, left, 1, 5, 2, 3, 1000, recent, requests=500, busy=40.0
     )
 
 

@@ -17,8 +17,8 @@ def document(status: GatewayStatus) -> dict[str, Any]:
 def test_fields_under_their_names() -> None:
     found = document(samples.gateway())
     assert list(found) == [
-        "version", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses",
-        "missing", "edge", "actions",
+        "version", "time", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses",
+        "missing", "edge", "loop", "actions", "faults",
     ]  # fmt: skip
     assert found["edge"] is None
     assert (found["version"], found["name"], found["started"]) == (__version__, "pi-07", "2026-01-01T00:00:00.000Z")
@@ -55,7 +55,19 @@ def test_a_bus_has_its_counts_under_names() -> None:
         {"up_to": 0.005, "count": 1},
     ]
     assert bus["durations"][-2:] == [{"up_to": 10.0, "count": 0}, {"up_to": None, "count": 1}]
-    assert bus["units"][1] == {"unit": 2, "silent": True, "timeout": 0.5, "answered": 200, "unanswered": 2}
+    unit = bus["units"][1]
+    assert (unit["unit"], unit["silent"], unit["timeout"], unit["answered"], unit["unanswered"]) == (
+        2, True, 0.5, 200, 2
+    )  # fmt: skip
+    assert unit["silent_since"] == "2026-01-01T00:10:00.000Z"
+    assert unit["answer_times"] == [{"up_to": 0.025, "count": 20}]
+    assert unit["recent"]["answered"] == 20
+    here, left = bus["clients"]
+    assert (here["client"], here["left"], here["requests"], here["address"]) == ("192.0.2.7:4711", None, 500, 1000)
+    assert (left["client"], left["left"], left["recent"]) == (
+        "192.0.2.8", "2026-01-01T00:20:00.000Z", {"requests": 0, "busy": 0.0}
+    )  # fmt: skip
+    assert bus["recent"]["results"]["answered"] == 90
     assert found["services"][-1]["refused"] == {"forbidden": 5, "no_route": 6}
 
 

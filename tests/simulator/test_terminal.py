@@ -21,6 +21,8 @@ from nportpy.protocols.modbus.rtu import Frame, silent_interval
 from nportpy.simulator.lines import BusOptions, from_json
 from nportpy.simulator.process import simulated_lines
 
+pytestmark = pytest.mark.process
+
 READ_10 = Frame(1, bytes.fromhex("03 03E8 000A")).encode()
 FAST = LineSettings.parse(115200)
 

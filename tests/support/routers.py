@@ -50,6 +50,9 @@ class Guest(Visitor):
         if answer is not None:
             question.done(question, answer)
 
+    def refused(self, reason: str, count: int = 1) -> None:
+        self.router.refused[reason] += count
+
     def routed(self, unit: int) -> bool:
         return unit in self.router.units
 
@@ -75,7 +78,7 @@ class Scripted(Router):
         self.guests: list[Guest] = []
         self.units: set[int] = set(range(10))
 
-    def visitor(self, client: Hashable, address: Address | None) -> Guest:
+    def visitor(self, client: Hashable, address: Address | None, name: str = "") -> Guest:
         self.guests.append(Guest(self, client, address))
         return self.guests[-1]
 

@@ -76,9 +76,10 @@ class Iec101Driver:
             for point, _ in self._by_tag.values():
                 point.settled()
         now, monotonic = self._clock.wall(), self._clock.now()
+        known = now if self.client.since is None else self.client.since
         for tag in tags:
             point, key = self._by_tag[tag.name]
-            readings.append(point.present(self._missing(*key), now, monotonic))
+            readings.append(point.present(self._missing(*key), known, now, monotonic))
         return readings
 
     async def close(self) -> None:

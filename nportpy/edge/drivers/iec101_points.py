@@ -80,9 +80,17 @@ class Point:
             self._set(self.waited)
         self.waited = None
 
-    def present(self, missing: str, now: int, monotonic: int) -> RawReading:
-        """Its reading at `now` (microseconds UTC)."""
-        self.live = now
+    def present(self, missing: str, known: int, now: int, monotonic: int) -> RawReading:
+        """Its reading: how things were at `known`, as what has happened since then may not have been told yet.
+
+        Args:
+            missing: why there is none, where nothing was said.
+            known: all that had happened by then was told, in microseconds UTC.
+            now: the same clock.
+            monotonic: that of readings.
+        """
+        self.live = min(max(known, self.live), now)  # after an event that has been told, whatever the clock was set to
+        monotonic -= now - self.live
         if self.worth is None:
             return RawReading(self.tag, monotonic, reason=missing)
         raw, uncertain, reason = self.worth

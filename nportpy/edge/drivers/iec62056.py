@@ -6,7 +6,7 @@ load profile. A number comes in the tag's unit where that is of the meter's kind
 kWh and power in kW.
 """
 
-import re
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -17,7 +17,7 @@ from typing import Final
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationRefused, StationSilent
 from nportpy.edge.drivers.units import power as power_to
-from nportpy.edge.settings import StationSettings, TagSettings
+from nportpy.edge.settings import ReadoutPlace, StationSettings, TagSettings
 from nportpy.errors import LineError, ProtocolError
 from nportpy.line.lease_base import Leased
 from nportpy.meters.iec62056.client import Iec62056Client
@@ -35,9 +35,10 @@ DEPTH: Final = timedelta(days=31)
 CHUNK: Final = timedelta(days=1)
 """What is asked for at once: a meter sends 96 rows of it in a minute or so."""
 
-_IN: Final = re.compile(r"\s+in\s+")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+log = logging.getLogger(__name__)
 
 
 class Iec62056Driver:
@@ -45,6 +46,7 @@ class Iec62056Driver:
 
     Attributes:
         client: asks it.
+        trying: what has gone wrong in the call that runs, and what is tried now.
     """
 
     def __init__(
@@ -64,18 +66,20 @@ class Iec62056Driver:
             clock: stamps what comes.
             newest: when the newest sample of a tag was that the archive has, in microseconds UTC.
         """
-        self.client = Iec62056Client(settings)
+        self.client = Iec62056Client(settings, self._tell)
+        self.trying = ""
+        self._name = station.name
         self._settings = settings
         self._lend = lend
         self._clock = clock
         self._newest = newest
-        self._places = {tag.name: _IN.split(tag.at.strip(), maxsplit=1) for tag in station.tags}
+        self._places = {tag.name: ReadoutPlace(tag.at).parts for tag in station.tags}
         self._known: dict[str, datetime] = {}  # the newest row of a tag
         self._periods: dict[str, timedelta] = {}  # of a profile's rows
 
     async def read(self, tags: Sequence[TagSettings]) -> list[RawReading]:
         """See `Driver`. A tag in a profile has as many readings as there are new rows, and none if there are none."""
-        plain = [tag for tag in tags if len(self._places[tag.name]) == 1]
+        plain = [tag for tag in tags if not self._places[tag.name][1]]
         profiles: dict[str, list[TagSettings]] = {}
         for tag in tags:
             if tag not in plain and self._clock.state().trusted:
@@ -97,7 +101,14 @@ class Iec62056Driver:
             done = {reading.tag.name for reading in readings}
             left = [tag for wanted in profiles.values() for tag in wanted if tag.name not in done]
             readings += [RawReading(tag, self._clock.now(), reason=str(error)) for tag in left]
+        finally:
+            self.trying = ""
         return readings
+
+    def _tell(self, what: str) -> None:
+        if not self.trying:
+            log.warning("meter cannot be read at once", extra={"station": self._name, "reason": what})
+        self.trying = what
 
     async def close(self) -> None:
         """See `Driver`: between two rounds it holds nothing."""

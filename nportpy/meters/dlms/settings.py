@@ -144,6 +144,7 @@ class DlmsSettings:
         deviation: what the deviation in its stamps is worth.
         bounds: how the bounds of a profile are written.
         max_size: bytes that one answer may have, put together.
+        system_title: the client's own name, 8 bytes, where there are no keys; SHA-256 counts it in. Empty: none.
     """
 
     referencing: Referencing = Referencing.LOGICAL
@@ -164,7 +165,7 @@ class DlmsSettings:
     response: float = 2.0
     long_response: float = 5.0
     gap: float = 0.3
-    turnaround: float = 0.02
+    turnaround: float = 0.005
     tries: int = 3
     inactivity: float = 120.0
     conformance: int | None = None
@@ -174,6 +175,7 @@ class DlmsSettings:
     deviation: Deviation = Deviation.STANDARD
     bounds: Bounds = Bounds.LOCAL
     max_size: int = 1 << 20
+    system_title: bytes = b""
 
     def __post_init__(self) -> None:
         """Refuse what no meter can be reached by.

@@ -6,11 +6,13 @@ DlmsClient(settings, OverTcp(Endpoint("192.0.2.7", WRAPPER_PORT)))
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
+from nportpy.line.lease_base import Leased
+from nportpy.meters.dlms.channel import Channel
+from nportpy.meters.dlms.settings import DlmsSettings
 from nportpy.network.addresses import Endpoint
 
-Lease = Callable[[], AbstractAsyncContextManager[Any]]
+Lease = Callable[[], AbstractAsyncContextManager[Leased]]
 """Takes the line alone, for one call of the client."""
 
 
@@ -21,6 +23,12 @@ class OverLine:
         """`lease` takes the line, with the settings that HDLC is spoken at."""
         self._lease = lease
 
+    def channel(self, settings: DlmsSettings, name: str) -> Channel:
+        """The way to the meter of `settings`; `name` is for messages."""
+        from nportpy.meters.dlms.hdlc_channel import HdlcChannel
+
+        return HdlcChannel(self._lease, settings, name)
+
 
 class OverTcp:
     """The wrapper of IEC 62056-47 on a TCP connection, which stays open between the calls."""
@@ -28,3 +36,9 @@ class OverTcp:
     def __init__(self, endpoint: Endpoint) -> None:
         """Call the meter, or a gateway that speaks for several, at `endpoint`."""
         self._endpoint = endpoint
+
+    def channel(self, settings: DlmsSettings, name: str) -> Channel:
+        """The way to the meter of `settings`; `name` is for messages."""
+        from nportpy.meters.dlms.tcp_channel import TcpChannel
+
+        return TcpChannel(self._endpoint, settings, name)

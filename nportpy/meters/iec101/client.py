@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -48,8 +49,8 @@ class Report:
     Attributes:
         asdu: it.
         arrived: when, in microseconds UTC by our clock.
-        since: when the outstation had nothing more to tell for the last time before, since its link came up: what
-            happened before that was told before. None: it has not come so far yet, so this may be old.
+        since: when the outstation was asked for the last time before, since its link came up, and had nothing more to
+            tell: what happened before that was told before. None: it has not come so far yet, so this may be old.
     """
 
     asdu: Asdu
@@ -94,6 +95,7 @@ class Iec101Client:
         counts: what came.
         hint: why what comes may be cut up wrongly; empty: it is not.
         clock: what its clock was ahead of ours when it was last set, in microseconds; None: it was not.
+        since: see `Report`: all that had happened by then has been told.
     """
 
     def __init__(
@@ -121,9 +123,10 @@ class Iec101Client:
         self._heard: list[Report | Restarted] = []
         self._waiting: deque[Procedure] = deque()
         self._current: Procedure | None = None
-        self._since: int | None = None
+        self.since: int | None = None
         self._full = False
         self._refused_now = False  # it takes no data in this round
+        self._end = 0.0  # of the round
         self._run = 0  # requests for class 1 data on end
         self._silent = 0  # answers E5 on end, which cannot tell of class 1 data
         self._more = False
@@ -148,22 +151,23 @@ class Iec101Client:
         """
         link = self.exchange.link
         self._refused_now = False
-        if link.pending is not None and link.up:
+        if link.pending and link.up:
             fresh = self._current.make if self._current is not None and self._current.stage is Stage.WAITING else None
             self._take(await self.exchange.resume(leased, fresh))
         if not link.up:
             await self._start(leased)
         self._plan()
         await self._round(leased)
+        await self.exchange.settle(leased)
 
     async def _start(self, leased: Leased) -> None:
         """The link is reset at each start: an outstation may take the first request for a repeat otherwise."""
         link = self.exchange.link
-        answer = await self.exchange.ask(leased, link.request_status())
+        answer = await self.exchange.ask(leased, link.request_status)
         if answer.what in (Answered.NOT_FUNCTIONING, Answered.NACK):
             link.down()
             raise OutstationSilent("the outstation says that its link does not work at the moment")
-        answer = await self.exchange.ask(leased, link.reset())
+        answer = await self.exchange.ask(leased, link.reset)
         if not link.up:
             link.down()
             raise OutstationSilent("the outstation refuses the reset of its link")
@@ -174,7 +178,7 @@ class Iec101Client:
     def _begin(self) -> None:
         """Nothing is known of the outstation any more, so all is to be asked."""
         self._heard.append(Restarted(self._wall()))
-        self._since = None
+        self.since = None
         self._waiting.clear()
         self._current = None
         self._synchronised = self._interrogated = self._again = 0.0
@@ -207,7 +211,7 @@ class Iec101Client:
 
     async def _round(self, leased: Leased) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._settings.hold
+        self._end = end = loop.time() + self._settings.hold
         seen: set[tuple[int, int, int]] = set()
         for turn in count(1):
             began = loop.time()
@@ -215,15 +219,16 @@ class Iec101Client:
                 await self._class_1(leased)
             await self._ask_on(leased)
             brought = await self._class_1(leased) if self._more or self._current is not None else False
+            asked = self._wall()  # what happens while the answer is on its way is not in it
             answer = await self._class_2(leased)
             brought = brought or bool(answer.data)
             if self._more:
                 brought = await self._class_1(leased) or brought
             if not self._more and not (brought and self._last_cause() not in _REPEATED):
-                self._since = self._wall()
+                self.since = asked
             if not self._goes_on(answer, turn, seen) or loop.time() >= end:
                 return
-            if not brought and not self._more:
+            if not brought:
                 await asyncio.sleep(_PAUSE)
             if self._current is not None:
                 self._wait(loop.time() - began)
@@ -250,44 +255,49 @@ class Iec101Client:
         """Ask the next thing that waits, unless something is under way or the outstation takes no data."""
         link = self.exchange.link
         if self._full:
-            answer = await self._ask(leased, link.request_status())
+            answer = await self._ask(leased, link.request_status)
             self._full = answer.full
         if self._full or self._refused_now or self._current is not None or not self._waiting:
             return
-        procedure = self._current = self._waiting.popleft()
         await self._give_way(leased)
-        self._take(await self.exchange.ask(leased, link.send(procedure.make()), procedure.make))
+        self._take(await self.exchange.ask(leased, self._send_next, self._waiting[0].make))
+
+    def _send_next(self) -> bytes:
+        procedure = self._current = self._waiting.popleft()
+        return self.exchange.link.send(procedure.make())
 
     async def _class_1(self, leased: Leased) -> bool:
-        """Ask for class 1 data while there is some, within `burst`; whether any came."""
+        """Ask for class 1 data while there is some, within `burst` and the round; whether any came."""
         brought = False
         while self._run < self._settings.burst:
-            answer = await self._ask(leased, self.exchange.link.request_class(1))
+            answer = await self._ask(leased, partial(self.exchange.link.request_class, 1))
             self._run, self._silent = self._run + 1, 0
-            if answer.silent or not answer.data:
-                self._more = False  # it may say that there is more and have nothing: some do for ever
+            if not answer.data:
+                # It may say that there is more and have nothing: some do for ever. NACK is no such word, but "not now".
+                self._more = answer.what is Answered.NACK
                 break
             brought = True
-            if not self._more:
+            if not self._more or asyncio.get_running_loop().time() >= self._end:
                 break
         return brought
 
     async def _class_2(self, leased: Leased) -> Answer:
         self._run = 0
-        answer = await self._ask(leased, self.exchange.link.request_class(2))
+        answer = await self._ask(leased, partial(self.exchange.link.request_class, 2))
         self._silent = self._silent + 1 if answer.silent else 0
         if self._silent >= self._settings.class1_every:
             self._more = True
         return answer
 
-    async def _ask(self, leased: Leased, wire: bytes) -> Answer:
+    async def _ask(self, leased: Leased, make: Callable[[], bytes]) -> Answer:
         await self._give_way(leased)
-        answer = await self.exchange.ask(leased, wire)
+        answer = await self.exchange.ask(leased, make)
         self._take(answer)
         return answer
 
     async def _give_way(self, leased: Leased) -> None:
-        """Others have the line between two exchanges; what was made to be sent is sent after them."""
+        """Others have the line between two exchanges, when nothing late can come any more that they would hear."""
+        await self.exchange.settle(leased)
         await leased.give_way()
 
     def _take(self, answer: Answer) -> None:
@@ -349,7 +359,7 @@ class Iec101Client:
             self._finished(self._current)
         if asdu.kind.monitors:
             self.counts.asdus += 1
-            self._heard.append(Report(asdu, self._wall(), self._since))
+            self._heard.append(Report(asdu, self._wall(), self.since))
 
     def _finished(self, procedure: Procedure) -> None:
         self._current = None

@@ -38,37 +38,76 @@ class Exchange:
         self.link = Link(settings.link_address, settings.link_size)
         self.finder = FrameFinder(settings.link_size, _LEAST_SILENCE, settings.gap)
         self._settings = settings
+        self._reaction = 0.0  # seconds from a request to the end of its answer, of the last that was sent once
 
-    async def ask(self, leased: Leased, wire: bytes, fresh: Callable[[], bytes] | None = None) -> Answer:
-        """Send `wire`, and again while it is not answered. Cancelled or without the line, it stays to be repeated.
+    async def ask(self, leased: Leased, make: Callable[[], bytes], fresh: Callable[[], bytes] | None = None) -> Answer:
+        """Send a request, and again while it is not answered. Cancelled or without the line, it stays to be repeated.
 
         Args:
             leased: the line.
-            wire: of `link`'s making.
+            make: makes the request, by `link`.
             fresh: makes the ASDU of repeats, where it tells the time.
 
         Raises:
             OutstationSilent: no answer, however often it was asked; the link is down.
             LineError: of the line.
         """
-        self.finder.silence = max(_CHARACTERS * leased.settings.character_time, _LEAST_SILENCE)
-        for left in range(self._settings.retries, -1, -1):
-            leased.discard()
-            self.finder.begin()
-            leased.write(wire)
-            await leased.sent()
-            answer = await self._answer(leased)
-            if answer is not None:
-                return answer
-            if left:
-                wire = self.link.repeat(fresh() if fresh is not None else None)
+        await self.settle(leased)
+        answer = await self._tries(leased, make(), self._settings.retries, fresh)
+        if answer is not None:
+            return answer
         reason = self._reason()
         self.link.down()
         raise OutstationSilent(reason)
 
     async def resume(self, leased: Leased, fresh: Callable[[], bytes] | None = None) -> Answer:
         """The same for the request that was sent and not answered when somebody was interrupted."""
-        return await self.ask(leased, self.link.repeat(fresh() if fresh is not None else None), fresh)
+        return await self.ask(leased, lambda: self.link.repeat(fresh() if fresh is not None else None), fresh)
+
+    async def settle(self, leased: Leased) -> None:
+        """Let late answers to what is answered already pass, so that none is taken for the answer to the next request.
+
+        Costs nothing unless there was a repeat. The outstation need not answer: each answer that it owes has a
+        timeout's time to come, and then none will any more.
+
+        Raises:
+            LineError: of the line.
+        """
+        owed = self.link.owed
+        if not owed:
+            return
+        await self._hear_out(leased, owed)
+        if await self._tries(leased, self.link.request_status(), owed) is None:
+            self.link.settled()
+        await self._hear_out(leased, owed)
+
+    async def _hear_out(self, leased: Leased, answers: int) -> None:
+        """Until the line is silent: late answers follow each other, and whoever speaks meanwhile spoils his request."""
+        loop = asyncio.get_running_loop()
+        silence = min(2 * self._reaction + self.finder.silence, self._settings.timeout)
+        end = loop.time() + answers * (MAX_FRAME * leased.settings.character_time + silence)
+        while loop.time() < end and await leased.read(silence):
+            pass
+
+    async def _tries(
+        self, leased: Leased, wire: bytes, repeats: int, fresh: Callable[[], bytes] | None = None
+    ) -> Answer | None:
+        loop = asyncio.get_running_loop()
+        self.finder.silence = max(_CHARACTERS * leased.settings.character_time, _LEAST_SILENCE)
+        for sent in range(1, repeats + 2):
+            leased.discard()
+            self.finder.begin(sent)
+            leased.write(wire)
+            await leased.sent()
+            asked = loop.time()
+            answer = await self._answer(leased)
+            if answer is not None:
+                if sent == 1:
+                    self._reaction = loop.time() - asked
+                return answer
+            if sent <= repeats:
+                wire = self.link.repeat(fresh() if fresh is not None else None)
+        return None
 
     async def _answer(self, leased: Leased) -> Answer | None:
         """What comes until it is the answer, or nothing more comes."""

@@ -8,7 +8,7 @@ of ours is still open to it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,9 +74,15 @@ class Iec62056Client:
         identification: the newest; None: none has come.
     """
 
-    def __init__(self, settings: Iec62056Settings) -> None:
-        """Nothing is known yet."""
+    def __init__(self, settings: Iec62056Settings, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Nothing is known yet.
+
+        Args:
+            settings: how the meter is reached and read.
+            tell: is told what goes wrong and what is tried then, in one line, where a call takes long because of it.
+        """
         self.settings = settings
+        self._tell = tell
         self.highest = settings.highest
         self.identification: Identification | None = None
         self._refused = ""
@@ -94,8 +100,9 @@ class Iec62056Client:
         link = Link(leased, self.settings)
         last: MeterUnreadable | None = None
         highest = self.highest
-        for attempt in range(REPEATS):
-            if attempt and self.settings.reading is not Reading.LISTEN:
+        for _ in range(REPEATS):
+            if last is not None and self.settings.reading is not Reading.LISTEN:
+                self._tell(f"{last}; {self._next()}")
                 await link.pause(self.settings.pause)
             try:
                 return await self._read_out(link)
@@ -200,15 +207,20 @@ class Iec62056Client:
             try:
                 opened = await open_meter(link, self.settings, option, self.highest)
             except MeterSilent:
-                if loop.time() >= self._open_until:
+                if (left := self._open_until - loop.time()) <= 0:
                     raise
-                await link.pause(min(self.settings.pause, max(0.1, self._open_until - loop.time())))
+                self._tell(f"no answer to the sign-on; a session may be open for {left:.0f} s more, trying until then")
+                await link.pause(min(self.settings.pause, max(0.1, left)))
             else:
                 self.identification = opened.identification
                 return opened
 
     def _session_left_open(self) -> None:
         self._open_until = asyncio.get_running_loop().time() + self.settings.inactivity
+
+    def _next(self) -> str:
+        offered = self.identification.baudrate if self.identification is not None else SIGN_ON_BAUDRATE
+        return f"trying {min(self.highest, offered)} baud after {self.settings.pause:g} s"
 
     def _slow_down(self) -> None:
         """The next speed to try: one lower than the meter's offer, then the first."""
@@ -244,10 +256,11 @@ class Iec62056Client:
                 return
             try:
                 message, _ = await first_message(link, self.settings, opened)
-            except WrongSpeed:
+            except WrongSpeed as error:
                 self._slow_down()
                 if attempt == REPEATS - 1:
                     raise
+                self._tell(f"{error}; {self._next()}")
                 await link.pause(self.settings.pause)
                 continue
             if message.sets:

@@ -116,8 +116,23 @@ class Link:
         wire = with_parity(message) if self._software else message
         self._echo.expect(wire)
         self._dropped = self.reader.dropped
+        await self.write(wire, secret=secret)
+
+    async def write(self, wire: bytes, *, secret: bool = False) -> None:
+        """Write characters as they are, and wait until they have left.
+
+        A UART says when that is. A pseudo-terminal, some adapters and all that is behind a network say so at once:
+        they are believed no sooner than the wire needs, as the next step may be another speed.
+
+        Raises:
+            LineDown: the port is gone.
+        """
+        loop = asyncio.get_running_loop()
+        leaves = loop.time() + len(wire) * self.leased.settings.character_time
         self.leased.write(wire, secret=secret)
         await self.leased.sent()
+        if (early := leaves - loop.time()) > 0:
+            await asyncio.sleep(early)
 
     async def event(self, within: float) -> Event | None:
         """The next that the meter says; None: nothing for `within` seconds, or nothing but rubbish.

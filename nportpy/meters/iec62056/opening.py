@@ -56,8 +56,7 @@ async def identify(link: Link, settings: Iec62056Settings) -> Identification:
     """
     await link.configure(settings.first_baudrate)
     if settings.wake_up:
-        link.leased.write(bytes(round(_WAKE_UP * settings.first_baudrate / 10)))
-        await link.leased.sent()
+        await link.write(bytes(round(_WAKE_UP * settings.first_baudrate / 10)))
         await asyncio.sleep(_AWAKE)
     rubbish = 0
     for _ in range(settings.tries):
@@ -137,11 +136,11 @@ async def first_message(link: Link, settings: Iec62056Settings, opened: Opened) 
         return await whole(link, settings, settings.response, repeats=repeats), opened.baudrate
     except MeterSilent:
         if opened.baudrate == settings.first_baudrate:
-            raise
+            raise MeterSilent("the meter answers the sign-on and then sends nothing") from None
     except MeterUnreadable as error:  # rubbish may look like messages
         if opened.baudrate == settings.first_baudrate or not repeats:
             raise
-        raise WrongSpeed(str(error)) from None
+        raise WrongSpeed(f"nothing readable at {opened.baudrate} baud: {error}") from None
     if repeats and await _sends_slowly(link, settings):
         await link.send(REPEAT)
         message = await hear(link, settings, settings.response)

@@ -10,9 +10,9 @@ Source: Green Book 9.2.7. AES is the `cryptography` package's, imported where it
 
 from dataclasses import dataclass, field
 from hmac import compare_digest
-from typing import Final
+from typing import Any, Final
 
-from nportpy.errors import ProtocolError
+from nportpy.errors import LineUnsupported, ProtocolError
 from nportpy.protocols.dlms import axdr
 
 AUTHENTICATED: Final = 0x10
@@ -133,19 +133,27 @@ class Cipher:
         return text
 
 
+def _aes(key: bytes, mode: str, nonce: bytes) -> Any:
+    """An encryptor.
+
+    Raises:
+        LineUnsupported: the package that has AES is not installed.
+    """
+    try:
+        from cryptography.hazmat.primitives.ciphers import Cipher as Aes
+        from cryptography.hazmat.primitives.ciphers import algorithms, modes
+    except ModuleNotFoundError:
+        raise LineUnsupported("keys need the package cryptography: pip install 'nportpy[dlms]'") from None
+    return Aes(algorithms.AES(key), getattr(modes, mode)(nonce)).encryptor()
+
+
 def _seal(key: bytes, nonce: bytes, about: bytes, plain: bytes) -> tuple[bytes, bytes]:
     """Encrypted text and tag."""
-    from cryptography.hazmat.primitives.ciphers import Cipher as Aes
-    from cryptography.hazmat.primitives.ciphers import algorithms, modes
-
-    encryptor = Aes(algorithms.AES(key), modes.GCM(nonce)).encryptor()
+    encryptor = _aes(key, "GCM", nonce)
     encryptor.authenticate_additional_data(about)
     return encryptor.update(plain) + encryptor.finalize(), encryptor.tag[:TAG_SIZE]
 
 
 def _run(key: bytes, nonce: bytes, text: bytes) -> bytes:
     """Counter mode from 2 on, as GCM has it: what it encrypted it also decrypts."""
-    from cryptography.hazmat.primitives.ciphers import Cipher as Aes
-    from cryptography.hazmat.primitives.ciphers import algorithms, modes
-
-    return Aes(algorithms.AES(key), modes.CTR(nonce + b"\x00\x00\x00\x02")).encryptor().update(text)
+    return bytes(_aes(key, "CTR", nonce + b"\x00\x00\x00\x02").update(text))

@@ -37,6 +37,19 @@ CLASS_NAMES: Final = {
 }  # fmt: skip
 """Interface classes by their numbers."""
 
+
+def usual_class(obis: bytes) -> int:
+    """The class that objects of this name mostly have: a guess, which saves reading the object list (4.1 to 4.7)."""
+    a, _, c, d = obis[:4]
+    if c in (98, 99):
+        return PROFILE_GENERIC
+    if not a:
+        return {1: CLOCK, 40: ASSOCIATION_LN, 41: SAP_ASSIGNMENT}.get(c, DATA)
+    if c in (0, 96, 97):
+        return DATA
+    return {4: DEMAND_REGISTER, 5: DEMAND_REGISTER, 6: EXTENDED_REGISTER}.get(d % 10, REGISTER)
+
+
 _SCALERS: Final = {REGISTER: 3, EXTENDED_REGISTER: 3, DEMAND_REGISTER: 4}
 _SCALED: Final = {REGISTER: (2,), EXTENDED_REGISTER: (2,), DEMAND_REGISTER: (2, 3)}
 _TIMES: Final = {EXTENDED_REGISTER: (5,), DEMAND_REGISTER: (6, 7), CLOCK: (2,)}

@@ -34,7 +34,8 @@ class Challenge:
         ours: to the meter (CtoS).
         theirs: the meter's (StoC).
         secret: of MD5, SHA-1 and SHA-256. Never shown.
-        cipher: the keys of GMAC, and the titles; None: there are none.
+        cipher: the keys of GMAC; None: there are none.
+        titles: for SHA-256, our system title and the meter's; empty where a side has said none.
     """
 
     mechanism: Mechanism
@@ -42,6 +43,7 @@ class Challenge:
     theirs: bytes
     secret: bytes = field(default=b"", repr=False)
     cipher: Cipher | None = field(default=None, repr=False)
+    titles: tuple[bytes, bytes] = (b"", b"")
 
     def answer(self) -> bytes:
         """Our answer to the meter's challenge.
@@ -81,7 +83,6 @@ class Challenge:
             case Mechanism.SHA1:
                 return hashlib.sha1(challenge + self.secret, usedforsecurity=False).digest()
             case Mechanism.SHA256:
-                titles = [self.cipher.title, self.cipher.server_title] if self.cipher else []
-                titled = b"".join(reversed(titles) if from_meter else titles)
+                titled = b"".join(reversed(self.titles) if from_meter else self.titles)
                 return hashlib.sha256(self.secret + titled + challenge + own).digest()
         raise ProtocolError(f"mechanism {self.mechanism} is not known here")

@@ -139,14 +139,14 @@ class Link:
         return self._finder.pending
 
     def connect(self, parameters: Parameters | None) -> None:
-        """SNRM with `parameters`, or bare: then the defaults hold."""
+        """SNRM with `parameters`, or bare: then the defaults hold. Said once: what to try next, the caller knows."""
         self._close()
         self.state = State.CONNECTING
         self._proposed = parameters
         self._command(hdlc.SNRM, parameters.encode() if parameters else b"")
 
     def disconnect(self) -> None:
-        """DISC. It may be said at any time: a meter that knows of no connection answers DM."""
+        """DISC, once. It may be said at any time: a meter that knows of no connection answers DM."""
         self._close()
         self.state = State.DISCONNECTING
         self._command(hdlc.DISC)
@@ -156,11 +156,21 @@ class Link:
         if self.state is not State.CONNECTED or self._asked:
             raise MisuseError("one request at a time, on a connection")
         data = LLC_COMMAND + apdu
+        self._unacknowledged = []
         self._waiting = [data[at : at + self._size] for at in range(0, len(data), self._size)]
         self._asked = True
         self._failures = self._polls = 0
         self._answer.clear()
         self._advance()
+
+    def await_another(self) -> None:
+        """What came was no answer, as a notification: poll for the answer, which is still to come."""
+        if self.state is not State.CONNECTED or self._asked:
+            raise MisuseError("nothing has come that could be another's answer")
+        self._asked = True
+        self._failures = self._polls = 0
+        self._answer.clear()
+        self._receive_ready()
 
     def feed(self, data: bytes) -> list[Event]:
         """What happened with `data`; what there is to write then is taken by `take_output`."""
@@ -210,13 +220,9 @@ class Link:
 
     def _fail(self) -> list[Event]:
         self._failures += 1
-        if self._failures >= self._tries:
+        if self.state is not State.CONNECTED or self._failures >= self._tries:
             return [self._lose(Loss.SILENCE)]
-        if self.state is State.CONNECTING:
-            self._command(hdlc.SNRM, self._proposed.encode() if self._proposed else b"")
-        elif self.state is State.DISCONNECTING:
-            self._command(hdlc.DISC)
-        elif self._asked:
+        if self._asked:
             self._receive_ready()
         return []
 
@@ -288,10 +294,10 @@ class Link:
             events = self._fail()
             if events:
                 return events[0]
-            self._output = b"".join(frame.encode() for frame in self._unacknowledged)
+            self._repeat()
             return None
         if self._unacknowledged:  # a part of a window has arrived
-            self._output = b"".join(frame.encode() for frame in self._unacknowledged)
+            self._repeat()
             return None
         return Busy()
 
@@ -303,9 +309,9 @@ class Link:
             if frame.poll and ahead < 4:
                 self._receive_ready()
             return None
+        # By its N(S) it comes next, even if its N(R) does not count our question: some meters count wrongly, and a
+        # notification may be older than the question; that is repeated when `await_another` finds it missing.
         self._acknowledge(control >> 5)
-        if self._waiting or self._unacknowledged:
-            return None  # the answer to what we have not said: of a question before
         self._expected = (number + 1) % 8
         self._failures = self._polls = 0
         data = frame.information
@@ -347,6 +353,13 @@ class Link:
             self._sent = (self._sent + 1) % 8
             self._unacknowledged.append(frame)
             self._output += frame.encode()
+
+    def _repeat(self) -> None:
+        """What has not arrived, again: the same N(S), and what we have received since."""
+        self._output = b"".join(
+            frame._replace(control=hdlc.information(frame.control >> 1 & 7, self._expected, poll=frame.poll)).encode()
+            for frame in self._unacknowledged
+        )
 
     def _acknowledge(self, expected: int) -> bool:
         """Take N(R) `expected`; whether it says that something has arrived."""

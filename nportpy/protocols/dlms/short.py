@@ -12,6 +12,7 @@ from nportpy.errors import ProtocolError
 from nportpy.protocols.dlms import axdr
 from nportpy.protocols.dlms.logical import results
 from nportpy.protocols.dlms.results import Refused, Result
+from nportpy.protocols.dlms.simple import Value
 
 READ_REQUEST: Final = 0x05
 WRITE_REQUEST: Final = 0x06
@@ -104,9 +105,15 @@ class ReadBlock:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What came of each write: None is success."""
+    """What came of each write: None is success.
+
+    Attributes:
+        results: in the order of the request.
+        returned: the octet string that a method gave back, where a meter puts it behind the one success.
+    """
 
     results: tuple[Refused | None, ...]
+    returned: Value = None
 
 
 def parse_read(apdu: bytes) -> ReadAnswer | ReadBlock:
@@ -149,6 +156,8 @@ def parse_write(apdu: bytes) -> Written:
             at += 2
         else:
             raise ProtocolError(f"neither success nor a result: {choice.hex() or 'nothing'}")
+    if found == [None] and count == 1 and apdu[at : at + 1] == bytes((axdr.Tag.OCTET_STRING,)):
+        return Written((None,), axdr.decode(apdu[at:]))
     if len(found) != count or at != len(apdu):
         raise ProtocolError(f"no answer to a write: {apdu[:8].hex(' ')}")
     return Written(tuple(found))

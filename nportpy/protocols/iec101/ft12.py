@@ -105,7 +105,8 @@ class FrameFinder:
 
     A beginning that turns out to be none costs one byte: the search goes on behind it. So a frame is found whatever
     stands around it. E5 is a single bit's luck among rubbish, so it is an answer only if nothing but whole frames of
-    the asking side (an echo) came since the request, and `silence` follows it.
+    the asking side (an echo) came since the request, and `silence` follows it. A request that was repeated may have
+    more than one answer, and the late one may come right before the other.
 
     Attributes:
         silence: seconds after which a lone E5 is an answer.
@@ -113,7 +114,7 @@ class FrameFinder:
         heard: the first bytes since the request, whatever they are: for a hint, see hints.py.
     """
 
-    __slots__ = ("_address_size", "_clean", "_data", "_gap", "_last", "counts", "heard", "silence")
+    __slots__ = ("_address_size", "_clean", "_data", "_gap", "_last", "_singles", "counts", "heard", "silence")
 
     def __init__(self, address_size: int, silence: float, gap: float) -> None:
         """Nothing was heard yet.
@@ -128,13 +129,15 @@ class FrameFinder:
         self._gap = gap
         self._data = bytearray()
         self._clean = True
+        self._singles = 1
         self._last = 0.0
         self.counts = FrameCounts()
         self.heard = b""
 
-    def begin(self) -> None:
-        """A request was sent: what came before is no answer to it."""
+    def begin(self, sent: int = 1) -> None:
+        """A request was sent, for the so-manieth time: what came before is no answer to it."""
         self.counts.dropped += len(self._data)
+        self._singles = sent
         self._data.clear()
         self._clean = True
         self.heard = b""
@@ -158,9 +161,10 @@ class FrameFinder:
         if not self._data or now < self._last:
             return []
         if self._lone():
+            singles = len(self._data)
             self._data.clear()
-            self.counts.frames += 1
-            return [SINGLE_CHARACTER]
+            self.counts.frames += singles
+            return [SINGLE_CHARACTER] * singles
         frames: list[Frame] = []
         while self._data:
             self.counts.malformed += self._data[0] in (_FIXED, _VARIABLE)
@@ -169,7 +173,8 @@ class FrameFinder:
         return frames
 
     def _lone(self) -> bool:
-        return self._clean and len(self._data) == 1 and self._data[0] == SINGLE
+        data = self._data
+        return self._clean and data[0] == SINGLE and len(data) <= self._singles and data.count(SINGLE) == len(data)
 
     def _find(self) -> list[Frame]:
         frames: list[Frame] = []

@@ -3,7 +3,14 @@
 Unbalanced transmission (IEC 60870-5-2, 5; IEC 60870-5-101, 6.1.2): an outstation speaks only when asked. It keeps its
 last answer; a request with the same frame count bit (FCB) as the one before is a repeat, and gets that answer again
 instead of new data. So a request is repeated identically, and the bit is turned only after an answer: nothing is lost
-and nothing comes twice. Sans I/O: times and tries are the caller's.
+and nothing comes twice.
+
+An answer carries no such bit. When one comes after a repeat, the other may only be late, and would pass for the answer
+to the next request: it may be equal to a true one ("no data" is always the same), so its looks do not tell. Its place
+does: an outstation answers in the order in which it was asked. Therefore the link's status is asked for first, which
+needs no bit and changes nothing; whatever comes before the status is late, and behind it nothing late can come.
+
+Sans I/O: times and tries are the caller's.
 """
 
 from dataclasses import dataclass, field
@@ -87,7 +94,7 @@ class LinkCounts:
         primaries: frames of another asking side, dropped.
         strangers: answers from another address, dropped.
         unfit: answers that do not fit the request, dropped.
-        duplicates: answers that came once more after a repeat, dropped.
+        duplicates: answers that came once more after a repeat, dropped while the status was waited for.
     """
 
     requests: int = 0
@@ -107,14 +114,12 @@ class _Request:
         function: of it.
         frame: it.
         sent: how often.
-        heard: answers to it, stale ones among them.
         echoed: it came back since it was sent last.
     """
 
     function: Function
     frame: Frame
     sent: int = 1
-    heard: int = 0
     echoed: bool = False
 
 
@@ -127,6 +132,7 @@ class Link:
         address_size: bytes of it.
         counts: what happened.
         up: it was reset, and answers.
+        owed: so many answers may still come to what is answered already. Ask for the status before anything else.
         stranger: the last answer that came from another address; None: there was none.
         balanced: a frame came that only the balanced mode's other side sends.
     """
@@ -135,17 +141,17 @@ class Link:
     address_size: int
     counts: LinkCounts = field(default_factory=LinkCounts)
     up: bool = False
+    owed: int = 0
     stranger: Frame | None = None
     balanced: bool = False
     _bit: bool = True
     _request: _Request | None = None
     _last: Frame | None = None
-    _owed: int = 0
 
     @property
-    def pending(self) -> Function | None:
-        """The request that was sent and not answered."""
-        return self._request.function if self._request is not None else None
+    def pending(self) -> bool:
+        """A request with an FCB was sent and not answered: it is to be repeated, or its answer is lost."""
+        return self._request is not None and bool(self._request.frame.control & FCV)
 
     def request_status(self) -> bytes:
         """Ask how the link is."""
@@ -188,7 +194,12 @@ class Link:
         """The outstation does not answer: what was asked is forgotten, and the link is to be reset."""
         self.up = False
         self._request = self._last = None
-        self._owed = 0
+        self.owed = 0
+
+    def settled(self) -> None:
+        """The status was asked for and did not come for as long as anything late could have: nothing will."""
+        self._request = None
+        self.owed = 0
 
     def hear(self, frame: Frame) -> Answer | None:
         """What a frame answers to the request; None: it is no answer to it, so wait on."""
@@ -204,17 +215,16 @@ class Link:
             self.stranger = frame
             return None
         answer = self._answer(frame, request.function)
+        asks_status = request.function is Function.STATUS
+        if self.owed and asks_status and (answer is None or frame == self._last):
+            self.owed -= 1
+            self.counts.duplicates += 1
+            return None
         if answer is None:
             self.counts.unfit += 1
             return None
-        request.heard += 1
-        if self._owed and frame == self._last:
-            self._owed -= 1
-            self.counts.duplicates += 1
-            return None
-        # The answer to a request that was sent twice may come twice, the second time after the next request. It is
-        # the same frame then, and no more than one for each repeat.
-        self._owed, self._last = max(request.sent - request.heard, 0), frame
+        # A status that comes once more is no harm: it fits no other request, and asking for one needs no order.
+        self.owed, self._last = 0 if asks_status else request.sent - 1, frame
         if request.frame.control & FCV:
             self._bit = not self._bit
         self._request = None

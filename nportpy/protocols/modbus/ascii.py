@@ -184,8 +184,11 @@ class ReplyFinder(Exchange):
 
     def feed(self, data: bytes, now: float) -> bytes | None:
         """Hear `data`; see `Exchange.feed`."""
-        answer, unfit = None, False
-        for frame in self.reader.feed(data, now):
+        answer, unfit, spoilt = None, False, self.counts.spoilt
+        frames = self.reader.feed(data, now)
+        if self._awaiting and self.counts.spoilt != spoilt:
+            self.counts.spoilt_from(self._unit, self.counts.spoilt - spoilt)
+        for frame in frames:
             if not self._awaiting:
                 self._count_frame(frame.unit, frame.pdu)
             elif self._swallow and frame.unit == self._unit and frame.pdu == self._pdu:

@@ -103,12 +103,30 @@ class Counts:
         unfit: good frames of the awaited unit and function that do not fit the request.
         late: answers to abandoned requests.
         echoes: copies of what was sent.
+        spoilt_of: spoilt ones by the unit that was asked, and those that were cut off.
+        late_of: late ones by the unit that was asked.
     """
 
-    __slots__ = ("echoes", "foreign", "junk", "late", "spoilt", "unfit")
+    __slots__ = ("echoes", "foreign", "junk", "late", "late_of", "spoilt", "spoilt_of", "unfit")
 
     def __init__(self) -> None:
         self.junk = self.spoilt = self.foreign = self.unfit = self.late = self.echoes = 0
+        self.spoilt_of: dict[int, int] = {}
+        self.late_of: dict[int, int] = {}
+
+    def spoilt_from(self, unit: int, count: int = 1) -> None:
+        """What was to be an answer of `unit` was spoilt; `spoilt` itself is counted where that is seen."""
+        self.spoilt_of[unit] = self.spoilt_of.get(unit, 0) + count
+
+    def late_from(self, unit: int) -> None:
+        """A late answer of `unit` came."""
+        self.late += 1
+        self.late_of[unit] = self.late_of.get(unit, 0) + 1
+
+    def forget(self, unit: int) -> None:
+        """Nothing is to be said of a unit any more."""
+        self.spoilt_of.pop(unit, None)
+        self.late_of.pop(unit, None)
 
     def total(self) -> int:
         """All of them added up: unchanged if nothing was discarded meanwhile."""
@@ -268,7 +286,7 @@ class Exchange(ABC):
         for index, (abandoned_unit, abandoned, _) in enumerate(self._abandoned):
             if abandoned_unit == unit and is_answer(abandoned, pdu):
                 del self._abandoned[index]
-                self.counts.late += 1
+                self.counts.late_from(unit)
                 self.spoke = self.spoke or mine
                 return False
         if mine and pdu == self._pdu:

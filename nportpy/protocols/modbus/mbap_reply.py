@@ -64,7 +64,7 @@ class ReplyFinder(Exchange):
                     answer = b""
             elif event.transaction in self._late:
                 self._late.remove(event.transaction)
-                self.counts.late += 1
+                self.counts.late_from(event.unit)
             else:
                 self.counts.foreign += 1
         if self._reader.discarded != self._discarded:

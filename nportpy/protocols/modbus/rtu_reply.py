@@ -76,6 +76,7 @@ class ReplyFinder(Exchange):
     __slots__ = (
         "_aside",
         "_at",
+        "_blamed",
         "_doubt",
         "_head",
         "_heard",
@@ -97,6 +98,7 @@ class ReplyFinder(Exchange):
         """
         super().__init__(echo)
         self._quiet = quiet
+        self._blamed = False  # a spoilt answer is on its unit's account already
         self._head = b""  # what the answer begins with, from the unit id on
         self._refusal = b""  # what an exception begins with
         self._size = UNKNOWN  # of the frame, or NEED_MORE or UNKNOWN as for lengths
@@ -161,6 +163,15 @@ class ReplyFinder(Exchange):
             answer = b""
         self._doubt = self._unjudged = False
         return answer
+
+    def abandon(self, until: float) -> None:
+        """Nobody waits any more; see `Exchange.abandon`. Half an answer of the unit is a spoilt one of it."""
+        if self._awaiting and not self._blamed:
+            at = self._heard.find(self._head[:2])
+            if at >= 0 and not self._wire.startswith(self._heard[at : at + len(self._wire)]):
+                self.counts.spoilt_from(self._unit)
+        self._blamed = False
+        super().abandon(until)
 
     def settle(self) -> None:
         """Sort and count what was heard beside the answer; see `Exchange.settle`."""
@@ -235,6 +246,8 @@ class ReplyFinder(Exchange):
             return size
         if not silent:  # after silence it may be judged again
             self.counts.spoilt += 1
+            self.counts.spoilt_from(self._unit)
+            self._blamed = True
         return _REFUTED
 
     def _judge_unknown(self, at: int, silent: bool) -> int:

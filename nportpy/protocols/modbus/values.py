@@ -187,6 +187,11 @@ def parse_value(text: str, kind: ValueType) -> Value:
     raise ValueError(f"{text!r} is no {'number' if kind.kind in _FLOATS else 'whole number'}, as {kind} needs")
 
 
+def scaled(number: float, scale: float, offset: float = 0.0) -> float:
+    """A raw number scaled, then moved; without what binary makes of that in the 16th digit: 7 x 0.1 is 0.7."""
+    return float(f"{number * scale + offset:.15g}")
+
+
 def show(value: Value) -> str:
     """The value for a person: bits as 0 and 1, and nothing in a string that a terminal could take for a command."""
     if isinstance(value, bool):

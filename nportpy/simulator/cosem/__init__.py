@@ -8,7 +8,8 @@ does not meet its twin in the other. From the wire up:
     opening.py      the sign-on of mode E before HDLC
     acse.py         requests for an association and the answers; security.py: passwords, challenges, ciphering
     data.py         values by A-XDR; clock.py: dates and times
-    server.py       one client's association; logical.py and short.py: the services by logical and short names
+    association.py  who may associate, and what is agreed
+    server.py       a logical device; logical.py and short.py: the services by logical and short names
     objects.py      what a meter holds; profile.py: a load profile; readings.py: what there is to measure
     zmd.py          a meter after the Landis+Gyr ZMD405C; mt880.py: one after the Iskraemeco MT880
     line.py         meters on a line: a `Device`

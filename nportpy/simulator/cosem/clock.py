@@ -53,15 +53,15 @@ class Zone:
         if len(data) != 12:
             raise MalformedError(f"a time of {len(data)} bytes")
         hour, minute, second = (0 if part == 0xFF else part for part in data[5:8])
+        deviation = int.from_bytes(data[9:11], "big", signed=True)
         try:
             local = datetime(int.from_bytes(data[:2], "big"), data[2], data[3], hour, minute, second, tzinfo=UTC)
-        except ValueError as error:
+            if deviation != UNSPECIFIED:
+                return local + timedelta(minutes=deviation), True
+            utc = local - timedelta(minutes=self.offset)
+            return utc - timedelta(hours=1) * (self.ahead(utc - timedelta(hours=1)) > self.offset), False
+        except (ValueError, OverflowError) as error:
             raise MalformedError(str(error)) from error
-        deviation = int.from_bytes(data[9:11], "big", signed=True)
-        if deviation != UNSPECIFIED:
-            return local + timedelta(minutes=deviation), True
-        utc = local - timedelta(minutes=self.offset)
-        return utc - timedelta(hours=1) * (self.ahead(utc - timedelta(hours=1)) > self.offset), False
 
 
 def _in_summer(utc: datetime) -> bool:

@@ -13,6 +13,11 @@ GENERAL_BLOCK, EXCEPTION = 0xE0, 0xD8
 BLOCK_HEADER = 9
 """Bytes of a block's answer before the length of its raw data."""
 
+GENERAL_HEADER = 9
+"""Bytes of a general block with the longest length of its part."""
+
+_LAST = 0x80
+
 
 class Kind(IntEnum):
     """The second byte of a GET."""
@@ -160,11 +165,40 @@ def no_block(invoke: int, number: int, result: Result) -> bytes:
     return bytes((GET_RESPONSE, Kind.NEXT, invoke, 1)) + number.to_bytes(4, "big") + bytes((1, result))
 
 
-def general_block(number: int, acknowledged: int, part: bytes, last: bool, window: int = 1) -> bytes:
-    """A block of a whole APDU (9.3.12): its length is written in one or more bytes."""
-    control = last << 7 | window
-    numbers = number.to_bytes(2, "big") + acknowledged.to_bytes(2, "big")
-    return bytes((GENERAL_BLOCK, control)) + numbers + length(len(part)) + part
+@dataclass(frozen=True, slots=True)
+class GeneralBlock:
+    """A block of a whole APDU (9.3.12); a client acknowledges one with an empty one.
+
+    Attributes:
+        number: its own.
+        acknowledged: that of the other side's last block.
+        part: of the APDU.
+        last: there are no more.
+    """
+
+    number: int
+    acknowledged: int
+    part: bytes = b""
+    last: bool = False
+
+    @classmethod
+    def parse(cls, apdu: bytes) -> "GeneralBlock":
+        """The block in an APDU.
+
+        Raises:
+            MalformedError: it is none.
+        """
+        source = Source(apdu[1:])
+        last = bool(source.number() & _LAST)
+        block = cls(source.number(2), source.number(2), source.string(), last)
+        source.end()
+        return block
+
+    def encode(self) -> bytes:
+        """The APDU: one block at a time, no streaming."""
+        numbers = self.number.to_bytes(2, "big") + self.acknowledged.to_bytes(2, "big")
+        control = self.last * _LAST | 1
+        return bytes((GENERAL_BLOCK, control)) + numbers + length(len(self.part)) + self.part
 
 
 def set_denied(apdu: bytes) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from nportpy.simulator.cosem.association import Partner, ServerSettings
 from nportpy.simulator.cosem.clock import SUMMER_TIME, Zone
 from nportpy.simulator.cosem.data import (
     Data,
@@ -21,7 +22,7 @@ from nportpy.simulator.cosem.frames import Address, Frame
 from nportpy.simulator.cosem.link import Link, LinkSettings
 from nportpy.simulator.cosem.objects import CosemObject, Moment, obis
 from nportpy.simulator.cosem.profile import ProfileSettings
-from nportpy.simulator.cosem.server import ASSOCIATION, Partner, Server, ServerSettings
+from nportpy.simulator.cosem.server import ASSOCIATION, Server
 from nportpy.simulator.cosem.short import ASSOCIATION as SHORT_ASSOCIATION
 
 START = datetime(2026, 11, 21, 17, 58, 15, tzinfo=UTC)

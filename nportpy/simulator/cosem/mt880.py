@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from nportpy.simulator.cosem.acse import Conformance, Context, Mechanism
+from nportpy.simulator.cosem.association import Partner, ServerSettings
 from nportpy.simulator.cosem.data import double_long_unsigned, long_unsigned, octets, unsigned
 from nportpy.simulator.cosem.frames import Address
 from nportpy.simulator.cosem.meter import (
@@ -23,7 +24,6 @@ from nportpy.simulator.cosem.objects import (
 from nportpy.simulator.cosem.profile import Column, Profile
 from nportpy.simulator.cosem.readings import Readings, counted, counter, current, share, voltage
 from nportpy.simulator.cosem.security import Keys
-from nportpy.simulator.cosem.server import Partner, ServerSettings
 
 SERIAL = "72211943"
 PASSWORD = b"12345678"

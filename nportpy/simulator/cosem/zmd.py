@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from nportpy.simulator.cosem.acse import Conformance, Context, Mechanism
+from nportpy.simulator.cosem.association import Partner, ServerSettings
 from nportpy.simulator.cosem.data import Data, double_long_unsigned, long_unsigned, octets, unsigned
 from nportpy.simulator.cosem.frames import Address
 from nportpy.simulator.cosem.meter import Meter, MeterSettings, clock_object, hdlc_setup, short_association
@@ -21,7 +22,6 @@ from nportpy.simulator.cosem.objects import (
 )
 from nportpy.simulator.cosem.profile import Column, Profile
 from nportpy.simulator.cosem.readings import Readings, counted, counter, current, share, voltage
-from nportpy.simulator.cosem.server import Partner, ServerSettings
 from nportpy.simulator.cosem.short import DEVICE_NAME, SAP_LIST
 
 SERIAL = "94407512"

@@ -79,7 +79,7 @@ class Busy(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Nack(Fault):
-    """The request is not obeyed and answered with NACK."""
+    """The request is not obeyed and answered with NACK. That is an answer: the next request has the other FCB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class LineFaults:
 
     def _said(self, outstation: Outstation, frame: Frame, now: float, faults: Sequence[Fault]) -> list[Answer]:
         """What it says, or is made to say."""
-        delay = outstation.settings.delay
+        outstation.refuses = None
         for fault in faults:
             match fault:
                 case Deaf():
@@ -158,10 +158,9 @@ class LineFaults:
                     outstation.restart(now, warns=warns)
                     return []
                 case Nack():
-                    return [Answer(outstation.say(Says.NACK), delay)]
+                    outstation.refuses = Says.NACK
                 case NotFunctioning(implemented):
-                    says = Says.NOT_FUNCTIONING if implemented else Says.NOT_IMPLEMENTED
-                    return [Answer(outstation.say(says), delay)]
+                    outstation.refuses = Says.NOT_FUNCTIONING if implemented else Says.NOT_IMPLEMENTED
         outstation.stuck_acd = any(isinstance(fault, StuckAcd) for fault in faults)
         outstation.busy = any(isinstance(fault, Busy) for fault in faults)
         return answer(outstation, frame, now)

@@ -40,6 +40,7 @@ class Outstation:
         is_reset: the link has been reset since it started.
         stuck_acd: it says that there is class 1 data, whatever there is.
         busy: it takes no user data.
+        refuses: what it says to requests instead of obeying them (NACK and the like); None: it obeys.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Outstation:
         self.is_reset = False
         self.stuck_acd = False
         self.busy = False
+        self.refuses: Says | None = None
         self._last_fcb = 0
         self._last_answer: bytes | None = None
         self._counted: Counter[str] = Counter()
@@ -100,6 +102,8 @@ class Outstation:
         return Frame(control, self.settings.link, data).encode(self.settings.sizes.link)
 
     def _act(self, frame: Frame, now: float) -> bytes | None:
+        if self.refuses is not None:
+            return self.say(self.refuses)
         match frame.function:
             case Asks.RESET:
                 self.is_reset = True

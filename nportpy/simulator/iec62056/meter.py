@@ -205,7 +205,7 @@ class Meter:
         if self._spoils and self._spoils.deaf():
             return ()
         match message, self.state:
-            case SignOn(address), State.IDLE | State.IDENTIFIED if self.settings.mode is not Mode.D:
+            case SignOn(address), State.IDLE | State.IDENTIFIED | State.READ if self.settings.mode is not Mode.D:
                 return self._identify(now) if self._is_mine(address) else ()
             case Option() as option, State.IDENTIFIED:
                 return self._choose(option, now)
@@ -224,6 +224,7 @@ class Meter:
 
     def _identify(self, now: float) -> Sequence[Answer]:
         self.counted["sign_ons"] += 1
+        self._line = self._rest
         self._enter(State.IDENTIFIED)
         answers = self._say(Kind.IDENTIFICATION, self._identification(), now, self.settings.answers_after)
         if self.settings.mode is Mode.C:

@@ -138,6 +138,7 @@ async def test_a_store_that_is_away_costs_nothing(tmp_path: Path) -> None:
     assert set(keys(tmp_path)) == node.produced
 
 
+@pytest.mark.long
 async def test_what_waits_is_bounded_while_the_store_is_away(tmp_path: Path) -> None:
     node, store, queue = Node(), Failing(str(tmp_path / KEPT)), MemoryQueue()
     store.fails = 20

@@ -85,7 +85,7 @@ async def test_what_was_said_last_holds_while_nothing_new_is_said() -> None:
     await asyncio.sleep(100)
     (reading,) = await site.read(TAGS[0])
     assert (reading.raw, reading.at) == (True, None)
-    assert reading.monotonic == site.clock.now()
+    assert 0 <= site.clock.now() - reading.monotonic < 100_000  # when it was asked: the answer may be late
 
 
 async def test_spontaneous_events_enter_with_their_time_and_are_the_present() -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from nportpy.edge.driver import RawReading, StationRefused, StationSilent
 from nportpy.edge.drivers.iec62056 import Iec62056Driver, reading
+from nportpy.edge.schedule import Due
 from nportpy.edge.settings import ReadoutPlace, TagSettings
+from nportpy.edge.station import Station
 from nportpy.errors import LeaseRefused, LineError
 from nportpy.line.lease_base import Leased
 from nportpy.meters.iec62056.settings import Iec62056Settings, Reading
@@ -178,3 +180,24 @@ async def test_a_profile_that_is_refused_does_not_spoil_the_readout() -> None:
     assert found["energy"].raw == 77.16
     assert "ER07" in found["power"].reason
     assert len(served.holds) == 2  # others have the line between
+
+
+async def test_a_station_says_what_it_tries_while_it_does() -> None:
+    meter = Meter()
+    meter.ignores_ack, meter.broken = True, True
+    served = Served(meter, point("energy", "1.8.0", unit="kWh"))
+    station = Station(station_of(*served.tags), served.driver, lambda _: None, served.clock, {"energy": 1})
+    assert station.status().reason == "not read yet"
+    seen: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(station.round(Due(list(served.tags), set())))
+        while not reading.done():
+            await asyncio.sleep(1)
+            if (reason := station.status().reason) not in seen:
+                seen.append(reason)
+    assert reading.result()
+    assert seen[:2] == [
+        "not read yet",
+        "nothing readable at 9600 baud: the change of speed went wrong; trying 4800 baud after 15 s",
+    ]
+    assert station.status().reason == ""

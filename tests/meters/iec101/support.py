@@ -40,6 +40,7 @@ class Wire:
         self._came: deque[bytes] = deque()
         self._news = asyncio.Event()
         self._busy = 0.0
+        self._answering = 0.0  # until then: one answer after the other
 
     async def configure(self, wish: LineSettings) -> None:
         self.settings = wish
@@ -52,9 +53,11 @@ class Wire:
         self._busy = max(self._busy, loop.time()) + len(data) * self.settings.character_time
         answer = self._other(data)
         size = self.pieces or len(answer) or 1
+        begins = max(self._busy + self.delay, self._answering)
+        self._answering = begins + len(answer) * self.settings.character_time
         for start in range(0, len(answer), size):
             piece = answer[start : start + size]
-            arrives = self._busy + self.delay + (start + len(piece)) * self.settings.character_time
+            arrives = begins + (start + len(piece)) * self.settings.character_time
             loop.call_at(arrives, self._arrive, piece)
 
     async def sent(self) -> None:

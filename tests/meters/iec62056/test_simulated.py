@@ -251,3 +251,37 @@ def test_the_load_profile(command: Command, script: str) -> None:
     ends = [row.stamp.local for row in rows]
     assert ends == sorted(set(ends))
     assert rows[0].stamp.utc(UTC) == datetime(2026, 11, 20, 23)  # noqa: DTZ001 - summer time, an hour ahead
+
+
+class Hasty(Leased):
+    """A line that says at once that everything has left, and would change its speed in the middle of it."""
+
+    async def sent(self) -> None:
+        return
+
+
+@pytest.mark.parametrize("speed", "0156")
+def test_a_line_that_calls_everything_sent_at_once_is_not_believed(speed: str) -> None:
+    meter = made(MeterSettings(speed=speed, strict=True))
+
+    async def conversation() -> tuple[Readout, int]:
+        line = Hasty(meter)
+        return await Iec62056Client(Iec62056Settings()).readout(line), line._wire.hasty
+
+    readout, hasty = run(conversation)
+    assert shown(readout) == list(LINES)
+    assert hasty == 0
+
+
+def test_what_goes_wrong_and_what_is_tried_is_told_meanwhile() -> None:
+    meter = made(script=fault("missing", messages="readout"))
+
+    async def conversation() -> list[str]:
+        told: list[str] = []
+        with pytest.raises(MeterSilent, match="answers the sign-on and then sends nothing"):
+            await Iec62056Client(Iec62056Settings(), told.append).readout(Leased(meter))
+        return told
+
+    told = run(conversation)
+    assert told[0] == "nothing readable at 9600 baud: the change of speed went wrong; trying 4800 baud after 15 s"
+    assert told[-1] == "nothing readable at 4800 baud: the change of speed went wrong; trying 300 baud after 15 s"

@@ -84,6 +84,17 @@ def test_e5_among_rubbish_is_none() -> None:
     assert all_of(WIRE["F11"] + b"\xe5") == [parse(WIRE["F11"], 1)]
 
 
+def test_as_many_e5_as_the_request_was_sent_may_stand_together() -> None:
+    one = FrameFinder(1, 0.003, 0.5)
+    one.begin(2)
+    assert one.feed(b"\xe5\xe5", 1.0) == []
+    assert one.expire(1.003) == [SINGLE_CHARACTER] * 2
+    one.begin(2)
+    assert one.feed(b"\xe5\xe5\xe5", 2.0) + one.expire(3.0) == []
+    one.begin()
+    assert one.feed(b"\xe5\xe5", 4.0) + one.expire(5.0) == []
+
+
 def test_e5_behind_the_echo_of_the_request_is_an_answer() -> None:
     assert all_of(WIRE["F7"] + b"\xe5") == [parse(WIRE["F7"], 1), SINGLE_CHARACTER]
 

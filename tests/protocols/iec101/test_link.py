@@ -36,36 +36,79 @@ def test_the_transcript_of_the_reference() -> None:
     assert link.request_class(1) == WIRE["F9"]
     assert link.repeat() == WIRE["F9"]
     assert link.hear(frame("V3")) == Answer(Answered.DATA, Function.CLASS_1, more=True, data=frame("V3").data)
-    assert link.request_class(1) == WIRE["F10"]
+    assert link.owed == 1
+    assert link.request_status() == WIRE["F2"]
     assert link.hear(frame("V3")) is None  # the first answer to F9, which was only late
+    assert link.hear(frame("F3")) is not None
+    assert link.request_class(1) == WIRE["F10"]
     assert link.hear(frame("V5")) is not None
-    assert link.counts.duplicates == 1
+    assert (link.counts.duplicates, link.owed) == (1, 0)
     assert link.request_class(2) == WIRE["F7"]
     assert link.hear(frame("F11")) == Answer(Answered.NO_DATA, Function.CLASS_2)
     assert link.request_class(2) == WIRE["F8"]
 
 
-def test_only_one_answer_for_each_repeat_is_taken_for_a_late_one() -> None:
+def test_answers_that_look_alike_are_told_apart_by_the_status_between_them() -> None:
+    link = up()
+    for late in (0, 1, 2):
+        link.request_class(2)
+        link.repeat()
+        link.repeat()
+        assert link.hear(frame("F11")) is not None
+        assert link.owed == 2
+        link.request_status()
+        for _ in range(late):
+            assert link.hear(frame("F11")) is None
+        assert link.hear(frame("F3")) is not None
+        assert link.owed == 0
+        link.request_class(2)
+        assert link.hear(frame("F11")) is not None
+    assert link.counts.duplicates == 3
+    assert link.counts.unfit == 0
+
+
+def test_a_late_answer_need_not_look_like_the_first() -> None:
     link = up()
     link.request_class(2)
     link.repeat()
     assert link.hear(frame("F11")) is not None
+    link.request_status()
+    assert link.hear(frame("F12")) is None  # ACD came in between
+    assert link.hear(frame("F3")) is not None
+    assert link.counts.duplicates == 1
+
+
+def test_a_late_refusal_is_no_status() -> None:
+    link = up()
+    link.send(b"\x01")
+    link.repeat()
+    assert link.hear(frame("F13")) is not None
+    link.request_status()
+    assert link.hear(frame("F13")) is None
+    assert link.hear(frame("F3")) is not None
+    link.request_status()
+    assert link.hear(frame("F13")) is not None
+
+
+def test_a_status_that_was_repeated_owes_nothing_that_could_pass_for_another_answer() -> None:
+    link = up()
+    link.request_status()
+    link.repeat()
+    assert link.hear(frame("F3")) is not None
+    assert link.owed == 0
     link.request_class(2)
-    assert link.hear(frame("F11")) is None
-    assert link.hear(frame("F11")) is not None
-    link.request_class(2)
+    assert link.hear(frame("F3")) is None
     assert link.hear(frame("F11")) is not None
 
 
-def test_equal_answers_do_not_cost_a_repeat_each_for_ever() -> None:
+def test_without_a_status_nothing_is_late_for_ever() -> None:
     link = up()
     link.request_class(2)
     link.repeat()
-    assert link.hear(frame("F11")) is not None
-    link.request_class(2)
-    assert link.hear(frame("F11")) is None  # it was the real one
-    link.repeat()
-    assert link.hear(frame("F11")) is not None
+    link.hear(frame("F11"))
+    link.request_status()
+    link.settled()
+    assert (link.owed, link.pending) == (0, False)
     link.request_class(2)
     assert link.hear(frame("F11")) is not None
 

@@ -4,12 +4,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nportpy.simulator.cosem import security
 from nportpy.simulator.cosem.acse import AARQ, Conformance, Mechanism
 from nportpy.simulator.cosem.data import Data, Source, array, decode, octets, structure
 from nportpy.simulator.cosem.frames import Address
 from nportpy.simulator.cosem.line import MeterLine
+from nportpy.simulator.cosem.logical import GeneralBlock
 from nportpy.simulator.cosem.meter import START, MeterSettings
 from nportpy.simulator.cosem.mt880 import CONFORMANCE, KEYS, TITLE, Mt880Settings, mt880
 from nportpy.simulator.cosem.objects import obis
@@ -213,7 +216,29 @@ def test_what_is_malformed_is_refused() -> None:
     assert value(asking, 3, "1.0.1.8.0")
 
 
+def test_general_block_transfer_carries_the_whole_answer() -> None:
+    asking = logical(1, conformance=CONFORMANCE | Conformance.GENERAL_BLOCKS)
+    asking.ask(LN_PASSWORD.replace(b"\x00\x7e\x1f", b"\x20\x7e\x1f"))
+    block, whole = GeneralBlock.parse(asking.ask(LIST)), b""
+    assert (block.number, block.acknowledged) == (1, 0)
+    for number in range(1, 100):
+        assert block.number == number
+        whole += block.part
+        if block.last:
+            break
+        block = GeneralBlock.parse(asking.ask(bytes.fromhex("E001") + bytes((0, number, 0, number, 0))))
+    assert whole[:4] == bytes.fromhex("C401C100")
+    assert decode(whole[4:]) == decode(blocks(reading(), LIST)[0])
+    assert asking.ask(bytes.fromhex("E0010001000100")) == bytes.fromhex("D80103")
+
+
 # Associations.
+
+
+@pytest.mark.parametrize("title", [b"", b"\xa6\x03\x04\x01M"])
+def test_gmac_needs_a_system_title(title: bytes) -> None:
+    body = CONTEXT + title + bytes.fromhex("8A0207808B0760857405080205AC0A80084B35366956616759") + LN_ASSOCIATE[-18:]
+    assert logical(5).ask(bytes((AARQ, len(body))) + body)[18:25] == bytes.fromhex("A305A10302010D")
 
 
 def test_field_14_a_wrong_password_blocks_for_a_minute() -> None:
@@ -412,3 +437,27 @@ def test_the_start_of_the_clock_is_a_setting() -> None:
     held = next(part for part in asking.line.meters[0].objects if part.class_id == 8)
     assert named(asking, held.base_name + 8).value.hex() == "07ea0701030e0100ffff8880"  # summer time
     assert start != START
+
+
+TIMES = st.one_of(st.binary(min_size=12, max_size=12), st.just(bytes.fromhex("0001010101000000FF800000")))
+
+
+@settings(max_examples=40)
+@given(st.lists(st.binary(min_size=1, max_size=60), max_size=5), st.booleans())
+def test_no_request_breaks_it(apdus: list[bytes], by_short_names: bool) -> None:
+    asking = short() if by_short_names else reading()
+    server, client = asking.line.meters[0].server, 16 if by_short_names else 1
+    for apdu in apdus:
+        for tag in (b"", b"\xc0\x01\xc1", b"\xc0\x03", b"\xc3\x01", b"\x05\x01", b"\x06\x01", b"\xe0", b"\x60"):
+            answer = server.serve(tag + apdu, client, 1.0)
+            assert answer
+    assert server.serve(LN_PASSWORD, client, 100.0)
+
+
+@settings(max_examples=30)
+@given(TIMES, TIMES)
+def test_no_range_breaks_it(begin: bytes, end: bytes) -> None:
+    asking = reading()
+    question = get(7, "1.0.99.1.0", 2)[:-1] + bytes.fromhex("01010204020412000809060000010000FF0F02120000")
+    question += b"\x09\x0c" + begin + b"\x09\x0c" + end + b"\x01\x00"
+    assert asking.ask(question)[:3] in (bytes.fromhex("C401C1"), bytes.fromhex("C402C1"))

@@ -37,7 +37,7 @@ from nportpy.simulator.cosem.data import (
 )
 from nportpy.simulator.cosem.frames import Address, Control, Frame, Reader
 from nportpy.simulator.cosem.link import UaForm, _Limits, _parameters
-from nportpy.simulator.cosem.logical import Action, Get, Kind, Reference, Refusal
+from nportpy.simulator.cosem.logical import Action, GeneralBlock, Get, Kind, Reference, Refusal
 from nportpy.simulator.cosem.objects import Selection, obis, scaler_unit
 from nportpy.simulator.cosem.security import Keys
 from nportpy.simulator.cosem.short import Named, Read, Write
@@ -122,7 +122,7 @@ SENT: dict[str, bytes] = {
     "S10": answer(0x74, short.block(2, RAW[30:], last=True)),
     "S12": answer(0x52, short.response([OBJECTS])),
     "S13": answer(0x52, short.service_error(5, 3, 0)),
-    "B1": answer(0x52, logical.general_block(1, 0, GOT, last=True)),
+    "B1": answer(0x52, GeneralBlock(1, 0, GOT, last=True).encode()),
 }
 
 INITIATE = Initiate(6, LN_PROPOSED, 1200)

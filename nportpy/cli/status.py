@@ -1,0 +1,159 @@
+"""`nportpy status`: one screen that says what is and what is wrong, asked of the running gateway."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from nportpy.cli.asking import Unreachable, asked, url_of
+from nportpy.cli.options import parsed
+from nportpy.cli.status_screen import bus_names, screen, sentences
+from nportpy.config import DEFAULT_PATH, fault_lines, load
+from nportpy.config.values import duration
+from nportpy.errors import ConfigError
+from nportpy.services.http import HttpSettings
+
+_ALL: Final = "*"
+
+
+def _every(text: str) -> float:
+    return duration(text, "100ms", "1h")
+
+
+@click.command()
+@click.option(
+    "-c", "--config", "path", metavar="FILE",
+    help=f"The gateway's configuration, which says where it is asked.  [default: {DEFAULT_PATH} if it is there]",
+)  # fmt: skip
+@click.option("--url", metavar="URL", help="Where it is asked instead: http://192.0.2.10:9550.")
+@click.option("--bus", metavar="NAME", help="In words: who hogs this bus, and which of its units are bad; * for all.")
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--every", metavar="TIME", default="2s", show_default=True, callback=parsed(_every), help="How often.")
+@click.option("--json", "as_json", is_flag=True, help="The whole status, for programs; with --bus the verdict.")
+def status(path: str | None, url: str | None, bus: str | None, watch: bool, every: float, as_json: bool) -> None:
+    """Show what a running gateway does, and what is wrong with it.
+
+    Faults and since when, lines, services and their TCP ports, clients, who asks and which units are busy. Shares and
+    rates are those of the last five minutes.
+
+    \b
+        nportpy status
+        nportpy status --watch
+        nportpy status --bus meters
+        nportpy status --url http://192.0.2.10:9550
+
+    The exit code is 1 if there is no gateway, and 0 whatever is wrong with it: /readyz is for programs that want to
+    know that.
+    """  # noqa: D301 - click wants the character
+    if path is not None and url is not None:
+        raise click.UsageError("either --config or --url, not both")
+    base = _checked(url) if url is not None else _base(path)
+    ask = _verdicts(base, bus, as_json=as_json) if bus is not None else _status(base, as_json=as_json)
+    try:
+        if watch:
+            _watch(ask, every, as_json=as_json)
+        else:
+            click.echo("\n".join(ask()))
+    except Unreachable as error:
+        raise click.ClickException(f"{error}; {_next_step(path, url)}") from None
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise click.BadParameter(f"{url!r} is none; one is as in http://192.0.2.10:9550", param_hint="--url")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _base(path: str | None) -> str:
+    """Where the gateway of a configuration is asked; without one, where one without a file is."""
+    if path is None and not os.path.exists(DEFAULT_PATH):
+        return url_of(HttpSettings())
+    where = path or DEFAULT_PATH
+    try:
+        return url_of(load(where).http)
+    except ConfigError as error:
+        for line in fault_lines(error):
+            click.echo(line, err=True)
+        sys.exit(2)
+    except Unreachable as error:
+        raise click.ClickException(f"{error}; switch [http] on in {where}, then: nportpy check -c {where}") from None
+
+
+def _next_step(path: str | None, url: str | None) -> str:
+    """What to type if there is no gateway."""
+    if url is not None:
+        return f"see whether one runs there, and whether [http] allow has this machine: curl {_checked(url)}/healthz"
+    if path is not None:
+        return f"start it: nportpy serve -c {path}"
+    if os.path.exists(DEFAULT_PATH):
+        return "start it: systemctl start nportpy, and why it does not run: journalctl -u nportpy -n 20"
+    return "start it: nportpy serve"
+
+
+def _status(base: str, *, as_json: bool) -> Callable[[], list[str]]:
+    def ask() -> list[str]:
+        document = json.loads(asked(base, "/api/v1/status"))
+        return [json.dumps(document)] if as_json else screen(document)
+
+    return ask
+
+
+def _verdicts(base: str, bus: str, *, as_json: bool) -> Callable[[], list[str]]:
+    def ask() -> list[str]:
+        query = {} if bus == _ALL else {"bus": bus}
+        try:
+            found: list[Any] = json.loads(asked(base, "/api/v1/verdict", query))
+        except click.ClickException:
+            names = bus_names(json.loads(asked(base, "/api/v1/status")))
+            if bus not in names:
+                there = f"there are: {', '.join(names)}" if names else "this gateway has none: nothing speaks Modbus"
+                raise click.BadParameter(f"no bus is called {bus!r}; {there}", param_hint="--bus") from None
+            raise
+        return [json.dumps(found)] if as_json else list(sentences(found))
+
+    return ask
+
+
+def _watch(ask: Callable[[], list[str]], every: float, *, as_json: bool) -> None:
+    """Show it until Ctrl-C; a gateway that goes away may come back."""
+    show = _show_live() if sys.stdout.isatty() and not as_json else _show_below
+    ask()  # if there is no gateway at first, that is the answer
+    try:
+        while True:
+            try:
+                lines = ask()
+            except Unreachable as error:
+                lines = [] if as_json else [f"{error}; trying on"]
+            show(lines)
+            time.sleep(every)
+    except KeyboardInterrupt:
+        pass
+
+
+def _show_below(lines: list[str]) -> None:
+    click.echo("\n".join(lines))
+    if len(lines) > 1:
+        click.echo()
+
+
+def _show_live() -> Callable[[list[str]], None]:
+    from rich.console import Console  # only a terminal pays for it
+    from rich.live import Live
+    from rich.text import Text
+
+    live = Live(console=Console(), auto_refresh=False, screen=True, vertical_overflow="ellipsis")
+
+    def show(lines: list[str]) -> None:
+        if not live.is_started:
+            live.start()
+            click.get_current_context().call_on_close(live.stop)
+        # Text, not markup: what a device is called may hold square brackets
+        live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    return show
