@@ -88,8 +88,10 @@ def _files(table: TlsSettings) -> Iterator[str]:
 
 
 def _roles(key: str, service: ModbusSettings, table: TlsSettings | None) -> Iterator[str]:
-    matchings = [rule.matching for rule in (*service.routing.rules, *service.routing.priorities)]
-    named = any(matching.roles for matching in matchings)
+    routing = service.routing
+    named = any(rule.matching.roles for rule in routing.rules) or any(
+        rule.matching.roles for rule in routing.priorities
+    )
     if named and (table is None or table.clients is Clients.NONE):
         yield f"{key}: nobody has a role here: clients show no certificate"
     if not service.security or table is None:
