@@ -88,7 +88,8 @@ def _files(table: TlsSettings) -> Iterator[str]:
 
 
 def _roles(key: str, service: ModbusSettings, table: TlsSettings | None) -> Iterator[str]:
-    matchings = [rule.matching for rule in (*service.routing.rules, *service.routing.priorities)]
+    matchings = [rule.matching for rule in service.routing.rules]
+    matchings += [priority.matching for priority in service.routing.priorities]
     named = any(matching.roles for matching in matchings)
     if named and (table is None or table.clients is Clients.NONE):
         yield f"{key}: nobody has a role here: clients show no certificate"

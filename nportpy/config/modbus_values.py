@@ -9,7 +9,6 @@ from nportpy.line.turns import Priority
 from nportpy.network.addresses import Endpoint
 from nportpy.protocols.modbus import addresses
 from nportpy.protocols.modbus.functions import Span
-from nportpy.protocols.x509 import LONGEST_ROLE
 
 AUTO = "auto"
 _PORTS = {"tcp": 502, "tls": 802}
@@ -73,6 +72,8 @@ def timeout(value: object, low: str, high: str) -> float | str:
 
 def role(value: object) -> str:
     """A role, as a certificate names it; "" is that of one that names none."""
+    from nportpy.protocols.x509 import LONGEST_ROLE  # few files name roles
+
     return values.label(value, LONGEST_ROLE)
 
 

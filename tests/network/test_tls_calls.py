@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
@@ -97,7 +98,7 @@ async def test_s1_a_host_that_wants_a_certificate_is_shown_one(plant: Plant) -> 
         await until(lambda: served.service("tcp_client").clients)
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[Plant], Pair], dict[str, Any], str]] = {
     "expired": (lambda plant: plant.pair("host", days=(-9, -1)), {}, "certificate has expired"),
     "another name": (lambda plant: plant.pair("host", names=["elsewhere"]), {}, "IP address mismatch"),
     "named otherwise": (lambda plant: plant.pair("host"), {"server_name": "broker.plant"}, "Hostname mismatch"),

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -29,7 +28,7 @@ from tests.support.tls import Plant, context_of, table
 pytestmark = [pytest.mark.peer, pytest.mark.real]
 
 
-def needs(program: str) -> Any:
+def needs(program: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not shutil.which(program), reason=f"no {program} here")
 
 
