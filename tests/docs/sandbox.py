@@ -166,9 +166,10 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
     dev = folder / "dev"
     with ExitStack() as stack:
         lines = ["--bus", dev / "ttyGateway", "--bus", dev / "ttyUSB0", "--zmd", dev / "ttyAMA0"]
-        lines += ["--zmd", dev / "ttySC0", "--iec62056", f"{dev}/ttyUSB2,speed=0"]
         simulator = [sys.executable, "-m", "nportpy.simulator", "--unpaced", "--meter-units", "1-8", *map(str, lines)]
-        _begun(stack, simulator, "ttySC0")
+        _begun(stack, simulator, "ttyAMA0")
+        optical = [sys.executable, "-m", "nportpy.simulator", "--iec62056", f"{dev}/ttyUSB2,speed=0"]
+        _begun(stack, optical, "ttyUSB2")
         gateway = [sys.executable, "-m", "nportpy", "serve", "-c", str(folder / "etc/nportpy/served.toml")]
         _begun(stack, gateway, "serving")
         with urllib.request.urlopen(f"http://127.0.0.1:{here.ports['http']}/healthz", timeout=10):
@@ -182,7 +183,9 @@ def _begun(stack: ExitStack, command: list[str], word: str) -> None:
     )
     stack.callback(process.send_signal, signal.SIGTERM)
     assert process.stdout is not None
+    said = []
     for line in process.stdout:
         if word in line:
             return
-    raise AssertionError(f"{command} ends without a word of {word}")
+        said.append(line)
+    raise AssertionError(f"{command} ends without a word of {word}: {said}")
