@@ -90,12 +90,13 @@ class Sandbox:
     """Where commands are typed."""
 
     def within(self, block: Block) -> "Sandbox":
-        """The same with a folder for this block, which has what a reader has by then: the project's etc/, a file."""
-        work = self.folder / str(block).replace(":", "-")
-        work.mkdir()
-        (work / "etc").symlink_to(ROOT / "etc")
-        if "-o nportpy.toml" not in block.text:
-            (work / "nportpy.toml").symlink_to(self.folder / "etc/nportpy/nportpy.toml")
+        """The same with a folder for this document, which has what a reader has by then: the project's etc/, a file."""
+        work = self.folder / block.document.stem
+        if not work.exists():
+            work.mkdir()
+            (work / "etc").symlink_to(ROOT / "etc")
+            if "-o nportpy.toml" not in block.document.read_text():
+                (work / "nportpy.toml").symlink_to(self.folder / "etc/nportpy/nportpy.toml")
         return replace(self, work=work)
 
     def translated(self, line: str) -> str:
