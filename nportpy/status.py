@@ -109,6 +109,7 @@ class ClientStatus:
     sent: int  # bytes of the line's data that went to this client
     waiting: int  # bytes that wait for this client
     controls: bool  # may change the line's settings
+    identity: str = ""  # who it is by its certificate: `CN=scada, Operator`
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,11 @@ class ServiceStatus:
         clients: who is connected; where there are no connections: who sent datagrams lately.
         results: numbers since the start. Of connections that came in: accepted, refused_allow, refused_limit,
             refused_full, refused_down, refused_busy (others have the line at other settings), refused_settings (the
-            driver does not take those of the service). Of calls, which are connections that the gateway makes:
-            connected, refused, timeout, unreachable, no_address, failed. Of both, how they ended: see `End`. Where
-            there are no connections it is senders that are accepted and end, and datagrams that are refused; and
-            unsent are those that the network did not take. Of a master: late are answers for which it did not wait any
-            more.
+            driver does not take those of the service), tls_failed (no handshake). Of calls, which are connections that
+            the gateway makes: connected, refused, timeout, unreachable, no_address, tls_failed, failed. Of both, how
+            they ended: see `End`. Where there are no connections it is senders that are accepted and end, and datagrams
+            that are refused; and unsent are those that the network did not take. Of a master: late are answers for
+            which it did not wait any more.
         dropped: bytes that waited for clients dropped as too slow, or for hosts that could not be reached.
         refused: Modbus requests that came to no bus, by reason: forbidden, ignored, no_route, queue_full, malformed.
         waiting: clients that wait until the line can be set as this service wants it.
@@ -524,6 +525,55 @@ class MissingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateStatus:
+    """A certificate of ours.
+
+    Attributes:
+        name: whose it is: `CN=gateway.plant`.
+        key: RSA, EC or another kind.
+        not_after: when it expires, in seconds since the epoch.
+    """
+
+    name: str
+    key: str
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class TlsStatus:
+    """A `[tls.NAME]` table.
+
+    Attributes:
+        name: its name.
+        error: what was wrong with its files when they were last read; empty: nothing.
+        checked: whether dates are looked at: not before the clock is known.
+        certificates: who we are.
+        crl_next_update: when the first of its revocation lists expires, in seconds since the epoch; None: none does.
+    """
+
+    name: str
+    error: str
+    checked: bool
+    certificates: tuple[CertificateStatus, ...]
+    crl_next_update: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStatus:
+    """What is written to files of a line.
+
+    Attributes:
+        port: the line's name.
+        error: why nothing is; empty if all is well.
+        lost: records that are in no file, since it began.
+    """
+
+    port: str
+    error: str
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway.
 
@@ -542,5 +592,7 @@ class GatewayStatus:
     buses: tuple[BusStatus, ...] = ()
     missing: tuple[MissingStatus, ...] = ()
     edge: EdgeStatus | None = None
+    tls: tuple[TlsStatus, ...] = ()
     loop: LoopStatus = field(default_factory=LoopStatus)
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    recordings: tuple[RecordingStatus, ...] = ()

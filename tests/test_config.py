@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from nportpy.config import edge_tables, fault_lines, load, modbus_tables, parse, schema, stream_tables
+from nportpy.config import edge_tables, fault_lines, load, modbus_tables, parse, schema, stream_tables, tls_tables
 from nportpy.config.devices import for_devices
 from nportpy.config.edge_access import KEYS, SecretKeys
 from nportpy.config.editors import json_schema
@@ -339,6 +339,7 @@ def test_the_shipped_file_shows_every_key() -> None:
         "port.meters.modbus": set(modbus_tables.LineModbus.model_fields),
         "port.plc.modbus_master": set(modbus_tables.Master.model_fields),
         "modbus.plant": set(modbus_tables.Routed.model_fields),
+        "tls.plant": set(tls_tables.Tls.model_fields),
         "archive": set(edge_tables.Archive.model_fields),
         "station.emon": every_station - BEYOND_MODBUS,
         "station.mains": SOME | KEYS[Protocol.DLMS] - SECRETS,
@@ -465,6 +466,7 @@ def test_the_schema_for_editors_knows_every_table() -> None:
     assert set(made["properties"]) == set(schema.File.model_fields)
     tables = {"Gateway", "Http", "Capture", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
     others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values(), *edge_tables.TABLES.values())
+    others += (*tls_tables.TABLES.values(),)
     assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}
     assert made["$defs"]["Port"]["required"] == ["device"]
     assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}

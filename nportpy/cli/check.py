@@ -31,11 +31,13 @@ from nportpy.cli.check_modes import (
     speed_warnings,
     stream_picture,
 )
+from nportpy.cli.check_tls import tls_picture, tls_warnings
 from nportpy.config import DEFAULT_PATH, fault_lines, parse, read, without_effect
 from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
+from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.plans import discovery_places, places
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
 from nportpy.modes.modbus_base import Access, ModbusSettings
@@ -78,7 +80,7 @@ def check(path: str, as_json: bool, schema: bool) -> None:
             click.echo(line, err=True)
         sys.exit(2)
     found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
-    found += edge_warnings(settings.edge)
+    found += [*edge_warnings(settings.edge), *tls_warnings(settings)]
     if as_json:
         click.echo(json.dumps(settings_object(path, settings, found), indent=2))
         return
@@ -99,6 +101,7 @@ def _picture(settings: GatewaySettings) -> Picture:
     yield "http", _listing(_endpoints(http)) if http else "off"
     if http:
         yield "  may connect", _who(_endpoints(http), http.allow)
+    yield from _capture_picture(settings.capture)
     for port in settings.ports:
         yield f"port {port.name}", ""
         yield from _port_picture(port)
@@ -110,9 +113,22 @@ def _picture(settings: GatewaySettings) -> Picture:
         yield f"modbus {router.name}", _listing(router.service.listen)
         yield from _service_picture(router.service)
         yield from routes_picture(router.service.routing)
+    yield from tls_picture(settings)
     yield from edge_picture(settings.edge)
     yield from discovery_picture(settings.discovery)
     yield from mdns_picture(settings.mdns)
+
+
+def _capture_picture(capture: CaptureSettings) -> Picture:
+    """Only what is not so by default: watching is for this machine, and nothing is kept."""
+    if capture.allow:
+        yield "  may watch", f"this machine, {', '.join(map(str, capture.allow))}"
+    if capture.keep:
+        causes = ", ".join(sorted(capture.freeze_on))
+        yield "  flight recorder", f"{size_text(capture.keep)} of each line, frozen by {causes}"
+    if capture.directory:
+        what = f"port {', '.join(capture.record)}" if capture.record else "all lines"
+        yield "  recording", f"{what} to {capture.directory}, {capture.files} files of {size_text(capture.size)} each"
 
 
 def _port_picture(port: PortPlan) -> Picture:
@@ -128,6 +144,8 @@ def _port_picture(port: PortPlan) -> Picture:
     yield from port_picture(port)
     if port.trace:
         yield "  trace", "all bytes are logged"
+    if not port.monitor:
+        yield "  watching", "forbidden"
     if port.bus is not None:
         yield from line_picture(port.bus)
     if port.master is not None:

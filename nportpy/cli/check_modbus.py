@@ -107,6 +107,8 @@ def _matching(matching: Matching) -> str:
         parts.append(f"functions {', '.join(map(str, sorted(matching.functions)))}")
     if matching.span is not None:
         parts.append(_span(matching.span))
+    if matching.roles:
+        parts.append(f"role {', '.join(sorted(role or 'NULL' for role in matching.roles))}")
     return "; ".join(parts) or "everything"
 
 

@@ -48,6 +48,7 @@ def build(file: schema.File) -> GatewaySettings:
         http=HttpSettings(
             tuple((endpoint.host, endpoint.port) for endpoint in http.listen),
             _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
+            http.tls,
             http.console or _console(http.listen),
         )
         if http.listen
@@ -57,6 +58,7 @@ def build(file: schema.File) -> GatewaySettings:
         discovery=_discovery(file),
         mdns=MdnsSettings(**vars(file.mdns) | {"interfaces": tuple(file.mdns.interfaces)}) if file.mdns else None,
         edge=edge(file, _servers(routers)),
+        tls=tuple(table.settings(name) for name, table in file.tls.items()),
     )
 
 
@@ -157,7 +159,11 @@ def _router(name: str, table: Routed, gateway: schema.Gateway) -> RouterPlan:
 
 def _modbus(service: ModbusService, routes: tuple[Route, ...], shared: dict[str, Any]) -> ModbusSettings:
     return ModbusSettings(
-        protocol=service.protocol, outstanding=service.outstanding, routing=service.routing(routes), **shared
+        protocol=service.protocol,
+        outstanding=service.outstanding,
+        security=service.is_secure(shared["listen"]),
+        routing=service.routing(routes),
+        **shared,
     )
 
 

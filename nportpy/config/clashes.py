@@ -11,6 +11,7 @@ from nportpy.config import values
 from nportpy.config.modbus_clashes import modbus_clashes
 from nportpy.config.positions import Lines, Origins
 from nportpy.config.tables import OWN_LINE
+from nportpy.config.tls_tables import tls_clashes
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
@@ -41,7 +42,7 @@ class _Claim:
 def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every fault that lies between two keys."""
     faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines), *modbus_clashes(data, lines)]
-    faults += _two_speeds(data, lines)
+    faults += [*_two_speeds(data, lines), *tls_clashes(data, lines)]
     faults += _recorded(data, lines)
     if not any(data.get(kind) for kind in ("port", "modbus", "station")):
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))

@@ -3,7 +3,7 @@
 What the keys of a table have to do with each other is in modbus_clashes.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -21,6 +21,7 @@ from nportpy.config.tables import (
     Many,
     Service,
     Table,
+    UsesTls,
     duration,
     integer,
     words,
@@ -51,6 +52,9 @@ LAST_UNIT = UNITS[-1]
 """The last unit id on a line: those above are reserved (MODBUS over Serial Line V1.02, 2.2)."""
 LAST_WRITTEN = 255
 """The last unit id that clients can write; routes may name all, since some gateways have units from 248 on."""
+
+SECURITY_PORT = 802
+"""Of MODBUS/TCP Security (IANA: mbap-s)."""
 
 _BUS = BusSettings()
 _ROUTING = RoutingSettings(())
@@ -92,6 +96,12 @@ _FUNCTIONS = Annotated[
 ]
 
 
+_ROLES = Annotated[
+    list[Annotated[str, Leaf(modbus_values.role, TEXT)]],
+    Many("no role would match", single=True, example='["Operator"], or no such line for any'),
+]
+
+
 class _GapOrFalse:
     """`merge`: false, or a table; gives the gap, or None."""
 
@@ -122,10 +132,13 @@ class Match(Table):
     units: Annotated[frozenset[int], _units(0, LAST_WRITTEN)] = frozenset()
     functions: _FUNCTIONS = Field(default_factory=list)
     registers: Annotated[Span | None, Leaf(modbus_values.registers, TEXT)] = None
+    roles: _ROLES = Field(default_factory=list)
 
     def matching(self) -> Matching:
         """The same in settings."""
-        return Matching(tuple(self.clients), self.units, frozenset(self.functions), self.registers)
+        return Matching(
+            tuple(self.clients), self.units, frozenset(self.functions), self.registers, frozenset(self.roles)
+        )
 
 
 class RuleTable(Match):
@@ -146,9 +159,10 @@ class RouteTable(Table):
     # 0 is for all units, and no route's.
     units: Annotated[frozenset[int], _units(1, LAST_WRITTEN)]
     port: Annotated[str | None, Leaf(modbus_values.port, TEXT)] = None
-    to: Annotated[Endpoint | None, Leaf(modbus_values.server, {"type": "string", "pattern": "^tcp://"})] = None
+    to: Annotated[Endpoint | None, Leaf(modbus_values.server, {"type": "string", "pattern": "^(tcp|tls)://"})] = None
     offset: Annotated[int, integer(-LAST_WRITTEN, LAST_WRITTEN)] = _ROUTE.offset
     unit: Annotated[int | None, integer(1, LAST_WRITTEN)] = _ROUTE.unit
+    tls: UsesTls = _SERVER.tls
 
 
 class Different(Table):
@@ -254,7 +268,7 @@ class Routing(Table):
         return tuple(
             Route(
                 route.units,
-                ServerSettings(route.to, bus, servers.rest) if route.to else str(route.port),
+                ServerSettings(route.to, bus, servers.rest, route.tls) if route.to else str(route.port),
                 route.offset,
                 route.unit,
             )
@@ -268,6 +282,7 @@ class ModbusService(Service):
     max_clients: Annotated[int, integer(1, 1000)] = _MODBUS.max_clients
     protocol: Annotated[Access, words(Access)] = _MODBUS.protocol
     outstanding: Annotated[int, integer(1, 1000)] = _MODBUS.outstanding
+    security: Annotated[bool | None, BOOLEAN] = None
     unit0: Annotated[int | None, _unit_or("broadcast")] = _ROUTING.unit0
     unit255: Annotated[int | None, _unit_or("unrouted")] = _ROUTING.unit255
     unrouted: Annotated[Unrouted, words(Unrouted)] = _ROUTING.unrouted
@@ -278,6 +293,12 @@ class ModbusService(Service):
         list[PriorityTable],
         Many("all is of normal priority without such a line", example='[{ priority = "high", functions = [5, 6] }]'),
     ] = Field(default_factory=list)
+
+    def is_secure(self, listen: Iterable[Endpoint]) -> bool:
+        """Whether it is MODBUS/TCP Security: by default, where that has its port."""
+        if self.security is not None:
+            return self.security
+        return any(endpoint.port == SECURITY_PORT for endpoint in listen)
 
     def routing(self, routes: tuple[Route, ...]) -> RoutingSettings:
         """Where requests go, and who may ask what."""

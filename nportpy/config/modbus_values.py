@@ -11,9 +11,9 @@ from nportpy.protocols.modbus import addresses
 from nportpy.protocols.modbus.functions import Span
 
 AUTO = "auto"
-_MODBUS_PORT = 502
+_PORTS = {"tcp": 502, "tls": 802}
 _UNITS = re.compile(r"([0-9]{1,3})(?:\s*-\s*([0-9]{1,3}))?")
-_URL = re.compile(r"tcp://(\[[^\]]*\]|[^:/\[\]]*)(?::([0-9]{1,5}))?/?", re.IGNORECASE)
+_URL = re.compile(r"(tcp|tls)://(\[[^\]]*\]|[^:/\[\]]*)(?::([0-9]{1,5}))?/?", re.IGNORECASE)
 _A_SERVER = '"tcp://host:port", as in "tcp://192.0.2.10:502" or "tcp://[fd00::7]:502"'
 
 
@@ -70,6 +70,13 @@ def timeout(value: object, low: str, high: str) -> float | str:
         raise ValueFault(fault.reason, f'{fault.allowed}, or "{AUTO}"') from fault
 
 
+def role(value: object) -> str:
+    """A role, as a certificate names it; "" is that of one that names none."""
+    from nportpy.protocols.x509 import LONGEST_ROLE  # few files name roles
+
+    return values.label(value, LONGEST_ROLE)
+
+
 def priority(value: object) -> Priority:
     """How urgent something is."""
     return Priority[values.word(value, [known.name.lower() for known in Priority]).upper()]
@@ -99,10 +106,10 @@ def server(value: object) -> Endpoint:
         if str(value).lower().startswith(("rtu", "socket")):  # as an address of RTU over TCP
             meant = 'a port of its own with device = "socket://..." and a [port.NAME.modbus], for RTU over TCP'
         raise ValueFault("is not the address of a Modbus TCP server", meant or _A_SERVER)
-    port = int(match[2] or _MODBUS_PORT)
+    port = int(match[3] or _PORTS[match[1].lower()])
     if not 1 <= port <= 65535:
         raise ValueFault("the port is out of range", "1 to 65535")
-    return Endpoint(values.host(match[1], _A_SERVER), port)
+    return Endpoint(values.host(match[2], _A_SERVER), port)
 
 
 def port(value: object) -> str:

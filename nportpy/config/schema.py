@@ -7,7 +7,7 @@ from typing import Annotated, Self, get_origin
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from nportpy.config import edge_tables, edge_values, modbus_tables, stream_tables, stream_values, values
+from nportpy.config import edge_tables, edge_values, modbus_tables, stream_tables, stream_values, tls_tables, values
 from nportpy.config.modbus_tables import LineModbus, Master, Routed
 from nportpy.config.stream_tables import COMMANDS, Modem, Pair, RealCom, ReverseTelnet, StreamService, TcpClient, Udp
 from nportpy.config.tables import (
@@ -19,6 +19,7 @@ from nportpy.config.tables import (
     Leaf,
     Many,
     Table,
+    UsesTls,
     duration,
     integer,
     size,
@@ -87,6 +88,7 @@ class Http(Table):
 
     listen: _HttpListen = Field(default_factory=lambda: [Endpoint(*pair) for pair in HttpSettings().listen])
     allow: Allow = Field(default_factory=list)
+    tls: UsesTls = HttpSettings().tls
     console: Annotated[ConsoleMode | None, words(ConsoleMode)] = None
 
 
@@ -266,6 +268,7 @@ class File(Table):
     archive: edge_tables.Archive | None = None
     station: dict[_StationName, edge_tables.Station] = Field(default_factory=dict)
     upstream: dict[_UpstreamName, edge_tables.Upstream] = Field(default_factory=dict)
+    tls: dict[_RouterName, tls_tables.Tls] = Field(default_factory=dict)
 
 
 def table_at(path: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
@@ -273,7 +276,7 @@ def table_at(path: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
     match [step for step in path if isinstance(step, str)]:
         case []:
             return "the file", File
-        case ["port" | "modbus" | "station" | "upstream" as kind, _, *rest]:
+        case ["port" | "modbus" | "station" | "upstream" | "tls" as kind, _, *rest]:
             return _TABLES[".".join([f"{kind}.NAME", *rest])]
         case rest:
             return _TABLES[".".join(rest)]
@@ -314,4 +317,5 @@ _TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     **modbus_tables.TABLES,
     **stream_tables.TABLES,
     **edge_tables.TABLES,
+    **tls_tables.TABLES,
 }

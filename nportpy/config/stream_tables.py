@@ -19,6 +19,7 @@ from nportpy.config.tables import (
     OwnLine,
     ServiceKeys,
     Table,
+    UsesTls,
     duration,
     endpoints,
     integer,
@@ -212,6 +213,7 @@ class TcpClient(OwnLine):
     packing: PACKING = _CALLS.packing
     direction: Annotated[Direction, words(Direction)] = _CALLS.direction
     keep: Annotated[int, size("0B", "64KiB")] = _CALLS.keep
+    tls: UsesTls = _CALLS.tls
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -278,6 +280,7 @@ class Pair(Table):
     alive_check: Annotated[float, _ALIVE_CHECK] = _PAIR.alive_check
     allowance: Annotated[int, size("4KiB", "64MiB")] = _PAIR.allowance
     packing: PACKING = _PAIR.packing
+    tls: UsesTls = _PAIR.tls
 
     def pair(self) -> PairSettings:
         """The same in settings."""

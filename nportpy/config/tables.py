@@ -115,6 +115,10 @@ Listen = Annotated[
 ]
 
 
+UsesTls = Annotated[str, Leaf(values.tls_name, TEXT)]
+"""`tls`: the table whose certificates a service shows, or whom one that is called must be believed by."""
+
+
 def endpoints(where: list[int | Endpoint], host: str) -> tuple[Endpoint, ...]:
     """Where to listen; a port alone is at `host`."""
     return tuple(place if isinstance(place, Endpoint) else Endpoint(host, place) for place in where)
@@ -145,6 +149,7 @@ class Service(ServiceKeys):
 
     listen: Listen
     half_close: Annotated[float, duration("10ms", "1h")] = _SERVICE.half_close
+    tls: UsesTls = _SERVICE.tls
 
 
 class OwnLine(Table):

@@ -134,6 +134,12 @@ def port_name(value: object) -> str:
     return _name(value, "is not a port name")
 
 
+def tls_name(value: object) -> str:
+    """The name of a `[tls.NAME]`, whether there is one or not."""
+    typed(value, str, "the name of a table, NAME in [tls.NAME]")
+    return str(value)
+
+
 def router_name(value: object) -> str:
     """The name in `[modbus.NAME]`, of the same kind."""
     return _name(value, "is not a name for a service")

@@ -5,17 +5,14 @@ clock is what the first shows plus an offset that is constant until somebody set
 both. So a sample is stamped by the first, and the offset may be learned later.
 """
 
-import ctypes
-import glob
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nportpy.wallclock import synchronised
+
 STEP = 50_000
 """Microseconds from which a change of the offset is a step; below, it is the jitter of reading two clocks."""
-
-_STA_UNSYNC = 0x0040  # include/uapi/linux/timex.h
-_RELEASED = 1_767_225_600 * 1_000_000  # 2026-01-01: no clock that shows an earlier time is right
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +26,6 @@ class ClockState:
 
     offset: int
     trusted: bool
-
-
-class _Timex(ctypes.Structure):
-    """The head of struct timex, adjtimex(2); the room behind it is larger than any platform's rest."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_byte * 512),
-    )
-
-
-def synchronised() -> bool:
-    """Whether the kernel's clock is disciplined (chrony, ntpd, timesyncd, PTP), or came from a clock with a battery.
-
-    Where the kernel cannot be asked (a sandbox that forbids adjtimex), the clock is believed.
-    """
-    if time.time_ns() // 1000 < _RELEASED:
-        return False
-    timex = _Timex()
-    try:
-        answered = ctypes.CDLL(None).adjtimex(ctypes.byref(timex)) >= 0
-    except (OSError, AttributeError):
-        answered = False
-    return not answered or not timex.status & _STA_UNSYNC or _from_battery()
-
-
-def _from_battery() -> bool:
-    """Whether the kernel set its clock from an RTC when it started (Documentation/admin-guide/rtc.rst, hctosys)."""
-    for path in glob.glob("/sys/class/rtc/rtc*/hctosys"):
-        try:
-            with open(path) as file:
-                if file.read().strip() == "1":
-                    return True
-        except OSError:
-            continue
-    return False
 
 
 def kernel_boot() -> str:

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.console import LateConsole
@@ -14,6 +15,10 @@ from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
 from nportpy.services.http import ConsoleMode, HttpService, HttpSettings
 from nportpy.status import GatewayStatus
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_contexts import Table
+    from nportpy.network.tls_door import Door
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +33,13 @@ class Http:
         archive: Callable[[], Archived | None],
         desk: GatewayDesk,
         captures: Captures,
+        table: "Callable[[str], Table]",
     ) -> None:
-        """It is off."""
+        """It is off. `table` gives the certificates of a name."""
         self._sockets = sockets
         self._status = status
         self._archive = archive
+        self._table = table
         self._desk = desk
         self._captures = captures
         self._settings: HttpSettings | None = None
@@ -68,6 +75,19 @@ class Http:
             return []
         return [Place(endpoint) for endpoint in self._service.endpoints]
 
+    @property
+    def trouble(self) -> str:
+        """Why nobody can come in although it listens; empty: they can."""
+        return "" if self._service is None else self._service.trouble
+
+    def _door(self, settings: HttpSettings) -> "Door | None":
+        """Who shakes hands, where TLS is spoken."""
+        if not settings.tls:
+            return None
+        from nportpy.network.tls_door import Door
+
+        return Door(self._table(settings.tls))
+
     def _take(self) -> Iterator[socket.socket]:
         """The sockets that can be had, as sockets of its own: who serves HTTP closes them."""
         for place in http_places(self._settings):
@@ -87,7 +107,15 @@ class Http:
             self._desk.recent.attach()
             console = LateConsole(self._desk)
         pages = (self._captures,) if console is None else (console, self._captures)
-        service = self._service = HttpService(self._settings, sockets, self._status, lambda: True, self._archive, pages)
+        service = self._service = HttpService(
+            self._settings,
+            sockets,
+            self._status,
+            lambda: True,
+            self._archive,
+            pages,
+            self._door(self._settings),
+        )
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")
         await asyncio.wait([listening, task], return_when=asyncio.FIRST_COMPLETED)

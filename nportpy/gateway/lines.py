@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nportpy.gateway.plans import Elsewhere, PortPlan, Service, services_of
@@ -16,6 +17,7 @@ from nportpy.status import End
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.bus import Bus
+    from nportpy.network.tls_contexts import Table
 
 _ANSWER_TIME = 0.25  # seconds that a device has for its answer before the clients that asked are sent away
 
@@ -97,9 +99,10 @@ class _Server:
 class Servers:
     """What routes and stations lead to that is no port: Modbus TCP servers, and serial lines of stations' own."""
 
-    def __init__(self, opener: Opener) -> None:
-        """None is connected to."""
+    def __init__(self, opener: Opener, table: "Callable[[str], Table]") -> None:
+        """None is connected to. `table` gives the certificates of a name."""
         self._opener = opener
+        self._table = table
         self._running: dict[Elsewhere, _Server] = {}
 
     async def change(self, wanted: dict[Elsewhere, bool], tasks: asyncio.TaskGroup) -> None:
@@ -131,12 +134,16 @@ class Servers:
         return [server.bus for server in self._running.values() if server.bus is not None]
 
     def _start(self, settings: Elsewhere, tasks: asyncio.TaskGroup) -> _Server:
-        line = line_elsewhere(settings, self._opener)
+        line = line_elsewhere(settings, self._opener, self._table)
         return _Server(line, None, tasks.create_task(line.run(), name=line.name))
 
 
-def line_elsewhere(settings: Elsewhere, opener: Opener) -> Line:
-    """A line that is no port of the gateway; it opens when it runs."""
+def line_elsewhere(settings: Elsewhere, opener: Opener, table: "Callable[[str], Table]") -> Line:
+    """A line that is no port of the gateway; it opens when it runs. `table` gives the certificates of a name."""
+    if isinstance(settings, ServerSettings) and settings.tls:
+        from nportpy.port.tls import open_tls
+
+        opener = partial(open_tls, table=table(settings.tls))
     if isinstance(settings, ServerSettings):
         return Line(settings.name, PortSettings(settings.name), StreamSettings(), opener)
     return Line(settings.device, settings, StreamSettings(), opener)

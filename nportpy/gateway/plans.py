@@ -14,6 +14,7 @@ from nportpy.modes.raw import RawSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network.addresses import Endpoint
 from nportpy.network.service import AccessSettings
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.services.http import HttpSettings
 from nportpy.services.logs import LogSettings
@@ -107,6 +108,7 @@ class GatewaySettings:
         discovery: what programs that search for NPorts are told; None: nothing.
         mdns: what is announced by multicast DNS; None: nothing.
         edge: what is read, kept and sent on here; None: nothing.
+        tls: certificates for services that speak TLS, and for those who are called by it.
         origins: where each place is written that is listened at: `file:line`. What was not written is not there.
     """
 
@@ -121,6 +123,7 @@ class GatewaySettings:
     discovery: "DiscoverySettings | None" = None
     mdns: "MdnsSettings | None" = None
     edge: "EdgeSettings | None" = None
+    tls: tuple[TlsSettings, ...] = ()
     origins: Mapping[Place, str] = field(default_factory=dict, compare=False)
 
 

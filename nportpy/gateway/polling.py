@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 from nportpy.edge.clock import Clock
 from nportpy.edge.drivers.choosing import Ways, choose
@@ -19,6 +21,9 @@ from nportpy.modbus.settings import BusSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
+
+if TYPE_CHECKING:  # few stations are reached by TLS
+    from nportpy.network.tls_contexts import Table
 
 _FIRST_OPENING = 6.0  # seconds that a line may take to come up before its stations are said not to answer
 
@@ -67,9 +72,17 @@ async def read(station: Station) -> None:
 def _line(settings: GatewaySettings, to: Where, opener: Opener) -> Line:
     if not isinstance(to, str):
         assert not isinstance(to, Endpoint)  # it has no line
-        return line_elsewhere(to, opener)
+        return line_elsewhere(to, opener, partial(_table, settings))
     plan = _plan(settings, to)
     return Line(plan.name, plan.port, StreamSettings(), opener)
+
+
+def _table(settings: GatewaySettings, name: str) -> "Table":
+    from nportpy.network.tls_contexts import Tables
+
+    tables = Tables()
+    tables.configure(each for each in settings.tls if each.name == name)
+    return tables.find(name)
 
 
 def _bus(settings: GatewaySettings, to: Where, line: Line) -> Bus:

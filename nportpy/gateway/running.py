@@ -41,9 +41,11 @@ if TYPE_CHECKING:  # a gateway without them need not import what they take
     from nportpy.edge.running import Edge
     from nportpy.edge.upstream import Connect
     from nportpy.modbus.bus import Bus
+    from nportpy.network.tls_contexts import Table, Tables
 
 _LOOK_AGAIN = 0.02  # seconds; whether requests under way have been answered
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0  # between attempts to have an address
+_CERTIFICATES = 10.0  # seconds between looks at bad certificates and an unknown clock
 _SEEN_AFTER = 5.0  # at the latest, that an address of this machine has come or gone
 
 log = logging.getLogger(__name__)
@@ -84,18 +86,19 @@ class Gateway:
         self._access = AccessLimits(settings.access)
         self._ports: dict[str, RunningPort] = {}
         self._routers: dict[str, Services] = {}
-        self._servers = Servers(opener)
+        self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
         self._desk = GatewayDesk(
             self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
         )
         self._captures = Captures(lambda: self._ports)
-        self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures)
+        self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures, self._table)
         self._strict = strict
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
         self._reloaded = asyncio.Event()
+        self._certified = asyncio.Event()  # there are certificates
         self._stopping = asyncio.Event()
         self._changing = asyncio.Lock()
         self._started = time.time()
@@ -106,6 +109,7 @@ class Gateway:
         self._announcing: Announcing | None = None
         self._edge: Edge | None = None
         self._shared: Shared | None = None
+        self._tls: Tables | None = None
         self._heartbeat = Heartbeat(self._buses)
 
     async def run(self) -> None:
@@ -119,7 +123,10 @@ class Gateway:
             if self._strict and self._sockets.missing:
                 raise next(iter(self._sockets.missing.values()))
             async with asyncio.TaskGroup() as self._tasks:
-                self._shared = Shared(self._tasks, self._sockets, self._access, self._throttle, self._find, self._tried)
+                self._shared = Shared(
+                    self._tasks, self._sockets, self._access, self._throttle, self._find, self._tried, self._table
+                )
+                self._read_certificates(self._settings)
                 self._announcing = Announcing(self._shared, self._all_services)
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
@@ -128,10 +135,14 @@ class Gateway:
                 self._tell_of_addresses()
                 self._heartbeat.start()
                 self.ready.set()
-                looking = self._tasks.create_task(self._look_for_addresses(), name="addresses")
+                looking = [
+                    self._tasks.create_task(self._look_for_addresses(), name="addresses"),
+                    self._tasks.create_task(self._look_at_certificates(), name="certificates"),
+                ]
                 await self._stopping.wait()
                 async with self._changing:
-                    looking.cancel()
+                    for task in looking:
+                        task.cancel()
                     self.ready.clear()
                     await self._shut_down()
         finally:
@@ -184,8 +195,10 @@ class Gateway:
             buses=tuple(bus.status() for bus in self._buses()),
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
+            tls=self._tls.status() if self._tls is not None else (),
             loop=self._heartbeat.status(),
             actions=dict(self._desk.actions),
+            recordings=self._captures.status(),
         )
 
     def _buses(self) -> "list[Bus]":
@@ -210,6 +223,7 @@ class Gateway:
     async def _change(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
         self._sockets.bind(listening(settings))
+        self._read_certificates(settings)
         await self._http.change(settings.http, self._tasks)
         plans = {plan.name: plan for plan in settings.ports}
         await self._stop_routers({router.name for router in settings.routers}, End.RELOAD)
@@ -238,6 +252,8 @@ class Gateway:
         for port in new:
             port.start_services()
         self._refresh()
+        for services in self._all_services():
+            services.certificates_changed()
         await self._captures.change(settings.capture, self._tasks)
         await self._change_edge(settings)
         assert self._announcing is not None
@@ -373,6 +389,34 @@ class Gateway:
             plan.name: self._routers.get(plan.name) or Services(plan.name, self._shared) for plan in settings.routers
         }
 
+    # Certificates.
+
+    def _table(self, name: str) -> "Table":
+        assert self._tls is not None  # the settings name no others
+        return self._tls.find(name)
+
+    def _read_certificates(self, settings: GatewaySettings) -> None:
+        """Read what the settings name; nothing of that is imported where they name none."""
+        if self._tls is None and settings.tls:
+            from nportpy.network.tls_contexts import Tables
+
+            self._tls = Tables()
+            self._certified.set()
+        if self._tls is not None:
+            self._tls.configure(settings.tls)
+
+    async def _look_at_certificates(self) -> None:
+        """See files that were bad become good, and the clock become known."""
+        await self._certified.wait()
+        assert self._tls is not None
+        while True:
+            await asyncio.sleep(_CERTIFICATES)
+            async with self._changing:
+                self._tls.look()
+                for services in self._all_services():
+                    services.certificates_changed()
+                self._tell_of_addresses()
+
     # Addresses.
 
     async def _look_for_addresses(self) -> None:
@@ -401,14 +445,15 @@ class Gateway:
     def _missing(self) -> tuple[MissingStatus, ...]:
         """Where services should be reached, and are not."""
         trouble, settings = self._sockets.trouble(), self._settings
-        if not trouble:
+        if not trouble and self._tls is None:
             return ()
         found = [each for services in self._all_services() for each in services.missing(trouble, settings.origins)]
         for service, its in (("discovery", discovery_places(settings.discovery)), ("http", http_places(settings.http))):
             for place in its:
-                if place in trouble:
+                reason = trouble.get(place) or (self._http.trouble if service == "http" else "")
+                if reason:
                     line = settings.origins.get(place, "")
-                    found.append(MissingStatus(settings.name, service, str(place), trouble[place], line))
+                    found.append(MissingStatus(settings.name, service, str(place), reason, line))
         return tuple(found)
 
     def _tell_of_addresses(self) -> None:

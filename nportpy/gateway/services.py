@@ -26,6 +26,10 @@ from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.routing import Find, Router
+    from nportpy.modes.pair import PairSettings
+    from nportpy.modes.tcp_client import TcpClientSettings
+    from nportpy.network.tls_contexts import Table
+    from nportpy.network.tls_door import Door
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +87,18 @@ class Grows(Protocol):
         """Listen there, too."""
 
 
+@runtime_checkable
+class Secured(Protocol):
+    """A service that may speak TLS."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can come in although it listens; empty: they can."""
+
+    def certificates_changed(self) -> None:
+        """Who would not be let in any more goes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all services of a gateway share.
@@ -94,6 +110,7 @@ class Shared:
         throttle: for log lines of which there could be many.
         find: whom a route leads to.
         tried: set once every line of some routes was opened, or failed to be, for the first time.
+        tls: the certificates of a name.
     """
 
     tasks: asyncio.TaskGroup
@@ -102,6 +119,7 @@ class Shared:
     throttle: Throttle
     find: "Find"
     tried: Callable[[RoutingSettings], asyncio.Event]
+    tls: "Callable[[str], Table]"
 
 
 @dataclass(slots=True)
@@ -218,6 +236,12 @@ class Services:
             if service.router is not None:
                 service.router.refresh()
 
+    def certificates_changed(self) -> None:
+        """Clients that would not be let in any more go."""
+        for service in self.running:
+            if isinstance(service.runs, Secured):
+                service.runs.certificates_changed()
+
     def hush(self) -> None:
         """Accept nobody, and take nothing more from those who are there."""
         for service in self.running:
@@ -247,6 +271,10 @@ class Services:
                 if place in trouble:
                     where, line = str(place), origins.get(place, "")
                     yield MissingStatus(self.name, service.runs.service, where, trouble[place], line)
+            if isinstance(service.runs, Secured) and (reason := service.runs.trouble):
+                for endpoint in service.runs.endpoints:
+                    line = origins.get(Place(endpoint), "")
+                    yield MissingStatus(self.name, service.runs.service, str(endpoint), reason, line)
 
     def status(self) -> tuple[ServiceStatus, ...]:
         """A snapshot of each."""
@@ -266,7 +294,7 @@ class Services:
             case Kind.TCP_CLIENT:
                 from nportpy.modes.tcp_client import TcpClient
 
-                return TcpClient(line, label, settings, throttle)
+                return TcpClient(line, label, settings, throttle, self._believed(settings))
             case Kind.UDP:
                 from nportpy.modes.udp import UdpMode
 
@@ -274,11 +302,19 @@ class Services:
             case Kind.PAIR:
                 from nportpy.modes.pair import Pair
 
-                return Pair(line, label, settings, throttle)
+                return Pair(line, label, settings, throttle, self._believed(settings))
             case Kind.MODEM:
                 from nportpy.modes.modem import Modem
 
-                return Modem(line, label, settings, self._sockets(kind, settings), self._shared.access, throttle)
+                return Modem(
+                    line,
+                    label,
+                    settings,
+                    self._sockets(kind, settings),
+                    self._shared.access,
+                    throttle,
+                    self._door(settings),
+                )
             case Kind.REALCOM:
                 from nportpy.modes.realcom import RealCom
 
@@ -298,8 +334,21 @@ class Services:
         return found if kind is not Kind.REALCOM or len(found) == len(wanted) else []
 
     def _listener(self, backend: Backend, label: str, settings: ServiceSettings, make: Any, **more: Any) -> Listener:
-        sockets = self._sockets(Kind.RAW, settings)
-        return Listener(backend, label, settings, make, sockets, self._shared.access, self._shared.throttle, **more)
+        sockets, shared = self._sockets(Kind.RAW, settings), self._shared
+        door = self._door(settings)
+        return Listener(backend, label, settings, make, sockets, shared.access, shared.throttle, door=door, **more)
+
+    def _believed(self, settings: "TcpClientSettings | PairSettings") -> "Table | None":
+        """By which certificates those called are believed, where TLS is spoken."""
+        return self._shared.tls(settings.tls) if settings.tls else None
+
+    def _door(self, settings: ServiceSettings) -> "Door | None":
+        """Who shakes hands, where TLS is spoken."""
+        if not settings.tls:
+            return None
+        from nportpy.network.tls_door import Door
+
+        return Door(self._shared.tls(settings.tls))
 
     def _modbus(self, label: str, settings: ModbusSettings) -> tuple[Runs, "Router"]:
         from nportpy.modes.modbus import SESSIONS

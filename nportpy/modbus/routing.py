@@ -173,34 +173,44 @@ class Router:
         host = self.service if address is None else str(address)
         return Visitor(self, client, address, Asker(name or host, host, self.service))
 
-    def say_refused(self, address: Address | None, unit: int, function: int, refusal: Refusal) -> None:
+    def say_refused(
+        self, address: Address | None, unit: int, function: int, refusal: Refusal, role: str | None = None
+    ) -> None:
         """One log line per client, unit and function, and minute."""
         more = self._throttle.allow((address, unit, function), self._clock())
         if more is not None:
             client = "master" if address is None else str(address)
             extra = {"service": self.name, "client": client, "unit": unit, "function": function, "result": str(refusal)}
+            if role is not None:
+                extra["role"] = role or "NULL"
             log.warning("request refused by a rule", extra=extra | ({"more": more} if more else {}))
 
 
 class Visitor:
     """One client of a router."""
 
-    __slots__ = ("_address", "_asked", "_asker", "_client", "_decide", "_plan", "_router", "_ways")
+    __slots__ = ("_address", "_asked", "_asker", "_client", "_decide", "_plan", "_role", "_router", "_ways")
 
     def __init__(self, router: Router, client: Hashable, address: Address | None, asker: Asker) -> None:
         """`Router.visitor` makes them."""
         self._router = router
         self._client = client
         self._address = address
+        self._role: str | None = None
         self._asker = asker
         self._asked: dict[Target, Use] = {}
         self._follow(router.plan)
 
+    def has_role(self, role: str) -> None:
+        """The client's certificate gives it this role; "" is the NULL role."""
+        self._role = role
+        self._follow(self._router.plan)
+
     def _follow(self, plan: Plan) -> None:
         self._plan = plan
         self._ways = plan.ways
-        rules = concerning(plan.settings.rules, self._address)
-        priorities = concerning(plan.settings.priorities, self._address)
+        rules = concerning(plan.settings.rules, self._address, self._role)
+        priorities = concerning(plan.settings.priorities, self._address, self._role)
         self._decide: Callable[[int, bytes], Refusal | Priority | None] | None = None
         if rules or priorities:
             self._decide = lru_cache(_REMEMBERED)(partial(_decide, plan, rules, priorities))
@@ -273,7 +283,7 @@ class Visitor:
         if isinstance(decision, Refusal):
             if (way := self._ways[question.unit]) is not None:
                 way[0].refused(question, decision)
-            self._router.say_refused(self._address, question.unit, question.pdu[0], decision)
+            self._router.say_refused(self._address, question.unit, question.pdu[0], decision, self._role)
             code = ExceptionCode.ILLEGAL_FUNCTION if decision is Refusal.FORBIDDEN else 0
             self.refused(decision)
             _refuse(question, code)

@@ -69,15 +69,20 @@ def look_at(pdu: bytes) -> Asked:
     return Asked(pdu[0], harmless, spans)
 
 
-def concerning(rules: Iterable[_AnyRule], address: Address | None) -> tuple[_AnyRule, ...]:
-    """The rules that can match requests of a client; None is a client without address: rules for networks are not its.
+def concerning(rules: Iterable[_AnyRule], address: Address | None, role: str | None = None) -> tuple[_AnyRule, ...]:
+    """The rules that can match requests of a client.
+
+    None is a client without address, or without certificate: rules for networks, or for roles, are not its. The role of
+    a certificate that names none is "".
 
     They stay in their order. Those for other functions or units are among them.
     """
-    return tuple(rule for rule in rules if _is_for(rule.matching, address))
+    return tuple(rule for rule in rules if _is_for(rule.matching, address, role))
 
 
-def _is_for(matching: Matching, address: Address | None) -> bool:
+def _is_for(matching: Matching, address: Address | None, role: str | None) -> bool:
+    if matching.roles and role not in matching.roles:
+        return False
     if not matching.clients:
         return True
     return address is not None and any(address in network for network in matching.clients)

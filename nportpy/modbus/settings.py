@@ -107,16 +107,18 @@ class ServerSettings:
         endpoint: where it is.
         bus: how its units are asked; what concerns a wire does not count.
         rest: seconds between connecting and the first request: some devices need it.
+        tls: the name of the table by which it is believed; empty: it is spoken plainly.
     """
 
     endpoint: Endpoint
     bus: BusSettings = field(default_factory=BusSettings)
     rest: float = 0.0
+    tls: str = ""
 
     @property
     def name(self) -> str:
         """What it is called in metrics, logs and status: `tcp://192.0.2.10:502`."""
-        return f"tcp://{self.endpoint}"
+        return f"{'tls' if self.tls else 'tcp'}://{self.endpoint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +168,14 @@ class Matching:
         units: unit ids as clients write them; empty: any.
         functions: function codes; empty: any.
         span: registers or bits that the request is about (rules.py says what that means); None: any.
+        roles: that the client's certificate gives it, of which "" is the NULL role; empty: any, and none.
     """
 
     clients: tuple[Network, ...] = ()
     units: frozenset[int] = frozenset()
     functions: frozenset[int] = frozenset()
     span: Span | None = None
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

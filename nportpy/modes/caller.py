@@ -9,7 +9,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from nportpy.line.arbiter import Line
 from nportpy.modes.host import Kept
@@ -21,6 +21,10 @@ from nportpy.network.listener import first_opening
 from nportpy.network.service import ServiceSettings
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_contexts import Table
+    from nportpy.network.tls_transport import TlsTransport
 
 _FIRST_PAUSE: Final = 0.1  # after an attempt that failed, or a connection that did not last
 _STABLE: Final = 5.0  # a connection that has lasted so long was a good one
@@ -62,6 +66,21 @@ class Called:
     task: asyncio.Task[None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A connection to somebody called; `secured` where TLS is spoken on it."""
+
+    socket: socket.socket
+    secured: "TlsTransport | None" = None
+
+    def turn_away(self) -> None:
+        """End it before anybody talks with those called."""
+        if self.secured is not None:
+            self.secured.close()
+        else:
+            self.socket.close()
+
+
 C = TypeVar("C", bound=CallSettings)
 S = TypeVar("S", bound=Session)
 
@@ -73,8 +92,8 @@ class Caller(ABC, Generic[C, S]):
         line: what those called hear, and write to.
         service: its name in metrics and logs.
         sessions: the connections, in order.
-        results: attempts by how they turned out (connected, refused, timeout, unreachable, no_address, failed), and
-            connections by how they ended.
+        results: attempts by how they turned out (connected, refused, timeout, unreachable, no_address, tls_failed,
+            failed), and connections by how they ended.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
@@ -89,8 +108,19 @@ class Caller(ABC, Generic[C, S]):
         called: tuple[Called, ...],
         kept: Kept,
         throttle: Throttle,
+        table: "Table | None" = None,
     ) -> None:
-        """Nobody is called before `run`. `kept`: what the line says before somebody hears it."""
+        """Nobody is called before `run`.
+
+        Args:
+            line: what those called hear.
+            service: its name in metrics and logs.
+            settings: how it calls.
+            called: whom.
+            kept: what the line says before somebody hears it.
+            throttle: for log lines of which there could be many.
+            table: the certificates by which those called are believed; None: TLS is not spoken.
+        """
         self.line = line
         self.service = service
         self.sessions: list[S] = []
@@ -100,6 +130,7 @@ class Caller(ABC, Generic[C, S]):
         self._called = called
         self._kept = kept
         self._throttle = throttle
+        self._table = table
         self._dropped = 0
         self._hushed = False
         self._ending = End.SHUTDOWN
@@ -202,39 +233,67 @@ class Caller(ABC, Generic[C, S]):
         pause = _FIRST_PAUSE
         while not self._hushed:
             await self._until_wanted()
-            sock = await self._call(called)
-            if sock is not None and await self._converse(called, sock):
+            reached = await self._call(called)
+            if reached is not None and await self._converse(called, reached):
                 pause = _FIRST_PAUSE
             if not self._hushed:
                 await asyncio.sleep(pause)
             pause = min(pause * 2, self.settings.retry_at_most)
 
-    async def _call(self, called: Called) -> socket.socket | None:
+    async def _call(self, called: Called) -> Reached | None:
         to, settings = called.destination, self.settings
         try:
-            return await call(to.host, to.port, to.local_port, settings.connect_timeout, settings.alive_check)
+            sock = await call(to.host, to.port, to.local_port, settings.connect_timeout, settings.alive_check)
         except OSError as error:
-            self._failed(called, error)
+            self._failed(called, outcome(error), reason(error))
             return None
+        return Reached(sock) if self._table is None else await self._shake_hands(self._table, called, sock)
 
-    def _failed(self, called: Called, error: OSError) -> None:
-        self.results[outcome(error)] += 1
+    async def _shake_hands(self, table: "Table", called: Called, sock: socket.socket) -> Reached | None:
+        from nportpy.network.tls_transport import shake_hands, why
+
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout):
+                return Reached(
+                    sock,
+                    await shake_hands(
+                        lambda make: loop.create_connection(make, sock=sock),
+                        table.client,
+                        table.server_name or called.destination.host,
+                    ),
+                )
+        except OSError as error:
+            sock.close()
+            self._failed(called, "tls_failed", why(error))
+            return None
+        except BaseException:
+            sock.close()
+            raise
+
+    def _failed(self, called: Called, result: str, why: str) -> None:
+        self.results[result] += 1
         self._unanswered(called)
-        before, called.failure = called.failure, reason(error)
+        before, called.failure = called.failure, why
         key = ("call", self.line.name, self.service, called.destination, called.failure)
         if called.failure != before and self._throttle.allow(key, asyncio.get_running_loop().time()) is not None:
             extra = self._extra(called) | {"reason": called.failure}
             log.warning(f"{self.what} cannot be reached, trying on", extra=extra)
 
-    async def _converse(self, called: Called, sock: socket.socket) -> bool:
+    async def _converse(self, called: Called, reached: Reached) -> bool:
         """Serve a connection until it has ended; whether it was a good one."""
         called.answered = True
         try:
-            session = self._session(called, sock)
-            await asyncio.get_running_loop().create_connection(lambda: session, sock=sock)
+            session = self._session(called, reached.socket)
+            if reached.secured is None:
+                await asyncio.get_running_loop().create_connection(lambda: session, sock=reached.socket)
+            else:
+                if reached.secured.identity is not None:
+                    session.identified(reached.secured.identity)
+                reached.secured.hand_over(session)
         except OSError as error:  # gone at once
-            sock.close()
-            self._failed(called, error)
+            reached.turn_away()
+            self._failed(called, outcome(error), reason(error))
             called.answered = False
             return False
         self.results["connected"] += 1

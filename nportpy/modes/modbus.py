@@ -22,6 +22,7 @@ from nportpy.modbus.routing import Router
 from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.network.addresses import Address, Endpoint
 from nportpy.network.connection import Connection, Stop, contained
+from nportpy.network.tls_settings import Identity
 from nportpy.protocols.modbus import ascii, mbap, rtu, rtu_request  # noqa: A004 - the standard's name
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.status import End
@@ -38,6 +39,9 @@ PAUSE = 5.0
 
 GIVEN_UP = 0.1
 """Seconds without a byte either way after which a client that asks anew has given up what it asked before."""
+
+_HANDSHAKE = b"\x16\x03"
+"""How TLS begins (RFC 8446, 5.1)."""
 
 _NORMAL = Priority.NORMAL  # looking it up in the class takes 0.25 us, with Python 3.11
 
@@ -85,6 +89,8 @@ def kind_of(data: bytes) -> str:
     try:
         mbap.parse_datagram(data)
     except ProtocolError:
+        if data.startswith(_HANDSHAKE):
+            return "TLS"
         return "ASCII" if data.startswith(b":") and data.endswith(b"\r\n") else ""
     return "Modbus TCP"
 
@@ -111,6 +117,10 @@ class ModbusSession(Connection):
         self._under_way = 0
         self._input = bytearray()  # of a flood: what has not had its turn yet
         self._turn: asyncio.Handle | None = None
+
+    def identified(self, identity: Identity) -> None:
+        super().identified(identity)
+        self._visitor.has_role(identity.role)
 
     # From the client.
 

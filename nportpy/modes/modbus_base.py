@@ -28,12 +28,14 @@ class ModbusSettings(ServiceSettings):
         routing: where they go, and who may ask what.
         max_clients: how many at once; over UDP, how many addresses are remembered.
         outstanding: requests of one client that may be under way, all buses counted; beyond: exception 06.
+        security: it is MODBUS/TCP Security: TLS, and who comes shows a certificate, which may name its role.
     """
 
     protocol: Access = Access.TCP
     routing: RoutingSettings
     max_clients: int = 32
     outstanding: int = 64
+    security: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

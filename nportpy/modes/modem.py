@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from nportpy import __version__
 from nportpy.line.arbiter import Line
@@ -30,6 +30,9 @@ from nportpy.protocols import at
 from nportpy.protocols.at import AtModem, Result, State
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_door import Door
 
 _PUNCTUATION = re.compile(r"[\s().,/-]")  # of telephone numbers
 _RESULTS = {"refused": Result.BUSY, "timeout": Result.NO_ANSWER}
@@ -101,6 +104,7 @@ class Modem:
         sockets: Sequence[socket.socket],
         access: AccessLimits,
         throttle: Throttle,
+        door: "Door | None" = None,
     ) -> None:
         """Nobody is answered before `run`. `sockets` listen already, where the settings say.
 
@@ -117,7 +121,7 @@ class Modem:
             about=f"nportpy {__version__} {line.name}",
         )
         self._listener = Listener(
-            self, service, self.settings, partial(self._call, incoming=True), sockets, access, throttle
+            self, service, self.settings, partial(self._call, incoming=True), sockets, access, throttle, door=door
         )
         self._results: Counter[str] = Counter()  # of calls that we made
         self._dropped = 0
@@ -138,6 +142,15 @@ class Modem:
         self._tasks: asyncio.TaskGroup
 
     # What the gateway asks.
+
+    def certificates_changed(self) -> None:
+        """Who would not be let in any more goes."""
+        self._listener.certificates_changed()
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can call although it listens; empty: they can."""
+        return self._listener.trouble
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

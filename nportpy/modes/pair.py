@@ -9,6 +9,7 @@ What is sent and is still on its way when a connection breaks is lost, as in a c
 import socket
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import ModemLines
@@ -19,6 +20,9 @@ from nportpy.network.calling import Destination
 from nportpy.network.service import ServiceSettings, WhenDown
 from nportpy.protocols.packing import PackingSettings
 from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_contexts import Table
 
 
 class Push(StrEnum):
@@ -62,6 +66,7 @@ class PairSettings:
         allowance: what may wait for a slow far end while others listen to this line too; beyond it the connection
             is made anew, without what waited.
         packing: which bytes of the line go to the far end together.
+        tls: the name of the table by which the far end is believed; empty: it is spoken plainly.
     """
 
     to: Destination
@@ -75,6 +80,7 @@ class PairSettings:
     alive_check: float = 420.0
     allowance: int = 256 * 1024
     packing: PackingSettings = field(default_factory=PackingSettings)
+    tls: str = ""
 
 
 class Pair(Caller[PairSettings, FarEnd]):
@@ -82,10 +88,12 @@ class Pair(Caller[PairSettings, FarEnd]):
 
     what = "far end"
 
-    def __init__(self, line: Line, service: str, settings: PairSettings, throttle: Throttle) -> None:
-        """Nobody is called before `run`."""
+    def __init__(
+        self, line: Line, service: str, settings: PairSettings, throttle: Throttle, table: "Table | None" = None
+    ) -> None:
+        """Nobody is called before `run`. `table`: by which certificates the far end is believed, if TLS is spoken."""
         kept = Kept(line.stream, settings.allowance, lambda: None, settings.packing)
-        super().__init__(line, service, settings, (Called(settings.to),), kept, throttle)
+        super().__init__(line, service, settings, (Called(settings.to),), kept, throttle, table)
         self._carried = Carried(
             modem_lines=settings.modem_lines,
             dtr_from=ModemLines.CD if settings.dtr_from is DtrFrom.DCD else ModemLines.DSR,

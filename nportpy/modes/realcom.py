@@ -34,8 +34,8 @@ class _DataListener(Listener):
 
     pairing: Pairing
 
-    def _refuse(self, sock: socket.socket, peer: Endpoint, address: Address, result: str) -> None:
-        super()._refuse(sock, peer, address, result)
+    def _say_refused(self, peer: Endpoint, address: Address, result: str) -> None:
+        super()._say_refused(peer, address, result)
         self.pairing.turn_away(address)
 
 

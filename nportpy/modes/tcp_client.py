@@ -11,11 +11,12 @@ import asyncio
 import socket
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nportpy.line.arbiter import Line
 from nportpy.line.watch import INTERVAL
 from nportpy.linesettings import LineSettings, ModemLines
-from nportpy.modes.caller import Called, Caller
+from nportpy.modes.caller import Called, Caller, Reached
 from nportpy.modes.host import HostSession, Kept
 from nportpy.network.admission import Admission, Guest
 from nportpy.network.calling import Destination
@@ -23,6 +24,9 @@ from nportpy.network.service import Direction, ServiceSettings, WhenBusy, WhenDo
 from nportpy.protocols.packing import PackingSettings
 from nportpy.status import End
 from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_contexts import Table
 
 _LOOK_AGAIN = 0.1  # whether the device is back
 
@@ -90,6 +94,7 @@ class TcpClientSettings:
             the line would have to be heard before at settings that it does not have.
         when_busy: what happens while others have the line at other settings: with `refuse` and `wait` nobody is
             called until they have gone.
+        tls: the name of the table by which hosts are believed; empty: it is spoken plainly.
     """
 
     destinations: tuple[Destination, ...]
@@ -108,6 +113,7 @@ class TcpClientSettings:
     keep: int = 4096
     line: LineSettings | None = None
     when_busy: WhenBusy = WhenBusy.REFUSE
+    tls: str = ""
 
 
 class TcpClient(Caller[TcpClientSettings, HostSession]):
@@ -115,12 +121,19 @@ class TcpClient(Caller[TcpClientSettings, HostSession]):
 
     what = "host"
 
-    def __init__(self, line: Line, service: str, settings: TcpClientSettings, throttle: Throttle) -> None:
-        """Nobody is called before `run`."""
+    def __init__(
+        self,
+        line: Line,
+        service: str,
+        settings: TcpClientSettings,
+        throttle: Throttle,
+        table: "Table | None" = None,
+    ) -> None:
+        """Nobody is called before `run`. `table`: by which certificates hosts are believed, if TLS is spoken."""
         self._wanted = asyncio.Event()  # connections are
         kept = Kept(line.stream, settings.keep, self._wanted.set, settings.packing)
         hosts = tuple(Called(destination) for destination in settings.destinations)
-        super().__init__(line, service, settings, hosts, kept, throttle)
+        super().__init__(line, service, settings, hosts, kept, throttle, table)
         self._listening: dict[HostSession, None] = {}  # to the line
         self._owed: set[Called] = set()  # those who are told what is kept, once they answer
         self._guests: dict[Called, Guest] = {}
@@ -195,13 +208,13 @@ class TcpClient(Caller[TcpClientSettings, HostSession]):
 
     # Who listens to the line.
 
-    async def _converse(self, called: Called, sock: socket.socket) -> bool:
-        guest = self._guests[called] = Guest(self.service, None, sock)
+    async def _converse(self, called: Called, reached: Reached) -> bool:
+        guest = self._guests[called] = Guest(self.service, None, reached.socket, secured=reached.secured)
         called.answered = True
         try:
             refusal = await self._admission.admit(guest, lambda: self._hushed or self._stopping.is_set())
             if not refusal:
-                return await super()._converse(called, sock)
+                return await super()._converse(called, reached)
             self.results[refusal] += 1
             return False
         finally:
@@ -209,7 +222,7 @@ class TcpClient(Caller[TcpClientSettings, HostSession]):
             del self._guests[called]
             self._admission.leave(guest)
             if guest.session is None:
-                sock.close()
+                reached.turn_away()
 
     def _session(self, called: Called, sock: socket.socket) -> HostSession:
         def came(session: HostSession) -> None:

@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nportpy.linesettings import LineSettings
 from nportpy.network import tcp
@@ -17,6 +17,9 @@ from nportpy.network.addresses import Address
 from nportpy.network.connection import Connection
 from nportpy.network.service import WhenBusy
 from nportpy.status import End
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_transport import TlsTransport
 
 _LOOK_AGAIN = 0.1  # whether a client that waits is still there, and whether we are to stop
 
@@ -33,6 +36,7 @@ class Guest:
         socket: its connection.
         session: who talks with it, once somebody does.
         ended: why it must go, if that was decided before.
+        secured: its connection, where TLS is spoken and hands were shaken.
     """
 
     service: str
@@ -40,6 +44,7 @@ class Guest:
     socket: socket.socket
     session: Connection | None = None
     ended: End | None = None
+    secured: "TlsTransport | None" = None
 
     def send_away(self, end: End) -> None:
         """It has to go."""
@@ -47,6 +52,13 @@ class Guest:
             self.ended = end
         else:
             self.session.finish(end, at_once=True)
+
+    def turn_away(self) -> None:
+        """End its connection before anybody talks with it."""
+        if self.secured is not None:
+            self.secured.close()
+        else:
+            self.socket.close()
 
     def talks_with(self, session: object) -> bool:
         """Whether that is its session."""
@@ -61,6 +73,8 @@ class Guest:
     def _hung_up(self) -> bool:
         """Whether the client has closed and left nothing unread."""
         try:
+            if self.secured is not None and self.secured.lost is not None:
+                return True
             return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False

@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 from nportpy.network.addresses import Address, Endpoint
 from nportpy.network.keepalive import set_up
 from nportpy.network.service import ServiceSettings
+from nportpy.network.tls_settings import Identity
 from nportpy.status import ClientStatus, End
 
 HIGH_WATER = 64 * 1024
@@ -99,6 +100,7 @@ class Connection(asyncio.Protocol):
         sent: bytes for this client that came from there.
         dropped: bytes that waited for it when it was dropped as too slow, and those it missed.
         half_closed: it has said that it will send no more.
+        identity: who it is by its certificate; None: nobody knows.
     """
 
     transport: asyncio.Transport
@@ -120,6 +122,7 @@ class Connection(asyncio.Protocol):
         self.sent = 0
         self.dropped = 0
         self.half_closed = False
+        self.identity: Identity | None = None
         self._held = False
         self._joined = False
         self._stops: set[Stop] = set()
@@ -156,6 +159,10 @@ class Connection(asyncio.Protocol):
         return True
 
     # What a subclass adds.
+
+    def identified(self, identity: Identity) -> None:
+        """Who the client is; told before the connection is there, where it has shown a certificate."""
+        self.identity = identity
 
     def opened(self) -> None:
         """The connection is there: what the protocol says first."""
@@ -275,6 +282,7 @@ class Connection(asyncio.Protocol):
             sent=self.sent,
             waiting=self.waiting(),
             controls=self.controls(),
+            identity="" if self.identity is None else str(self.identity),
         )
 
     def _state(self) -> str:

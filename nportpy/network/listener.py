@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nportpy.network import tcp
 from nportpy.network.access import AccessLimits
@@ -19,6 +19,9 @@ from nportpy.network.connection import Connection, Stop
 from nportpy.network.service import ServiceSettings, WhenDown, WhenFull
 from nportpy.status import End, ServiceStatus
 from nportpy.throttle import Throttle
+
+if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
+    from nportpy.network.tls_door import Door
 
 _ACCEPT_PAUSE = 1.0  # after running out of descriptors
 _ACCEPTS_PER_WAKE_UP = 64
@@ -100,6 +103,7 @@ class Listener:
         throttle: Throttle,
         refused: Mapping[str, int] | None = None,
         admission: Admission | None = None,
+        door: "Door | None" = None,
     ) -> None:
         """Nobody is let in before `run`.
 
@@ -113,6 +117,7 @@ class Listener:
             throttle: for log lines of which there could be many.
             refused: requests refused, by reason: counted elsewhere, shown with this service.
             admission: sees to it that the line is set as this service wants it; None: that is nothing to it.
+            door: shakes hands with those who come; None: TLS is not spoken.
         """
         self.backend = backend
         self.service = service
@@ -127,11 +132,13 @@ class Listener:
         self._throttle = throttle
         self._refused = {} if refused is None else refused
         self._admission = admission
+        self._door = door
         self._accepting = False
         self._hushed = False
         self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
         self._entering: set[asyncio.Task[None]] = set()  # connections on their way to their session
+        self._at_door: set[asyncio.Task[None]] = set()  # connections that shake hands, and are no clients yet
         self._probing: set[Connection] = set()
         self._tasks: asyncio.TaskGroup  # while it runs
 
@@ -148,6 +155,8 @@ class Listener:
                 await self._stopping.wait()
             finally:
                 self._accept_no_more()
+                for newcomer in self._at_door:
+                    newcomer.cancel()
                 for session in tuple(self.sessions):
                     session.finish(self._ending)
 
@@ -177,6 +186,17 @@ class Listener:
                 session.configure(settings)
             else:
                 session.finish(End.NOT_ALLOWED)
+
+    def certificates_changed(self) -> None:
+        """Who would not be let in any more goes: revoked clients, and those without a certificate that now need one."""
+        for session in tuple(self.sessions):
+            if self._door is not None and not self._door.admits(session.identity):
+                session.finish(End.NOT_ALLOWED, at_once=True)
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can come in although it listens; empty: they can."""
+        return "" if self._door is None else self._door.trouble
 
     def add(self, sock: socket.socket) -> None:
         """Listen there, too."""
@@ -219,14 +239,16 @@ class Listener:
             peer, address = peer_of(name), address_of(name[0])
             refusal = self._refusal(address)
             if refusal:
-                self._refuse(sock, peer, address, refusal)
+                sock.close()
+                self._say_refused(peer, address, refusal)
             else:
                 task = tasks.create_task(self._serve(sock, peer, address), name=f"{self.service} {peer}")
-                self._entering.add(task)
+                (self._entering if self._door is None else self._at_door).add(task)
                 task.add_done_callback(partial(self._gone, sock, address))  # of a task that never ran, too
 
     def _gone(self, sock: socket.socket, address: Address, task: asyncio.Task[None]) -> None:
         self._entering.discard(task)
+        self._at_door.discard(task)
         sock.close()
         self._access.leave(address)
 
@@ -252,8 +274,7 @@ class Listener:
             return "refused_limit"
         return ""
 
-    def _refuse(self, sock: socket.socket, peer: Endpoint, address: Address, result: str) -> None:
-        sock.close()
+    def _say_refused(self, peer: Endpoint, address: Address, result: str) -> None:
         self.results[result] += 1
         more = self._throttle.allow(address, asyncio.get_running_loop().time())
         if more is not None:
@@ -266,14 +287,42 @@ class Listener:
         """One connection, from its coming to its end. A bug here ends it, and nothing else."""
         guest = Guest(self.service, address, sock)
         try:
+            if self._door is not None and not await self._shake_hands(self._door, guest, peer, address):
+                return
             session = await self._let_in(guest, peer, address)
             if session is not None:
                 await self._attend(session, peer, guest.ended)
         except Exception as error:
             log.error("a connection failed", exc_info=error, extra=self._extra() | {"client": str(peer)})
         finally:
+            if guest.secured is not None and guest.session is None and not guest.secured.is_closing():
+                guest.secured.abort()
             if self._admission is not None:
                 self._admission.leave(guest)
+
+    async def _shake_hands(self, door: "Door", guest: Guest, peer: Endpoint, address: Address) -> bool:
+        """Whether the newcomer is who may come; only then it takes anybody's place."""
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            guest.secured = await door.enter(guest.socket, address)
+        except OSError as error:
+            self._say_failed(peer, address, error)
+            return False
+        self._at_door.discard(task)
+        if self._stopping.is_set():
+            return False
+        self._entering.add(task)
+        return True
+
+    def _say_failed(self, peer: Endpoint, address: Address, error: OSError) -> None:
+        from nportpy.network.tls_transport import why  # loaded by the door
+
+        self.results["tls_failed"] += 1
+        more = self._throttle.allow(("tls", address), asyncio.get_running_loop().time())
+        if more is not None:
+            extra = self._extra() | {"client": str(peer), "result": "tls_failed", "reason": why(error)}
+            log.warning("no TLS with a client", extra=extra | ({"more": more} if more else {}))
 
     async def _attend(self, session: Connection, peer: Endpoint, sent_away: End | None) -> None:
         self.sessions.append(session)
@@ -302,17 +351,24 @@ class Listener:
         sock = guest.socket
         try:
             if not await self._make_room(address):
-                self._refuse(sock, peer, address, "refused_full")
+                guest.turn_away()
+                self._say_refused(peer, address, "refused_full")
                 return None
             if self._admission is not None:
                 refusal = await self._admission.admit(guest, self._closing, self._dead_one)
                 if refusal:
-                    self._refuse(sock, peer, address, refusal)
+                    guest.turn_away()
+                    self._say_refused(peer, address, refusal)
                     return None
             session = guest.session = self._make_session(sock, peer, address)
             session.settings = self.settings  # they may have changed since that was made
             tcp.set_up(sock, self.settings.alive_check)
-            await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
+            if guest.secured is None:
+                await asyncio.get_running_loop().connect_accepted_socket(partial(_same, session), sock)
+            else:
+                if guest.secured.identity is not None:
+                    session.identified(guest.secured.identity)
+                guest.secured.hand_over(session)
         except OSError as error:
             self.results["accepted"] += 1
             self.results[End.ERROR] += 1
@@ -327,7 +383,8 @@ class Listener:
 
     def _greet(self, session: Connection) -> None:
         """It is there."""
-        log.info("client connected", extra=self._extra() | {"client": str(session.peer)})
+        facts = {"client": str(session.peer)} | _known(session)
+        log.info("client connected", extra=self._extra() | facts)
 
     def _account(self, session: Connection, peer: Endpoint) -> None:
         end = session.end or End.ERROR
@@ -335,6 +392,7 @@ class Listener:
         self.dropped += session.dropped
         seconds = round(max(0.0, asyncio.get_running_loop().time() - session.started), 1)
         facts = {"client": str(peer), "result": str(end), "seconds": seconds, "received": session.received}
+        facts |= _known(session)
         log.info("client gone", extra=self._extra() | facts | {"sent": session.sent})
 
     @property
@@ -415,6 +473,10 @@ class Listener:
 
     def _extra(self) -> dict[str, object]:
         return {"port": self.backend.name, "service": self.service}
+
+
+def _known(session: Connection) -> dict[str, object]:
+    return {} if session.identity is None else {"identity": str(session.identity)}
 
 
 def _same(session: Connection) -> Connection:

@@ -72,6 +72,7 @@ class ServiceSettings:
         direction: which way bytes go. RFC 2217 requests are obeyed and answered either way.
         line: speed, format and flow control while a client of this service is there; None: the port's.
         when_busy: what happens to a client that comes while others have the line at other settings.
+        tls: the name of the table with its certificates; empty: it is spoken plainly.
     """
 
     listen: tuple[Endpoint, ...]
@@ -90,6 +91,7 @@ class ServiceSettings:
     direction: Direction = Direction.BOTH
     line: LineSettings | None = None
     when_busy: WhenBusy = WhenBusy.REFUSE
+    tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)

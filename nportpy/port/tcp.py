@@ -49,21 +49,27 @@ async def open_tcp(settings: PortSettings, receiver: PortReceiver) -> "TcpPort":
         raise LineUnsupported(f'{settings.device}: a connection has no RS-485 mode; set rs485 = "keep"')
     loop = asyncio.get_running_loop()
     try:
-        host, port = _place(settings.device)
+        host, port = place_of(settings.device, "tcp")
         sock = await call(host, port, 0, CONNECT_TIME, ALIVE_CHECK)
     except (OSError, ValueError) as error:
-        raise LineDown(f"{settings.device}: {_reason(error)}") from error
+        raise LineDown(f"{settings.device}: {reason_of(error)}") from error
     return TcpPort(loop, sock, settings, receiver)
 
 
-def _place(device: str) -> tuple[str, int]:
+def place_of(device: str, scheme: str) -> tuple[str, int]:
+    """The host and the port that a device's URL names.
+
+    Raises:
+        ValueError: it names none.
+    """
     place = urlsplit(device)
     if not place.hostname or place.port is None or place.path:
-        raise ValueError("write tcp://HOST:PORT")
+        raise ValueError(f"write {scheme}://HOST:PORT")
     return place.hostname, place.port
 
 
-def _reason(error: OSError | ValueError) -> str:
+def reason_of(error: OSError | ValueError) -> str:
+    """Why there is no connection, in words."""
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     if isinstance(error, OSError) and error.errno:
@@ -152,7 +158,7 @@ class TcpPort(Port):
     def _lost(self, error: OSError | None) -> None:
         """The connection is gone: leave the loop, then say so once, outside of the call that met it."""
         self._leave_loop()
-        reason = "closed by the far end" if error is None else _reason(error)
+        reason = "closed by the far end" if error is None else reason_of(error)
         self._telling = self._loop.call_soon(self._receiver.port_lost, LineDown(f"{self._device}: {reason}"))
 
     # What the line calls.

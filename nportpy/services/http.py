@@ -13,6 +13,7 @@ from nportpy.network.addresses import Rings, local_endpoint
 from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:
+    from nportpy.network.tls_door import Door
     from nportpy.services.archived import Archived
     from nportpy.services.site import Pages, Site
 
@@ -34,11 +35,13 @@ class HttpSettings:
     Attributes:
         listen: (host, port) pairs; port 0 lets the kernel choose.
         allow: who may connect, as rings of networks (gateway, http): an address must be in one of every ring.
+        tls: the name of the table with its certificates; empty: it is plain HTTP.
         console: whether there are pages for people, and what they and their programs ask.
     """
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
     allow: Rings = ()
+    tls: str = ""
     console: ConsoleMode = ConsoleMode.VIEW
 
 
@@ -59,6 +62,7 @@ class HttpService:
         healthy: Callable[[], bool],
         archive: Callable[[], "Archived | None"] = lambda: None,
         pages: "Sequence[Pages]" = (),
+        door: "Door | None" = None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -69,6 +73,7 @@ class HttpService:
             healthy: what /healthz says, as long as the event loop is alive to ask it.
             archive: the archive whose samples it shows, if there is one.
             pages: what else it answers: the console, what is on the lines. The first that knows a path answers it.
+            door: shakes hands with those who come; None: it is plain HTTP.
         """
         self.listening = asyncio.Event()
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
@@ -80,6 +85,12 @@ class HttpService:
         self._healthy = healthy
         self._archive = archive
         self._pages = pages
+        self._door = door
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can come in although it listens; empty: they can."""
+        return "" if self._door is None else self._door.trouble
 
     async def run(self) -> None:
         """Serve until cancelled, then close every connection."""
@@ -107,12 +118,22 @@ class HttpService:
             with ExitStack() as servers:
                 for sock in self._sockets:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted ones inherit it
-                    server = await loop.create_server(site.accept, sock=sock, backlog=_BACKLOG)
-                    servers.callback(server.close)
+                    if self._door is None:
+                        server = await loop.create_server(site.accept, sock=sock, backlog=_BACKLOG)
+                        servers.callback(server.close)
                 self.addresses = tuple(map(str, self.endpoints))
                 self.listening.set()
-                await loop.create_future()
+                await self._stay(site)
         finally:
             self.listening.clear()
             self.addresses = ()
             await site.close()
+
+    async def _stay(self, site: "Site") -> None:
+        """Serve on, until cancelled."""
+        if self._door is None:
+            await asyncio.get_running_loop().create_future()
+            return
+        from nportpy.network.tls_server import TlsServer
+
+        await TlsServer("http", self._sockets, self._door, site.accept).run()

@@ -27,9 +27,10 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Sample
 
 from nportpy import __version__
+from nportpy.services.capture_metrics import recordings
 from nportpy.services.edge_metrics import edge
 from nportpy.services.unit_metrics import BOUNDS, long, units
-from nportpy.status import BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus
+from nportpy.status import BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus, TlsStatus
 
 CONNECTED = (
     "accepted",
@@ -39,10 +40,11 @@ CONNECTED = (
     "refused_down",
     "refused_busy",
     "refused_settings",
+    "tls_failed",
 )
 """How a connection that comes in can turn out."""
 
-CALLED = ("connected", "refused", "timeout", "unreachable", "no_address", "failed")
+CALLED = ("connected", "refused", "timeout", "unreachable", "no_address", "tls_failed", "failed")
 """How a connection that we make can turn out."""
 
 REQUESTED = (
@@ -89,6 +91,8 @@ class GatewayCollector(Collector):
         yield _requests(status.buses)
         yield from units(status.buses)
         yield from edge(status.edge)
+        yield from _tls(status.tls)
+        yield from recordings(status.recordings)
 
 
 def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:
@@ -97,6 +101,38 @@ def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:
     made.register(GatewayCollector(status))
     ProcessCollector(registry=made)
     return made
+
+
+def _tls(tables: tuple[TlsStatus, ...]) -> Iterator[Metric]:
+    """Of `[tls.NAME]` tables. Nothing where there is none."""
+    if not tables:
+        return
+    expiry = GaugeMetricFamily(
+        "nportpy_certificate_expiry_timestamp_seconds",
+        "When a certificate of ours expires, since the epoch.",
+        labels=("tls", "number"),
+    )
+    update = GaugeMetricFamily(
+        "nportpy_crl_next_update_timestamp_seconds",
+        "When a revocation list expires, since the epoch.",
+        labels=("tls",),
+    )
+    bad = GaugeMetricFamily(
+        "nportpy_certificate_files_bad", "Whether files could not be taken over when last read.", labels=("tls",)
+    )
+    checked = GaugeMetricFamily(
+        "nportpy_certificate_dates_checked",
+        "Whether dates of certificates are looked at: not before the clock is known.",
+        labels=("tls",),
+    )
+    for table in tables:
+        for number, certificate in enumerate(table.certificates, 1):
+            expiry.add_metric((table.name, str(number)), certificate.not_after)
+        if table.crl_next_update is not None:
+            update.add_metric((table.name,), table.crl_next_update)
+        bad.add_metric((table.name,), bool(table.error))
+        checked.add_metric((table.name,), table.checked)
+    yield from (expiry, update, bad, checked)
 
 
 def _gateway(status: GatewayStatus) -> Iterator[Metric]:

@@ -28,6 +28,7 @@ from tests.bench.saturated import SATURATED
 from tests.bench.startup import STARTUP
 from tests.bench.tap import TAP, TAP_SATURATED, NportpyTap
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
+from tests.bench.tls import TLS
 
 # One file for each group of rows; a new group is added here.
 BENCHES = (
@@ -48,6 +49,7 @@ BENCHES = (
     PACKING,
     REALCOM,
     DLMS,
+    TLS,
     TAP,
     TAP_SATURATED,
     DLMS_LINE,

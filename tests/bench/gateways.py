@@ -190,6 +190,7 @@ class Ser2net(Subject):
     """ser2net without its wait for more characters; all else as it comes, so with buffers of 64 bytes."""
 
     name = "ser2net"
+    services = frozenset(("raw", "tls"))
     options = "chardelay: false"
 
     def version(self) -> str | None:
@@ -198,10 +199,13 @@ class Ser2net(Subject):
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
         ports = _free_ports(2 * len(devices))
         raw, telnet = ports[::2], ports[1::2]
-        text = "%YAML 1.1\n---\n"
+        text, secure = "%YAML 1.1\n---\n", ""
+        if setup.service == "tls":
+            certificate, key = _certificate(directory)
+            secure = f"ssl(key={key},cert={certificate}),"
         for number, device in enumerate(devices):
             accepters = (
-                f"tcp(nodelay),127.0.0.1,{raw[number]}",
+                f"{secure}tcp(nodelay),127.0.0.1,{raw[number]}",
                 f"telnet(rfc2217),tcp(nodelay),127.0.0.1,{telnet[number]}",
             )
             for kind, accepter in enumerate(accepters):
@@ -212,7 +216,7 @@ class Ser2net(Subject):
         file = directory / "ser2net.yaml"
         file.write_text(text)
         process = stack.enter_context(program(["ser2net", "-n", "-u", "-c", str(file)], directory / "ser2net.log"))
-        return Running(stack, [process], {"raw": raw, "rfc2217": telnet})
+        return Running(stack, [process], {"tls" if secure else "raw": raw, "rfc2217": telnet})
 
 
 class Ser2netTuned(Ser2net):
@@ -227,23 +231,28 @@ class Nportpy(Subject):
     """nportpy as its user starts it: raw and RFC 2217 on every line, or Modbus; HTTP and metrics, uvloop."""
 
     name = "nportpy"
-    services = frozenset(("raw", "modbus"))
+    services = frozenset(("raw", "modbus", "tls"))
 
     def version(self) -> str | None:
         return metadata.version("nportpy")
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        offered = ("modbus",) if setup.service == "modbus" else ("raw", "rfc2217")
+        offered = ("raw", "rfc2217") if setup.service == "raw" else (setup.service,)
         http, *free = _free_ports(1 + len(offered) * len(devices))
         ports = {service: free[number :: len(offered)] for number, service in enumerate(offered)}
-        more = {"modbus": setup.modbus}
+        more, called = {"modbus": setup.modbus}, {"tls": "raw"}
         text = f'[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = "127.0.0.1:{http}"\n'
+        if setup.service == "tls":
+            certificate, key = _certificate(directory)
+            text += f'[tls.bench]\ncert_file = "{certificate}"\nkey_file = "{key}"\n'
+            more["tls"] = 'tls = "bench"'
         for number, device in enumerate(devices):
             text += (
                 f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = {setup.baudrate}\nformat = "{setup.format}"\n'
             )
             for service in offered:
-                text += f"[port.line{number}.{service}]\nlisten = {ports[service][number]}\n{more.get(service, '')}\n"
+                table = called.get(service, service)
+                text += f"[port.line{number}.{table}]\nlisten = {ports[service][number]}\n{more.get(service, '')}\n"
         file = directory / "nportpy.toml"
         file.write_text(text)
         command = [sys.executable, "-m", "nportpy", "serve", "-c", str(file)]
@@ -309,6 +318,13 @@ def _free_ports(count: int) -> list[int]:
         for link in links:
             link.bind(("127.0.0.1", 0))
         return [int(link.getsockname()[1]) for link in links]
+
+
+def _certificate(directory: Path) -> tuple[str, str]:
+    """A certificate and its key."""
+    command = [sys.executable, "-m", "nportpy", "cert", "self", "localhost", "-o", str(directory)]
+    subprocess.run(command, check=True, capture_output=True)
+    return str(directory / "server.crt"), str(directory / "server.key")
 
 
 def _version(name: str, option: str, pattern: str) -> str | None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from nportpy.edge import clock as module
-from nportpy.edge.clock import STEP, Clock, ClockState, synchronised
+from nportpy import wallclock as module
+from nportpy.edge.clock import STEP, Clock, ClockState
 from nportpy.edge.epochs import Epoch, advanced, corrected, index_of, without
 from nportpy.edge.sample import Quality, Reading
+from nportpy.wallclock import synchronised
 from tests.edge.support import START, FakeClock, everything, readings, running
 
 RIGHT = START // 1000

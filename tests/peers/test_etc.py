@@ -41,7 +41,7 @@ def test_prometheus_takes_the_scrape_example_and_its_rules() -> None:
     assert result.stdout.count("rules found") == len(list(ETC.glob("prometheus-*rules.yml")))
 
 
-@pytest.mark.parametrize("rules", ["rules_test.yml", "edge_rules_test.yml"])
+@pytest.mark.parametrize("rules", ["rules_test.yml", "edge_rules_test.yml", "tls_rules_test.yml"])
 def test_each_alert_sees_what_it_should(rules: str) -> None:
     result = run("promtool", "test", "rules", Path(__file__).with_name(rules))
     assert result.returncode == 0, result.stdout

@@ -69,7 +69,7 @@ async def test_what_cannot_be_opened(device: str, reason: str) -> None:
 
 
 def test_a_name_that_nobody_has_is_said_in_plain_words() -> None:
-    assert tcp._reason(socket.gaierror(socket.EAI_NONAME, "Name or service not known")) == "Name or service not known"
+    assert tcp.reason_of(socket.gaierror(socket.EAI_NONAME, "Name or service not known")) == "Name or service not known"
 
 
 async def test_a_connection_has_no_rs485_mode() -> None:

@@ -9,6 +9,7 @@ from nportpy.status import (
     BusClientStatus,
     BusCounts,
     BusStatus,
+    CertificateStatus,
     ClientStatus,
     EdgeStatus,
     GatewayStatus,
@@ -16,6 +17,7 @@ from nportpy.status import (
     ServiceStatus,
     StationStatus,
     TagStatus,
+    TlsStatus,
     UnitCounts,
     UnitStatus,
     UpstreamStatus,
@@ -140,13 +142,16 @@ def translator(*names: str, units: int = 2) -> GatewayStatus:
     return replace(plain, services=plain.services + services, buses=buses)
 
 
+TLS = TlsStatus("plant", "", True, (CertificateStatus("CN=gateway", "EC", int(STARTED) + 86400),), int(STARTED) + 3600)
+
+
 def every_mode() -> GatewayStatus:
     """A gateway with a service of each kind."""
     plain = translator()
     kinds = ("reverse_telnet", "tcp_client", "udp", "pair", "modem", "realcom", "master")
     modes = [service("plc", kind) for kind in kinds] + [service(plain.name, "discovery", clients=0)]
     silent = [replace(each, listen=()) if each.may_be_silent else each for each in modes]
-    return replace(plain, services=(*plain.services, *silent), edge=with_edge().edge)
+    return replace(plain, services=(*plain.services, *silent), edge=with_edge().edge, tls=(TLS,))
 
 
 def with_edge() -> GatewayStatus:

@@ -69,6 +69,7 @@ nportpy_connections_total{port="meters",service="raw",result="refused_full"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_down"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_busy"} 0
 nportpy_connections_total{port="meters",service="raw",result="refused_settings"} 0
+nportpy_connections_total{port="meters",service="raw",result="tls_failed"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="closed"} 9
 nportpy_connections_ended_total{port="meters",service="raw",result="kicked"} 0
 nportpy_connections_ended_total{port="meters",service="raw",result="taken_over"} 0
@@ -162,6 +163,7 @@ nportpy_modbus_unit_transactions_total{port="meters",unit="2",result="unanswered
 
 def test_calls_are_not_connections_that_came_in() -> None:
     results = {"connected": 7, "refused": 6, "timeout": 5, "unreachable": 4, "no_address": 3, "failed": 2, "dead": 1}
+    results["tls_failed"] = 8
     calling = replace(samples.service("meters", "tcp_client-2"), listen=(), results=results)
     text = scraped(replace(samples.gateway(), services=(calling,)))
     found = [line for line in text.splitlines() if 'service="tcp_client-2"' in line and not line.endswith(" 0")]

@@ -1,0 +1,65 @@
+"""Whether the wall clock can be believed: a Raspberry Pi without a battery starts with a wrong one."""
+
+import ctypes
+import glob
+import time
+from typing import Final
+
+RELEASED: Final = 1_767_225_600
+"""2026-01-01, in seconds since the epoch: no clock that shows an earlier time is right."""
+
+_STA_UNSYNC: Final = 0x0040  # include/uapi/linux/timex.h
+_LIFETIME: Final = 25 * 365 * 86400  # seconds: longer than any device serves
+
+
+class _Timex(ctypes.Structure):
+    """The head of struct timex, adjtimex(2); the room behind it is larger than any platform's rest."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 512),
+    )
+
+
+def synchronised() -> bool:
+    """Whether the kernel's clock is disciplined (chrony, ntpd, timesyncd, PTP), or came from a clock with a battery.
+
+    Where the kernel cannot be asked (a sandbox that forbids adjtimex), the clock is believed.
+    """
+    if time.time() < RELEASED:
+        return False
+    timex = _Timex()
+    try:
+        answered = ctypes.CDLL(None).adjtimex(ctypes.byref(timex)) >= 0
+    except (OSError, AttributeError):
+        answered = False
+    return not answered or not timex.status & _STA_UNSYNC or _from_battery()
+
+
+def _from_battery() -> bool:
+    """Whether the kernel set its clock from an RTC when it started (Documentation/admin-guide/rtc.rst, hctosys)."""
+    for path in glob.glob("/sys/class/rtc/rtc*/hctosys"):
+        try:
+            with open(path) as file:
+                if file.read().strip() == "1":
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+def plausible(newest: float = 0.0) -> bool:
+    """Whether the clock shows a time that can be: later than the newest thing known, and not by a device's lifetime.
+
+    Where no network gives the time, a clock that somebody has set by hand is all there is.
+
+    Args:
+        newest: when something was made that is here, in seconds since the epoch: a file, a certificate.
+    """
+    first = max(newest, RELEASED)
+    return first <= time.time() <= first + _LIFETIME

@@ -1,0 +1,221 @@
+"""MODBUS/TCP Security on simulated units: a case for each requirement of MB-TCP-Security v36 (S12, S13)."""
+
+import asyncio
+import random
+import socket
+import ssl
+from typing import Any
+
+import pytest
+
+from nportpy.modbus.rules import Refusal, concerning, judge, look_at
+from nportpy.modbus.settings import Action, Matching, RoutingSettings, Rule
+from nportpy.network.tls_settings import Clients
+from nportpy.port.loopback import Cable
+from nportpy.protocols.modbus import mbap
+from tests.support.modbus_serving import attach, holding, modbus, units
+from tests.support.serving import Client, Served, connect, plan, serving, settings, until
+from tests.support.tls import CLIENT, Plant, context_of, read, secured, table, utf8, write
+
+READ, WRITE = b"\x03\x00\x00\x00\x02", b"\x06\x00\x00\x12\x34"
+OPERATORS_WRITE = (
+    Rule(Matching(roles=frozenset({"Operator"})), Action.READ_WRITE),
+    Rule(Matching(roles=frozenset({"Viewer"})), Action.READ_ONLY),
+    Rule(Matching(), Action.DENY),
+)
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
+    return Plant(tmp_path_factory.mktemp("plant"))
+
+
+def _service(**routing: Any) -> Any:
+    return modbus(tls="plant", security=True, routing=RoutingSettings.whole("cable", **routing))
+
+
+def _serving(plant: Plant, *pairs: Any, rules: tuple[Rule, ...] = (), **more: Any) -> Any:
+    cable = Cable()
+    attach(cable, units(1))
+    tls = (table(plant, *pairs, clients=Clients.REQUIRED, **more),)
+    return serving(plan("cable", _service(rules=rules)), cables=[cable], tls=tls)
+
+
+async def _ask(client: Client, pdu: bytes, transaction: int = 1) -> bytes:
+    before = len(client.heard)
+    client.send(mbap.encode(transaction, 1, pdu))
+    await until(lambda: len(client.heard) >= before + 8)
+    answer = bytes(client.heard[before:])
+    assert answer[:2] == transaction.to_bytes(2, "big")
+    return answer[7:]
+
+
+async def _shown(plant: Plant, served: Served, role: str | bytes | None, name: str = "scada") -> Client:
+    pair = plant.client(name, role=role) if not isinstance(role, bytes) else plant.client(name)
+    if isinstance(role, bytes):
+        pair = plant.pair(name, purpose=CLIENT, role=role)
+    return await secured(served.port("modbus"), context_of(plant, pair))
+
+
+async def test_s12_r_02_r_06_r_44_both_show_certificates(plant: Plant) -> None:
+    async with _serving(plant) as served:
+        client = await _shown(plant, served, "Operator")
+        assert await _ask(client, READ) == b"\x03\x04" + b"".join(each.to_bytes(2, "big") for each in holding(1, 0, 2))
+        assert client.transport.get_extra_info("peercert")
+        bare = await secured(served.port("modbus"), context_of(plant))
+        bare.send(mbap.encode(1, 1, READ))
+        await until(lambda: bare.lost)
+        assert not bare.heard
+        assert served.results("modbus")["tls_failed"] == 1
+        await client.close()
+
+
+async def test_s12_r_34_there_is_no_way_back_to_plain_modbus(plant: Plant) -> None:
+    async with _serving(plant) as served:
+        plain = await connect(Client, served.port("modbus"))
+        plain.send(mbap.encode(1, 1, READ))
+        await until(lambda: plain.lost)
+        assert mbap.encode(1, 1, b"\x03\x04") not in bytes(plain.heard)
+        assert served.results("modbus") == {"tls_failed": 1}
+
+
+async def test_s12_r_14_the_suite_that_all_must_have(plant: Plant) -> None:
+    """It takes a certificate with an RSA key; one with an EC key may stand beside it."""
+    async with _serving(plant, plant.pair("rsa", rsa_key=True), plant.pair("ec")) as served:
+        for suite in ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"):
+            context = context_of(plant, plant.client("scada", role="Operator"))
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(suite)
+            client = await secured(served.port("modbus"), context)
+            assert client.transport.get_extra_info("cipher")[0] == suite
+            assert client.transport.get_extra_info("compression") is None
+            assert (await _ask(client, READ))[0] == 3
+            await client.close()
+
+
+@pytest.mark.parametrize(
+    "suite", ["AES128-SHA256", "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-NULL-SHA", "AECDH-NULL-SHA"]
+)
+async def test_s12_what_is_weaker_is_not_spoken(plant: Plant, suite: str) -> None:
+    async with _serving(plant) as served:
+        context = context_of(plant, plant.client("scada"))
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(f"{suite}:@SECLEVEL=0")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await secured(served.port("modbus"), context)
+        await until(lambda: served.results("modbus").get("tls_failed"))
+
+
+@pytest.mark.parametrize(("role", "write"), [("Operator", True), ("Viewer", False)])
+async def test_s13_r_21_r_24_the_role_says_what_a_client_may(plant: Plant, role: str, write: bool) -> None:
+    async with _serving(plant, rules=OPERATORS_WRITE) as served:
+        client = await _shown(plant, served, role)
+        assert (await _ask(client, READ))[0] == 3
+        assert await _ask(client, WRITE) == (WRITE if write else b"\x86\x01")
+        await client.close()
+
+
+async def test_s13_r_31_a_refusal_is_exception_01_and_the_connection_stays(plant: Plant) -> None:
+    async with _serving(plant, rules=OPERATORS_WRITE) as served:
+        client = await _shown(plant, served, "Viewer")
+        for transaction in range(3):
+            assert await _ask(client, WRITE, transaction) == b"\x86\x01"
+        assert (await _ask(client, READ, 9))[0] == 3
+        assert served.service("modbus").refused == {"forbidden": 3}
+        await client.close()
+
+
+@pytest.mark.parametrize("role", [None, b"\x13\x08Operator", utf8("Operator") * 2, utf8("x" * 65), b"\x0c\x02\xff\xff"])
+async def test_s13_r_23_without_a_role_it_is_the_null_role(plant: Plant, role: bytes | None) -> None:
+    rules = (Rule(Matching(roles=frozenset({""})), Action.READ_ONLY), Rule(Matching(), Action.DENY))
+    async with _serving(plant, rules=rules) as served:
+        client = await _shown(plant, served, role)
+        assert (await _ask(client, READ))[0] == 3
+        assert await _ask(client, WRITE) == b"\x86\x01"
+        assert served.service("modbus").clients[0].identity == "CN=scada"
+        await client.close()
+
+
+async def test_s13_r_22_a_role_is_compared_as_it_is_written(plant: Plant) -> None:
+    async with _serving(plant, rules=OPERATORS_WRITE) as served:
+        for role in ("operator", "Operator ", "Operator2"):
+            client = await _shown(plant, served, role)
+            assert await _ask(client, READ) == b"\x83\x01"
+            await client.close()
+
+
+async def test_s13_a_reload_changes_what_a_role_may_for_those_who_are_there(plant: Plant) -> None:
+    cable = Cable()
+    attach(cable, units(1))
+    tls = (table(plant, clients=Clients.REQUIRED),)
+    async with serving(plan("cable", _service(rules=OPERATORS_WRITE)), cables=[cable], tls=tls) as served:
+        client = await _shown(plant, served, "Viewer")
+        assert await _ask(client, WRITE) == b"\x86\x01"
+        allowing = (Rule(Matching(roles=frozenset({"Viewer"})), Action.READ_WRITE),)
+        await served.gateway.reload(settings(plan("cable", _service(rules=allowing)), tls=tls))
+        assert await _ask(client, WRITE) == WRITE
+        await client.close()
+
+
+async def test_s15_the_same_identity_in_status_and_log(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        async with _serving(plant, rules=OPERATORS_WRITE) as served:
+            client = await _shown(plant, served, "Viewer")
+            await _ask(client, WRITE)
+            assert served.service("modbus").clients[0].identity == "CN=scada, Viewer"
+            await client.close()
+            await until(lambda: not served.service("modbus").clients)
+    told = {record.message: record for record in caplog.records}
+    for message in ("client connected", "client gone"):
+        assert told[message].identity == "CN=scada, Viewer"  # type: ignore[attr-defined]
+    assert told["request refused by a rule"].role == "Viewer"  # type: ignore[attr-defined]
+
+
+async def test_s12_r_46_the_whole_chain_is_sent(plant: Plant, tmp_path: Any) -> None:
+    pair = plant.pair("gateway")
+    chain = tmp_path / "chain.crt"
+    write(chain, read(pair.certificate) + read(plant.ca))
+    async with _serving(plant, type(pair)(str(chain), pair.key)) as served:
+        client_pair = plant.client("scada")
+        port = served.port("modbus")
+        asked = await asyncio.to_thread(_chain, context_of(plant, client_pair), port)
+        assert asked == 2
+
+
+def _chain(context: ssl.SSLContext, port: int) -> int:
+    with (
+        socket.create_connection(("127.0.0.1", port)) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        return len(tls._sslobj.get_unverified_chain())  # type: ignore[attr-defined]
+
+
+def test_s13_random_requests_and_roles_against_a_model() -> None:
+    chance = random.Random(13)
+    roles = ["", "Operator", "Viewer", "Engineer"]
+    for _ in range(3000):
+        rules = tuple(
+            Rule(
+                Matching(
+                    roles=frozenset(chance.sample(roles, chance.randrange(3))),
+                    functions=frozenset(chance.sample((3, 6), chance.randrange(2))),
+                ),
+                chance.choice((Action.READ_WRITE, Action.READ_ONLY, Action.DENY, Action.IGNORE)),
+            )
+            for _ in range(chance.randrange(5))
+        )
+        role, pdu = chance.choice([*roles, None]), chance.choice((READ, WRITE))
+        found = judge(concerning(rules, None, role), look_at(pdu), frozenset({1}))
+        assert found is _modelled(rules, role, pdu), (rules, role, pdu)
+
+
+def _modelled(rules: tuple[Rule, ...], role: str | None, pdu: bytes) -> Refusal | None:
+    for rule in rules:
+        if rule.matching.roles and (role is None or role not in rule.matching.roles):
+            continue
+        if rule.matching.functions and pdu[0] not in rule.matching.functions:
+            continue
+        if rule.action is Action.READ_WRITE or (rule.action is Action.READ_ONLY and pdu[0] == 3):
+            return None
+        return Refusal.IGNORED if rule.action is Action.IGNORE else Refusal.FORBIDDEN
+    return None
