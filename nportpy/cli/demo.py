@@ -129,6 +129,9 @@ mbpoll -m rtu -b 9600 -P even -a 1 -t 4:float -B -r 1053 -c 3 -1 /tmp/nportpy-me
 """
 
 TRY_HTTP = """
+# in a browser: lines, a monitor that explains each frame, a chart that moves
+http://{host}:{http}/
+
 # what the gateway counts
 curl -s http://{host}:{http}/metrics | grep ^nportpy_
 
