@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
 
 import click
 
@@ -13,9 +12,6 @@ from nportpy.meters.dlms.values import Shown, plain
 
 Cell = Shown | None
 Row = Mapping[str, Cell]
-
-READ_HEAD: Final = ("time", "address", "value", "unit", "error")
-"""Columns of what `read` has read of a meter."""
 
 
 def json_of(row: Row) -> dict[str, object]:
@@ -55,42 +51,6 @@ def print_rows(
         return
     for line in csv_lines(rows, head) if as_csv else table_lines(rows, head, right=right):
         click.echo(line)
-
-
-def print_round(rows: Sequence[Row], shape: str, *, first: bool, last: bool) -> None:
-    """Print what `read` has read of a meter: `time`, `address`, `value`, `unit` and `error` of each value.
-
-    Args:
-        rows: of one round.
-        shape: json, csv or text.
-        first: the first round.
-        last: the only one; else each line tells its time.
-    """
-    if shape == "json":
-        lines = (
-            [json.dumps([json_of(row) for row in rows], indent=2)]
-            if last
-            else [json.dumps(json_of(row)) for row in rows]
-        )
-    elif shape == "csv":
-        lines = csv_lines(rows, READ_HEAD, headed=first)
-    else:
-        head = ("address", "value", "unit") if last else ("time", "address", "value", "unit")
-        lines = table_lines([row for row in rows if row["value"] is not None], head, right=("value",))[1:]
-    for line in lines:
-        click.echo(line)
-    for reason, names in _reasons(rows).items():
-        click.echo(
-            f"Error: {', '.join(names)}: {reason}" if len(names) < len(rows) or last else f"Error: {reason}", err=True
-        )
-
-
-def _reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        if row["error"]:
-            found.setdefault(str(row["error"]), []).append(str(row["address"]))
-    return found
 
 
 def cell_text(value: Cell) -> str:

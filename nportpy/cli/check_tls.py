@@ -88,10 +88,9 @@ def _files(table: TlsSettings) -> Iterator[str]:
 
 
 def _roles(key: str, service: ModbusSettings, table: TlsSettings | None) -> Iterator[str]:
-    routing = service.routing
-    named = any(rule.matching.roles for rule in routing.rules) or any(
-        rule.matching.roles for rule in routing.priorities
-    )
+    matchings = [rule.matching for rule in service.routing.rules]
+    matchings += [priority.matching for priority in service.routing.priorities]
+    named = any(matching.roles for matching in matchings)
     if named and (table is None or table.clients is Clients.NONE):
         yield f"{key}: nobody has a role here: clients show no certificate"
     if not service.security or table is None:

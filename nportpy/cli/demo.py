@@ -209,6 +209,8 @@ def demo(
     if mqtt and nats:
         raise click.UsageError("--mqtt and --nats exclude each other")
     wish = _Wish(check, mqtt or nats or "", outage)
+    done = False
+    reasons: Sequence[str] = ()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             if wish.broker:
@@ -217,7 +219,9 @@ def demo(
                 logging.getLogger("nportpy.edge.trouble").setLevel(logging.ERROR)
             done = runner.run(_demo(wish, ports))
         except* (LineError, ListenError, DemoError, StoreError) as group:
-            raise click.ClickException("; ".join(_reasons(group))) from None
+            reasons = _reasons(group)
+    if reasons:  # raised in the clause, Python before 3.11.4 would wrap it in a group
+        raise click.ClickException("; ".join(reasons))
     sys.exit(0 if done else 1)
 
 

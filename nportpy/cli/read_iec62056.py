@@ -4,15 +4,16 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from nportpy.cli.by_protocol import protocol_option
-from nportpy.cli.cells import Row, print_round
+from nportpy.cli.cells import Row
+from nportpy.cli.meter_rounds import MeterRounds, meter_rounds, names_and_codes
 from nportpy.cli.meters import LONGEST_HOLD, PASSWORD_VARIABLE, MeterTarget, opened, password_of
 from nportpy.cli.options import parsed, patience
+from nportpy.cli.series import Series, series_options
 from nportpy.config.edge_access import meter_address
 from nportpy.config.values import duration
 from nportpy.errors import NportpyError
@@ -39,8 +40,6 @@ class _Plan:
     target: MeterTarget
     settings: Iec62056Settings
     codes: tuple[str, ...]
-    shape: str
-    every: float | None
 
 
 def _target(text: str) -> MeterTarget:
@@ -82,41 +81,40 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
 @protocol_option("modbus", "dlms", "iec62056-21")
 @_options
-@click.option("--json", "as_json", is_flag=True, help="A list of objects; with --every, one a line.")
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
-@click.option(
-    "--every", metavar="TIME", callback=parsed(lambda text: duration(text, "1s", "7d")),
-    help='Read again and again, as in "15min", until Ctrl-C.',
-)  # fmt: skip
-def read(
-    target: MeterTarget, codes: tuple[str, ...], as_json: bool, as_csv: bool, every: float | None, **options: Any
-) -> None:
+@series_options("1s")
+def read(target: MeterTarget, codes: tuple[str, ...], series: Series, **options: Any) -> None:
     """Read a meter that speaks IEC 62056-21 (IEC 1107): all that its readout has, or some of it.
 
     TARGET is a device such as /dev/ttyUSB0, rfc2217://HOST:PORT, or raw://HOST:PORT, which leaves speed and format to
     whoever serves that port: 300 7E1.
 
-    CODE is a code as the meter prints it, or in another form: 1.8.0, 1-0:1.8.0*255, 1.8.0*03, F.F.
+    CODE is a code as the meter prints it, or in another form: 1.8.0, 1-0:1.8.0*255, 1.8.0*03, F.F. NAME=CODE gives a
+    value a name.
 
     \b
         nportpy read /dev/ttyUSB0 --protocol iec62056-21
         nportpy read /dev/ttyUSB0 1.8.0 2.8.0 --protocol iec62056-21 --csv
+        nportpy read /dev/ttyUSB0 in=1.8.0 out=2.8.0 --protocol iec62056-21 --every 15min --wide --output energy.csv
         nportpy read /dev/ttyUSB0 1.8.0 --protocol iec62056-21 --reading programming --password-file meter.password
     """  # noqa: D301 - click wants the character
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other")
-    settings = _settings(target, codes, **options)
-    plan = _Plan(target, settings, codes, "json" if as_json else "csv" if as_csv else "text", every)
     try:
-        good = asyncio.run(_read_on(plan))
-    except MeterSilent as error:
-        raise click.ClickException(f"{error}\n{_hint(settings)}") from None
-    except (OSError, NportpyError) as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        if every is None:
-            raise
-        good = True
+        wanted = names_and_codes(codes)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    plain = tuple(code for _, code in wanted)
+    settings = _settings(target, plain, **options)
+    with meter_rounds(series, [(label or code, code) for label, code in wanted]) as rounds:
+        try:
+            asyncio.run(_read_on(_Plan(target, settings, plain), [label for label, _ in wanted], rounds))
+            good = rounds.good
+        except MeterSilent as error:
+            raise click.ClickException(f"{error}\n{_hint(settings)}") from None
+        except (OSError, NportpyError) as error:
+            raise click.ClickException(str(error)) from None
+        except KeyboardInterrupt:
+            if series.once:
+                raise
+            good = not rounds.nothing_drawn
     sys.exit(0 if good else 1)
 
 
@@ -159,25 +157,18 @@ def _hint(settings: Iec62056Settings) -> str:
     )
 
 
-async def _read_on(plan: _Plan) -> bool:
-    """Read once, or again and again; whether everything was there the last time."""
-    loop = asyncio.get_running_loop()
-    due, first, last = loop.time(), True, plan.every is None
+async def _read_on(plan: _Plan, labels: Sequence[str], rounds: MeterRounds) -> None:
+    """Read once, or again and again."""
     port = PortSettings(str(plan.target.place), LineSettings(plan.settings.first_baudrate))
     async with opened(str(plan.target), port) as line:
         client = Iec62056Client(plan.settings, lambda what: click.echo(what, err=True))
-        while True:
-            when = datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
-            rows = [{"time": when, **row} for row in await _round(client, line, plan)]
-            print_round(rows, plan.shape, first=first, last=last)
-            if plan.every is None:
-                return bool(rows) and not any(row["value"] is None for row in rows)
-            first = False
-            due += plan.every * max(1, -(-(loop.time() - due) // plan.every))
-            await asyncio.sleep(due - loop.time())
+        async for _ in rounds.series.beats():
+            rows = await _round(client, line, plan, last=rounds.series.once)
+            called = labels or [""] * len(rows)
+            rounds.take([{"name": name or row["address"], **row} for name, row in zip(called, rows, strict=True)])
 
 
-async def _round(client: Iec62056Client, line: Line, plan: _Plan) -> list[Row]:
+async def _round(client: Iec62056Client, line: Line, plan: _Plan, *, last: bool) -> list[Row]:
     try:
         async with line.lease("read", limit=LONGEST_HOLD) as leased:
             if plan.settings.reading is Reading.PROGRAMMING:
@@ -191,7 +182,7 @@ async def _round(client: Iec62056Client, line: Line, plan: _Plan) -> list[Row]:
     except PasswordRefused:
         raise  # never again by itself: meters lock themselves
     except (OSError, NportpyError) as error:
-        if plan.every is None:
+        if last:
             raise
         return [_row(code, None, str(error)) for code in plan.codes or ("the readout",)]
     if not plan.codes:

@@ -193,6 +193,7 @@ class Upstream:
             LinkError: it is.
             ArchiveError: the archive cannot be read.
         """
+        lost: LinkError | ArchiveError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 session = self._session = Session(link, tasks, max(2 * self.settings.keepalive, 10.0))
@@ -208,7 +209,9 @@ class Upstream:
                 if self.settings.homeassistant:
                     tasks.create_task(self._discovery.run(session), name="home assistant")
         except* (LinkError, ArchiveError) as group:
-            raise _first(group) from None
+            lost = _first(group)
+        if lost is not None:  # raised in the clause, Python before 3.11.4 would wrap it in a group
+            raise lost
 
     def _up(self, link: Link) -> None:
         self._ledger.counts.connects += 1

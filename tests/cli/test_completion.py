@@ -93,7 +93,7 @@ def test_a_file_that_is_wrong_offers_less_and_says_nothing(
 def shell(program: str, script: str, folder: Path) -> list[str]:
     """The words that a shell prints, in which `nportpy` is this one and its completion lies in ./completion."""
     if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.skip(f"no {program} here")
     place = folder / "nportpy"
     place.write_text(f"#!{sys.executable}\nfrom nportpy.cli import main\nmain(prog_name='nportpy')\n")
     place.chmod(0o755)

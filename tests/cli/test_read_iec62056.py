@@ -53,6 +53,26 @@ def test_some_of_it_and_what_it_lacks(meter: str) -> None:
 
 
 @pytest.mark.real
+def test_names_and_wide_rows(meter: str, tmp_path: Path) -> None:
+    target = tmp_path / "energy.csv"
+    words = ["in=1.8.0", "none=9.9.9", "--every", "1s", "--count", "2", "--wide", "--output", str(target)]
+    done = run(meter, *words)
+    rows = list(csv.reader(target.read_text().splitlines()))
+    assert [row[1:] for row in rows] == [["in", "none"], ["77.160", ""], ["77.160", ""]]
+    assert "Error: none: the meter's readout has no 9.9.9" in done.stderr
+    assert done.stderr.endswith("2 values read, 2 failed, in 2 rounds\n")
+    assert done.exit_code == 1
+
+
+@pytest.mark.real
+def test_all_of_a_readout_twice_and_in_a_file(meter: str, tmp_path: Path) -> None:
+    done = run(meter, "--count", "2", "--every", "1s", "--output", str(tmp_path / "all.csv"))
+    assert done.exit_code == 0
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "all.csv").read_text())))
+    assert [row["value"] for row in rows if row["address"] == "1.8.0"] == ["77.160", "77.160"]
+
+
+@pytest.mark.real
 def test_registers_with_a_password(meter: str, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("00000000\n")
@@ -98,6 +118,10 @@ def test_nobody_there(meter: str) -> None:
         (["/dev/null", "--highest-baudrate", "110"], "300"),
         (["/dev/null", "--json", "--csv"], "exclude each other"),
         (["/dev/null", "--every", "1ms"], "out of range"),
+        (["/dev/null", "--wide"], "--wide is for values that are named beforehand"),
+        (["/dev/null", "--plot", "--every", "1s"], "--plot is for values that are named beforehand"),
+        (["/dev/null", "a=1.8.0", "a=2.8.0"], "the name a is there twice"),
+        (["/dev/null", "1.8.0", "1.8.0", "--wide"], "two columns would have one name"),
     ],
 )
 def test_bad_usage_opens_nothing(arguments: list[str], says: str) -> None:

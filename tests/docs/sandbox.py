@@ -20,23 +20,23 @@ listen = "127.0.0.1"
 drain = "0s"
 [http]
 listen = "127.0.0.1:{http}"
-[port.p1]
+[port.meters]
 device = "{folder}/dev/ttyGateway"
 baudrate = 115200
 format = "8E1"
-[port.p1.raw]
+[port.meters.raw]
 listen = {raw}
-[port.p1.rfc2217]
+[port.meters.rfc2217]
 listen = {rfc2217}
-[port.p1.modbus]
+[port.meters.modbus]
 listen = {modbus}
-[port.p1.realcom]
+[port.meters.realcom]
 data = {data}
 command = {command}
 [discovery]
 listen = false
 [station.emon]
-port = "p1"
+port = "meters"
 unit = 1
 every = "1s"
 profile = "emon-dmon-3400"
@@ -72,7 +72,7 @@ _NPORTPY = """#!/bin/sh
 file=
 case "$1 $*" in
 *" -c "*|*--help*) ;;
-archive*) file={folder}/etc/nportpy/served.toml ;;
+archive*|status*|monitor*|capture*) file={folder}/etc/nportpy/served.toml ;;
 collect*) file={folder}/etc/nportpy/collect.toml ;;
 check*|poll*) file={folder}/etc/nportpy/nportpy.toml ;;
 esac
@@ -115,6 +115,7 @@ class Sandbox:
             rf"\b{host}:9550\b": f"127.0.0.1:{http}",
             r"(?<![\w.])/(dev|etc|tmp|var)/(?!null)": rf"{self.folder}/\1/",
             r"~/": f"{self.folder}/",
+            r"nportpy (monitor|capture) bus": r"nportpy \1 meters",
             r"^nc ": "nc -z ",  # whether there is a connection, which is what the documents say it shows
             r"nportpy serve (?!.*-c )": "nportpy serve --listen 127.0.0.1 "
             + " ".join(f"--{kind}-port {free_port()}" for kind in ("raw", "rfc2217", "modbus", "http"))
@@ -165,7 +166,7 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
     dev = folder / "dev"
     with ExitStack() as stack:
         lines = ["--bus", dev / "ttyGateway", "--bus", dev / "ttyUSB0", "--zmd", dev / "ttyAMA0"]
-        lines += ["--zmd", dev / "ttySC0", "--zmd", dev / "ttySC0"]
+        lines += ["--zmd", dev / "ttySC0", "--iec62056", f"{dev}/ttyUSB2,speed=0"]
         simulator = [sys.executable, "-m", "nportpy.simulator", "--unpaced", "--meter-units", "1-8", *map(str, lines)]
         _begun(stack, simulator, "ttySC0")
         gateway = [sys.executable, "-m", "nportpy", "serve", "-c", str(folder / "etc/nportpy/served.toml")]

@@ -22,7 +22,7 @@ from tests.docs.sandbox import Sandbox, sandbox
 pytestmark = pytest.mark.process
 
 NOT_RUN = {
-    "root": "it sets up a machine: packages, users, rules, services",
+    "packaging": "tests/packaging does it, in roots of Debian",
     "hours": "it takes as long as it says",
 }
 """Reasons of blocks that are not run."""
@@ -43,7 +43,7 @@ PEERS = ("curl", "nc", "sqlite3")
 
 ENDLESS = {
     r"nportpy serve": "serving",
-    r"nportpy (attach|collect -c)|nportpy\.simulator| --every ": "",
+    r"nportpy (attach|monitor|collect -c)|nportpy\.simulator| --every ": "",
 }
 """What goes on until Ctrl-C, and the word that tells that it is under way; any word if none is named."""
 
@@ -100,8 +100,8 @@ def parse(command: Command) -> None:
         context = click.Context(group, parent=context, info_name=words.pop(0))
     try:
         group.make_context(context.info_name, words, parent=context.parent)
-    except click.exceptions.Exit:
-        pass  # --help and --version
+    except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
+        pass  # --help and --version, and a name alone
     except click.UsageError as error:
         unfinished = command.partial and isinstance(error, click.MissingParameter | click.BadOptionUsage)
         if "does not exist" not in error.message and not unfinished:

@@ -39,7 +39,7 @@ def fresh() -> Iterator[Fresh]:
 
         def make(release: str) -> Root:
             if shutil.which("mmdebstrap") is None or os.getuid() != 0:
-                pytest.skip("a root of Debian needs root, and mmdebstrap")
+                pytest.skip("no mmdebstrap here" if os.getuid() == 0 else "a root of Debian needs root")
             place = Path(tempfile.mkdtemp(dir=folder))
             place.chmod(0o755)
             subprocess.run(["tar", "-C", place, "-xf", archive(CODENAMES[release])], check=True, timeout=120)
@@ -54,7 +54,7 @@ def archive(codename: str) -> Path:
     kept.mkdir(mode=0o700, exist_ok=True)
     done = kept / f"{codename}-{PACKAGES.replace(',', '-')}.tar"
     if not done.exists():
-        part = done.with_suffix(".part.tar")
+        part = done.with_suffix(f".{os.getpid()}.tar")
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"]
         command += [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("locale", "doc")]
         subprocess.run([*command, codename, part], check=True, timeout=900, stdin=subprocess.DEVNULL)

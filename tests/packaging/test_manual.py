@@ -23,7 +23,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(page: Path) -> str:
     """A page's words as a reader sees them, in one line."""
     if shutil.which("mandoc") is None:
-        pytest.skip("mandoc is not installed")
+        pytest.skip("no mandoc here")
     command = ["mandoc", "-T", "utf8", "-O", "width=1000", page]
     text = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     while "\b" in text:  # bold: a letter, a backspace, the letter once more
@@ -42,7 +42,7 @@ def test_every_command_has_a_page(pages: Path) -> None:
 @pytest.mark.peer
 def test_pages_have_no_faults(pages: Path) -> None:
     if shutil.which("mandoc") is None:
-        pytest.skip("mandoc is not installed")
+        pytest.skip("no mandoc here")
     command = ["mandoc", "-T", "lint", "-W", "warning", *pages.glob("*/*")]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60)
     assert done.stdout == ""

@@ -5,6 +5,7 @@ from typing import Final
 
 DEBIAN: Final = {
     **{name: name for name in ("conman", "curl", "gcc", "mbpoll", "picocom", "ser2net", "socat", "sqlite3", "telnet")},
+    "Chromium": "chromium-headless-shell",
     "conmand": "conman",
     "conserver": "conserver-server",
     "console": "conserver-client",

@@ -136,6 +136,7 @@ class Collector:
         Raises:
             StoreError: the database can never be used as it is.
         """
+        unusable: StoreError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 storing = tasks.create_task(self._store_all(), name="store")
@@ -151,9 +152,11 @@ class Collector:
                 for task in (*others, stopping):
                     task.cancel()
         except* StoreError as group:
-            raise StoreError(str(group.exceptions[0]), final=True) from None
+            unusable = StoreError(str(group.exceptions[0]), final=True)
         finally:
             await self._store.close()
+        if unusable is not None:  # raised in the clause, Python before 3.11.4 would wrap it in a group
+            raise unusable
 
     async def _finish(self, storing: asyncio.Task[None]) -> None:
         """Let the commit that is under way end, and give back what waits."""

@@ -115,13 +115,16 @@ class JetStreamSource:
 
     async def run(self) -> None:
         """See `Source`."""
+        lost: LinkError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 for each in (SAMPLES, STATES):
                     tasks.create_task(self._pull(each), name=f"pull {each}")
                 tasks.create_task(self._until_lost(), name="lost")
         except* LinkError as group:
-            raise LinkError(str(group.exceptions[0])) from None
+            lost = LinkError(str(group.exceptions[0]))
+        if lost is not None:  # raised in the clause, Python before 3.11.4 would wrap it in a group
+            raise lost
 
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         """See `Source`."""
