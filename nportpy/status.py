@@ -559,6 +559,21 @@ class TlsStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStatus:
+    """What is written to files of a line.
+
+    Attributes:
+        port: the line's name.
+        error: why nothing is; empty if all is well.
+        lost: records that are in no file, since it began.
+    """
+
+    port: str
+    error: str
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway.
 
@@ -580,3 +595,4 @@ class GatewayStatus:
     tls: tuple[TlsStatus, ...] = ()
     loop: LoopStatus = field(default_factory=LoopStatus)
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    recordings: tuple[RecordingStatus, ...] = ()

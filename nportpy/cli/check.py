@@ -37,6 +37,7 @@ from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
 from nportpy.gateway import GatewaySettings, PortPlan
+from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.plans import discovery_places, places
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
 from nportpy.modes.modbus_base import Access, ModbusSettings
@@ -100,6 +101,7 @@ def _picture(settings: GatewaySettings) -> Picture:
     yield "http", _listing(_endpoints(http)) if http else "off"
     if http:
         yield "  may connect", _who(_endpoints(http), http.allow)
+    yield from _capture_picture(settings.capture)
     for port in settings.ports:
         yield f"port {port.name}", ""
         yield from _port_picture(port)
@@ -117,6 +119,18 @@ def _picture(settings: GatewaySettings) -> Picture:
     yield from mdns_picture(settings.mdns)
 
 
+def _capture_picture(capture: CaptureSettings) -> Picture:
+    """Only what is not so by default: watching is for this machine, and nothing is kept."""
+    if capture.allow:
+        yield "  may watch", f"this machine, {', '.join(map(str, capture.allow))}"
+    if capture.keep:
+        causes = ", ".join(sorted(capture.freeze_on))
+        yield "  flight recorder", f"{size_text(capture.keep)} of each line, frozen by {causes}"
+    if capture.directory:
+        what = f"port {', '.join(capture.record)}" if capture.record else "all lines"
+        yield "  recording", f"{what} to {capture.directory}, {capture.files} files of {size_text(capture.size)} each"
+
+
 def _port_picture(port: PortPlan) -> Picture:
     device = port.port
     flow = f"flow control {device.line.flow}"
@@ -130,6 +144,8 @@ def _port_picture(port: PortPlan) -> Picture:
     yield from port_picture(port)
     if port.trace:
         yield "  trace", "all bytes are logged"
+    if not port.monitor:
+        yield "  watching", "forbidden"
     if port.bus is not None:
         yield from line_picture(port.bus)
     if port.master is not None:

@@ -160,7 +160,6 @@ def _show_moments(url: str, as_json: bool) -> None:
             at = datetime.fromtimestamp(moment["time"]).astimezone()
             click.echo(f"  frozen {moment['number']:>8}  {at:%Y-%m-%d %H:%M:%S}  {moment['cause']}")
         if each["recording"] is not None:
-            state = (
-                "recorded to files" if each["recording"]["writes"] else f"not recorded: {each['recording']['error']}"
-            )
+            error = each["recording"]["error"]
+            state = f"not recorded: {error}" if error else "recorded to files"
             click.echo(f"  {state}, lost {each['recording']['lost']}")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nportpy import __version__
 from nportpy.services import report
+from nportpy.services.faults import faults
 from nportpy.status import GatewayStatus
 
 PERIOD: Final = 0.5
@@ -94,7 +95,7 @@ class Changes:
                 found[each.name] = members
             else:
                 found[each.name] = report.member(each.name, value)
-        return found
+        return found | {"faults": [report.plain(fault) for fault in faults(status, time.time())]}
 
 
 def differences(before: Any, now: Any, path: Path) -> Iterator[tuple[Path, Any]]:

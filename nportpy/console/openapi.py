@@ -14,6 +14,7 @@ from nportpy import __version__
 from nportpy.console.routes import Field, Right, Route
 from nportpy.services.answers import JSON, PROBLEM
 from nportpy.services.archived import Curve, ShownSample
+from nportpy.services.faults import Fault
 from nportpy.status import EdgeStatus, GatewayStatus, StationStatus
 
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -182,7 +183,10 @@ def _object(members: dict[str, Any]) -> dict[str, Any]:
 def _of_class(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     """A dataclass as report.py says it."""
     hints = get_type_hints(kind)
-    members: dict[str, Any] = {"version": {"type": "string"}} if kind is GatewayStatus else {}
+    members: dict[str, Any] = {}
+    if kind is GatewayStatus:
+        members = {"version": {"type": "string"}, "time": _TIME}
+        members["faults"] = {"type": "array", "items": _schema(Fault, schemas)}
     for each in fields(kind):
         if each.name in ("requests", "durations", "actions"):
             members[each.name] = {"type": "array", "items": {"type": "object"}}

@@ -21,15 +21,16 @@ LONGEST_SLICE: Final = 0.02
 _SMALLEST, _LARGEST = 500, 64_000
 
 # Quality and kinds are bits of `state`: see rows.py. 2 is bad, 1 uncertain, 16 is history.
-_SQL: Final = """
-SELECT tag, (t - :start) / :width, min(v), max(v), min(t), max(t), min(seq), max(seq),
-    max(CASE WHEN state & 3 = 2 THEN t END), max(CASE WHEN state & 3 <> 2 THEN t END),
-    max(state & 3 = 1), max(state & 16), count(*)
-FROM (SELECT tag, seq, state, coalesce(at, monotonic + :offset) AS t,
-        CASE WHEN typeof(value) IN ('integer', 'real') THEN value END AS v
-    FROM sample WHERE seq BETWEEN :first AND :last AND tag IN ({tags}))
+_ROWS: Final = """
+FROM (SELECT tag, seq, state, value, coalesce(at, monotonic + :offset) AS t
+    FROM sample WHERE seq BETWEEN :first AND :last AND tag IN ({tags}){which})
 WHERE t >= :start AND t < :end GROUP BY 1, 2
 """
+_ALL: Final = (
+    "SELECT tag, (t - :start) / :width, min(value), max(value), min(t), max(t), min(seq), max(seq),"
+    " max(state & 1), max(state & 16), count(*)" + _ROWS
+)
+_BAD: Final = "SELECT tag, (t - :start) / :width, max(t)" + _ROWS
 
 
 class How(IntEnum):
@@ -48,7 +49,7 @@ class Bucket:
         low, high: least and greatest number; None: there was none.
         begins, ends: when its first and its last sample were taken.
         first, last: least and greatest number of its samples.
-        bad_at, good_at: when the last bad one was taken, and the last one that was not.
+        bad_at: when the last bad one was taken; None: there was none.
         uncertain: there is an uncertain one.
         history: a device had kept one.
         count: how many samples there are.
@@ -62,7 +63,6 @@ class Bucket:
     first: int
     last: int
     bad_at: int | None
-    good_at: int | None
     uncertain: bool
     history: bool
     count: int
@@ -75,7 +75,6 @@ class Bucket:
         self.begins, self.ends = min(self.begins, other.begins), max(self.ends, other.ends)
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.bad_at = max((each for each in (self.bad_at, other.bad_at) if each is not None), default=None)
-        self.good_at = max((each for each in (self.good_at, other.good_at) if each is not None), default=None)
         self.uncertain, self.history = self.uncertain or other.uncertain, self.history or other.history
         self.count += other.count
         self.boot = other.boot
@@ -83,7 +82,7 @@ class Bucket:
     @property
     def ends_badly(self) -> bool:
         """Whether there is no value after it until the next one."""
-        return self.bad_at is not None and (self.good_at is None or self.bad_at > self.good_at)
+        return self.bad_at == self.ends
 
 
 Buckets = dict[int, dict[int, Bucket]]
@@ -135,15 +134,20 @@ def look(db: sqlite3.Connection, rows: Slice, tags: Collection[int], start: int,
         end: of it; not in it.
         width: of a stretch, in microseconds.
     """
-    sql = _SQL.format(tags=",".join(str(int(tag)) for tag in tags))
-    bounds = {"start": start, "end": end, "width": width, "offset": rows.epoch.offset}
+    names = ",".join(str(int(tag)) for tag in tags)
+    values = {"start": start, "end": end, "width": width, "offset": rows.epoch.offset}
+    values |= {"first": rows.first, "last": rows.last}
+    bad = {(tag, number): at for tag, number, at in db.execute(_BAD.format(tags=names, which=" AND state & 2"), values)}
     found: Buckets = {}
-    for tag, number, low, high, begins, ends, first, last, bad, good, uncertain, history, count in db.execute(
-        sql, bounds | {"first": rows.first, "last": rows.last}
+    for tag, number, low, high, begins, ends, first, last, uncertain, history, count in db.execute(
+        _ALL.format(tags=names, which=""), values
     ):
+        if isinstance(high, str):  # as numbers come before text, there may be some; but there is no curve
+            low = high = None  # noqa: PLW2901
         doubtful = bool(uncertain) or not rows.epoch.trusted
         found.setdefault(tag, {})[number] = Bucket(
-            low, high, begins, ends, first, last, bad, good, doubtful, bool(history), count, rows.epoch.boot
+            *(low, high, begins, ends, first, last, bad.get((tag, number)), doubtful),
+            *(bool(history), count, rows.epoch.boot),
         )
     return found
 

@@ -18,7 +18,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
@@ -303,7 +303,7 @@ def _shown(watched: Watched) -> dict[str, Any]:
             }
             for each in watched.recorder.frozen.values()
         ],
-        "recording": watched.recording.status() if watched.recording is not None else None,
+        "recording": asdict(watched.recording.status()) if watched.recording is not None else None,
     }
 
 

@@ -7,10 +7,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.lines import RunningPort
+from nportpy.status import RecordingStatus
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -87,9 +88,9 @@ class Captures:
             await self._forget(watched)
         self._watched.clear()
 
-    def status(self) -> dict[str, Any]:
-        """Of each line that is recorded to files: whether it is, and what was lost."""
-        return {name: each.recording.status() for name, each in self._watched.items() if each.recording is not None}
+    def status(self) -> tuple[RecordingStatus, ...]:
+        """Of each line that is recorded to files."""
+        return tuple(each.recording.status() for each in self._watched.values() if each.recording is not None)
 
     async def _record(self, watched: Watched, settings: CaptureSettings, tasks: asyncio.TaskGroup) -> None:
         name = watched.port.plan.name

@@ -11,12 +11,13 @@ import logging
 import re
 import time
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from nportpy import __version__
 from nportpy.line.arbiter import Line
 from nportpy.line.tap import Watcher
 from nportpy.protocols.capture.packets import Capture
+from nportpy.status import RecordingStatus
 
 TRY_AGAIN: Final = 60.0
 """Seconds after a failure."""
@@ -61,9 +62,9 @@ class Recording:
             await asyncio.wait([self._task])
             self._task = None
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> RecordingStatus:
         """A snapshot."""
-        return {"writes": not self.error, "error": self.error, "lost": self.lost}
+        return RecordingStatus(self._line.name, self.error, self.lost)
 
     async def _run(self) -> None:
         log.info("recording begins", extra={"port": self._line.name, "directory": str(self._folder)})

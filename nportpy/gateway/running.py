@@ -198,6 +198,7 @@ class Gateway:
             tls=self._tls.status() if self._tls is not None else (),
             loop=self._heartbeat.status(),
             actions=dict(self._desk.actions),
+            recordings=self._captures.status(),
         )
 
     def _buses(self) -> "list[Bus]":

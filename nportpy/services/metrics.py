@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Sample
 
 from nportpy import __version__
+from nportpy.services.capture_metrics import recordings
 from nportpy.services.edge_metrics import edge
 from nportpy.services.unit_metrics import BOUNDS, long, units
 from nportpy.status import BusStatus, End, GatewayStatus, LeaseStatus, LineStatus, ServiceStatus, TlsStatus
@@ -91,6 +92,7 @@ class GatewayCollector(Collector):
         yield from units(status.buses)
         yield from edge(status.edge)
         yield from _tls(status.tls)
+        yield from recordings(status.recordings)
 
 
 def registry(status: Callable[[], GatewayStatus]) -> CollectorRegistry:

@@ -300,7 +300,6 @@ _CONTENTS = {
     "/api/v1/stations": "stations and their newest values, as JSON",
     "/api/v1/archive": "the archive, and the upstreams that it is sent to, as JSON",
     "/api/v1/archive/samples": "what is kept: ?from=, to=, tag=, format=csv or ndjson",
-    "/api/v1/captures": "lines that can be watched, who watches, and moments that were frozen, as JSON",
     "/readings": "newest values of all tags, for Prometheus",
 }
 _HTML = "text/html; charset=utf-8"

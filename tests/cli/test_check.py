@@ -311,6 +311,7 @@ def test_the_schema_for_editors() -> None:
         "log",
         "discovery",
         "mdns",
+        "capture",
         "port",
         "modbus",
     }

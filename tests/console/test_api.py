@@ -74,7 +74,7 @@ async def test_the_status_and_its_changes() -> None:
         hello, status = await answer.row(), await answer.row()
         assert (hello["event"], status["event"]) == ("hello", "status")
         document = (await at.call("/api/v1/status")).json()
-        assert status["status"].keys() == document.keys()
+        assert status["status"].keys() == document.keys() - {"time"}
         client = await at.served.raw()
         client.send(b"abc")
         shown = status["status"]
@@ -100,9 +100,10 @@ async def test_events_for_who_does_not_accept_ndjson() -> None:
 
 async def test_an_idle_gateway_still_says_that_it_lives() -> None:
     async with consoled() as at, asking(at.port, "/api/v1/events", Accept="application/x-ndjson") as answer:
-        kinds = [(await answer.row())["event"] for _ in range(6)]
-        assert kinds[:2] == ["hello", "status"]
-        assert "alive" in kinds
+        assert [(await answer.row())["event"] for _ in range(2)] == ["hello", "status"]
+        for _ in range(3):
+            async with asyncio.timeout(2.5):
+                assert (await answer.row())["event"] in ("change", "alive")
 
 
 @given(st.recursive(st.integers() | st.text(max_size=3), lambda of: st.lists(of, max_size=3) | st.dictionaries(
@@ -300,6 +301,7 @@ async def test_c6_a_client_is_ended_and_counted(caplog: pytest.LogCaptureFixture
 
 async def test_a_line_that_is_away_is_not_acted_upon() -> None:
     async with consoled() as at:
+        assert at.cable.near is not None
         at.cable.near.lose()
         await until(lambda: at.served.line().state != "up")
         assert (await at.call("/api/v1/lines/cable/send", {"text": "x"})).status == 409
@@ -506,5 +508,7 @@ async def test_fuzzed_paths_queries_and_bodies_are_answered_in_order() -> None:
 
 async def _routes(at: At) -> Any:
     await at.call("/api/v1/openapi.json")
-    console = next(each for each in at.served.gateway._http._service._pages if hasattr(each, "_desk"))  # type: ignore[union-attr]
-    return console._console.routes.all  # type: ignore[attr-defined]
+    service = at.served.gateway._http._service
+    assert service is not None
+    console: Any = next(each for each in service._pages if hasattr(each, "_desk"))
+    return console._console.routes.all

@@ -35,7 +35,9 @@ async def test_buckets_are_what_is_there(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(chart, "_SMALLEST", 1)
     monkeypatch.setattr(chart, "_LARGEST", size)
     rng, clock = random.Random(7), FakeClock()
-    values = [(rng.uniform(0.1, 3), rng.choice("abc"), rng.choice([None, rng.gauss(0, 9), 5])) for _ in range(400)]
+    values: list[tuple[float, str, Value]] = [
+        (rng.uniform(0.1, 3), rng.choice("abc"), rng.choice([None, rng.gauss(0, 9), 5])) for _ in range(400)
+    ]
     async with running(tmp_path, clock) as archive:
         await fill(archive, clock, values)
         width = 10_000_000

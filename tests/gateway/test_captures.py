@@ -409,8 +409,14 @@ async def test_c23_a_disk_that_fails_stops_the_recording_and_nothing_else(
             await client.hears(b"x" * (number + 1))
             await asyncio.sleep(1)
             full = number < 100
-        assert at.captures.status()["cable"]["writes"]
-        assert at.captures.status()["cable"]["lost"] > 50
+        (now,) = at.served.gateway.status().recordings
+        assert (now.port, now.error) == ("cable", "")
+        assert now.lost > 50
+        async with asking(at.port, "/metrics") as answer:
+            metrics = (await answer.all()).decode()
+        found = [line for line in metrics.splitlines() if line.startswith("nportpy_recording_writes{")]
+        assert found == ['nportpy_recording_writes{port="cable"} 1']
+        assert 'nportpy_recording_lost_records_total{port="cable"}' in metrics
     messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert messages == ["recording stops, trying again every minute"]
     assert isinstance(list(Reader().feed(recorded(tmp_path / "captures")[-1].read_bytes()))[-1], Statistics)

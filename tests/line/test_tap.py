@@ -216,9 +216,9 @@ async def test_c12_a_bus_with_faults_is_told_byte_for_byte_and_verdict_for_verdi
     units, said = Units(cable, answer), bytearray()
     say = units._say
 
-    def say_and_keep(data: bytes) -> None:
-        said.extend(data)
-        say(data)
+    def say_and_keep(reply: bytes) -> None:
+        said.extend(reply)
+        say(reply)
 
     units._say = say_and_keep  # type: ignore[method-assign]
     async with running(cable) as line:

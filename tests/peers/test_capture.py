@@ -12,9 +12,11 @@ from nportpy.modbus.settings import BusSettings, Framing, Timeout
 from nportpy.network.addresses import Endpoint
 from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.rtu import Frame
+from tests.peers.test_iec101 import conversation
 from tests.support.asking import Client
 from tests.support.bus import Units
 from tests.support.captures import capinfos, captured, dissected, tshark
+from tests.support.lines import Client as StreamClient
 from tests.support.lines import running
 
 pytestmark = pytest.mark.peer
@@ -162,3 +164,26 @@ async def test_c20_losses_are_an_event_and_a_comment(tmp_path: Path) -> None:
         len((await tshark(path, "-Y", f'frame.comment contains "{watcher.lost} records were lost"')).splitlines()) == 1
     )
     assert watcher.lost > 3000
+
+
+async def test_c20_iec_101_on_the_line_is_dissected_frame_by_frame(tmp_path: Path) -> None:
+    path, cable = tmp_path / "iec101.pcapng", Cable()
+    frames = await conversation()
+    async with running(cable, LineSettings(9600)) as line, line.tap().watch("test") as watcher:
+        client = StreamClient()
+        line.stream.join(client)
+        for number, frame in enumerate(frames):
+            if number % 2:
+                for at in range(0, len(frame), 5):  # as a driver hands it on, in pieces
+                    cable.far.write(frame[at : at + 5])
+                    await asyncio.sleep(0.005)
+            else:
+                line.stream.write(client, frame)
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(path.write_bytes, captured(watcher, requests=False))
+    sizes = (("linkaddr_len", "1"), ("cot_len", "1"), ("asdu_addr_len", "1"), ("asdu_ioa_len", "2"))
+    options = [word for name, size in sizes for word in ("-o", f"iec60870_101.{name}:{size} octet")]
+    way = ("-d", "rtacser.data,iec60870_101", *options)
+    whole = await tshark(path, *way, "-Y", "iec60870_101", "-T", "fields", "-e", "iec60870_101.header")
+    assert len(whole.splitlines()) == len([frame for frame in frames if frame != b"\xe5"])
+    assert not await tshark(path, *way, "-Y", "_ws.malformed")

@@ -110,9 +110,9 @@ async def test_c21_files_are_whole_whatever_ends_them(tmp_path: Path) -> None:
                 while not (path.exists() and path.stat().st_size > 3000):  # noqa: ASYNC110 - another's file
                     await asyncio.sleep(0.05)
                 process.send_signal(how)
-                _, err = await process.communicate()
+                _, said = await process.communicate()
             assert process.returncode == 0
-            assert b"packets" in err
+            assert b"packets" in said
             reader = Reader()
             assert any(isinstance(block, Packet) for block in list(reader.feed(path.read_bytes())))
             assert not reader.incomplete

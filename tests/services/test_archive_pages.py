@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from http.client import HTTPResponse
@@ -13,7 +13,7 @@ import pytest
 
 from nportpy.errors import ArchiveError
 from nportpy.network.addresses import Endpoint, listen
-from nportpy.services.archived import COLUMNS, Archived, ShownSample, interval, utc
+from nportpy.services.archived import COLUMNS, Archived, Curve, ShownSample, interval, utc
 from nportpy.services.http import HttpService, HttpSettings
 from nportpy.status import GatewayStatus
 from tests.services import samples
@@ -44,6 +44,9 @@ class FakeArchive:
         for each in SAMPLES:
             if not tag or tag in (each.station, f"{each.station}/{each.tag}"):
                 yield [each]
+
+    async def chart(self, tags: Sequence[str], start: int, end: int, points: int) -> list[Curve]:
+        raise NotImplementedError
 
     def send(self, upstream: str, start: int, end: int) -> list[str]:
         self.asked.append((upstream, start, end))

@@ -75,7 +75,7 @@ function options(width, state) {
   const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui, sans-serif" };
   const stepped = uPlot.paths.stepped({ align: 1 });
   const series = { stroke: line, width: 1.5, paths: stepped, points: { show: (u) => u.data[0].length < 60, size: 5 }, spanGaps: false };
-  const time = (at) => (state.span > 2 * 86400 ? day(at).slice(5) : clock(at).slice(0, state.span < 900 ? 8 : 5));
+  const time = (at) => (clock(at) === "00:00:00" ? day(at).slice(5) : clock(at).slice(0, state.span < 900 ? 8 : 5));
   return {
     width, height: HEIGHT,
     cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },

@@ -51,6 +51,7 @@ function Console() {
     addEventListener("hashchange", hear);
     return () => removeEventListener("hashchange", hear);
   }, []);
+  useEffect(() => document.querySelector("nav [aria-current]").scrollIntoView({ inline: "center", block: "nearest" }), [where.page]);
   const Page = PAGES[where.page];
   return html`
     <a class="skip" href=${location.hash || "#/"} onClick=${(e) => { e.preventDefault(); document.querySelector("main").focus(); }}>${t.skip}</a>
