@@ -104,17 +104,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         folder / "history",
         folder / "data",
     ]
-<<<<<<< HEAD
     done = subprocess.run(made, capture_output=True, text=True, timeout=120, check=False)
-=======
-    done = subprocess.run(
-        made,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
->>>>>>> 1104ed6 (Evidence costs less still: one transaction of sixteen is timed, enums are not hashed, a status of hundreds of units is quick)
     assert done.returncode == 0, done.stderr
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
