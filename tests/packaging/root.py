@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 # Mounts end with the namespace, and with the first process all others.
@@ -28,13 +29,24 @@ class Root:
         """`place` holds it."""
         self.place = place
 
-    def run(self, script: str, *, code: int = 0, user: str = "", **environment: str) -> str:
+    def run(self, script: str, *, code: int = 0, user: str = "", environment: Mapping[str, str] | None = None) -> str:
         """Run a shell script and return what it prints, on both of its outputs; it has to end with `code`.
 
         `user` is USER:GROUP, in numbers.
         """
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "sh", "-ec", ENTER, self.place]
-        command += [f"{name}={value}" for name, value in environment.items()]
+        command = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--net",
+            "sh",
+            "-ec",
+            ENTER,
+            str(self.place),
+        ]
+        command += [f"{name}={value}" for name, value in (environment or {}).items()]
         if user:
             number, _, group = user.partition(":")
             command += ["setpriv", f"--reuid={number}", f"--regid={group}", "--clear-groups"]

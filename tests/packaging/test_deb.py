@@ -177,7 +177,13 @@ def test_a_package_holds_binaries_of_its_machine_and_its_python_alone(
 def test_lintian_has_no_errors(number: str, arch: str, built: Built) -> None:
     if shutil.which("lintian") is None:
         pytest.skip("no lintian here")
-    command = ["lintian", "--allow-root", "--fail-on=error", "--tag-display-limit=0", package_of(built, number, arch)]
+    command = [
+        "lintian",
+        "--allow-root",
+        "--fail-on=error",
+        "--tag-display-limit=0",
+        str(package_of(built, number, arch)),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=500)
     assert done.returncode == 0, done.stdout
 

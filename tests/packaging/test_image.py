@@ -44,7 +44,7 @@ def as_base_image(root: Root) -> Root:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that the steps install, fetched outside, so that the root needs no network."""
     folder = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, "--only-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder), "--only-binary=:all:"]
     command += ["--implementation=cp", "--python-version=3.13"]
     command += [f"--platform={name}" for name in ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "any")]
     subprocess.run([*command, f"{PROJECT}[edge]", "hatchling"], check=True, timeout=300)
@@ -69,7 +69,7 @@ def image(fresh: Fresh, wheels: Path) -> Root:
                 bring(PROJECT / file, build.path(place) / to)
         else:
             assert name == "RUN"
-            build.run(f"cd {place}\n{rest}", PIP_NO_INDEX="1", PIP_FIND_LINKS="/wheels")
+            build.run(f"cd {place}\n{rest}", environment={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"})
     final = as_base_image(fresh("13"))
     for rest in (rest for name, rest in last if name == "COPY"):
         _, source, to = rest.split()
@@ -109,7 +109,7 @@ def test_the_image_serves_as_its_user_and_is_found_healthy(image: Root) -> None:
         {command} --version
     """
     image.path("/tmp").chmod(0o1777)
-    said_there = image.run(script, user=said(last, "USER"), **environment(last))
+    said_there = image.run(script, user=said(last, "USER"), environment=environment(last))
     assert "hello\n" in said_there
     assert "healthy\n" in said_there
 

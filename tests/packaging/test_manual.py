@@ -24,7 +24,7 @@ def shown(page: Path) -> str:
     """A page's words as a reader sees them, in one line."""
     if shutil.which("mandoc") is None:
         pytest.skip("no mandoc here")
-    command = ["mandoc", "-T", "utf8", "-O", "width=1000", page]
+    command = ["mandoc", "-T", "utf8", "-O", "width=1000", str(page)]
     text = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     while "\b" in text:  # bold: a letter, a backspace, the letter once more
         before, _, after = text.partition("\b")
@@ -43,7 +43,7 @@ def test_every_command_has_a_page(pages: Path) -> None:
 def test_pages_have_no_faults(pages: Path) -> None:
     if shutil.which("mandoc") is None:
         pytest.skip("no mandoc here")
-    command = ["mandoc", "-T", "lint", "-W", "warning", *pages.glob("*/*")]
+    command = ["mandoc", "-T", "lint", "-W", "warning", *map(str, pages.glob("*/*"))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60)
     assert done.stdout == ""
 
