@@ -24,6 +24,7 @@ pytestmark = pytest.mark.process
 NOT_RUN = {
     "packaging": "tests/packaging does it, in roots of Debian",
     "hours": "it takes as long as it says",
+    "user": "it puts a file into a user's home; tests/peers does, into another",
 }
 """Reasons of blocks that are not run."""
 
