@@ -48,7 +48,7 @@ def monitor(
         nportpy monitor --moments
 
     Filters: unit:1,5-7  function:3,16  register:41001-41010  dir:rx  kind:modem  client:192.0.2.7  text:"line down"
-    fault:any  fault:crc,late  exception:2  gap:100ms  hex:0103??10; with - before it, all other rows.
+    fault:any  fault:crc,late  exception:2  gap:100ms  hex:0103??10; not:unit:5 shows all other rows.
     """  # noqa: D301 - click wants the character
     url, rest = parted(words)
     try:

@@ -58,9 +58,9 @@ def _is_long(members: object) -> bool:
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Hashable) -> tuple[str, ...]:
     """The fields of a kind of status: looking them up takes longer than saying what is in them."""
-    return tuple(each.name for each in fields(kind))
+    return tuple(each.name for each in fields(kind))  # type: ignore[arg-type] # a kind of dataclass
 
 
 def verdicts(status: GatewayStatus, name: str | None, now: float) -> list[dict[str, object]] | None:

@@ -3,7 +3,7 @@
     unit:5            unit:1,5-7          function:3,16        register:41001-41010,input:7
     dir:rx            kind:modem          client:192.0.2.7     text:"line down"
     fault:any         fault:crc,late      exception:02         gap:100ms
-    hex:0103??10      hex:"01 03 ?? 10"   -unit:5 (not)
+    hex:0103??10      hex:"01 03 ?? 10"   not:unit:5, or -unit:5 where no shell takes that for an option
 
 A trigger is such a filter, and how many rows before and after are wanted.
 """
@@ -109,14 +109,15 @@ def _words(text: str) -> list[str]:
 
 
 def _term(word: str) -> Test:
-    name, colon, value = word.removeprefix("-").partition(":")
+    negated = word.removeprefix("not:").removeprefix("-")
+    name, colon, value = negated.partition(":")
     make = _TERMS.get(name)
     if not colon or make is None:
         raise ValueError(f"{word[:40]!r} is no term; terms are {', '.join(f'{term}:' for term in _TERMS)}")
     if not value:
         raise ValueError(f"{name}: wants a value, as in {_EXAMPLES[name]}")
     test = make(value)
-    return (lambda row: not test(row)) if word.startswith("-") else test
+    return (lambda row: not test(row)) if negated != word else test
 
 
 def _unit(text: str) -> Test:

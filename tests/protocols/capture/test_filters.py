@@ -38,6 +38,7 @@ def row(number: int = 0, **fields: object) -> Row:
         ('text:"LINE down"', row(text="line down: gone"), row()),
         ("text:hello", row(data=b"\x02Hello"), row()),
         ("-unit:5", row(unit=6), row(unit=5)),
+        ("not:unit:5", row(unit=6), row(unit=5)),
         ("unit:5 -fault:any", row(unit=5), row(unit=5, faults=["crc"])),
     ],
 )  # fmt: skip
