@@ -111,8 +111,9 @@ async def test_a_long_page_is_the_same_packed_in_portions() -> None:
         assert samples_of(gzip.decompress(packed)) == samples_of(plain)
         _, plain = await fetch(service, "/api/v1/status")
         response, packed = await fetch(service, "/api/v1/status", Accept_Encoding="gzip")
-        assert gzip.decompress(packed) == plain
-        assert len(json.loads(plain)["buses"]) == 3
+        documents = [json.loads(page) | {"time": ""} for page in (gzip.decompress(packed), plain)]
+        assert documents[0] == documents[1]
+        assert len(documents[0]["buses"]) == 3
 
 
 def samples_of(page: bytes) -> list[bytes]:
