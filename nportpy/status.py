@@ -263,6 +263,7 @@ class BusCounts:
         busy: seconds in which a request was on the line.
         waited: seconds that requests waited until they were first sent, all added up.
         own: seconds of the gateway's own; see `BusStatus`.
+        sampled: of how many transactions.
         results: requests by result, as in `BusStatus`.
     """
 
@@ -271,6 +272,7 @@ class BusCounts:
     busy: float = 0.0
     waited: float = 0.0
     own: float = 0.0
+    sampled: int = 0
     results: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -319,8 +321,9 @@ class BusStatus(TransactionCounts):
         cached: requests answered from the cache.
         merged: requests that were made part of a wider one.
         units: those that were asked for, by unit id.
-        own: seconds that the gateway itself added to transactions: to give a request to the port, to hand its answer
-            on, and by which it was late to send one that waited for silence.
+        own: seconds that the gateway itself added to those transactions that were sampled, one of sixteen: to give a
+            request to the port, to hand its answer on, and by which it was late to send one that waited for silence.
+        sampled: how many those were.
         clients: who asks, and who did so within the last hour.
         recent: what it did in the last minutes.
     """
@@ -338,6 +341,7 @@ class BusStatus(TransactionCounts):
     merged: int
     units: tuple[UnitStatus, ...]
     own: float = 0.0
+    sampled: int = 0
     clients: tuple[BusClientStatus, ...] = ()
     recent: BusCounts = field(default_factory=BusCounts)
 

@@ -76,7 +76,7 @@ def test_a_fault_is_a_value() -> None:
     )
 
 
-KNOWN = "gateway, http, capture, log, discovery, mdns, port, modbus, archive, station, upstream"
+KNOWN = "gateway, http, capture, log, discovery, mdns, port, modbus, archive, station, upstream, tls"
 
 
 @pytest.mark.parametrize(

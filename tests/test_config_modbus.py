@@ -311,7 +311,7 @@ def test_the_tables_use_the_names_of_the_settings() -> None:
     assert at_servers - {"rest"} < names(BusSettings) | learned
     assert set(modbus_tables.Routed.model_fields) == service | at_servers | {"routes"}
     assert set(modbus_tables.Master.model_fields) == (names(MasterSettings) - {"routing"}) | at_servers | {"routes"}
-    assert set(modbus_tables.RouteTable.model_fields) == names(Route) | {"port"}
+    assert set(modbus_tables.RouteTable.model_fields) == names(Route) | {"port", "tls"}
     assert set(modbus_tables.DifferentOnLine.model_fields) == names(UnitSettings)
     assert set(modbus_tables.Match.model_fields) == (names(Matching) - {"span"}) | {"registers"}
 

@@ -52,6 +52,9 @@ __all__ = ["TransactionSettings", "TransactionStatus", "Transactions", "Wire"]
 LONGEST_TURN: Final = 1.0
 """Seconds in which requests follow each other after one that streams had held up, however patient requests are."""
 
+SAMPLED: Final = 16
+"""Of so many requests one is looked at for what this takes itself: looking at the clock takes time, too."""
+
 _TURN_AFTER_TALK: Final = 0.05
 """Seconds beyond the silence for which a conversation that has ended leaves the line to a request that waits."""
 
@@ -97,10 +100,16 @@ class Transactions:
         self._clock: Callable[[], float] = time.monotonic
         self._timer: Timer | None = None
         self._armed = math.inf
-        self._requests = self._withdrawn = self._retries = 0
+        self._requests = self._withdrawn = self._retries = self._answered = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
-        self._waited = self._busy = self._own = 0.0
-        self._silence_awaited = False  # the next request waits for nothing else any more
+        self._waited = self._busy = 0.0
+        # What this takes itself, of each `SAMPLED` request that is sent:
+        self._until_sample = 1
+        self._samples = 0
+        self._sampling = False  # the one on the line is one of them
+        self._own = self._late = 0.0
+        self._silence_awaited: Request | None = None  # for which nothing else was waited for
+        self._late_request: Request | None = None  # it was sent so much too late
         stream.share(self.write)
 
     # Those who ask.
@@ -171,12 +180,13 @@ class Transactions:
         counts = self._exchange.counts
         return TransactionStatus(
             requests=self._requests,
-            outcomes=dict(self._outcomes),
+            outcomes=self._outcomes | {_ANSWERED: self._answered},
             withdrawn=self._withdrawn,
             queued=len(self._turns) + (self._again is not None),
             waited=self._waited,
             busy=self._busy,
             own=max(0.0, self._own),  # times that were rounded may add up to less than nothing
+            sampled=self._samples,
             retries=self._retries,
             probes=self._doubts.probes,
             late=counts.late,
@@ -375,7 +385,6 @@ class Transactions:
             return
         if request is None:
             self._blocked = math.inf
-            self._silence_awaited = False
             return
         early = False
         ready = self._ready_at(request, now)
@@ -390,7 +399,7 @@ class Transactions:
                 return
             lead = self._timer.lead if self._timer is not None else 0.0
             if now < when - lead:
-                self._silence_awaited = True
+                self._silence_awaited = request
                 self._wake_at(when - lead)
                 if self._output.size and now < self._turn_ends:
                     self._wake_at(self._turn_ends)
@@ -400,8 +409,8 @@ class Transactions:
                 return
             early = now < when
             now = max(now, when)
-        elif self._silence_awaited:  # and it is over: the timer was late
-            self._own += now - max(ready, request.queued_at)
+        elif self._silence_awaited is request:  # and it is over: the timer was late
+            self._late_request, self._late = request, now - max(ready, request.queued_at)
         if request is self._again:
             self._again = None
         else:
@@ -430,7 +439,6 @@ class Transactions:
         wire = exchange.begin(unit, pdu)
         self.request = request
         self._blocked = math.inf
-        self._silence_awaited = False
         self._began = now
         self._quiet.sent(now, len(wire))
         self._due = self._quiet.last + wait
@@ -438,7 +446,12 @@ class Transactions:
             pass  # everything is ready: only the rest of the silence is left, some 50 us
         self._wire.put(wire)
         self._wake_at(self._due)
-        self._own += self._clock() - now
+        self._until_sample -= 1
+        if not self._until_sample:
+            self._until_sample = SAMPLED
+            self._sampling = True
+            self._samples += 1
+            self._own += self._clock() - now + (self._late if self._late_request is request else 0.0)
 
     def _finish(self, outcome: Outcome, answer: bytes, now: float) -> None:
         """The request on the line has ended; where its answer, an empty one, does not fit, perhaps not yet."""
@@ -449,10 +462,11 @@ class Transactions:
         if answer and self._doubts.until:
             self._doubts.answered(request, self._due)
         self._end(request, outcome, now, answer)
-        done = self._clock()
-        self._own += done - now
+        if self._sampling:
+            self._sampling = False
+            self._own += self._clock() - now
         if self._turns or self._output.size or self._again is not None:
-            self._next(done)
+            self._next(self._clock())
 
     def _off_the_line(self, now: float) -> Request:
         request = self.request
@@ -467,7 +481,10 @@ class Transactions:
         return request
 
     def _end(self, request: Request, outcome: Outcome, now: float, answer: bytes = b"") -> None:
-        self._outcomes[outcome] += 1
+        if outcome is _ANSWERED:
+            self._answered += 1  # hashing an enum takes half a microsecond
+        else:
+            self._outcomes[outcome] += 1
         request.done(request, request.result(outcome, answer, now))
 
     def _end_probe(self, now: float, *, answered: bool) -> None:

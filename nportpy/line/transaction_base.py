@@ -46,7 +46,8 @@ class TransactionStatus(TransactionCounts):
         queued: requests that wait now.
         waited: seconds that requests waited until they were first sent, all added up.
         busy: seconds in which a request was on the line.
-        own: seconds that were spent here; see `BusStatus`.
+        own: seconds that were spent here on requests that were sampled; see `BusStatus`.
+        sampled: how many those were.
     """
 
     requests: int
@@ -56,6 +57,7 @@ class TransactionStatus(TransactionCounts):
     waited: float
     busy: float
     own: float
+    sampled: int
 
 
 class Wire(Protocol):

@@ -12,6 +12,7 @@ the gateway itself answers (MODBUS Application Protocol V1.1b3, 7):
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +32,7 @@ from nportpy.protocols.modbus.functions import expected_answer, is_repeatable, n
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
 from nportpy.protocols.modbus.rtu import MAX_FRAME
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
-from nportpy.status import BusStatus
+from nportpy.status import DURATIONS, BusStatus
 from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -322,16 +323,20 @@ class Bus:
         answer, took = result.answer, result.took
         if not self._said_foreign and self._exchange.foreign_unit is not None:
             self._say_foreign(unit, self._exchange.foreign_unit)
-        if unit.troubled or flight.retries != flight.attempts or not answer:
+        sent_once = flight.retries == flight.attempts
+        if unit.troubled or not sent_once or not answer:
             self._came_back(flight, unit, answer)
             if not answer:
                 self._records.took(unit, took, flight.attempts - flight.retries)
                 self._end_unanswered(flight, unit)
                 return
         unit.heard(flight.pdu)
-        if flight.retries == flight.attempts and not flight.probed:
+        if sent_once and not flight.probed:
             wire = (len(flight.pdu) + len(answer) + _OVERHEADS) * self._byte_time
-            unit.evidence.answered(took, wire)
+            evidence = unit.evidence
+            evidence.answer_times[bisect_left(DURATIONS, took)] += 1
+            evidence.answer_seconds += took
+            evidence.wire_seconds += wire
             if unit.learns:
                 unit.took(max(0.0, took - wire))
         else:
@@ -530,6 +535,7 @@ class Bus:
                 if number != _BROADCAST and not unit.is_forgotten(now)
             ),
             own=line.own,
+            sampled=line.sampled,
             clients=self._records.who_asks(now),
             recent=self._records.recent(line, sum(durations), now),
         )

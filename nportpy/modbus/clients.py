@@ -6,7 +6,7 @@ that connects anew for each request is one culprit and not a thousand.
 
 import time
 from collections.abc import Hashable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from nportpy.modbus.recent import Figures, Marks
 from nportpy.status import BusClientCounts, BusClientStatus
@@ -18,6 +18,18 @@ MOST_GONE: Final = 256
 """How many of them; beyond, who left first is forgotten."""
 
 _WITH_ADDRESS: Final = frozenset((1, 2, 3, 4, 5, 6, 15, 16, 22, 23, 24))
+
+
+class Asked(Protocol):
+    """What was asked."""
+
+    @property
+    def unit(self) -> int:
+        """Whom, as the line knows it."""
+
+    @property
+    def pdu(self) -> bytes:
+        """What."""
 
 
 class Asker:
@@ -49,12 +61,12 @@ class Use:
         connections: how many connections this is.
         requests: that it asked.
         busy: seconds that the bus was busy for it.
-        unit: whom it asked last; -1: nobody.
-        pdu: what.
+        last: what it asked last, as long as it is here.
+        asked: the same without anything of it that is not to be kept; None: it asked nothing.
         marks: how far this had come before.
     """
 
-    __slots__ = ("_refused", "asker", "busy", "connections", "marks", "pdu", "requests", "since", "unit")
+    __slots__ = ("_refused", "asked", "asker", "busy", "connections", "last", "marks", "requests", "since")
 
     def __init__(self, asker: Asker, since: float) -> None:
         """It has come."""
@@ -63,8 +75,8 @@ class Use:
         self.connections = 1
         self.requests = 0
         self.busy = 0.0
-        self.unit = -1
-        self.pdu = b""
+        self.last: Asked | None = None
+        self.asked: tuple[int, bytes] | None = None
         self.marks = Marks()
         self._refused = 0  # of those that were here before
 
@@ -72,6 +84,10 @@ class Use:
     def refused(self) -> int:
         """Requests of it that came to no bus."""
         return self._refused + self.asker.refused
+
+    def asked_last(self) -> tuple[int, bytes] | None:
+        """Unit and PDU."""
+        return self.asked if self.last is None else (self.last.unit, self.last.pdu)
 
     def figures(self) -> Figures:
         """Its counts."""
@@ -89,8 +105,7 @@ class Use:
         self.requests += other.requests
         self.busy += other.busy
         self._refused += other.refused
-        if other.unit >= 0:
-            self.unit, self.pdu = other.unit, other.pdu
+        self.asked = other.asked or self.asked
         self.marks.join(other.marks)
 
 
@@ -118,6 +133,7 @@ class Clients:
         use = self._here.pop(client, None)
         if use is None:
             return None
+        use.asked, use.last = use.asked_last(), None  # what it asked knows the connection
         kept = use
         place = _place(use.asker)
         if (found := self._gone.pop(place, None)) is not None:
@@ -156,7 +172,7 @@ def _place(asker: Asker) -> tuple[str, str]:
 
 def _status(use: Use, name: str, left: float | None, marks: int) -> BusClientStatus:
     requests, busy = use.marks.recent(use.figures(), marks)
-    pdu = use.pdu
+    unit, pdu = use.asked_last() or (None, b"")
     function = pdu[0] if pdu else None
     return BusClientStatus(
         requests=use.requests,
@@ -167,8 +183,8 @@ def _status(use: Use, name: str, left: float | None, marks: int) -> BusClientSta
         left=left,
         connections=use.connections,
         refused=use.refused,
-        unit=use.unit if use.unit >= 0 else None,
+        unit=unit,
         function=function,
         address=pdu[1] << 8 | pdu[2] if function in _WITH_ADDRESS and len(pdu) > 2 else None,
-        recent=BusClientCounts(requests=int(requests), busy=busy),
+        recent=BusClientCounts(requests=requests, busy=busy),
     )

@@ -1,7 +1,5 @@
 """What a unit's requests cost, and how long its answers take: counted beside what is known of its health."""
 
-from bisect import bisect_left
-
 from nportpy.modbus.recent import Marks
 from nportpy.status import DURATIONS
 
@@ -26,9 +24,3 @@ class Evidence:
         self.answer_times = [0] * (len(DURATIONS) + 1)
         self.answer_seconds = self.wire_seconds = self.other_seconds = 0.0
         self.marks = Marks()
-
-    def answered(self, took: float, wire: float) -> None:
-        """A request that was sent once was answered after `took` seconds, `wire` of them on the wire."""
-        self.answer_times[bisect_left(DURATIONS, took)] += 1
-        self.answer_seconds += took
-        self.wire_seconds += wire

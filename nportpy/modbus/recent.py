@@ -6,12 +6,14 @@ this is on a request's way.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from operator import add, sub
+from typing import Any, Final
 
 MARKS: Final = 6
 """How many are kept, one for each minute: what is recent is five to six minutes old at most."""
 
-Figures = tuple[float, ...]
+Figures = tuple[Any, ...]
+"""Counts, as integers, and seconds."""
 
 
 class Marks:
@@ -39,7 +41,7 @@ class Marks:
         """
         if not marks or len(self._marks) < marks:
             return figures
-        return tuple(now - then for now, then in zip(figures, self._marks[0], strict=True))
+        return tuple(map(sub, figures, self._marks[0]))
 
     def join(self, other: "Marks") -> None:
         """The other's counts are added to these."""
@@ -51,9 +53,9 @@ class Marks:
 
 def _filled(marks: Sequence[Figures], others: Sequence[Figures], size: int) -> list[Figures]:
     """As many marks as `size`: before the first there was nothing."""
-    nothing = tuple(0.0 for _ in (marks or others)[0]) if size else ()
+    nothing = (0,) * len((marks or others)[0]) if size else ()
     return [nothing] * (size - len(marks)) + list(marks)
 
 
 def _sum(one: Figures, other: Figures) -> Figures:
-    return tuple(map(float.__add__, map(float, one), map(float, other)))
+    return tuple(map(add, one, other))

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import fields
+from typing import Final
 
 from nportpy.line.transaction_base import TransactionStatus
 from nportpy.modbus.clients import Clients
@@ -12,6 +12,9 @@ from nportpy.modbus.recent import MARKS, Figures, Marks
 from nportpy.modbus.tally import End, Tally
 from nportpy.protocols.modbus.exchange import Counts
 from nportpy.status import BusClientStatus, BusCounts, UnitCounts, UnitStatus
+
+_SPOILT, _LATE = 3, 4  # in a unit's figures
+_NOTHING: Final = UnitCounts()
 
 
 class Records:
@@ -55,12 +58,12 @@ class Records:
         times = (unit.evidence.answer_times for unit in units)
         return tuple(map(sum, zip(self.tally.durations, *times, strict=True)))
 
-    def recent(self, line: TransactionStatus, sent: float, now: float) -> BusCounts:
+    def recent(self, line: TransactionStatus, sent: int, now: float) -> BusCounts:
         """What the bus did in the last minutes; `sent` are all requests that were sent."""
-        sent, busy, waited, own, *results = self._marks.recent(self._figures(line, sent), len(self._marks))
+        sent, busy, waited, own, sampled, *results = self._marks.recent(self._figures(line, sent), len(self._marks))
         seconds = max(0.0, now - self._marked[0]) if self._marked else 0.0
-        named = {end.name.lower(): int(count) for end, count in zip(End, results, strict=True)}
-        return BusCounts(seconds, int(sent), busy, waited, own, named)
+        named = {end.name.lower(): count for end, count in zip(End, results, strict=True)}
+        return BusCounts(seconds, sent, busy, waited, own, sampled, named)
 
     def who_asks(self, now: float) -> tuple[BusClientStatus, ...]:
         """Its clients."""
@@ -68,19 +71,28 @@ class Records:
 
     def unit(self, unit: Unit, now: float) -> UnitStatus:
         """One of its units."""
+        evidence = unit.evidence
         found = figures(unit, self._counts)
-        counts = unit_counts(found)
+        recent = evidence.marks.recent(found, len(self._marks))
         return UnitStatus(
-            **{each.name: getattr(counts, each.name) for each in fields(counts)},
-            unit=unit.unit,
-            silent=unit.silent,
-            timeout=unit.timeout,
-            silent_since=time.time() - (now - unit.silent_since) if unit.silent else None,
-            recent=unit_counts(unit.evidence.marks.recent(found, len(self._marks))),
+            unit.unit,
+            unit.silent,
+            unit.timeout,
+            time.time() - (now - unit.silent_since) if unit.silent else None,
+            unit_counts(recent) if any(recent) else _NOTHING,
+            answered=unit.answered,
+            unanswered=unit.unanswered,
+            retries=evidence.retries,
+            spoilt=found[_SPOILT],
+            late=found[_LATE],
+            busy=evidence.other_seconds + evidence.answer_seconds,
+            answer_times=tuple(evidence.answer_times),
+            answer_seconds=evidence.answer_seconds,
+            wire_seconds=evidence.wire_seconds,
         )
 
-    def _figures(self, line: TransactionStatus, sent: float) -> Figures:
-        return sent, line.busy, line.waited, line.own, *self.tally.results().values()
+    def _figures(self, line: TransactionStatus, sent: int) -> Figures:
+        return sent, line.busy, line.waited, line.own, line.sampled, *self.tally.results().values()
 
 
 def vanished(units: Iterable[Unit], under_way: Collection[int], now: float) -> list[int]:
@@ -108,13 +120,13 @@ def unit_counts(figures: Figures) -> UnitCounts:
     """What `figures` are, or a difference of two."""
     answered, unanswered, retries, spoilt, late, other_seconds, answer_seconds, wire_seconds, *times = figures
     return UnitCounts(
-        answered=int(answered),
-        unanswered=int(unanswered),
-        retries=int(retries),
-        spoilt=int(spoilt),
-        late=int(late),
+        answered=answered,
+        unanswered=unanswered,
+        retries=retries,
+        spoilt=spoilt,
+        late=late,
         busy=other_seconds + answer_seconds,
-        answer_times=tuple(map(int, times)),
+        answer_times=tuple(times),
         answer_seconds=answer_seconds,
         wire_seconds=wire_seconds,
     )

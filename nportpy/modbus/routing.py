@@ -237,8 +237,7 @@ class Visitor:
         target, question.unit = way
         use = self._asked.get(target) or self._enter(target)
         use.requests += 1
-        use.unit = question.unit
-        use.pdu = question.pdu
+        use.last = question
         question.use = use
         target.ask(question)
 
@@ -321,5 +320,5 @@ def _broadcast(question: Question, uses: Mapping[Target, Use]) -> None:
         part = Question(question.client, BROADCAST, question.pdu, ended, question.priority)
         part.use = use
         use.requests += 1
-        use.unit, use.pdu = BROADCAST, question.pdu
+        use.last = part
         target.ask(part)

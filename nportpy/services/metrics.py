@@ -372,13 +372,13 @@ def _buses(buses: tuple[BusStatus, ...]) -> Iterator[Metric]:
     )
     own = SummaryMetricFamily(
         "nportpy_modbus_gateway_seconds",
-        "Time of a transaction that is the gateway's own: neither waiting, nor on the wire, nor the unit's.",
+        "Time of a transaction that is the gateway's own, neither waiting nor wire nor unit: one of 16 is sampled.",
         labels=("port",),
     )
     for bus in buses:
         waits.add_metric((bus.name,), bus.sent, bus.waited)
         transactions.add_metric((bus.name,), tuple(zip(BOUNDS, accumulate(bus.durations), strict=True)), bus.busy)
-        own.add_metric((bus.name,), bus.sent, bus.own)
+        own.add_metric((bus.name,), bus.sampled, bus.own)
     yield from (waits, transactions, own)
 
 

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import IntFlag
+from functools import cache
+from typing import Final
 
 from nportpy import __version__
 from nportpy.services.faults import faults
 from nportpy.services.verdict import verdict
 from nportpy.status import DURATIONS, EdgeStatus, GatewayStatus
+
+_AT_ONCE: Final = 16  # units or clients that are written at once: a millisecond or two
 
 
 def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
@@ -27,7 +31,8 @@ def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
         yield f",{text(each.name)}:"
         if isinstance(value, tuple):
             for number, one in enumerate(value):
-                yield ("," if number else "[") + text(plain(one))
+                yield "," if number else "["
+                yield from _portions(one)
             yield "]" if value else "[]"
         else:
             yield text(member(each.name, value))
@@ -35,12 +40,35 @@ def document(status: GatewayStatus, now: float | None = None) -> Iterator[str]:
     yield f',"faults":{text(found)}}}\n'
 
 
-def verdicts(status: GatewayStatus, name: str | None, now: float) -> list[object] | None:
+def _portions(value: object) -> Iterator[str]:
+    """A line, service or bus: first what it has one of, then what there may be hundreds of, a few at a time."""
+    many = {name: members for name in _names(type(value)) if _is_long(members := getattr(value, name))}
+    head = {name: member(name, getattr(value, name)) for name in _names(type(value)) if name not in many}
+    yield text(head)[:-1]
+    for name, members in many.items():
+        for start in range(0, len(members), _AT_ONCE):
+            before = f",{text(name)}:[" if not start else ","
+            yield before + text([plain(one) for one in members[start : start + _AT_ONCE]])[1:-1]
+        yield "]"
+    yield "}"
+
+
+def _is_long(members: object) -> bool:
+    return isinstance(members, tuple) and len(members) > _AT_ONCE and is_dataclass(members[0])
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields of a kind of status: looking them up takes longer than saying what is in them."""
+    return tuple(each.name for each in fields(kind))
+
+
+def verdicts(status: GatewayStatus, name: str | None, now: float) -> list[dict[str, object]] | None:
     """What is to be said of the bus of that name, of all if it is None; None: there is none of that name."""
     buses = [bus for bus in status.buses if name in (None, bus.name)]
     if name is not None and not buses:
         return None
-    return [plain(verdict(status, bus, now)) for bus in buses]
+    return [_fields(verdict(status, bus, now)) for bus in buses]
 
 
 def stations(status: EdgeStatus | None) -> Iterator[str]:
@@ -97,6 +125,8 @@ def member(name: str, value: object) -> object:
 def plain(value: object) -> object:
     """A value of a status as JSON has it."""
     match value:
+        case None | int() | float() | str() if not isinstance(value, IntFlag):
+            return value  # a StrEnum is text, too
         case IntFlag():
             return [str(flag.name).lower() for flag in value]
         case tuple():
@@ -104,9 +134,13 @@ def plain(value: object) -> object:
         case Mapping():
             return {str(key): plain(each) for key, each in value.items()}
         case _ if is_dataclass(value):
-            return {each.name: member(each.name, getattr(value, each.name)) for each in fields(value)}
+            return _fields(value)
         case _:
-            return value  # numbers, None and text, which a StrEnum is too
+            return value
+
+
+def _fields(value: object) -> dict[str, object]:
+    return {name: member(name, getattr(value, name)) for name in _names(type(value))}
 
 
 def _time(seconds: float) -> str:

@@ -333,10 +333,11 @@ def _thinking(unit: UnitStatus) -> float | None:
 
 
 def _gateway(bus: BusStatus, loop: LoopStatus) -> tuple[bool | None, str]:
-    sent = bus.recent.sent
-    if not sent:
-        return None, "The gateway had nothing to send."
-    own, whole = bus.recent.own / sent, (bus.recent.busy + bus.recent.own) / sent
+    sent, sampled = bus.recent.sent, bus.recent.sampled
+    if not sent or not sampled:
+        return None, "The gateway had too little to do to be judged."
+    own = bus.recent.own / sampled
+    whole = bus.recent.busy / sent + own
     adds = f"of the {took(whole)} that a transaction takes it adds {took(own)} ({share(own, whole)})"
     late = f"its event loop was at most {took(loop.worst)} late in the last two minutes"
     if own > max(OWN_SECONDS, OWN_SHARE * whole):

@@ -90,12 +90,13 @@ class Sandbox:
     """Where commands are typed."""
 
     def within(self, block: Block) -> "Sandbox":
-        """The same with a folder for this block, which has what a reader has by then: the project's etc/, a file."""
-        work = self.folder / str(block).replace(":", "-")
-        work.mkdir()
-        (work / "etc").symlink_to(ROOT / "etc")
-        if "-o nportpy.toml" not in block.text:
-            (work / "nportpy.toml").symlink_to(self.folder / "etc/nportpy/nportpy.toml")
+        """The same with a folder for this document, which has what a reader has by then: the project's etc/, a file."""
+        work = self.folder / block.document.stem
+        if not work.exists():
+            work.mkdir()
+            (work / "etc").symlink_to(ROOT / "etc")
+            if "-o nportpy.toml" not in block.document.read_text():
+                (work / "nportpy.toml").symlink_to(self.folder / "etc/nportpy/nportpy.toml")
         return replace(self, work=work)
 
     def translated(self, line: str) -> str:
@@ -166,9 +167,10 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
     dev = folder / "dev"
     with ExitStack() as stack:
         lines = ["--bus", dev / "ttyGateway", "--bus", dev / "ttyUSB0", "--zmd", dev / "ttyAMA0"]
-        lines += ["--zmd", dev / "ttySC0", "--iec62056", f"{dev}/ttyUSB2,speed=0"]
         simulator = [sys.executable, "-m", "nportpy.simulator", "--unpaced", "--meter-units", "1-8", *map(str, lines)]
-        _begun(stack, simulator, "ttySC0")
+        _begun(stack, simulator, "ttyAMA0")
+        optical = [sys.executable, "-m", "nportpy.simulator", "--iec62056", f"{dev}/ttyUSB2,speed=0"]
+        _begun(stack, optical, "ttyUSB2")
         gateway = [sys.executable, "-m", "nportpy", "serve", "-c", str(folder / "etc/nportpy/served.toml")]
         _begun(stack, gateway, "serving")
         with urllib.request.urlopen(f"http://127.0.0.1:{here.ports['http']}/healthz", timeout=10):
@@ -182,7 +184,9 @@ def _begun(stack: ExitStack, command: list[str], word: str) -> None:
     )
     stack.callback(process.send_signal, signal.SIGTERM)
     assert process.stdout is not None
+    said = []
     for line in process.stdout:
         if word in line:
             return
-    raise AssertionError(f"{command} ends without a word of {word}")
+        said.append(line)
+    raise AssertionError(f"{command} ends without a word of {word}: {said}")

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.process
 
 NOT_RUN = {
     "packaging": "tests/packaging does it, in roots of Debian",
+    "traffic": "it shows what happens, for as long as somebody looks: tests/peers/test_wireshark.py",
     "hours": "it takes as long as it says",
 }
 """Reasons of blocks that are not run."""

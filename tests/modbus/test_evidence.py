@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from nportpy.line.transaction import SAMPLED
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.clients import KEPT, MOST_GONE, Asker, Clients
 from nportpy.modbus.health import FORGOTTEN
@@ -363,12 +364,13 @@ async def test_what_handing_an_answer_on_takes_is_the_gateways() -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     async with a_modbus(cable) as bus:
-        for number in range(4):
+        for number in range(2 * SAMPLED):
             question = Question("client", 1, read(number), lambda *_: loop.advance(0.005))
             bus.ask(question)
             await asyncio.sleep(1)
-        assert bus.status().own == pytest.approx(4 * 0.005, abs=0.001)
-        assert bus.status().busy == pytest.approx(4 * SLOW, abs=0.005)
+        status = bus.status()
+        assert (status.own, status.sampled) == (pytest.approx(2 * 0.005, abs=0.001), 2)
+        assert status.busy == pytest.approx(2 * SAMPLED * SLOW, rel=0.1)
 
 
 async def test_a_request_that_is_sent_late_after_the_silence_is_the_gateways_fault() -> None:
@@ -378,9 +380,9 @@ async def test_a_request_that_is_sent_late_after_the_silence_is_the_gateways_fau
     assert isinstance(loop, VirtualLoop)
     async with a_modbus(cable, silence=0.1) as bus:
         client = Client(bus)
-        client.ask(read(1))
-        client.ask(read(2))
-        await client.ended(1)
+        for number in range(SAMPLED + 1):
+            client.ask(read(number))
+        await client.ended(SAMPLED)
         loop.call_later(0.099, loop.advance, 0.05)  # something keeps the loop busy when the silence is over
         await client.ended()
         assert bus.status().own == pytest.approx(0.049, abs=0.005)

@@ -64,7 +64,7 @@ def done(guest: Guest, *argv: str, timeout: float = 120) -> str:
     """What a program prints, which has to end well."""
     result = guest.run(*argv, timeout=timeout)
     if result.code:
-        log = guest.run("journalctl", "--no-pager", "-n", "60").out
+        log = guest.run("journalctl", "--no-pager", "-u", "nportpy", "-n", "60").out
         raise GuestError(f"{' '.join(argv)} ended with {result.code}:\n{result.out}{result.err}\n{log}")
     return result.out + result.err
 

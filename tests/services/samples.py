@@ -107,8 +107,11 @@ def bus(name: str = "meters", units: int = 2) -> BusStatus:
         unfit=31,
         units=tuple(unit_status(unit) for unit in ids),
         own=0.125,
+        sampled=10,
         clients=(asker(), asker("192.0.2.8", left=STARTED + 1200)),
-        recent=BusCounts(300.0, 100, 12.5, 0.5, 0.01, {"answered": 90, "no_answer": 4, "expired": 1, "queue_full": 2}),
+        recent=BusCounts(
+            300.0, 100, 12.5, 0.5, 0.01, 10, {"answered": 90, "no_answer": 4, "expired": 1, "queue_full": 2}
+        ),
     )
 
 

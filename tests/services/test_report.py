@@ -78,6 +78,27 @@ def test_one_line_service_or_bus_at_a_time() -> None:
     assert "\n" not in "".join(portions)[:-1]
 
 
+def test_hundreds_of_units_come_a_few_at_a_time() -> None:
+    status = samples.translator("meters", units=247)
+    portions = list(report.document(status))
+    assert max(portion.count('"unit":') for portion in portions) <= 4 * 247  # the counts by unit and function
+    assert max(portion.count('"silent":') for portion in portions) <= 16
+    bus = json.loads("".join(portions))["buses"][0]
+    assert [unit["unit"] for unit in bus["units"]] == list(range(1, 248))
+    assert set(bus) == {field.name for field in fields(BusStatus)}
+
+
+def test_verdicts_of_one_bus_or_of_all() -> None:
+    status = samples.translator("meters", "plc")
+    found = report.verdicts(status, "plc", 0.0)
+    assert found is not None
+    assert [each["bus"] for each in found] == ["plc"]
+    assert report.verdicts(status, "x", 0.0) is None
+    everything = report.verdicts(status, None, 0.0)
+    assert everything is not None
+    assert len(everything) == 3
+
+
 def test_nothing_configured_is_still_a_document() -> None:
     found = document(replace(samples.gateway(), lines=(), services=()))
     assert (found["lines"], found["services"], found["buses"]) == ([], [], [])

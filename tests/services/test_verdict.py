@@ -46,7 +46,14 @@ def client(name: str, requests: int, busy: float, **more: Any) -> BusClientStatu
 
 def bus(*units: UnitStatus, clients: tuple[BusClientStatus, ...] = (), **recent: Any) -> BusStatus:
     """One that was busy for 200 of the last 300 seconds."""
-    fields: dict[str, Any] = {"seconds": 300.0, "sent": 1000, "busy": 200.0, "waited": 50.0, "own": 0.5} | recent
+    fields: dict[str, Any] = {
+        "seconds": 300.0,
+        "sent": 1000,
+        "busy": 200.0,
+        "waited": 50.0,
+        "own": 0.5,
+        "sampled": 1000,
+    } | recent
     counts = BusCounts(**({"results": {"answered": 1000}} | fields))
     return replace(samples.bus(), units=units, clients=clients, recent=counts)
 

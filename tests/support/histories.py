@@ -124,6 +124,7 @@ def _status(step: int) -> GatewayStatus:
     bus = replace(
         bus,
         own=step * 1.0,
+        sampled=step * 10,
         spoilt=step,
         late=step,
         durations=tuple(count * step for count in bus.durations),

@@ -4,7 +4,23 @@ import re
 from typing import Final
 
 DEBIAN: Final = {
-    **{name: name for name in ("conman", "curl", "gcc", "mbpoll", "picocom", "ser2net", "socat", "sqlite3", "telnet")},
+    **{
+        name: name
+        for name in (
+            "conman",
+            "curl",
+            "gcc",
+            "lintian",
+            "mandoc",
+            "mbpoll",
+            "mmdebstrap",
+            "picocom",
+            "ser2net",
+            "socat",
+            "sqlite3",
+            "telnet",
+        )
+    },
     "Chromium": "chromium-headless-shell",
     "conmand": "conman",
     "conserver": "conserver-server",
