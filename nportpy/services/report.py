@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import IntFlag
-from functools import cache
 from typing import Final
 
 from nportpy import __version__
@@ -57,10 +56,14 @@ def _is_long(members: object) -> bool:
     return isinstance(members, tuple) and len(members) > _AT_ONCE and is_dataclass(members[0])
 
 
-@cache
-def _names(kind: Hashable) -> tuple[str, ...]:
+_NAMES: Final[dict[type, tuple[str, ...]]] = {}
+
+
+def _names(kind: type) -> tuple[str, ...]:
     """The fields of a kind of status: looking them up takes longer than saying what is in them."""
-    return tuple(each.name for each in fields(kind))  # type: ignore[arg-type] # a kind of dataclass
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(each.name for each in fields(kind))
+    return _NAMES[kind]
 
 
 def verdicts(status: GatewayStatus, name: str | None, now: float) -> list[dict[str, object]] | None:
