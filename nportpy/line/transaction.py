@@ -411,6 +411,7 @@ class Transactions:
             now = max(now, when)
         elif self._silence_awaited is request:  # and it is over: the timer was late
             self._late_request, self._late = request, now - max(ready, request.queued_at)
+        self._silence_awaited = None
         if request is self._again:
             self._again = None
         else:
@@ -421,6 +422,7 @@ class Transactions:
         """Whose turn it is, those apart whose answer could be taken for a late one."""
         request = self._doubts.first(self._turns, now)
         if request is None and self._turns:
+            self._silence_awaited = None
             self._wake_at(self._doubts.clears)
         return request
 

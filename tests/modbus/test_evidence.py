@@ -387,3 +387,17 @@ async def test_a_request_that_is_sent_late_after_the_silence_is_the_gateways_fau
         loop.call_later(0.099, loop.advance, 0.05)  # something keeps the loop busy when the silence is over
         await client.ended()
         assert bus.status().own == pytest.approx(0.049, abs=0.005)
+
+
+async def test_what_a_silent_unit_is_waited_for_is_not_the_gateways_fault() -> None:
+    cable = Cable()
+    Units(cable, lambda _: [])
+    async with a_modbus(cable, silence=0.01, timeout=Timeout(0.5), retries=1, isolate=False) as bus:
+        client = Client(bus)
+        for number in range(3 * SAMPLED):
+            client.ask(read(number))
+            client.ask(read(number), unit=2)
+            await client.ended()
+        status = bus.status()
+        assert status.sampled >= 6
+        assert status.own < 0.001

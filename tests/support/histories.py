@@ -17,7 +17,7 @@ from nportpy.modbus.settings import Action, BusSettings, Matching, RoutingSettin
 from nportpy.port.loopback import Cable
 from nportpy.services.metrics import registry
 from nportpy.simulator.faults import BadCheck, Delay, Faulty, Script
-from nportpy.status import EdgeStatus, GatewayStatus, LoopStatus, MissingStatus
+from nportpy.status import CertificateStatus, EdgeStatus, GatewayStatus, LoopStatus, MissingStatus, TlsStatus
 from tests.services import samples
 from tests.support.clock import VirtualLoop
 from tests.support.culprits import spoilt
@@ -146,6 +146,7 @@ def _status(step: int) -> GatewayStatus:
         buses=(bus, replace(samples.bus("tcp://192.0.2.10:502"), up=False)),
         missing=(MissingStatus("plc", "rfc2217", "[::]:5001", "in use by another program"),),
         edge=_edge_troubles(edge, step),
+        tls=(TlsStatus("plant", "the key is another's", False, (CertificateStatus("CN=gateway", "EC", 1),), 1),),
         loop=LoopStatus(lags, step * 0.3, 0.4),
     )
 
