@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from tests.support.clock import VirtualLoop
 from tests.support.packages import wanted
@@ -18,6 +19,10 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
     "uvloop": uvloop.new_event_loop,
 }
+
+# A busy machine is no fault of what is tested: timings never decide.
+settings.register_profile("nportpy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("nportpy")
 
 WAITING = ("xdist_group", "peer", "real", "process")
 """Marks of tests that wait more than they work, in the order in which they begin."""
