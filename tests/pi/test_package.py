@@ -14,7 +14,7 @@ import pytest
 from tests.pi import image, system
 from tests.pi.guest import LOCAL, Guest, GuestError, NotYet, booted, eventually
 
-pytestmark = [pytest.mark.pi, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.pi, pytest.mark.timeout(380, func_only=True)]
 PROJECT = Path(__file__).parents[2]
 INSTALL = ("dpkg", "--force-unsafe-io", "--install")  # an emulated processor syncs thousands of files for minutes
 CONFIG = """
