@@ -8,8 +8,8 @@ import pytest
 from nportpy.config import fault_lines
 from nportpy.config.collect_build import parse
 from nportpy.edge.collect.settings import CollectSettings, SourceSettings
-from nportpy.edge.settings import TlsFiles
 from nportpy.errors import ConfigError
+from nportpy.network.tls_settings import KeyPair, TlsSettings
 
 EXAMPLE = Path(__file__).parent.parent / "etc/collect.toml"
 SOURCE = '[source.plant]\nurl = "mqtt://broker"\n'
@@ -61,7 +61,7 @@ def test_everything_is_passed_on() -> None:
     assert settings.sources == (
         SourceSettings(
             "plant", ("nats://a:4222,b:4222", "tls://c:4222"), "archive", settings.sources[0].client, 7 * 86400.0, 10.0,
-            "me", "/p", "/c", TlsFiles("/ca", "/cert", "/key"),
+            "me", "/p", "/c", TlsSettings("", (KeyPair("/cert", "/key"),), "/ca"),
         ),
         SourceSettings("other", ("mqtts://d",), client="one", session=3600.0),
     )  # fmt: skip

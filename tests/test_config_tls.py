@@ -8,6 +8,7 @@ from nportpy.gateway import GatewaySettings
 from nportpy.modbus.settings import Action, Matching, Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.network.tls_settings import Clients, Expired, KeyPair, TlsSettings
+from nportpy.port.base import PortSettings
 
 PORT = '[port.a]\ndevice = "/dev/null"\n'
 SHOWN = '[tls.plant]\ncert_file = "/s.crt"\nkey_file = "/s.key"\n'
@@ -72,6 +73,32 @@ def test_s12_a_route_by_tls() -> None:
     assert (to.endpoint, to.tls, to.name) == (Endpoint("192.0.2.1", 802), "plant", "tls://192.0.2.1:802")
 
 
+def test_s1_a_station_and_an_upstream_by_tls() -> None:
+    text = "".join(
+        STATION.format(number, target) + 'tls = "plant"\n'
+        for number, target in enumerate(("tls://192.0.2.1", "raws://192.0.2.1:4001", "rfc2217s://192.0.2.1:5001"))
+    )
+    text += '[upstream.u]\nurl = "mqtts://b"\ntls = "plant"\n'
+    settings = read(text + MUTUAL)
+    assert settings.edge is not None
+    direct, raw, com = (each.to for each in settings.edge.stations)
+    assert isinstance(direct, ServerSettings)
+    assert (direct.endpoint, direct.tls) == (Endpoint("192.0.2.1", 802), "plant")
+    assert isinstance(raw, PortSettings)
+    assert isinstance(com, PortSettings)
+    assert (raw.device, raw.tls) == ("raws://192.0.2.1:4001", settings.tls[0])
+    assert (com.device, com.tls) == ("rfc2217s://192.0.2.1:5001", settings.tls[0])
+    assert settings.edge.upstreams[0].tls == settings.tls[0]
+
+
+def test_s1_an_upstream_with_files_of_its_own() -> None:
+    edge = read(PORT + '[upstream.u]\nurl = "mqtts://b"\nca_file = "/ca"\ncert_file = "/c"\nkey_file = "/k"\n').edge
+    assert edge is not None
+    assert edge.upstreams[0].tls == TlsSettings("", (KeyPair("/c", "/k"),), "/ca")
+
+
+STATION = '[station.s{}]\nevery = "1s"\ntags = [{{ name = "a", at = 41001 }}]\ntarget = "{}"\n'
+UPSTREAM = '[upstream.u]\nurl = "{}"\ntls = "plant"\n'
 RAW = PORT + '[port.a.raw]\nlisten = 4001\ntls = "{}"\n'
 MODBUS = PORT + "[port.a.modbus]\nlisten = 802\n"
 ROUTE = '[modbus.m]\nlisten = 502\nroutes = [{{ units = "1", to = "{}"{} }}]\n'
@@ -113,6 +140,27 @@ FAULTS = {
     ),
     "a plain route with a table": (
         ROUTE.format("tcp://192.0.2.1", ', tls = "plant"') + SHOWN, "routes[0].tls", "by TLS", "tls://192.0.2.1",
+    ),
+    "a station by TLS to anybody": (
+        STATION.format("", "tls://192.0.2.1"), "x.toml:4: station.s.target", "whom to believe", 'tls = "NAME"',
+    ),
+    "a plain station with a table": (
+        STATION.format("", "192.0.2.1") + 'tls = "plant"\n' + SHOWN, "x.toml:5: station.s.tls", "by TLS", "raws://",
+    ),
+    "a DLMS meter by TLS": (
+        STATION.format("", "tls://192.0.2.1:4059").replace("41001", '"1.0.1.8.0.255"')
+        + 'tls = "plant"\nprotocol = "dlms"\n' + SHOWN,
+        "x.toml:4: station.s.target", "is Modbus, not dlms", "raws://192.0.2.1:4059",
+    ),
+    "an upstream's table that is not there": (
+        UPSTREAM.format("mqtts://b"), "x.toml:3: upstream.u.tls", "there is no such table", "[tls.NAME]",
+    ),
+    "a plain upstream with a table": (
+        UPSTREAM.format("mqtt://b") + SHOWN, "x.toml:3: upstream.u.tls", "by TLS", 'url = "mqtts://b"',
+    ),
+    "an upstream with both": (
+        UPSTREAM.format("mqtts://b") + 'ca_file = "/ca"\n' + SHOWN,
+        "x.toml:4: upstream.u.ca_file", "goes not with tls", "ca_file in [tls.plant]",
     ),
     "a role that none can have": (
         PORT + '[port.a.modbus]\nlisten = 502\nrules = [{ action = "deny", roles = ["a\\nb"] }]\n',

@@ -81,6 +81,8 @@ _CALLING: Final = (
     ("port", "*", "pair"),
     ("modbus", "*", "routes"),
     ("port", "*", "modbus_master", "routes"),
+    ("station", "*"),
+    ("upstream", "*"),
 )
 
 

@@ -209,6 +209,17 @@ _MODES: Final = {
 }
 
 
+def read_table(settings: TlsSettings) -> Table:
+    """A table of its own, read now: for who connects seldom, and is to see renewed files without being told.
+
+    Raises:
+        TlsFileError: a file is bad.
+    """
+    table = Table(settings)
+    table.read(settings)
+    return table
+
+
 class Tables:
     """All tables of a gateway."""
 

@@ -60,6 +60,12 @@ class TlsSettings:
     minimum: str = "1.2"
     server_name: str = ""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that it names."""
+        paired = [path for pair in self.pairs for path in (pair.certificate, pair.key, pair.password_file)]
+        return tuple(path for path in (*paired, self.ca, self.crl) if path)
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
