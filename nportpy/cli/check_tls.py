@@ -8,10 +8,13 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from nportpy.cli.check_modbus import Picture
+from nportpy.edge.settings import Where
 from nportpy.gateway import GatewaySettings
 from nportpy.gateway.plans import Kind, http_places, places, services_of
+from nportpy.modbus.settings import ServerSettings
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.network.tls_settings import Clients, TlsSettings
+from nportpy.port.base import PortSettings
 
 _DAY: Final = 86400
 _SOON: Final = 30
@@ -131,7 +134,22 @@ def _using(settings: GatewaySettings) -> dict[str, str]:
         settings.http.tls or not all(_here(place.endpoint.host) for place in http_places(settings.http))
     ):
         found["http"] = settings.http.tls
-    return found
+    return found | _called(settings)
+
+
+def _called(settings: GatewaySettings) -> dict[str, str]:
+    """Stations and upstreams that are called by TLS with a table. What is plain there is no service of ours."""
+    if settings.edge is None:
+        return {}
+    found = {f"station.{each.name}": _table_of(each.to) for each in settings.edge.stations}
+    found |= {f"upstream.{each.name}": each.tls.name for each in settings.edge.upstreams if each.tls is not None}
+    return {key: name for key, name in found.items() if name}
+
+
+def _table_of(to: Where) -> str:
+    if isinstance(to, ServerSettings):
+        return to.tls
+    return to.tls.name if isinstance(to, PortSettings) and to.tls is not None else ""
 
 
 def _services(settings: GatewaySettings) -> Iterator[tuple[str, Kind, Any]]:

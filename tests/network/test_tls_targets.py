@@ -102,7 +102,7 @@ async def test_s1_a_line_elsewhere_by_rfc_2217_in_tls(plant: Plant) -> None:
     async with serving(plan("cable", com(tls="plant")), cables=[cable], tls=(table(plant),)) as there:
         device = f"rfc2217s://127.0.0.1:{there.port('rfc2217')}"
         port = await open_port(PortSettings(device, LineSettings.parse(19200, "8E1"), tls=believing(plant)), heard)
-        await until(lambda: there.line.settings == LineSettings.parse(19200, "8E1"), 10.0)
+        await until(lambda: there.line().settings == LineSettings.parse(19200, "8E1"), 10.0)
         sent = bytes(range(256)) * 64
         for start in range(0, len(sent), 512):
             port.write(sent[start : start + 512])
