@@ -60,6 +60,7 @@ dist/.wheel: $(VENV)/.dist $(SOURCES)
 	rm -rf build/share dist
 	$(BIN)/python etc/packaging/generate.py build/share
 	$(BIN)/python -m build --no-isolation
+	$(BIN)/python etc/packaging/sbom.py dist/nportpy.cdx.json
 	@touch $@
 
 # A package for each release of Debian and each processor. DEB="--release 13 --arch arm64" makes that one.
