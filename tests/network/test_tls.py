@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -18,6 +19,7 @@ import pytest
 
 from nportpy import wallclock
 from nportpy.network.service import AccessSettings, WhenFull
+from nportpy.network.tls_contexts import read_table
 from nportpy.network.tls_door import AT_ONCE, HANDSHAKE_TIME
 from nportpy.network.tls_settings import Clients, Expired, KeyPair
 from nportpy.network.tls_transport import shake_hands
@@ -90,6 +92,21 @@ async def test_s3_five_hundred_silent_connections_from_one_address(plant: Plant)
         await until(lambda: all(client.lost for client in silent), within=HANDSHAKE_TIME + 2)
         assert served.results()["tls_failed"] == 64
         await good.close()
+
+
+async def test_s3_who_says_nothing_has_no_object_of_openssls(plant: Plant) -> None:
+    async with serving(plan("cable", raw(tls="plant")), cables=[Cable()], tls=(table(plant),)) as served:
+        before = _alive(ssl.SSLObject)
+        silent = [await connect(Client, served.port()) for _ in range(100)]
+        await asyncio.sleep(1)
+        assert _alive(ssl.SSLObject) == before
+        for client in silent:
+            await client.close()
+
+
+def _alive(kind: type) -> int:
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 async def test_s3_silent_connections_from_many_addresses_hold_others_up_for_a_second_each_sixteen(plant: Plant) -> None:
@@ -336,6 +353,30 @@ async def test_s5_a_key_with_a_password(plant: Plant, tmp_path: Path, caplog: py
             assert served.gateway.status().tls[0].error == (f"{pair.key}: {error}" if error else "")
             assert "canary" not in str(served.gateway.status())
     assert "canary" not in caplog.text, "S29"
+
+
+def test_s5_a_thousand_readings_shake_hands_and_leave_nothing_behind(plant: Plant) -> None:
+    """In memory: each reading serves a client at once, and contexts of before are given back."""
+    settings, client = table(plant), context_of(plant)
+    read_again = read_table(settings)
+    before = _alive(ssl.SSLContext)
+    for number in range(1000):
+        read_again.read(settings)
+        if number % 50 == 0:
+            assert read_again.server is not None
+            _agree(client, read_again.server)
+    assert _alive(ssl.SSLContext) == before
+
+
+def _agree(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    """Shake hands between memory and memory; raises if there is no agreement."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(back, there, server_hostname="localhost"), server.wrap_bio(there, back, server_side=True)]
+    while ends:
+        for end in tuple(ends):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                ends.remove(end)
 
 
 async def test_s5_three_hundred_reloads_under_load(plant: Plant) -> None:
