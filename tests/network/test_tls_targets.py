@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from nportpy.attach.attachment import Attachment
 from nportpy.attach.settings import AttachSettings
 from nportpy.attach.target import Target as AttachTarget
 from nportpy.cli import main
+from nportpy.cli.asking import asked, place_of
+from nportpy.cli.tls_options import https_context
+from nportpy.cli.watching import NotThere, opened
 from nportpy.client.target import Target, connect
 from nportpy.errors import LineDown
 from nportpy.linesettings import LineSettings
@@ -20,6 +24,7 @@ from nportpy.network.tls_settings import Clients, TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
 from nportpy.port.opening import open_port
+from nportpy.services.http import HttpSettings
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import Client, com, plan, raw, serving, until
 from tests.support.tls import Plant, table
@@ -180,21 +185,20 @@ def test_s1_what_is_wrong_with_options_is_said(tmp_path: Path, case: str) -> Non
 
 async def test_s1_monitor_asks_a_gateway_by_https(plant: Plant) -> None:
     """The options reach the request: believed with --ca, not without."""
-    from nportpy.cli.tls_options import https_context
-    from nportpy.cli.watching import NotThere, opened
 
     class Http(Client):
         def data_received(self, data: bytes) -> None:
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]")
 
     pair = plant.pair("gateway")
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Http, "127.0.0.1", 0, ssl=context)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    own = place_of(HttpSettings((("127.0.0.1", int(url.rpartition(":")[2])),), tls="plant"), (table(plant, pair),))
+    assert own.url == url
+    assert await asyncio.to_thread(asked, own, "/") == "[]", "a command on the same machine, by the configuration"
     known = https_context(url, TlsSettings("", ca=plant.ca))
     answer = await asyncio.to_thread(opened, url, "/", {}, 5.0, known)
     assert answer.read() == b"[]"
