@@ -68,7 +68,7 @@ def _component(name: str, *, optional: bool) -> dict[str, Any]:
     made: dict[str, Any] = {"type": "library", "bom-ref": _reference(name), "name": name, "purl": _reference(name)}
     if installed is not None:
         made["version"] = installed.version
-        text = installed.metadata.get("License-Expression") or _by_classifier(installed)
+        text = ", ".join(installed.metadata.get_all("License-Expression") or []) or _by_classifier(installed)
         if text:
             made["licenses"] = [{"license": {"name": text}}]
     if optional:

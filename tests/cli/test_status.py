@@ -202,7 +202,7 @@ def test_an_answer_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asking, "opened", lambda *_, **__: Short())
     with pytest.raises(asking.Unreachable, match="broke off"):
-        asking.asked("http://127.0.0.1:1", "/")
+        asking.asked(asking.Place("http://127.0.0.1:1"), "/")
 
 
 def test_many_of_anything_are_cut() -> None:
