@@ -131,9 +131,32 @@ def test_every_key_is_in_the_example() -> None:
             assert re.search(rf"(?m)^(# (e\.g\. )?)?{key} = ", text), key
 
 
+STORE = '[source.a]\nurl = "nats://a"\n[store]\n'
+
+
+def test_s1_a_database_by_tls() -> None:
+    text = STORE + 'url = "postgresql://db/x"\nca_file = "/ca"\ncert_file = "/c"\nkey_file = "/k"\n'
+    assert parse(text, "x").store.tls == TlsSettings("", (KeyPair("/c", "/k"),), "/ca")
+    assert parse(STORE + 'url = "postgresql://db/x"\n', "x").store.tls is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ('ca_file = "/ca"\n', "is for PostgreSQL"),
+        ('url = "postgresql://db/x?sslmode=require"\nca_file = "/ca"\n', "goes not with what the url says of TLS"),
+        ('url = "postgresql://db/x"\ncert_file = "/c"\n', "a certificate goes with its key"),
+    ],
+)
+def test_s1_what_is_wrong_with_a_database_by_tls(keys: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(STORE + keys, "x")
+    assert [fault.reason for fault in caught.value.faults] == [reason]
+
+
 def test_every_example_is_right() -> None:
     text = re.sub(r"(?m)^# e\.g\. ", "", EXAMPLE.read_text())
-    text = text.replace('url = "postgresql', '# url = "postgresql').replace('password_file = "/etc/nportpy/postg', "# ")
+    text = re.sub(r'(?m)^(url = "postgresql|\w+_file = "/etc/nportpy/postgresql)', r"# \1", text)
     settings = parse(text, "x")
     assert isinstance(settings, CollectSettings)
     assert settings.sources[0].client == "collector-1"
