@@ -536,11 +536,13 @@ class CertificateStatus:
         name: whose it is: `CN=gateway.plant`.
         key: RSA, EC or another kind.
         not_after: when it expires, in seconds since the epoch.
+        fingerprint: SHA-256, as browsers show it.
     """
 
     name: str
     key: str
     not_after: int
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

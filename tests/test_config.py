@@ -200,7 +200,7 @@ def test_rs485(text: str, expected: Rs485Settings) -> None:
             HttpSettings((("127.0.0.1", 80), ("192.0.2.1", 80)), console=ConsoleMode.OFF),
         ),
         ('"127.0.0.1:80"\nhttp.console = "off"', HttpSettings((("127.0.0.1", 80),), console=ConsoleMode.OFF)),
-        ('"0.0.0.0:80"\nhttp.console = "view"', HttpSettings((("0.0.0.0", 80),))),
+        ('"0.0.0.0:80"\nhttp.console = "view"', HttpSettings((("0.0.0.0", 80),), tls="self")),
         ('["[::1]:80"]', HttpSettings((("::1", 80),))),
     ],
 )

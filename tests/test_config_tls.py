@@ -97,6 +97,25 @@ def test_s1_an_upstream_with_files_of_its_own() -> None:
     assert edge.upstreams[0].tls == TlsSettings("", (KeyPair("/c", "/k"),), "/ca")
 
 
+def test_s9_a_certificate_of_our_own_where_others_see_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/nportpy")
+    own = TlsSettings("self", (KeyPair("/var/lib/nportpy/tls/self.crt", "/var/lib/nportpy/tls/self.key"),), made=True)
+    pages = '[http]\nlisten = "0.0.0.0:9550"\nconsole = "view"\n'
+    for text, used, tables in (
+        (pages, "self", (own,)),
+        (pages + 'tls = "plant"\n', "plant", ()),
+        (pages.replace("view", "off"), "", ()),
+        (pages.replace("0.0.0.0", "127.0.0.1"), "", ()),
+        (pages.replace('"0.0.0.0:9550"', '["127.0.0.1:9550", "192.0.2.1:9550"]'), "self", (own,)),
+        ('[http]\nlisten = "[::]:9550"\n', "", ()),
+        ("[http]\nlisten = false\n" + RAW.format("self"), None, (own,)),
+        (pages + SHOWN.replace("plant", "self"), "self", ()),
+    ):
+        found = read(text + ("" if "[tls." in text else SHOWN) + ("" if "[port" in text else PORT))
+        assert (None if found.http is None else found.http.tls) == used, text
+        assert tuple(each for each in found.tls if each.made) == tables, text
+
+
 STATION = '[station.s{}]\nevery = "1s"\ntags = [{{ name = "a", at = 41001 }}]\ntarget = "{}"\n'
 UPSTREAM = '[upstream.u]\nurl = "{}"\ntls = "plant"\n'
 RAW = PORT + '[port.a.raw]\nlisten = 4001\ntls = "{}"\n'
@@ -130,6 +149,13 @@ FAULTS = {
     ),
     "802 that leaves it open": (
         MODBUS + 'tls = "plant"\n' + MUTUAL + 'clients = "optional"\n', "x.toml:4", "wants a certificate", '"required"',
+    ),
+    "802 by a certificate that nobody issued": (
+        MODBUS + 'tls = "self"\n', "x.toml:4", "wants a certificate of every client", "ca_file",
+    ),
+    "our own certificate for whom we call": (
+        PORT + '[port.a.tcp_client]\nhosts = ["192.0.2.1:4001"]\ntls = "self"\n',
+        "x.toml:5", "no such table", "[tls.NAME]",
     ),
     "security in RTU": (
         PORT + '[port.a.modbus]\nlisten = 5020\nsecurity = true\nprotocol = "rtu"\ntls = "plant"\n' + MUTUAL,

@@ -4,7 +4,7 @@ A document of another version may lack what is newer than it: that is left out.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from nportpy.cli.cells import Row, table_lines
@@ -35,6 +35,8 @@ def _tables(document: Document, now: datetime) -> Iterator[tuple[str, list[Row],
     numbers: tuple[str, ...] = ("for", "received", "sent", "bus", "waits")
     yield "Lines", _lines(document, now), ("line", "state", "device", "set to", *numbers), numbers
     numbers = ("clients", "refused")
+    rows = [row for table in document.get("tls", ()) for row in _certificates(table)]
+    yield "Certificates", rows, ("tls", "name", "until", "SHA-256"), ()
     yield "Services", _services(document), ("port", "service", "listens on", *numbers), numbers
     numbers = ("for", "received", "sent")
     yield "Clients", _clients(document, now), ("client", "service", *numbers, "state"), numbers
@@ -95,6 +97,19 @@ def _load(bus: Document | None) -> Row:
 def _set_to(settings: Document) -> str:
     flow = "" if settings["flow"] == "none" else f" {settings['flow']}"
     return f"{settings['baudrate']} {settings['data_bits']}{settings['parity']}{settings['stop_bits']}{flow}"
+
+
+def _certificates(table: Document) -> list[Row]:
+    """By their fingerprints people compare what a browser shows them."""
+    return [
+        {
+            "tls": table["name"],
+            "name": each["name"],
+            "until": f"{datetime.fromtimestamp(each['not_after'], UTC):%Y-%m-%d}",
+            "SHA-256": each.get("fingerprint"),
+        }
+        for each in table["certificates"]
+    ]
 
 
 def _services(document: Document) -> list[Row]:

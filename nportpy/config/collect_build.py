@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from nportpy.config import read, toml_of, values
 from nportpy.config.collect_tables import EXAMPLES, CollectFile, Source, Store, table_at, tables_with
-from nportpy.config.edge_build import archive_file, tls_files
+from nportpy.config.edge_build import tls_files
 from nportpy.config.faults import Known, faults_of
+from nportpy.config.places import state_file
 from nportpy.config.positions import Lines
 from nportpy.config.toml import Path, key_path
 from nportpy.edge.collect.settings import CollectSettings, SourceSettings, StoreSettings
@@ -106,4 +107,4 @@ def _store(table: Store) -> StoreSettings:
     if table.url is not None:
         tls = tls_files(table.ca_file, table.cert_file, table.key_file)
         return StoreSettings("", table.url, table.password_file, tls, table.commit)
-    return StoreSettings(archive_file(table.path or _FILE), commit=table.commit)
+    return StoreSettings(state_file(table.path or _FILE), commit=table.commit)

@@ -3,7 +3,6 @@
 Tags are in edge_tags.py, how devices are reached that do not speak Modbus in edge_reach.py.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from nportpy.config.edge_access import KEYS, TAG_KEYS, strange
 from nportpy.config.edge_tables import Archive, Profile, Station, Upstream
 from nportpy.config.edge_tags import profile_of, protocol_of, tags_of
 from nportpy.config.edge_values import SQLITE, EdgeFault
+from nportpy.config.places import state_file
 from nportpy.config.positions import Lines
 from nportpy.config.toml import Path, key_path, toml_text
 from nportpy.config.values import ValueFault
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from nportpy.config.schema import File
     from nportpy.config.tls_tables import Tls
 
-_STATE_DIRECTORY: Final = "/var/lib/nportpy"
 _BROKERS, _DATABASES, _FILES = "brokers", "databases", "files"
 _FORMATS: Final = {Protocol.IEC101: "8E1"}  # where it is not 8N1
 _BY_TLS: Final = ("mqtts:", "tls:", "nats:", "influx+https:")
@@ -62,7 +61,7 @@ def edge(file: "File", servers: Mapping[Endpoint, ServerSettings]) -> EdgeSettin
         return None
     table = file.archive or Archive()
     return EdgeSettings(
-        ArchiveSettings(archive_file(table.path), table.max_size, table.max_age, table.commit, clock=table.clock),
+        ArchiveSettings(state_file(table.path), table.max_size, table.max_age, table.commit, clock=table.clock),
         tuple(station(name, each, _rules(file, each), servers, file.tls) for name, each in file.station.items()),
         tuple(_upstream(name, each, file.gateway.name, file.tls) for name, each in file.upstream.items()),
     )
@@ -83,7 +82,7 @@ def edge_faults(file: "File", lines: Lines) -> list[Fault]:
             path = ("station", name, "unit")
             found.append(Fault(key_path(path), "no unit on a line has it", str(table.unit), "1 to 247", lines.of(path)))
     found += edge_reach.neighbours(made, lines)
-    files = {SQLITE + archive_file((file.archive or Archive()).path): "the archive"}
+    files = {SQLITE + state_file((file.archive or Archive()).path): "the archive"}
     for name, upstream in file.upstream.items():
         for url in upstream.url:
             if url in files:
@@ -168,19 +167,6 @@ def _rules(file: "File", table: Station) -> tuple[Rule, ...]:
     """What holds on the station's line: the rules of the port's first Modbus service."""
     services = file.port[table.port].modbus if table.port is not None and table.port in file.port else []
     return services[0].routing(()).rules if services else ()
-
-
-def archive_file(path: str) -> str:
-    """Where the archive lies: in the state directory that systemd gives, else in ours, else in the user's."""
-    if path.startswith("/"):
-        return path
-    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if given:
-        return os.path.join(given, path)
-    if os.access(_STATE_DIRECTORY, os.W_OK):
-        return os.path.join(_STATE_DIRECTORY, path)
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(home, "nportpy", path)
 
 
 def station(

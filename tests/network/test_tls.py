@@ -487,7 +487,7 @@ print(sorted(name for name in sys.modules if name.startswith("nportpy") and ("tl
 
 
 async def _with_clock(plant: Plant, monkeypatch: pytest.MonkeyPatch, now: float, *, synchronised: bool) -> None:
-    monkeypatch.setattr(wallclock, "synchronised", lambda: synchronised)
+    monkeypatch.setattr(wallclock, "disciplined", lambda: synchronised)
     monkeypatch.setattr(time, "time", lambda: now)
 
 
