@@ -31,6 +31,16 @@ def tls_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_tls
 
 
+def files_of(tls: TlsSettings | None) -> dict[str, str]:
+    """What was given, by option: for who has another call the same command."""
+    if tls is None:
+        return {}
+    found = {"--ca": tls.ca}
+    for pair in tls.pairs:
+        found |= {"--cert": pair.certificate, "--key": pair.key}
+    return {option: path for option, path in found.items() if path}
+
+
 def https_context(url: str, given: TlsSettings | None) -> "ssl.SSLContext | None":
     """How a gateway is believed that is asked by https; None: by the system's authorities, or it is plain http.
 

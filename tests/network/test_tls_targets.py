@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import ssl
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from nportpy.port.opening import open_port
 from nportpy.services.http import HttpSettings
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import Client, com, plan, raw, serving, until
-from tests.support.tls import Plant, table
+from tests.support.tls import Pair, Plant, table
 
 LINE = LineSettings()
 
@@ -183,19 +184,40 @@ def test_s1_what_is_wrong_with_options_is_said(tmp_path: Path, case: str) -> Non
     assert said in " ".join(result.output.split())
 
 
-async def test_s1_monitor_asks_a_gateway_by_https(plant: Plant) -> None:
-    """The options reach the request: believed with --ca, not without."""
+async def _answering(pair: Pair, body: bytes) -> tuple[asyncio.Server, str]:
+    """Answers everything alike, by HTTPS."""
 
     class Http(Client):
         def data_received(self, data: bytes) -> None:
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]")
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+            self.transport.write(head + body)
 
-    pair = plant.pair("gateway")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Http, "127.0.0.1", 0, ssl=context)
-    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.get_running_loop().create_server(Http, "127.0.0.1", 0, ssl=context)
+    return server, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_s1_wireshark_lists_the_lines_of_a_gateway_by_https(plant: Plant, tmp_path: Path) -> None:
+    """What was said when it was installed reaches the request that Wireshark makes."""
+    server, url = await _answering(plant.pair("gateway"), b'[{"port": "meters", "monitor": true}]')
+    for more, listed in ((("--ca", plant.ca), True), ((), False)):
+        options = ["extcap", "--install", "--folder", str(tmp_path), "--url", url, *more]
+        installed = CliRunner().invoke(main, options)
+        assert installed.exit_code == 0, installed.output
+        command = shlex.split((tmp_path / "nportpy").read_text().splitlines()[1])
+        words = [*command[command.index("extcap") : -1], "--extcap-interfaces"]
+        found = await asyncio.to_thread(CliRunner().invoke, main, words)
+        assert ("interface {value=nportpy-127.0.0.1-meters}" in found.output) is listed
+    server.close()
+    plain = CliRunner().invoke(main, ["extcap", "--ca", plant.ca, "--extcap-interfaces"])
+    assert "https://HOST:PORT" in plain.output
+
+
+async def test_s1_monitor_asks_a_gateway_by_https(plant: Plant) -> None:
+    """The options reach the request: believed with --ca, not without."""
+    pair = plant.pair("gateway")
+    server, url = await _answering(pair, b"[]")
     own = place_of(HttpSettings((("127.0.0.1", int(url.rpartition(":")[2])),), tls="plant"), (table(plant, pair),))
     assert own.url == url
     assert await asyncio.to_thread(asked, own, "/") == "[]", "a command on the same machine, by the configuration"
