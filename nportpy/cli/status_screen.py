@@ -39,9 +39,14 @@ def _tables(document: Document, now: datetime) -> Iterator[tuple[str, list[Row],
     yield "Certificates", rows, ("tls", "name", "until", "SHA-256"), ()
     yield "Services", _services(document), ("port", "service", "listens on", *numbers), numbers
     numbers = ("for", "received", "sent")
-    yield "Clients", _clients(document, now), ("client", "service", *numbers, "state"), numbers
+    yield "Clients", _clients(document, now), ("client", "service", *numbers, "state", "identity"), numbers
     numbers = ("requests", "a second", "of the bus", "refused")
-    yield "Who asks", _askers(document, now), ("client", "service", "bus", *numbers, "last", "left"), numbers
+    yield (
+        "Who asks",
+        _askers(document, now),
+        ("client", "service", "bus", *numbers, "last", "left", "identity"),
+        numbers,
+    )
     numbers = ("unit", "of the bus", "answers in", "answered", "lost", "spoilt", "late")
     yield "Units", _units(document), ("bus", *numbers, "state"), numbers
 
@@ -142,6 +147,7 @@ def _clients(document: Document, now: datetime) -> list[Row]:
             "received": size(client["sent"]),
             "sent": size(client["received"]),
             "state": client["state"],
+            "identity": client.get("identity") or None,
         }
         for service in document["services"]
         for client in service["clients"]
@@ -152,6 +158,11 @@ def _clients(document: Document, now: datetime) -> list[Row]:
 
 def _askers(document: Document, now: datetime) -> list[Row]:
     found, buses = [], document.get("buses", ())
+    known = {
+        endpoint(client["address"], client["port"]): client.get("identity") or None
+        for service in document["services"]
+        for client in service["clients"]
+    }
     for bus in buses:
         recent = bus.get("recent") or {}
         for client in bus.get("clients", ()):
@@ -167,6 +178,7 @@ def _askers(document: Document, now: datetime) -> list[Row]:
                 "refused": client["refused"] or None,
                 "last": _last(client),
                 "left": f"{_for(client['left'], now)} ago" if client["left"] else None,
+                "identity": known.get(client["client"]),
             }
             found.append((its["busy"], client["left"] is None, row))
     found.sort(key=lambda each: each[:2], reverse=True)

@@ -483,8 +483,10 @@ class Watcher:
 
 
 def who(client: Hashable) -> Client:
-    """How a client of the line is called: by its address, or by a name of its own."""
-    found: Client | None = getattr(client, "peer", None) or getattr(client, "label", None)
+    """How a client of the line is called: by its address and certificate, or by a name of its own."""
+    found: Client | None = (
+        getattr(client, "called", None) or getattr(client, "peer", None) or getattr(client, "label", None)
+    )
     return type(client).__name__ if found is None else found
 
 

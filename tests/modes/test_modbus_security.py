@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 
+from nportpy.linesettings import LineSettings
 from nportpy.modbus.rules import Refusal, concerning, judge, look_at
 from nportpy.modbus.settings import Action, Matching, RoutingSettings, Rule
 from nportpy.network.tls_settings import Clients
 from nportpy.port.loopback import Cable
+from nportpy.protocols.capture.packets import Capture
+from nportpy.protocols.capture.records import Asked, Kind, Unsent
 from nportpy.protocols.modbus import mbap
 from nportpy.protocols.modbus.functions import Span, Table
+from nportpy.services.metrics import registry
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import Client, Served, connect, plan, serving, settings, until
 from tests.support.tls import CLIENT, Plant, context_of, read, secured, table, utf8, write
@@ -173,6 +178,40 @@ async def test_s15_the_same_identity_in_status_and_log(plant: Plant, caplog: pyt
     for message in ("client connected", "client gone"):
         assert told[message].identity == "CN=scada, Viewer"  # type: ignore[attr-defined]
     assert told["request refused by a rule"].role == "Viewer"  # type: ignore[attr-defined]
+
+
+async def test_s15_the_same_identity_in_captures(plant: Plant) -> None:
+    async with _serving(plant, rules=OPERATORS_WRITE) as served:
+        client = await _shown(plant, served, "Viewer")
+        async with served.gateway._ports["cable"].line.tap().watch("test") as watcher:
+            await _ask(client, READ)
+            await _ask(client, WRITE)
+            heard = watcher.take()[1]
+        records = [record for record in heard if record.kind in (Kind.TX, Kind.UNSENT)]
+        asked = [str(record.about.client) for record in records if isinstance(record.about, Asked | Unsent)]
+        await client.close()
+    assert len(asked) >= 1
+    assert all(name.endswith(" (CN=scada, Viewer)") for name in asked)
+    capture = Capture("cable", LineSettings(115200), requests=True)
+    file = capture.feed([(watcher.wall(record.time), record) for record in heard]) + capture.finish()
+    assert b"CN=scada, Viewer" in file
+
+
+async def test_s15_metrics_have_the_role_and_never_the_name(plant: Plant) -> None:
+    async with _serving(plant, rules=OPERATORS_WRITE) as served:
+        for role in ("Viewer", "Operator", None, "a role that no rule names"):
+            client = await _shown(plant, served, role)
+            await _ask(client, WRITE)
+            await client.close()
+        text = generate_latest(registry(served.gateway.status)).decode()
+        refused = dict(served.service("modbus").refused_by)
+    assert "scada" not in text
+    assert "a role that no rule names" not in text
+    assert sum(refused.values()) == 3
+    assert {role for _, role in refused} <= {"NULL", "other", "Viewer"}
+    for (rule, role), count in refused.items():
+        labels = f'port="cable",role="{role}",rule="{rule}",service="modbus"'
+        assert f"nportpy_modbus_refused_by_rule_total{{{labels}}} {float(count)}" in text
 
 
 async def test_s12_r_46_the_whole_chain_is_sent(plant: Plant, tmp_path: Any) -> None:
