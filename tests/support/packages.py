@@ -25,9 +25,12 @@ DEBIAN: Final = {
     "conmand": "conman",
     "conserver": "conserver-server",
     "console": "conserver-client",
+    "gensiot": "gensio-bin",
+    "libfaketime": "libfaketime",
     "libmodbus": "libmodbus-dev",
     "nc": "netcat-openbsd",
     "promtool": "prometheus",
+    "sshd": "openssh-server",
     "systemd-analyze": "systemd",
     "tshark": "tshark",
 }
