@@ -25,8 +25,9 @@ from nportpy.network.calling import Destination
 from nportpy.network.tls_settings import Clients, KeyPair, TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
-from nportpy.services.http import HttpSettings
+from nportpy.services.http import ConsoleMode, HttpSettings
 from tests.support.brokers import free_port
+from tests.support.browser import PROGRAM, browser
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import com, plan, raw, serving, until
 from tests.support.tls import Plant, context_of, table
@@ -281,6 +282,25 @@ async def test_s8_curl_accepts_the_certificate(made: Path) -> None:
         assert (code, output) == (0, b"ok\n")
         code, output = await run("curl", "-sS", f"http://127.0.0.1:{port}/healthz")
         assert b"https://" in output
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")
+@needs("certutil")
+@pytest.mark.parametrize("believed", [True, False])
+async def test_s8_chromium_accepts_the_certificate(made: Path, believed: bool) -> None:
+    """With the authority installed, and not without."""
+    http = HttpSettings((("127.0.0.1", 0),), tls="plant", console=ConsoleMode.OFF)
+    tls = (TlsSettings("plant", of(made).pairs),)
+    async with (
+        serving(plan("cable"), cables=[Cable()], tls=tls, http=http, drain=0.1) as served,
+        browser(str(made / "ca.crt") if believed else "") as running,
+    ):
+        port = served.gateway._http._service.endpoints[0].port  # type: ignore[union-attr]
+        page = await running.page(f"https://localhost:{port}/healthz")
+        if believed:
+            await page.until("document.body.innerText.trim() === 'ok'")
+        else:
+            await page.until("location.href.startsWith('chrome-error:')")
 
 
 async def test_s12_pymodbus_asks_by_modbus_security(plant: Plant) -> None:

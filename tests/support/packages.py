@@ -22,6 +22,7 @@ DEBIAN: Final = {
         )
     },
     "Chromium": "chromium-headless-shell",
+    "certutil": "libnss3-tools",
     "conmand": "conman",
     "conserver": "conserver-server",
     "console": "conserver-client",
