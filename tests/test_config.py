@@ -346,7 +346,8 @@ def test_the_shipped_file_shows_every_key() -> None:
         "station.heat": SOME | KEYS[Protocol.IEC62056] - SECRETS,
         "station.rtu": SOME | KEYS[Protocol.IEC101],
         "tags": {"name", "at", "type", "unit", "deadband"},  # the others are told above it
-        "upstream.plant": set(edge_tables.Upstream.model_fields),
+        "upstream.plant": set(edge_tables.Upstream.model_fields) - {"tls"},  # it has files of its own
+        "upstream.cloud": {"url", "tls"},
         "rules": set(modbus_tables.RuleTable.model_fields) - {"functions", "registers"},
         "priorities": set(modbus_tables.PriorityTable.model_fields) - {"clients"},
         "units": set(modbus_tables.DifferentOnLine.model_fields),

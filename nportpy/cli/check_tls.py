@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, Final
@@ -184,9 +185,13 @@ def _table_of(to: Where) -> str:
 
 def _services(settings: GatewaySettings) -> Iterator[tuple[str, Kind, Any]]:
     for port in settings.ports:
+        many = Counter(kind for kind, _ in services_of(port))
+        number: Counter[Kind] = Counter()
         for kind, service in services_of(port):
+            key = f"port.{port.name}.{kind}" + (f"[{number[kind]}]" if many[kind] > 1 else "")
+            number[kind] += 1
             if kind is not Kind.MASTER:
-                yield f"port.{port.name}.{kind}", kind, service
+                yield key, kind, service
     for router in settings.routers:
         yield f"modbus.{router.name}", Kind.ROUTER, router.service
 

@@ -47,6 +47,12 @@ def test_s1_services_that_stay_plain_are_named(plant: Plant, tmp_path: Path) -> 
     assert "what goes through port.a.rfc2217\n" in output
 
 
+def test_s1_of_several_services_of_a_kind_the_plain_ones_are_named(plant: Plant, tmp_path: Path) -> None:
+    text = '[[port.a.raw]]\nlisten = 4001\n[[port.a.raw]]\nlisten = 4002\ntls = "plant"\n'
+    output = check(tmp_path, text + shown(plant.pair("gateway")))
+    assert "what goes through port.a.raw[0]\n" in output
+
+
 def test_s1_what_is_plain_is_named_without_any_table_too(tmp_path: Path) -> None:
     text = (
         "[port.a.raw]\nlisten = 4001\n[port.a.udp]\nlisten = 4002\n" + '[port.a.rfc2217]\nlisten = "127.0.0.1:5001"\n'
