@@ -42,7 +42,7 @@ def tls_picture(settings: GatewaySettings) -> Picture:
             yield f"  {name} is for", ", ".join(key for key, used in using.items() if used == name)
     plain = [key for key, name in using.items() if not name]
     if plain:
-        yield "plain", f"{', '.join(plain)}: others on the network can read it and change it"
+        yield "plain", f"{', '.join(plain)}: others can read and change it"
     if never := _over_udp(settings):
         yield "plain for ever", f"{', '.join(never)}: UDP has no TLS; allow, and a VPN"
 

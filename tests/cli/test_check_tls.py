@@ -58,7 +58,7 @@ def test_s1_what_is_plain_is_named_without_any_table_too(tmp_path: Path) -> None
         "[port.a.raw]\nlisten = 4001\n[port.a.udp]\nlisten = 4002\n" + '[port.a.rfc2217]\nlisten = "127.0.0.1:5001"\n'
     )
     output = " ".join(check(tmp_path, text).split())
-    assert "plain port.a.raw: others on the network can read it and change it" in output
+    assert "plain port.a.raw: others can read and change it" in output
     assert "plain for ever port.a.udp: UDP has no TLS" in output
 
 
