@@ -180,7 +180,8 @@ class Router:
     def count_refused(self, rule: Rule, role: str | None) -> None:
         """Count a request that this rule has refused. Roles that no rule names are one: a stranger chose them."""
         settings = self.plan.settings
-        named = {name for each in (*settings.rules, *settings.priorities) for name in each.matching.roles}
+        matchings = [each.matching for each in settings.rules] + [each.matching for each in settings.priorities]
+        named = {name for matching in matchings for name in matching.roles}
         shown = "" if role is None else "NULL" if not role else role if role in named else "other"
         self.refused_by[settings.rules.index(rule) + 1, shown] += 1
 

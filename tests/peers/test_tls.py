@@ -287,6 +287,7 @@ async def test_s8_curl_accepts_the_certificate(made: Path) -> None:
 @pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")
 @needs("certutil")
 @pytest.mark.parametrize("believed", [True, False])
+@pytest.mark.real("asyncio")
 async def test_s8_chromium_accepts_the_certificate(made: Path, believed: bool) -> None:
     """With the authority installed, and not without."""
     http = HttpSettings((("127.0.0.1", 0),), tls="plant", console=ConsoleMode.OFF)
