@@ -286,7 +286,7 @@ async def test_c3_c6_a_line_that_goes_and_a_client_that_is_ended() -> None:
         at.cable.plugged = False
         assert at.cable.near is not None
         at.cable.near.lose()
-        await page.until("document.querySelector('.alarms')?.innerText.includes('line is not up')")
+        await page.until("document.querySelector('.alarms')?.innerText.includes('bus is lost')")
         at.cable.plugged = True
         await page.until("!document.querySelector('.alarms')")  # and it comes back
         client = await at.served.raw(port="bus")

@@ -4,7 +4,7 @@ import t from "./texts.js";
 import { moment, span, age } from "./format.js";
 
 const GOOD = new Set(["up", "good", "open", "ready", "answers", "connected", "listening", "calling"]);
-const BAD = new Set(["lost", "bad", "down", "silent", "away", "deaf", "unready", "stalled"]);
+const BAD = new Set(["lost", "bad", "down", "silent", "away", "deaf", "unready", "stalled", "dead", "hogging"]);
 
 // A state by word, sign and colour.
 export function State({ is, since, why }) {
