@@ -17,17 +17,12 @@ from aiohttp import web
 
 from nportpy import __version__
 from nportpy.console.desk import Desk
+from nportpy.console.redacting import redacted, without_secrets
 from nportpy.console.routes import Asked, Right, Route
 from nportpy.services import exposition, metrics, report
 from nportpy.services.answers import HEADERS
 
 ZIP: Final = "application/zip"
-LEFT_OUT: Final = "(left out)"
-
-_SECRET: Final = re.compile(r"pass|secret|token|key|hash|salt|community|credential|private|psk", re.IGNORECASE)
-_A_PLACE: Final = re.compile(r"_(file|env)$")  # where a secret is, and not the secret
-_USER: Final = re.compile(r"(://[^/\s:@]*):[^/\s@]*@")
-_QUERY: Final = re.compile(r"\b((?:pass\w*|token|secret|\w*key)=)[^&\s\"']+", re.IGNORECASE)
 
 
 class Bundle:
@@ -83,30 +78,6 @@ def configuration(path: str) -> str:
             return json.dumps(redacted(tomllib.load(file)), indent=2, default=str)
     except (OSError, ValueError) as error:
         return json.dumps({"file": path, "error": type(error).__name__})
-
-
-def redacted(value: object, *, secret: bool = False) -> object:
-    """A value without what may be secret in it; below a secret name, everything is."""
-    match value:
-        case Mapping():
-            return {key: redacted(each, secret=secret or _is_secret(str(key))) for key, each in value.items()}
-        case list():
-            return [redacted(each, secret=secret) for each in value]
-        case _ if secret:
-            return LEFT_OUT
-        case str():
-            return without_secrets(value)
-        case _:
-            return value
-
-
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET.search(name)) and not _A_PLACE.search(name)
-
-
-def without_secrets(text: str) -> str:
-    """A text without the passwords of URLs in it."""
-    return _QUERY.sub(rf"\1{LEFT_OUT}", _USER.sub(rf"\1:{LEFT_OUT}@", text))
 
 
 def _zipped(folder: str, parts: Mapping[str, str]) -> bytes:

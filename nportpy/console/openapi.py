@@ -21,6 +21,7 @@ from nportpy.status import EdgeStatus, GatewayStatus, StationStatus
 
 _TIME: Final = {"type": "string", "format": "date-time"}
 _SIMPLE: Final = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+_TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
 _RIGHTS: Final = {Right.LOOK: "", Right.MONITOR: " From this machine only.", Right.ACT: " From this machine only."}
 
@@ -109,6 +110,16 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
         "Chart": lambda: _object(
             {"from": _NUMBER, "to": _NUMBER, "seconds": _NUMBER}
             | {"curves": {"type": "array", "items": _schema(Curve, schemas)}}
+        ),
+        "Check": lambda: _object(
+            {"file": _TEXT, "at": _TIME, "ok": {"type": "boolean"}}
+            | {"faults": {"type": "array", "items": {"$ref": "#/components/schemas/ConfigurationFault"}}}
+            | {"warnings": {"type": "array", "items": _TEXT}}
+            | {"picture": {"type": "array", "items": {"type": "array", "items": _TEXT}}}
+        ),
+        "ConfigurationFault": lambda: _object(
+            {"line": {"type": ["integer", "null"]}, "reason": _TEXT}
+            | {name: {"type": ["string", "null"]} for name in ("key", "value", "allowed")}
         ),
         "Log": lambda: _object(
             {"newest": {"type": "integer"}, "records": {"type": "array", "items": {"type": "object"}}}

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from nportpy.console import bundle, streams
+from nportpy.console import redacting, streams
 from nportpy.console.changes import Changes, differences
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
@@ -422,8 +422,8 @@ def test_c10_no_secret_whatever_it_is_in(secret: str, name: str) -> None:
         "b": f"mqtt://u:{secret}@h",
         "c": f"x?{name}={secret}",
     }
-    assert f'"{secret}"' not in json.dumps(bundle.redacted(nested), ensure_ascii=False)
-    assert f":{secret}@" not in json.dumps(bundle.redacted(nested), ensure_ascii=False)
+    assert f'"{secret}"' not in json.dumps(redacting.redacted(nested), ensure_ascii=False)
+    assert f":{secret}@" not in json.dumps(redacting.redacted(nested), ensure_ascii=False)
 
 
 # Nonsense.

@@ -33,7 +33,10 @@ pytestmark = [
     pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium here"),
 ]
 
-PAGES = ("overview", "lines", "services", "modbus", "monitor", "stations", "upstreams", "log", "alarms", "support")
+PAGES = (
+    *("overview", "lines", "services", "modbus", "monitor", "stations", "upstreams", "log", "alarms"),
+    *("configuration", "support"),
+)
 PICTURES = os.environ.get("NPORTPY_PICTURES", "")
 """A folder for pictures of all pages, for who wants to look at them."""
 

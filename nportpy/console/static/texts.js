@@ -4,7 +4,7 @@ export default {
   skip: "To the content",
   pages: {
     overview: "Overview", lines: "Lines", services: "Services", modbus: "Modbus", monitor: "Monitor",
-    stations: "Stations", upstreams: "Upstreams", log: "Log", alarms: "Alarms", support: "Support",
+    stations: "Stations", upstreams: "Upstreams", log: "Log", alarms: "Alarms", configuration: "Configuration", support: "Support",
   },
   connecting: "Connecting…",
   noConnection: "No connection since",
@@ -109,6 +109,11 @@ export default {
     ],
     what: "Instead of", how: "there is", rules: "Rule files, in etc/ of the source and /usr/share/doc/nportpy/examples",
     metrics: "Metrics", ready: "Readiness",
+  },
+  configuration: {
+    again: "Check again", right: "The file can be loaded", wrong: "The file cannot be loaded: the gateway goes on with what it has",
+    faults: "Faults", noFaults: "None.", warnings: "Allowed, and perhaps not meant", noWarnings: "Nothing.", line: "Line", key: "Key",
+    allowed: "Allowed", picture: "What it means", hint: "Secrets are left out here. With the lines themselves, on the gateway's machine:",
   },
   support: {
     bundle: "Support bundle", bundleText: "Version, status, metrics, log and configuration in one file. Passwords, keys and tokens are left out.",
