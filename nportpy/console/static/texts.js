@@ -116,8 +116,8 @@ export default {
     allowed: "Allowed", picture: "What it means", hint: "Secrets are left out here. With the lines themselves, on the gateway's machine:",
   },
   support: {
-    bundle: "Support bundle", bundleText: "Version, status, metrics, log and configuration in one file. Passwords, keys and tokens are left out.",
-    download: "Download", api: "What programs can ask", openapi: "OpenAPI description", path: "Path", what: "What it gives",
+    bundle: "Support bundle", bundleText: "Version, status, metrics, verdicts, log, configuration and what the flight recorders have frozen, in one file. Passwords, keys and tokens of the configuration are left out; captures have in them what was on the lines.",
+    download: "Download", withoutCaptures: "Without captures", api: "What programs can ask", openapi: "OpenAPI description", path: "Path", what: "What it gives",
     example: "Try", licences: "Made with", here: "from this machine only",
   },
 };
