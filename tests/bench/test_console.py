@@ -6,7 +6,6 @@ from tests.bench.__main__ import run
 from tests.bench.console import CONSOLE, CONSOLE_UNSEEN, NportpyConsole
 from tests.bench.report import Scale
 
-
 pytestmark = pytest.mark.process
 
 
