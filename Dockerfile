@@ -11,6 +11,7 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY nportpy nportpy
+COPY etc etc
 # Wheels only: a package that had to be compiled would need a compiler here, and minutes on an emulated processor.
 RUN python -m venv /opt/nportpy \
  && /opt/nportpy/bin/pip install --no-cache-dir --disable-pip-version-check --only-binary=:all: '.[edge]' \

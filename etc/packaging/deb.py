@@ -171,7 +171,7 @@ def control(root: Path, release: Release, arch: str, version: str) -> None:
         f"Package: nportpy\nVersion: {version}\nArchitecture: {arch}\nMaintainer: {MAINTAINER}\n"
         f"Installed-Size: {size}\nSection: comm\nPriority: optional\n"
         f"Depends: python3 (>= {major}.{minor}~), python3 (<< {major}.{minor + 1}~), libc6 (>= 2.{release.glibc}),"
-        " libgcc-s1, libstdc++6\n"
+        " libgcc-s1, libstdc++6, procps\n"  # /bin/kill, which reloads
         "Recommends: udev\n"
         "Description: serial device server: RS-485 and RS-232 lines on TCP\n"
         " Serial lines on TCP: raw, RFC 2217, Real COM and Modbus TCP, with metrics,\n"

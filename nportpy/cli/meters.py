@@ -162,7 +162,8 @@ async def _come_up(line: Line) -> None:
 
 def run(asking: Coroutine[None, None, _T], target: MeterTarget) -> _T:
     """What comes of it; what goes wrong ends the command with its reason, which no log line need repeat."""
-    logging.getLogger("nportpy.line").setLevel(logging.CRITICAL)
+    of_the_line = logging.getLogger("nportpy.line")
+    of_the_line.setLevel(logging.CRITICAL)
     try:
         return asyncio.run(asking)
     except MeterSilent as error:
@@ -170,6 +171,8 @@ def run(asking: Coroutine[None, None, _T], target: MeterTarget) -> _T:
         raise click.ClickException(f"{error}\n{hint}") from None
     except (OSError, NportpyError) as error:
         raise click.ClickException(str(error)) from None
+    finally:
+        of_the_line.setLevel(logging.NOTSET)
 
 
 def server_of(text: str) -> tuple[int, int]:

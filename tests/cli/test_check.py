@@ -306,6 +306,7 @@ def test_the_schema_for_editors() -> None:
         "gateway",
         "archive",
         "station",
+        "tls",
         "upstream",
         "http",
         "log",

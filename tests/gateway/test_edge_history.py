@@ -286,7 +286,7 @@ async def test_field_14_a_refused_password_is_tried_once_and_again_when_somebody
         assert len(told) == 1
         around.meter.refuses = False
         await at.change(edge=around.world.edge(mains(), plant()))
-        await asyncio.sleep(120)
+        await asyncio.sleep(110)
         assert at.station("mains").up is True
         rounds = len(around.meter.rounds)
         await at.change(edge=around.world.edge(mains(), plant()))  # one that answers goes on undisturbed

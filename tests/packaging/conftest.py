@@ -13,7 +13,7 @@ from tests.packaging.root import Root
 
 DIST = Path(__file__).parents[2] / "dist"
 # What is there before nportpy comes; venv is for the container's steps.
-PACKAGES = "python3,python3-venv,ca-certificates,netcat-openbsd,socat"
+PACKAGES = "python3,procps,python3-venv,ca-certificates,netcat-openbsd,socat"
 CODENAMES = {"12": "bookworm", "13": "trixie"}
 Built = Callable[[str], Path]
 Fresh = Callable[[str], Root]

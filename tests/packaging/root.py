@@ -17,8 +17,8 @@ for device in null zero full random urandom tty; do
     touch "$0/dev/$device"; mount --bind "/dev/$device" "$0/dev/$device"
 done
 ip link set lo up
-exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-    DEBIAN_FRONTEND=noninteractive "$@"
+exec chroot "$0" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 """
 
 

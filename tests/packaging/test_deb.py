@@ -25,7 +25,7 @@ listen = 4001
 ROUND_TRIP = """
 socat pty,raw,echo=0,link=/tmp/line exec:cat &
 nportpy serve &
-until echo hello | nc -q 1 localhost 4001 | grep hello; do sleep 0.2; done
+until echo hello | nc -q 1 127.0.0.1 4001 | grep hello; do sleep 0.2; done
 """
 
 

@@ -104,7 +104,7 @@ def test_the_image_serves_as_its_user_and_is_found_healthy(image: Root) -> None:
     script = f"""
         socat pty,raw,echo=0,link=/tmp/line exec:cat &
         {command} {" ".join(arguments)} &
-        until echo hello | nc -q 1 localhost 4001 | grep hello; do sleep 0.2; done
+        until echo hello | nc -q 1 127.0.0.1 4001 | grep hello; do sleep 0.2; done
         {probe[0]} /tmp/probe.py && echo healthy
         {command} --version
     """

@@ -14,7 +14,20 @@ from tests.pi.image import Image
 
 PACKAGES = (
     *("systemd", "dpkg", "init-system-helpers", "base-files", "base-passwd", "libc-bin", "passwd"),
-    *("bash", "dash", "coreutils", "findutils", "grep", "sed", "tar", "gzip", "debianutils", "diffutils", "perl-base"),
+    *(
+        "bash",
+        "dash",
+        "coreutils",
+        "findutils",
+        "grep",
+        "sed",
+        "tar",
+        "gzip",
+        "debianutils",
+        "diffutils",
+        "perl-base",
+        "procps",
+    ),
     *("python3", "libstdc++6", "busybox-static"),
 )
 PACKAGE = "/root/nportpy.deb"
