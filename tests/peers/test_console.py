@@ -76,8 +76,8 @@ def free_port() -> int:
 async def demo(port: int, *more: str) -> AsyncIterator[Process]:
     first = free_port() // 10 * 10
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nportpy", "demo", f"--http-port={port}", f"--modbus-port={first + 5}"),
-        *(f"--raw-port={first + 6}", f"--rfc2217-port={first + 9}", *more),
+        *(sys.executable, "-m", "nportpy", "demo", f"--http-port={port}", f"--modbus-port={first + 9}"),
+        *(f"--raw-port={first + 1}", f"--rfc2217-port={first + 4}", *more),
         stdout=DEVNULL,
     )
     try:
