@@ -153,7 +153,7 @@ def test_every_key_that_may_be_missing_has_an_example(file: type[BaseModel], kno
     assert required <= known.examples.keys()
 
 
-def test_c8_a_station_without_what_it_needs() -> None:
+def test_a_station_without_what_it_needs() -> None:
     said = faults('[station.emon]\nport = "p1"\nunit = 1\n[[station.emon.tags]]\nread = "41001"\n')
     assert any("station.emon.every: is missing" in each for each in said)
     assert any(".name: is missing" in each for each in said)

@@ -324,12 +324,6 @@ class Acting:
         return found({"upstreams": names})
 
 
-def _audited(asked: Asked) -> dict[str, str]:
-    """What of a request stands in the log: what is sent on a line may be a password."""
-    what = {key: str(value)[:100] for key, value in asked.values.items() if key not in ("name", "text", "hex")}
-    return what | ({"port": asked.get("name")} if "name" in asked.values else {})
-
-
 class _Sender:
     """A client of a line's stream that only sends."""
 
