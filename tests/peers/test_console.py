@@ -15,6 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from nportpy.console.files import Files
@@ -345,6 +346,63 @@ def _fields(status: object) -> set[str]:
 
 _SAID_OTHERWISE = {"port", "service"}
 """What is the name of a branch instead."""
+
+
+@once
+async def test_the_modbus_page_says_what_the_verdict_says() -> None:
+    async with scripted() as (at, chromium):
+        for unit in (1, 2, *(3,) * 4, *(4,) * 4):
+            client = at.asker()
+            client.ask(read(1000, 2), unit=unit)
+            await client.ended()
+        page = await chromium.page(f"{at.url}#/modbus")
+        await page.until("document.querySelector('.verdict')?.innerText.includes('Unit 3 is dead')")
+        said = await page.text(".verdict")
+        assert "1 is" not in said
+        units = await page.run("[...document.querySelectorAll('table')][0].innerText")
+        for words in ("dead", "answers", "Wrong check sum"):
+            assert words in units
+        assert await page.run("!!document.querySelector('caption').innerText.match(/in the last/)")
+        await go(page, "overview")
+        await page.until("document.querySelector('.alarms').innerText.includes('unit 3 is dead')")
+        await healthy(page, at.url)
+
+
+@once
+async def test_c24_a_page_shows_who_else_watches() -> None:
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/monitor/bus")
+        await page.until("document.querySelector('main').innerText.includes('Watched by')")
+        headers = {"User-Agent": "anna"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{at.url}api/v1/ports/bus/monitor", headers=headers),
+        ):
+            await page.until("document.querySelector('main').innerText.includes('127.0.0.1 anna')")
+        await page.until("!document.querySelector('main').innerText.includes('anna')")
+
+
+@once
+async def test_c14_the_heap_of_a_page_that_watches_is_bounded() -> None:
+    """More rows than a page keeps, and as many again: the second time takes no more memory than the first."""
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/monitor/bus")
+        line = at.served.gateway._ports["bus"].line
+        await until(lambda: line.tap().watchers)
+        used = []
+        for _ in range(3):
+            for number in range(22_000):
+                line.tap().note("break", number % 2 == 0)  # type: ignore[arg-type]
+                if number % 100 == 0:  # so that the page keeps up
+                    await until(lambda: all(each.place > line.tap().next_number - 500 for each in line.tap().watchers))
+            await until(lambda: all(each.place == line.tap().next_number for each in line.tap().watchers))
+            await page.until("document.querySelectorAll('.row').length > 10")
+            await asyncio.sleep(1)
+            await page.send("HeapProfiler.collectGarbage")
+            used.append((await page.send("Runtime.getHeapUsage"))["usedSize"])
+            assert await page.run("document.querySelectorAll('.row').length") <= 100
+        assert used[2] < 1.3 * used[1], used
+        assert used[2] < 64 << 20, used
 
 
 @once
