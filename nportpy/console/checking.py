@@ -29,6 +29,7 @@ AGAIN: Final = 2.0
 """Seconds for which what it said is said again: several pages may ask."""
 
 _MOST: Final = 4 << 20  # bytes that it may say
+_NO_FILE: Final = {"file": None, "ok": True, "faults": [], "warnings": [], "picture": []}
 _CHECK: Final = (sys.executable, "-m", "nportpy", "check", "--json", "-c")
 
 
@@ -59,8 +60,8 @@ class Checking:
     async def check(self, asked: Asked) -> web.StreamResponse:
         """What the checker says."""
         path = self._desk.file()
-        if path is None:
-            raise Wrong(HTTPStatus.NOT_FOUND, "this gateway has no configuration file: it was started with devices")
+        if path is None:  # it was started with devices
+            return await packed(asked.request, shown(_NO_FILE, ()))
         async with self._one:
             clock = asyncio.get_running_loop().time
             if clock() - self._at > AGAIN:

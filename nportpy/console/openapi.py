@@ -112,7 +112,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
             | {"curves": {"type": "array", "items": _schema(Curve, schemas)}}
         ),
         "Check": lambda: _object(
-            {"file": _TEXT, "at": _TIME, "ok": {"type": "boolean"}}
+            {"file": {"type": ["string", "null"]}, "at": _TIME, "ok": {"type": "boolean"}}
             | {"faults": {"type": "array", "items": {"$ref": "#/components/schemas/ConfigurationFault"}}}
             | {"warnings": {"type": "array", "items": _TEXT}}
             | {"picture": {"type": "array", "items": {"type": "array", "items": _TEXT}}}

@@ -56,7 +56,7 @@ async def test_c34_every_example_works(tmp_path: Path, monkeypatch: pytest.Monke
             await until(lambda: served.line().state == "up")  # one of them opens it anew
             answer = await tried(at.port, command)
             if answer is not None:
-                absent = "/services/end" in command or "/check" in command  # no such client, and no file
+                absent = "/services/end" in command  # no such client
                 expected = 428 if "/modbus/write" in command else 404 if absent else 200
                 assert answer.status == expected, (command, answer.body)
     assert len(EXAMPLES) > 12

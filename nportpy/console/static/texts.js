@@ -111,7 +111,7 @@ export default {
     metrics: "Metrics", ready: "Readiness",
   },
   configuration: {
-    again: "Check again", right: "The file can be loaded", wrong: "The file cannot be loaded: the gateway goes on with what it has",
+    again: "Check again", noFile: "This gateway was started with devices: it has no file.", right: "The file can be loaded", wrong: "The file cannot be loaded: the gateway goes on with what it has",
     faults: "Faults", noFaults: "None.", warnings: "Allowed, and perhaps not meant", noWarnings: "Nothing.", line: "Line", key: "Key",
     allowed: "Allowed", picture: "What it means", hint: "Secrets are left out here. With the lines themselves, on the gateway's machine:",
   },

@@ -22,8 +22,8 @@ export function Configuration() {
     setBusy(false);
   };
   useEffect(() => { look(); }, []);
-  return html`<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
-    ${why && html`<p class="why" role="alert">${why}</p>`}${found && html`<${Found} found=${found} />`}`;
+  return html`<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found?.file && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
+    ${why && html`<p class="why" role="alert">${why}</p>`}${found && (found.file ? html`<${Found} found=${found} />` : html`<p class="empty">${c.noFile}</p>`)}`;
 }
 
 function Found({ found }) {

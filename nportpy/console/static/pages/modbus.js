@@ -76,7 +76,7 @@ function Clients({ bus, hogs }) {
   return html`<${Table} caption=${`${m.hogs} – ${minutes(bus)}`} columns=${[["client", m.client], ["service", t.services.service], ["state", t.state], ["requests", m.requests, 1], ["busy", m.busSeconds, 1], ["share", m.share], ["refused", m.refused, 1]]}
     rows=${[...bus.clients].sort((a, b) => b.recent.busy - a.recent.busy).map((each) => ({ key: `${each.client} ${each.service} ${each.since}`, client: html`<code>${each.client}</code>`, service: each.service,
       state: html`<${State} is=${hogging(each.client) ? "hogging" : each.left === null ? "open" : "left"} since=${each.left ?? each.since} />`, requests: both(each.recent.requests, each.requests), busy: both(each.recent.busy, each.busy, span),
-      share: html`<${Bar} part=${part(each)} label=${percent(part(each))} />`, refused: number(each.refused) }))} />`;
+      share: html`<${Bar} plain=${!hogging(each.client)} part=${part(each)} label=${percent(part(each))} />`, refused: number(each.refused) }))} />`;
 }
 
 // Requests that came to no bus: a rule forbids them, or there is nowhere to send them.
