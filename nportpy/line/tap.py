@@ -220,9 +220,7 @@ class Tap:
         """Records from `number` on, `most` of them at most; those that are gone are left out."""
         number = max(number, self._ring.first)
         at = number - self._ring.first
-        return [
-            Record(each, *_whole(record)) for each, record in enumerate(self._ring.records[at : at + most], number)
-        ]
+        return [Record(each, *_whole(record)) for each, record in enumerate(self._ring.records[at : at + most], number)]
 
     def _add(self, kind: Kind, data: bytes, about: object) -> None:
         ring = self._ring
@@ -525,7 +523,7 @@ def _whole(record: Raw) -> tuple[int, Kind, bytes, object]:
             return time, kind, data, Ended(number, unit, pdu, _ANSWERED, (client,), waited, took, attempt)
         case time, kind, data, *asked:
             return time, kind, data, Asked(*asked)
-    raise AssertionError(record)  # there are no others
+    raise AssertionError(record)  # there is no other
 
 
 def _discards(bus: "Transactions") -> Discards:

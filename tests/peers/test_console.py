@@ -68,7 +68,7 @@ async def healthy(page: Page, base: str) -> None:
 
 
 def free_port() -> int:
-    """One that is given to no client: who calls again and again where nobody listens would come to speak with itself."""
+    """One that no client is given: who calls again and again where nobody listens would come to speak with itself."""
     while True:
         with socket.socket() as sock, suppress(OSError):
             port = random.randrange(20_000, 32_000)
