@@ -19,6 +19,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import uvloop
@@ -27,7 +28,7 @@ from nportpy.line.ring import MORE, OVERHEAD, Raw, Ring
 from nportpy.line.turns import Outcome
 from nportpy.line.watch import INTERVAL, Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
-from nportpy.protocols.capture.passwords import has_password
+from nportpy.protocols.capture.passwords import FIRST_BYTES, has_password
 from nportpy.protocols.capture.records import (
     ANSWER,
     RX,
@@ -112,7 +113,7 @@ class Tap:
         self._hides = False  # what is heard: a password was written, and the line may have an echo
         self._request: Request | None = None  # whose frame was written last
         self._asked: Raw = ()  # that record
-        self._requests = 0
+        self._number = count(1).__next__  # of requests
         self._discards = Discards(0, 0, 0, 0, 0, 0)
         self._discarded = 0
         self._modem = ModemLines(0)
@@ -299,11 +300,12 @@ class Tap:
     def writing(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """`write`, with the bytes recorded before."""
         line, ring, clock, turn, tap = self._line, self._ring, self.clock, self._turn, self
-        append = ring.records.append
+        append, number = ring.records.append, self._number
+        soh, context = FIRST_BYTES
         bus = line.transactions
 
         def written(data: bytes) -> None:
-            if line.secret or has_password(data):
+            if line.secret or ((soh in data or context in data) and has_password(data)):
                 tap._hides = True
                 append((clock(), TX, b"", Hidden(len(data))))
                 ring.fill += OVERHEAD + MORE
@@ -325,83 +327,76 @@ class Tap:
                 return
             tap._hides = False
             if request is tap._request or request.probed:
-                tap._sent_again(request, data)
+                asked = tap._again(request, data)
             else:
                 tap._request = request
-                tap._requests += 1
                 client = request.client
-                tap._asked = (
+                asked = tap._asked = (
                     clock(),
                     TX,
                     data,
-                    tap._requests,
+                    number(),
                     request.unit,
                     request.pdu,
                     getattr(client, "peer", None) or who(client),
-                    request.sent_at - request.queued_at,
-                    1,
-                    False,
+                    request.sent_at,
+                    request.queued_at,
                     request.timeout if request.awaited else 0.0,
                 )
-            append(tap._asked)
-            ring.fill += len(data) + (OVERHEAD + MORE)
-            if ring.fill > ring.mark:
-                turn()
-            write(data)
+            append(asked)
+            write(data)  # what it takes is counted when the request ends
 
         return written_beside_streams
 
     # Requests. The ring has bare fields: whoever reads it makes the named tuples, which takes longer than all the rest.
 
-    def _sent_again(self, request: "Request", data: bytes) -> None:
+    def _again(self, request: "Request", data: bytes) -> Raw:
         """Another frame for the same request, or one to find out about the echo before its own."""
         assert self._line.transactions is not None  # it is one of theirs
         probes = self._line.transactions.probing
-        before = 0
+        sent_at = self._line.transactions.clock() if request.waits else request.sent_at
         if request is self._request:
-            before = self._asked[_ATTEMPT]
+            number, attempt = self._asked[_NUMBER], _attempt(self._asked)
+            self._count(self._asked)
         else:
+            number, attempt = self._number(), 0
             self._request = request
-            self._requests += 1
+        timeout = request.timeout if request.awaited else 0.0
         self._asked = (
-            self.clock(),
-            TX,
-            data,
-            self._requests,
-            request.unit,
-            request.pdu,
-            who(request.client),
-            request.sent_at - request.queued_at,
-            before + (not probes),
-            probes,
-            request.timeout if request.awaited else 0.0,
+            *(self.clock(), TX, data, number, request.unit, request.pdu, who(request.client)),
+            *(sent_at, request.queued_at, timeout, attempt + (not probes), probes),
         )
+        return self._asked
 
     def taken_over(self, request: "Request") -> None:
         """Whoever had the turn has gone, and the request goes on for another."""
         if request is self._request:
             self._asked = (*self._asked[:_WHO], who(request.client), *self._asked[_WHO + 1 :])
 
+    def _count(self, asked: Raw) -> None:
+        self._ring.fill += len(asked[2]) + OVERHEAD + MORE
+
     def ended(self, request: "Request", result: "Result", asks: Sequence[Asker]) -> None:
         """A request has ended; `asks` are those whom it served."""
         outcome, answer, waited, took = result
         mine = request is self._request
-        good = len(answer) > 0 and answer[0] < EXCEPTION_BIT
-        if good and mine and len(asks) == 1 and outcome is _ANSWERED:
+        good = outcome is _ANSWERED and len(answer) > 0 and answer[0] < EXCEPTION_BIT
+        if mine and good and len(asks) == 1:
             self._request = None
             ring = self._ring
-            ring.records.append((self.clock(), ANSWER, answer, waited, took, self._asked))
-            ring.fill += len(answer) + (OVERHEAD + MORE)
-            if ring.fill > ring.mark:
-                self._turn()
-            return
+            ring.records.append((took, ANSWER, answer, self._asked))
+            ring.fill += len(answer) + _REQUEST
+            return  # a look at the mark comes with the next bytes
         clients = (who(request.client),) if len(asks) < 2 else tuple([who(ask.client) for ask in asks])
         if request.waits:
             for client in clients:
                 self.note(UNSENT, Unsent(request.unit, request.pdu, client, str(outcome)), answer)
             return
-        number, attempts = (self._asked[_NUMBER], self._asked[_ATTEMPT]) if mine else (0, 1)
-        self._request = None
+        number, attempts = 0, 1
+        if mine:
+            number, attempts = self._asked[_NUMBER], max(_attempt(self._asked), 1)
+            self._request = None
+            self._count(self._asked)
         about = Ended(number, request.unit, request.pdu, outcome, clients, waited, took, attempts)
         if good:
             self._add(ANSWER, answer, about)
@@ -509,7 +504,14 @@ def who(client: Hashable) -> Client:
     return type(client).__name__ if found is None else found
 
 
-_NUMBER, _WHO, _ATTEMPT = 3, 6, 8  # places in the bare fields of a frame that was written
+_NUMBER, _WHO, _FIRST = 3, 6, 10  # places in the bare fields of a frame, and how many it has the first time
+_REQUEST: Final = (
+    2 * (OVERHEAD + MORE) + 8
+)  # what a frame that was written and its answer take, most of their bytes apart
+
+
+def _attempt(asked: Raw) -> int:
+    return asked[-2] if len(asked) > _FIRST else 1
 
 
 def _whole(record: Raw) -> tuple[int, Kind, bytes, object]:
@@ -517,13 +519,15 @@ def _whole(record: Raw) -> tuple[int, Kind, bytes, object]:
     match record:
         case time, kind, data:
             return time, kind, data, None
+        case took, kind, data, asked if type(asked) is tuple:
+            _, _, _, number, unit, pdu, client, sent_at, queued_at, *_ = asked
+            about = Ended(number, unit, pdu, _ANSWERED, (client,), sent_at - queued_at, took, _attempt(asked))
+            return round((sent_at + took) * 1e9), kind, data, about
         case time, kind, data, about:
             return time, kind, data, about
-        case time, kind, data, waited, took, (_, _, _, number, unit, pdu, client, _, attempt, _, _):
-            return time, kind, data, Ended(number, unit, pdu, _ANSWERED, (client,), waited, took, attempt)
-        case time, kind, data, *asked:
-            return time, kind, data, Asked(*asked)
-    raise AssertionError(record)  # there is no other
+    time, kind, data, number, unit, pdu, client, sent_at, queued_at, timeout, *again = record
+    attempt, probe = again or (1, False)
+    return time, kind, data, Asked(number, unit, pdu, client, sent_at - queued_at, max(attempt, 1), probe, timeout)
 
 
 def _discards(bus: "Transactions") -> Discards:
