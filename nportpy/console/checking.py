@@ -29,7 +29,7 @@ AGAIN: Final = 2.0
 """Seconds for which what it said is said again: several pages may ask."""
 
 _MOST: Final = 4 << 20  # bytes that it may say
-_NO_FILE: Final = {"file": None, "ok": True, "faults": [], "warnings": [], "picture": []}
+_NO_FILE: Final[dict[str, Any]] = {"file": None, "ok": True, "faults": [], "warnings": [], "picture": []}
 _CHECK: Final = (sys.executable, "-m", "nportpy", "check", "--json", "-c")
 
 

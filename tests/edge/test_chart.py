@@ -119,7 +119,7 @@ async def test_a_slice_that_took_long_makes_the_next_one_shorter() -> None:
     for number, each in enumerate(slicing):
         sizes.append(each.last - each.first + 1)
         slicing.took(0.1 if number < 3 else 0.001)
-    assert sizes[:5] == [8000, 4000, 2000, 1000, 2000]
+    assert sizes[:5] == [2000, 1000, 500, 500, 1000]
     assert sum(sizes) == 100_000
 
 
