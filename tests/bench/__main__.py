@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tests.bench.attach import ATTACH
+from tests.bench.chart import CHART, NportpyChart
 from tests.bench.console import CONSOLE, CONSOLE_UNSEEN, NportpyConsole
 from tests.bench.dlms import DLMS
 from tests.bench.dlms_line import DLMS_LINE
@@ -55,6 +56,7 @@ BENCHES = (
     TAP_SATURATED,
     CONSOLE_UNSEEN,
     CONSOLE,
+    CHART,
     DLMS_LINE,
     LATE,
 )
@@ -67,6 +69,7 @@ OTHERWISE: tuple[Subject, ...] = (
     NportpyRealCom(),
     NportpyTap(),
     NportpyConsole(),
+    NportpyChart(),
 )
 
 
