@@ -1,9 +1,9 @@
 """A gateway on cables in memory, its ports chosen by the kernel, and clients for it."""
 
 import asyncio
-import time
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
