@@ -90,10 +90,16 @@ class Gateway:
         self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
-        self._desk = GatewayDesk(
-            self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
-        )
         self._captures = Captures(lambda: self._ports)
+        self._desk = GatewayDesk(
+            self.status,
+            self._archived,
+            lambda: self._ports,
+            self._servers,
+            self._all_services,
+            self._captures.moments,
+            file,
+        )
         self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures, self._table)
         self._strict = strict
         self._connect = connect
