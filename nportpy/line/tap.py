@@ -338,7 +338,7 @@ class Tap:
                     number(),
                     request.unit,
                     request.pdu,
-                    getattr(client, "peer", None) or who(client),
+                    getattr(client, "called", None) or who(client),
                     request.sent_at,
                     request.queued_at,
                     request.timeout if request.awaited else 0.0,
