@@ -8,6 +8,7 @@
     modbus_*.py   the same for the Modbus tables
     faults.py     what is wrong, in words; positions.py: on which line
     build.py      the settings of every part
+    splice.py     one value set in the text, all else left as it is; layout.py: where what stands in it
     devices.py    settings without a file
     collect_*.py  the collector's file: etc/collect.toml
     editors.py    the JSON schema
