@@ -147,7 +147,7 @@ def test_c27_a_value_is_added_and_every_byte_stays(text: str, value: Any, data: 
     assert old is not None
     holder = data.draw(st.sampled_from([path for path in places(old) if isinstance(at(old, path), dict | list)]))
     there = at(old, holder)
-    step = len(there) if isinstance(there, list) else data.draw(st.sampled_from(["new", "né w", "a", "b"]))
+    step: str | int = len(there) if isinstance(there, list) else data.draw(st.sampled_from(["new", "né w", "a", "b"]))
     assume(isinstance(there, list) or step not in there)
     try:
         new = changed(text, [Change((*holder, step), value)])

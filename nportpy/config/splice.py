@@ -198,10 +198,10 @@ def _set(layout: Layout, old: dict[str, Any], path: Path, value: object) -> _Cut
         return _new_line(layout, section, pair, keys, value)
     if (isinstance(value, dict) and value) or _is_tables(value):
         return _new_sections(layout, at, _sections((*at, first), value))
-    section = next((each for each in layout.sections if each.path == at), None)
-    if section is None:
-        return _new_sections(layout, at, _sections(at, {first: value}))
-    return _new_line(layout, section, section.pairs[-1] if section.pairs else None, [str(first)], value)
+    for own in layout.sections:
+        if own.path == at:
+            return _new_line(layout, own, own.pairs[-1] if own.pairs else None, [str(first)], value)
+    return _new_sections(layout, at, _sections(at, {first: value}))
 
 
 def _is_tables(value: object) -> bool:

@@ -1,7 +1,9 @@
 """What the console has of the gateway that it shows and acts on."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from nportpy.editing.editor import Editor
+from nportpy.editing.impact import Impact
 from nportpy.line.arbiter import Line
 from nportpy.services.archived import Archived
 from nportpy.services.recent import Recent
@@ -18,8 +20,15 @@ class Desk(Protocol):
     def recent(self) -> Recent:
         """The last records of the log."""
 
+    @property
+    def editor(self) -> Editor:
+        """Changes the configuration file."""
+
     def status(self) -> GatewayStatus:
         """A snapshot."""
+
+    def impact(self, settings: Any) -> Impact:
+        """What would come of other settings."""
 
     def archive(self) -> Archived | None:
         """Where samples are kept, if they are."""

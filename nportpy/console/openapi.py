@@ -18,7 +18,7 @@ from nportpy.services.faults import Fault
 from nportpy.status import EdgeStatus, GatewayStatus, StationStatus
 
 _TIME: Final = {"type": "string", "format": "date-time"}
-_TIMES: Final = frozenset(("started", "at", "since", "oldest_at"))
+_TIMES: Final = frozenset(("started", "at", "since", "oldest_at", "until"))
 """Members that are said as text: see report.py."""
 
 _SIMPLE: Final = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}

@@ -184,6 +184,7 @@ _WAYS: dict[str, Callable[..., object]] = {
     "since": _perhaps,
     "silent_since": _perhaps,
     "left": _perhaps,
+    "until": _perhaps,
     "requests": _requests,
     "actions": _actions,
     "durations": _durations,
