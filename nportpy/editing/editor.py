@@ -348,15 +348,15 @@ class Editor:
                 await self._gateway.go_over(trial.before)
         finally:
             trial.prepared.abandon()
-            self.trial = None
         await self._close(trial, trial.fate)
+        self.trial = None
 
     async def _close(self, trial: Trial, fate: Fate) -> None:
-        self.last = replace(trial.entry, fate=fate)
         try:
             await asyncio.to_thread(self._history.mark, trial.entry.number, fate)
         except OSError as error:
             log.warning("the history of the file cannot be kept", extra={"reason": error.strerror})
+        self.last = replace(trial.entry, fate=fate)
 
 
 def _text(content: bytes) -> str:
