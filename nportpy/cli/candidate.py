@@ -4,8 +4,10 @@ A gateway whose file is edited would carry pydantic and the schema, some 10 MB, 
 """
 
 import json
+import os
 import pickle
 import sys
+from difflib import unified_diff
 
 from nportpy.config import asked_child, fault_lines, parse
 from nportpy.editing.editor import Candidate, Changes
@@ -15,43 +17,53 @@ PATIENCE = 60.0
 """Seconds that it may take: two on a Raspberry Pi, ten on the smallest one under load."""
 
 
-def check(path: str, text: str, changes: Changes) -> Candidate:
+def check(path: str, text: str, changes: Changes, base: str) -> Candidate:
     """What `nportpy check` says of a file of that name with that text, after some changes of single values.
+
+    It is compared with `base` here, too: that takes time of the processor, which a gateway has not.
 
     Raises:
         EditError: a change cannot be made, or the checker comes to no end.
     """
-    asked = json.dumps({"path": path, "text": text, "changes": list(changes)}).encode()
-    answer = asked_child(__name__, asked, PATIENCE)
-    if isinstance(answer, EditError):
-        raise answer
-    assert isinstance(answer, Candidate)
-    return answer
+    asked = json.dumps({"path": path, "text": text, "changes": list(changes), "base": base}).encode()
+    found = asked_child(__name__, asked, PATIENCE)
+    if isinstance(found, EditError):
+        raise found
+    assert isinstance(found, Candidate)
+    return found
 
 
-def answer(path: str, text: str, changes: Changes) -> Candidate | EditError:
+def answer(path: str, text: str, changes: Changes, base: str) -> Candidate:
     """The same here."""
     from nportpy.config.splice import Change, changed  # not in the process that asks
 
-    try:
-        text = changed(text, (Change(tuple(each["path"]), each.get("value"), "remove" in each) for each in changes))
-    except EditError as error:
-        return error
-    plain = text.removeprefix("\ufeff")
+    text = changed(text, (Change(tuple(each["path"]), each.get("value"), "remove" in each) for each in changes))
+    plain, diff = text.removeprefix("\ufeff"), _diff(base, text, os.path.basename(path))
     try:
         settings = parse(plain, path)
     except ConfigError as error:
         said = tuple("\n".join(fault_lines(ConfigError(path, (fault,)))) for fault in error.faults)
-        return Candidate(text, error.faults, said)
+        return Candidate(text, error.faults, said, diff=diff)
     from nportpy.cli.check import all_warnings  # not in the process that asks
 
-    return Candidate(text, warnings=tuple(all_warnings(plain, path, settings)), settings=settings)
+    return Candidate(text, (), (), tuple(all_warnings(plain, path, settings)), diff, settings)
+
+
+def _diff(old: str, new: str, name: str) -> str:
+    """A unified diff, as diff(1) and git write it."""
+    lines = unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), f"a/{name}", f"b/{name}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 def main() -> None:
     """Answer what stdin asks."""
     asked = json.load(sys.stdin.buffer)
-    sys.stdout.buffer.write(pickle.dumps(answer(asked["path"], asked["text"], asked["changes"])))
+    found: Candidate | EditError
+    try:
+        found = answer(**asked)
+    except EditError as error:
+        found = error
+    sys.stdout.buffer.write(pickle.dumps(found))
 
 
 if __name__ == "__main__":

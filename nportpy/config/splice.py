@@ -51,6 +51,8 @@ def changed(text: str, changes: Iterable[Change]) -> str:
             text = _changed(text, change)
         except EditError as error:
             raise EditError(f"{key_path(change.path)}: {error}") from error
+        except RecursionError as error:
+            raise EditError(f"{key_path(change.path)}: is nested too deeply") from error
     return text
 
 

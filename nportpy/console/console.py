@@ -9,6 +9,7 @@ from aiohttp import web
 from nportpy.console.acting import Acting
 from nportpy.console.bundle import Bundle
 from nportpy.console.desk import Desk
+from nportpy.console.editing import Editing
 from nportpy.console.files import Files
 from nportpy.console.looking import Looking
 from nportpy.console.openapi import describe
@@ -41,6 +42,7 @@ class Console:
                 ),
                 *Looking(desk, self._files, streams).routes(),
                 *Acting(desk, streams).routes(),
+                *Editing(desk).routes(),
                 *Bundle(desk).routes(),
             ),
             lambda route: desk.count(route.path.rpartition("/")[2], "refused"),

@@ -64,6 +64,7 @@ class Candidate:
         faults: what is wrong with it.
         said: the same as `nportpy check` writes it, a fault each.
         warnings: what is odd about it.
+        diff: how it differs from the text that it was compared with: a unified diff.
         settings: what it means to the gateway; None where there are faults.
     """
 
@@ -71,14 +72,16 @@ class Candidate:
     faults: tuple[Fault, ...] = ()
     said: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    diff: str = ""
     settings: Any = None
 
 
 Changes = Sequence[Mapping[str, Any]]
 """Changes of single values, as JSON has them: `path`, and `value` or `remove`."""
 
-Checker = Callable[[str, str, Changes], Candidate]
-"""Checks the text of a file of some name, after some changes, in a process of its own; waits for it."""
+Checker = Callable[[str, str, Changes, str], Candidate]
+"""Checks the text of a file of some name, after some changes, in a process of its own, and compares it with another
+text; waits for that."""
 
 
 class Gateway(Protocol):
@@ -190,8 +193,13 @@ class Editor:
         """
         return _text(await asyncio.to_thread(files.read, self.path()))
 
-    async def check(self, text: str, changes: Changes = ()) -> Candidate:
+    async def check(self, text: str, changes: Changes = (), base: str | None = None) -> Candidate:
         """What would be said of a text, after some changes of single values.
+
+        Args:
+            text: the candidate.
+            changes: made in it first.
+            base: what it is compared with; without it, `text` as it was before the changes.
 
         Raises:
             EditError: it is too large, or the changes cannot be made, or nothing is said.
@@ -201,7 +209,7 @@ class Editor:
         if self._checker is None:
             raise EditError(self.why_not())
         async with self._checking:
-            return await asyncio.to_thread(self._checker, self.path(), text, changes)
+            return await asyncio.to_thread(self._checker, self.path(), text, changes, text if base is None else base)
 
     async def apply(self, text: str, base: str, *, by: str, why: str, window: float = WINDOW) -> Trial:
         """Try a text: the gateway goes over to it, and back after `window` seconds without a confirmation.

@@ -37,7 +37,7 @@ class Fake:
         self.went.append(settings)
         self.settings = settings
 
-    def check(self, path: str, text: str, changes: Changes) -> Candidate:
+    def check(self, path: str, text: str, changes: Changes, base: str) -> Candidate:
         if "bad" in text:
             return Candidate(text, (Fault("x", "is bad", line=1),), (f"{path}:1: x: is bad",))
         return Candidate(text, settings=text.partition(" ")[0])
