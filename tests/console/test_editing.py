@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +297,29 @@ async def test_a_text_with_half_a_character(tmp_path: Path) -> None:
         assert answer.status == 200
         assert not answer.json()["ok"]
         assert (await ask(at, "/apply", body, If_Match=etag(at))).status == 422
+
+
+async def test_c34_the_examples_of_the_documents_work(tmp_path: Path) -> None:
+    documents = (Path(__file__).parents[2] / "docs/console.md").read_text()
+    examples = [line.strip() for line in documents.splitlines() if "curl " in line and "/api/v1/config" in line]
+    async with edited(tmp_path) as at:
+        for example in examples:
+            words = shlex.split(example.replace("TAG", at.tag))
+            headers = dict(value.split(": ", 1) for flag, value in pairwise(words) if flag == "-H")
+            body = next((value for flag, value in pairwise(words) if flag in ("-d", "--data-binary")), None)
+            sent = body and (at.file.read_bytes() if body.startswith("@") else body.encode())
+            path = next(word for word in words if word.startswith("http")).removeprefix("http://127.0.0.1:9550")
+            reloads = at.gateway.status().reloads
+            number = 3 if "confirm" in path else 2
+            if "confirm" in path:
+                await apply(at, {"changes": [{"path": ["gateway", "name"], "value": "other"}]}, If_Match=etag(at))
+            method = "PUT" if "PUT" in words else ""
+            fields = {name.replace("-", "_"): value for name, value in headers.items()}
+            answer = await call(at.ports["http"], path, sent, method, **fields)
+            assert answer.status == 200, (example, answer.body)
+            if path.endswith("/apply"):
+                await until(lambda before=reloads: at.gateway.status().reloads > before)  # type: ignore[misc]
+            if path.endswith("/back"):
+                await until(lambda: at.editor.trial is None)
+            assert f'"number": {number}' in example or "number" not in example
+    assert len(examples) == 9
