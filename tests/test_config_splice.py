@@ -194,7 +194,8 @@ def test_c27_a_value_is_removed_and_every_other_byte_stays(text: str, data: st.D
 @given(st.text(alphabet="ab.=[]{}\"'#\n\r ,1\\", max_size=30), st.data())
 @hypothesis_settings(deadline=None, max_examples=80)
 def test_c27_any_text_is_refused_or_changed_right(text: str, data: st.DataObject) -> None:
-    path = tuple(data.draw(st.lists(st.sampled_from(["a", "b", 0, 1]), max_size=3)))
+    steps: list[str | int] = ["a", "b", 0, 1]
+    path = tuple(data.draw(st.lists(st.sampled_from(steps), max_size=3)))
     try:
         new = changed(text, [Change(path, 7)])
     except EditError:

@@ -81,7 +81,7 @@ def check(path: str, as_json: bool, schema: bool) -> None:
         sys.exit(2)
     found = all_warnings(text, path, settings)
     if as_json:
-        click.echo(json.dumps(settings_object(path, settings, found), indent=2))
+        click.echo(json.dumps(settings_object(path, settings, found, _picture(settings)), indent=2))
         return
     for label, text in _picture(settings):
         click.echo(f"{label:<{_LABEL_WIDTH}}{text}".rstrip())

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from nportpy.console.acting import Acting
 from nportpy.console.bundle import Bundle
+from nportpy.console.checking import Checking
 from nportpy.console.desk import Desk
 from nportpy.console.editing import Editing
 from nportpy.console.files import Files
@@ -42,6 +43,7 @@ class Console:
                 ),
                 *Looking(desk, self._files, streams).routes(),
                 *Acting(desk, streams).routes(),
+                *Checking(desk).routes(),
                 *Editing(desk).routes(),
                 *Bundle(desk).routes(),
             ),

@@ -13,7 +13,8 @@ from nportpy.services.archived import Archived
 from nportpy.services.recent import Recent
 from nportpy.status import End, GatewayStatus
 
-if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
+if TYPE_CHECKING:  # a gateway without Modbus, or whose console nobody opens, need not import what it takes
+    from nportpy.console.desk import Moment
     from nportpy.modbus.bus import Bus
 
 
@@ -34,6 +35,7 @@ class GatewayDesk:
         ports: Callable[[], Mapping[str, RunningPort]],
         servers: Servers,
         services: Callable[[], Iterable[Services]],
+        moments: "Callable[[], list[Moment]]",
         file: str | None,
         editor: Editor,
         impact: Callable[[Any], Impact],
@@ -45,6 +47,7 @@ class GatewayDesk:
         self.actions: Counter[tuple[str, str]] = Counter()
         self.status = status
         self.archive = archive
+        self.moments = moments
         self._ports = ports
         self._servers = servers
         self._services = services

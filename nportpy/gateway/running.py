@@ -99,11 +99,18 @@ class Gateway:
         self._throttle = Throttle()
         self._reloaded_to = reloaded
         self._editor = Editor(file, checker, self)
-        self._desk = GatewayDesk(
-            self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file, self._editor,
-            self._impact,
-        )  # fmt: skip
         self._captures = Captures(lambda: self._ports)
+        self._desk = GatewayDesk(
+            self.status,
+            self._archived,
+            lambda: self._ports,
+            self._servers,
+            self._all_services,
+            self._captures.moments,
+            file,
+            self._editor,
+            self._impact,
+        )
         self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures, self._table)
         self._strict = strict
         self._connect = connect
