@@ -35,7 +35,7 @@ def check(path: str, text: str, changes: Changes, base: str) -> Candidate:
 
 def answer(path: str, text: str, changes: Changes, base: str) -> Candidate:
     """The same here."""
-    from nportpy.config.splice import Change, changed  # not in the process that asks
+    from nportpy.config.splice import Change, changed, singles  # not in the process that asks
 
     text = changed(text, (Change(tuple(each["path"]), each.get("value"), "remove" in each) for each in changes))
     plain, diff = text.removeprefix("\ufeff"), _diff(base, text, os.path.basename(path))
@@ -43,10 +43,11 @@ def answer(path: str, text: str, changes: Changes, base: str) -> Candidate:
         settings = parse(plain, path)
     except ConfigError as error:
         said = tuple("\n".join(fault_lines(ConfigError(path, (fault,)))) for fault in error.faults)
-        return Candidate(text, error.faults, said, diff=diff)
+        return Candidate(text, error.faults, said, diff=diff, values=tuple(singles(text)))
     from nportpy.cli.check import all_warnings  # not in the process that asks
 
-    return Candidate(text, (), (), tuple(all_warnings(plain, path, settings)), diff, settings)
+    warnings = tuple(all_warnings(plain, path, settings))
+    return Candidate(text, (), (), warnings, diff, tuple(singles(text)), settings)
 
 
 def _diff(old: str, new: str, name: str) -> str:

@@ -56,6 +56,26 @@ def changed(text: str, changes: Iterable[Change]) -> str:
     return text
 
 
+def singles(text: str) -> Iterator[tuple[Path, object]]:
+    """The values that one may set in a form: texts, numbers, booleans, and lists of them; none where it is not TOML."""
+    try:
+        data = _data(text)
+    except EditError:
+        return
+    yield from _singles((), data)
+
+
+def _singles(path: Path, value: object) -> Iterator[tuple[Path, object]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _singles((*path, key), each)
+    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        for number, each in enumerate(value):
+            yield from _singles((*path, number), each)
+    elif all(isinstance(each, str | int | float) for each in (value if isinstance(value, list) else [value])):
+        yield path, value
+
+
 def _changed(text: str, change: Change) -> str:
     if not change.path:
         raise EditError("the file as a whole is for the text editor")

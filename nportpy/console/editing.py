@@ -5,6 +5,7 @@ if that is not the file any more.
 """
 
 import logging
+import math
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -197,6 +198,7 @@ class Editing:
         affected = self._desk.impact(candidate.settings) if candidate.settings is not None else ()
         tag = files.tag(candidate.text.encode(errors="surrogatepass"))
         said = {"text": candidate.text, "tag": tag, "ok": not candidate.faults, **_said(candidate)}
+        said["values"] = [(path, value) for path, value in candidate.values if _is_json(value)]
         return await packed(asked.request, said | {"impact": [asdict(each) for each in affected]})
 
     # Changing.
@@ -277,6 +279,15 @@ def _changes(asked: Asked) -> list[dict[str, Any]]:
             detail = 'a change is {"path": ["port", "meters", "baudrate"], "value": 9600}, or with "remove": true'
             raise Wrong(HTTPStatus.BAD_REQUEST, detail)
     return list(changes)
+
+
+def _is_json(value: object) -> bool:
+    """Whether JSON has it, and a browser keeps it: no infinity, no number that is rounded."""
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) < 1 << 53
 
 
 def _said(candidate: Candidate) -> dict[str, Any]:

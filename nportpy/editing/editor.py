@@ -65,6 +65,7 @@ class Candidate:
         said: the same as `nportpy check` writes it, a fault each.
         warnings: what is odd about it.
         diff: how it differs from the text that it was compared with: a unified diff.
+        values: what a form can show: paths and values, as JSON has them; none where the text is not TOML.
         settings: what it means to the gateway; None where there are faults.
     """
 
@@ -73,6 +74,7 @@ class Candidate:
     said: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     diff: str = ""
+    values: tuple[tuple[tuple[str | int, ...], Any], ...] = ()
     settings: Any = None
 
 
