@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -323,3 +324,13 @@ async def test_c34_the_examples_of_the_documents_work(tmp_path: Path) -> None:
                 await until(lambda: at.editor.trial is None)
             assert f'"number": {number}' in example or "number" not in example
     assert len(examples) == 9
+
+
+def test_c35_what_is_the_hosts_has_a_command_and_no_button() -> None:
+    here = Path(__file__).parents[2]
+    texts = (here / "nportpy/console/static/texts.js").read_text()
+    documents = (here / "docs/console.md").read_text()
+    rows = documents.partition("### What is the host's")[2].partition("There is no button")[0]
+    commands = re.findall(r"`(sudo [^`]+|timedatectl)`", rows)
+    assert len(commands) == 5
+    assert [command for command in commands if f'"{command}"' not in texts] == []
