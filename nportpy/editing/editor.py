@@ -104,6 +104,13 @@ class Trial:
         entry: its entry in the history.
         window: seconds in which it is to be confirmed.
         until: when that ends, in seconds since the epoch.
+        prepared: the file that it may become.
+        base: the tag of the file that it was made from.
+        settings: what it means to the gateway.
+        before: what the gateway goes back to.
+        over: set when the gateway has gone over to it.
+        decided: set when it is known what comes of it.
+        fate: that.
     """
 
     entry: Entry
@@ -113,6 +120,7 @@ class Trial:
     base: str
     settings: Any
     before: Any
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     fate: Fate = Fate.TRYING
 
@@ -269,6 +277,7 @@ class Editor:
             Stale: somebody else has changed the file meanwhile: what is tried ends.
             EditError: that is not tried any more, or cannot be written; the message says why.
         """
+        await self._tried(number).over.wait()
         async with self._one:
             trial = self._tried(number)
             await self._compare(trial.base)
@@ -347,6 +356,8 @@ class Editor:
             except (NportpyError, OSError) as error:
                 log.error("a change cannot be tried", extra={"number": trial.entry.number, "reason": str(error)})
                 self._decide(Fate.FAILED)
+            trial.until = time.time() + trial.window
+            trial.over.set()
             try:
                 async with asyncio.timeout(trial.window):
                     await trial.decided.wait()

@@ -138,6 +138,19 @@ async def test_c30_a_gateway_that_cannot_go_over(tmp_path: Path) -> None:
         assert at.gateway.went == ["old"]
 
 
+async def test_c30_who_confirms_early_waits_until_the_gateway_has_gone_over(tmp_path: Path) -> None:
+    async with edited(tmp_path) as at:
+        entry = await at.apply()
+        kept = await at.editor.confirm(entry.number, by="bert")
+        assert (kept.fate, at.gateway.went) == (Fate.CONFIRMED, ["new"])
+        at.gateway.refuses = "third"
+        entry = await at.apply("third = 3\n")
+        with pytest.raises(EditError, match="is not being tried"):
+            await at.editor.confirm(entry.number, by="bert")
+        assert await at.ended() is Fate.FAILED
+        assert at.file.read_text() == NEW
+
+
 async def test_c30_the_gateway_ends_in_the_window(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         await at.apply()

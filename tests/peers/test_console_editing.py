@@ -9,7 +9,7 @@ import pytest
 from tests.peers.test_console import PALE, PICTURES, UNLABELLED, healthy, once
 from tests.support import browser
 from tests.support.browser import Page
-from tests.support.editing import FILE, At, edited
+from tests.support.editing import At, edited
 from tests.support.serving import until
 
 pytestmark = [
@@ -104,16 +104,21 @@ async def test_c30_a_page_that_cuts_itself_off_comes_back_by_itself(tmp_path: Pa
             return await apply(*arguments, **named | {"window": 3.0})
 
         at.editor.apply = sooner  # type: ignore[method-assign]
+        whole = at.file.read_bytes().replace(b"\n", b"\r\n")
+        at.file.write_bytes(whole)
         page = await opened(at, chromium)
         there, away = at.ports["http"], at.ports["spare"]
         await typed(page, at.text((f"127.0.0.1:{there}", f"127.0.0.1:{away}")))
         await page.click("Check")
+        await said(page, f"127.0.0.1:{away}", ".diff")
+        lines = await page.run("[...document.querySelectorAll('.diff .added, .diff .gone')].length")
+        assert lines == 4  # the lines' ends stay
         await page.click("Apply")
         await said(page, f"http://127.0.0.1:{away}/#/configuration", ".trial")
         await page.picture(folder / "editing-cut-off.png")
         await said(page, "it went back")
         await page.until("!document.querySelector('.trial') && !document.querySelector('.alarm')")
-        assert at.file.read_text() == FILE.format(**at.ports)
+        assert at.file.read_bytes() == whole
         # Somebody edits the file on disk: nothing of theirs is lost.
         at.file.write_text(at.text(("pi-07", "pi-08")))
         await page.click("Check")

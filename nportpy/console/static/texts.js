@@ -122,7 +122,7 @@ export default {
   editing: {
     off: "The file cannot be changed from here", offText: "Set console = \"edit\" in [http], let the service write its file with `sudo systemctl edit nportpy`, and restart it. Until then candidates can be checked here, and their diff taken away.",
     stale: "Somebody else has changed the file", staleText: "This is how the candidate differs from the file as it is now. Going on overwrites what is marked as gone.", goOn: "Go on from the file as it is now",
-    text: "The file", check: "Check", again: "Read the file again", export: "Export", import: "Import", unchecked: "Not checked yet.", faults: "Faults", line: "Line", file: "The file",
+    text: "The file", check: "Check", again: "Read the file again", export: "Export", import: "Import", unchecked: "Not checked yet.", noText: "This is not a text file", faults: "Faults", line: "Line", file: "The file",
     values: "Single values", valuesText: "A value is exchanged in the text, and every other byte stays. Lists are written as [\"a\", \"b\"].", key: "Key", newKey: "New key", keyExample: "port.meters.baudrate",
     add: "Add", remove: "Remove", removed: "removed", leave: "Leave it", takeOver: "Into the text",
     diff: "What is changed", same: "Nothing: it is the file.", takeAway: "Take the diff away", warnings: "Allowed, and perhaps not meant",

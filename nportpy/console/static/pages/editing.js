@@ -57,6 +57,15 @@ export function Editing({ trial }) {
     if (found.last?.fate === "confirmed" && found.text === kept.text) { kept.tag = found.tag; check(kept.text); }
   }, () => {}); }, [trial?.number]);
 
+  const bring = async (input) => {
+    try {
+      const content = await input.files[0].arrayBuffer();
+      const found = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true }).decode(content); // byte for byte
+      put(found);
+      await check(found);
+    } catch (error) { setWhy(`${c.noText}: ${error.message}`); }
+    input.value = "";
+  };
   const apply = async (reason, window) => {
     moved.places = checked.impact.filter((each) => each.part === "http").flatMap((each) => each.listen);
     try {
@@ -78,7 +87,7 @@ export function Editing({ trial }) {
       <p class="actions"><button type="button" disabled=${busy} onClick=${() => check(text, changes())}>${busy ? t.working : c.check}</button>
         <button type="button" class="quiet" onClick=${() => read(false)}>${c.again}</button>
         <a class="button" href=${`${base}api/v1/config/file`} download>${c.export}</a>
-        <label class="button">${c.import}<input type="file" class="hidden" accept=".toml" onChange=${(e) => e.target.files[0]?.text().then((found) => { put(found); check(found); })} /></label></p>
+        <label class="button">${c.import}<input type="file" class="hidden" accept=".toml" onChange=${(e) => bring(e.target)} /></label></p>
       ${why && html`<p class="why" role="alert">${why}</p>`}
       ${!current && html`<p class="hint">${c.unchecked}</p>`}</section>
     ${checked && html`<${Values} values=${checked.values} edits=${edits} setEdits=${setEdits} check=${() => check(text, changes())} busy=${busy} />`}
@@ -88,8 +97,10 @@ export function Editing({ trial }) {
 }
 
 // A text with line numbers, and marks where faults are.
-function Source({ text, faults, change }) {
+function Source({ text: whole, faults, change }) {
   const numbers = useRef(), area = useRef();
+  const text = whole.replaceAll("\r\n", "\n"); // as a textarea has it
+  const ended = whole.includes("\r\n") && !/[^\r]\n/.test(whole) ? "\r\n" : "\n";
   const marked = new Map(faults.map((fault) => [fault.line, fault.said]));
   const lines = text.split("\n").length;
   const go = (line) => {
@@ -100,7 +111,7 @@ function Source({ text, faults, change }) {
   };
   return html`<div class="source"><div class="numbers" ref=${numbers} aria-hidden="true">${Array.from({ length: lines }, (_, i) =>
       html`<div class=${marked.has(i + 1) ? "fault" : ""} title=${marked.get(i + 1) ?? ""}>${i + 1}</div>`)}</div>
-    <textarea ref=${area} aria-label=${c.text} spellcheck="false" wrap="off" autocomplete="off" value=${text} onInput=${(e) => change(e.target.value)}
+    <textarea ref=${area} aria-label=${c.text} spellcheck="false" wrap="off" autocomplete="off" value=${text} onInput=${(e) => change(e.target.value.replaceAll("\n", ended))}
       onScroll=${(e) => { numbers.current.scrollTop = e.target.scrollTop; }}></textarea></div>
     ${faults.length > 0 && html`<ul class="faults" aria-label=${c.faults}>${faults.map((fault, i) => html`<li key=${i}><button type="button" class="quiet" disabled=${!fault.line} onClick=${() => go(fault.line)}>${fault.line ? `${c.line} ${fault.line}` : c.file}</button>
       <pre>${fault.said.replace(/^[^\n]*?:\d+: /, "")}</pre></li>`)}</ul>`}`;
