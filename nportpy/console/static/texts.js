@@ -126,7 +126,7 @@ export default {
     values: "Single values", valuesText: "A value is exchanged in the text, and every other byte stays. Lists are written as [\"a\", \"b\"].", key: "Key", newKey: "New key", keyExample: "port.meters.baudrate",
     add: "Add", remove: "Remove", removed: "removed", leave: "Leave it", takeOver: "Into the text",
     diff: "What is changed", same: "Nothing: it is the file.", takeAway: "Take the diff away", warnings: "Allowed, and perhaps not meant",
-    impact: "What that would do", nothing: "Nothing that is seen from outside.", what: "What", becomesTitle: "Becomes", changed: "Changed", drops: "Who loses a connection",
+    impact: "What that would do", nothing: "Nothing that is seen from outside.", what: "What", becomesTitle: "Becomes", command: "Type", changed: "Changed", drops: "Who loses a connection",
     clientsDrop: "Clients that lose their connection:", nobodyDrops: "No client loses a connection.", why: "Why", window: "Confirm within", apply: "Apply", tried: "It is tried.",
     seconds10: "10 s", minute: "60 s", minutes5: "5 min", hour: "1 h",
     parts: { line: "line", service: "service", http: "console", discovery: "discovery", mdns: "announcements", station: "station", upstream: "upstream", archive: "archive", certificates: "certificates", gateway: "gateway" },

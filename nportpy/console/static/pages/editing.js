@@ -1,7 +1,7 @@
 // Changing the configuration: as text with faults at their lines, or value by value; its diff, what it would do, trying it.
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import t from "../texts.js";
-import { Act, Facts, Field, Table } from "../parts.js";
+import { Act, Field, Table } from "../parts.js";
 import { moment } from "../format.js";
 import { ask, base } from "../store.js";
 import { moved } from "../trial.js";
@@ -93,7 +93,7 @@ export function Editing({ trial }) {
     ${checked && html`<${Values} values=${checked.values} edits=${edits} setEdits=${setEdits} check=${() => check(text, changes())} busy=${busy} />`}
     ${current && html`<${Result} found=${checked} file=${file} trial=${trial} apply=${apply} />`}
     <${History} trial=${trial} compare=${async (number) => { const entry = await ask(`api/v1/config/history/${number}`); put(entry.text); await check(entry.text); }} />
-    <section><h2>${c.host}</h2><p>${c.hostText}</p><${Facts} of=${c.hostRows.map(([what, command]) => [what, html`<code>${command}</code>`])} /></section>`;
+    <section><h2>${c.host}</h2><p>${c.hostText}</p><${Table} columns=${[["what", c.what], ["type", c.command]]} rows=${c.hostRows.map(([what, command]) => ({ key: what, what, type: html`<code>${command}</code>` }))} /></section>`;
 }
 
 // A text with line numbers, and marks where faults are.
