@@ -583,12 +583,32 @@ class RecordingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialStatus:
+    """A change of the configuration that is tried, and goes back by itself.
+
+    Attributes:
+        number: its number in the history.
+        by: who has made it.
+        why: in his words.
+        since: when, in seconds since the epoch.
+        until: when it goes back, unless somebody confirms it.
+    """
+
+    number: int
+    by: str
+    why: str
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway.
 
     Attributes:
         actions: what was done from the console since the start, by action and result: done, failed, refused (not from
             this machine), unconfirmed (asked what it would change).
+        trial: the change of the configuration that is tried now.
     """
 
     name: str
@@ -605,3 +625,4 @@ class GatewayStatus:
     loop: LoopStatus = field(default_factory=LoopStatus)
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     recordings: tuple[RecordingStatus, ...] = ()
+    trial: TrialStatus | None = None

@@ -15,7 +15,7 @@ FLOORS = (
     {"status"},
     {"protocols"},
     {"network"},
-    {"services", "port", "security"},
+    {"services", "port", "security", "editing"},
     {"line"},
     {"client", "modbus", "attach", "meters"},
     {"modes", "simulator", "edge", "console"},

@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nportpy.editing.editor import Checker, Editor
+from nportpy.editing.impact import Impact
 from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.certificates import Certificates
-from nportpy.gateway.changes import changed
+from nportpy.gateway.changes import changed, line_changes
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
@@ -30,11 +33,12 @@ from nportpy.gateway.plans import (
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import NOT_HERE, Place, Sockets
 from nportpy.line.arbiter import Line
-from nportpy.modbus.settings import BusSettings, RoutingSettings
+from nportpy.modbus.settings import RoutingSettings
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
+from nportpy.services.http import ConsoleMode
 from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
 
@@ -68,6 +72,8 @@ class Gateway:
         strict: bool = False,
         connect: "Connect | None" = None,
         file: str | None = None,
+        checker: Checker | None = None,
+        reloaded: Callable[[GatewaySettings], None] = lambda _: None,
     ) -> None:
         """Nothing runs before `run`. Tests bring an `opener` of their own.
 
@@ -77,6 +83,8 @@ class Gateway:
             strict: an address that cannot be bound at the start is an error.
             connect: makes upstreams' links; the demo has some that can be cut.
             file: where the settings were read from.
+            checker: checks what may become that file; None: it cannot be changed from here.
+            reloaded: hears of the settings that it has gone over to.
         """
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
@@ -90,6 +98,8 @@ class Gateway:
         self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
+        self._reloaded_to = reloaded
+        self._editor = Editor(file, checker, self)
         self._captures = Captures(lambda: self._ports)
         self._desk = GatewayDesk(
             self.status,
@@ -99,6 +109,8 @@ class Gateway:
             self._all_services,
             self._captures.moments,
             file,
+            self._editor,
+            self._impact,
         )
         self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures, self._table)
         self._strict = strict
@@ -136,6 +148,7 @@ class Gateway:
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
                 await self._change_edge(self._settings)
+                await self._editor.switch(_may_edit(self._settings), self._tasks)
                 await self._http.change(self._settings.http, self._tasks)
                 self._tell_of_addresses()
                 self._heartbeat.start()
@@ -145,6 +158,7 @@ class Gateway:
                     self._tasks.create_task(self._look_at_certificates(), name="certificates"),
                 ]
                 await self._stopping.wait()
+                await self._editor.stop()
                 async with self._changing:
                     for task in looking:
                         task.cancel()
@@ -167,8 +181,14 @@ class Gateway:
         """Go over to other settings, and end where a start with them would.
 
         What did not change keeps its clients, limits and lists change under them, and the rest is started anew. An
-        address that cannot be bound is missing afterwards, as it would be after a start.
+        address that cannot be bound is missing afterwards, as it would be after a start. A change that was only tried
+        ends with it.
         """
+        self._editor.overtake()
+        await self.go_over(settings)
+
+    async def go_over(self, settings: GatewaySettings) -> None:
+        """The same for what the file does not say, or not yet."""
         async with self._changing:
             if self._stopping.is_set():
                 return
@@ -177,8 +197,18 @@ class Gateway:
             await self._change(settings)
             self._reloads += 1
             self._tell_of_addresses()
+            self._reloaded_to(settings)
         self._reloaded.set()
         self.changed.set()
+
+    def now(self) -> GatewaySettings:
+        """What it was told to be at last."""
+        return self._settings
+
+    def _impact(self, settings: GatewaySettings) -> Impact:
+        from nportpy.gateway.impact import impact
+
+        return impact(self._ports, self._routers, self._settings, settings)
 
     def reload_failed(self) -> None:
         """Count a reload that did not come so far: the file was bad."""
@@ -204,6 +234,7 @@ class Gateway:
             loop=self._heartbeat.status(),
             actions=dict(self._desk.actions),
             recordings=self._captures.status(),
+            trial=self._editor.status(),
         )
 
     def _buses(self) -> "list[Bus]":
@@ -229,6 +260,7 @@ class Gateway:
         assert self._tasks is not None
         self._sockets.bind(listening(settings))
         await self._certificates.read(settings)
+        await self._editor.switch(_may_edit(settings), self._tasks)
         await self._http.change(settings.http, self._tasks)
         plans = {plan.name: plan for plan in settings.ports}
         await self._stop_routers({router.name for router in settings.routers}, End.RELOAD)
@@ -274,9 +306,7 @@ class Gateway:
         if wanted is None:
             log.info("no longer served", extra=extra)
         else:
-            settings = changed(running.port, wanted.port) + changed(running.stream, wanted.stream)
-            settings += changed(running.bus or BusSettings(), wanted.bus or BusSettings())
-            log.info("line started anew", extra=extra | {"changed": ", ".join(settings)})
+            log.info("line started anew", extra=extra | {"changed": ", ".join(line_changes(running, wanted))})
 
     async def _change_services(self, kept: list[RunningPort], settings: GatewaySettings) -> None:
         """Go over to other services, of all lines at once: one may come to listen where another one did."""
@@ -482,3 +512,7 @@ class Gateway:
 
 def _line(missing: MissingStatus) -> dict[str, str]:
     return {"line": missing.line} if missing.line else {}
+
+
+def _may_edit(settings: GatewaySettings) -> bool:
+    return settings.http is not None and settings.http.console is ConsoleMode.EDIT

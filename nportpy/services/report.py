@@ -188,6 +188,7 @@ _WAYS: Final[dict[str, Callable[..., object]]] = {
     "since": _perhaps,
     "silent_since": _perhaps,
     "left": _perhaps,
+    "until": _perhaps,
     "requests": _requests,
     "actions": _actions,
     "refused_by": _rules,
