@@ -72,6 +72,19 @@ async def test_s9_it_is_for_this_machine_and_who_has_it_believes_it(device: Path
         await client.close()
 
 
+async def test_s9_mdns_says_the_fingerprint_of_what_vouches_for_itself(device: Path) -> None:
+    tls = parse(WITH_CONSOLE, "f").tls
+    http = HttpSettings((("127.0.0.1", 0),), tls="self")
+    async with serving(plan("cable", raw(tls="self")), cables=[Cable()], tls=tls, http=http) as served:
+        announcing = served.gateway._announcing
+        assert announcing is not None
+        offers = {offer.kind: offer for offer in announcing._offers()}
+        fingerprint = served.gateway.status().tls[0].certificates[0].fingerprint
+        assert len(fingerprint) == 95
+        for kind in ("raw", "http"):
+            assert (offers[kind].tls, offers[kind].facts) == (True, {"fingerprint": fingerprint})
+
+
 async def test_s9_it_is_made_at_a_reload_too(device: Path) -> None:
     tls = parse('[port.a]\ndevice = "loop://"\n[port.a.raw]\nlisten = 4001\ntls = "self"\n', "f").tls
     async with serving(plan("cable", raw()), cables=[Cable()]) as served:
