@@ -13,7 +13,7 @@ FLOORS = (
     {"errors", "linesettings", "throttle", "wallclock"},
     {"status"},
     {"protocols"},
-    {"network"},
+    {"network", "accounts"},
     {"services", "port", "security"},
     {"line"},
     {"client", "modbus", "attach", "meters"},

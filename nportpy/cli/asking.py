@@ -1,6 +1,7 @@
 """Asking a running gateway over its own HTTP service."""
 
 import json
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -31,6 +32,13 @@ def url_of(settings: HttpSettings | None) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def authorised(base: str) -> dict[str, str]:
+    """The token of NPORTPY_TOKEN, as it is sent: over TLS, or to this machine."""
+    token, parts = os.environ.get("NPORTPY_TOKEN", ""), urllib.parse.urlsplit(base)
+    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return {"Authorization": f"Bearer {token}"} if token and (here or parts.scheme == "https") else {}
+
+
 def opened(base: str, page: str, query: dict[str, str] | None = None, *, post: bool = False) -> Any:
     """The answer of the gateway at `base`; to be closed.
 
@@ -42,7 +50,8 @@ def opened(base: str, page: str, query: dict[str, str] | None = None, *, post: b
     url = f"{base}{page}"
     if query:
         url += f"?{urllib.parse.urlencode(query)}"
-    request = urllib.request.Request(url, method="POST" if post else "GET")  # noqa: S310 - http or https: see callers
+    method, headers = "POST" if post else "GET", authorised(base)
+    request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - http or https: see callers
     try:
         return urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import click
 
+from nportpy.cli.asking import authorised
+
 DEFAULT_URL: Final = "http://127.0.0.1:9550"
 CONNECTING: Final = 10.0  # seconds
 
@@ -75,7 +77,8 @@ def opened(url: str, page: str, query: dict[str, str], within: float | None) -> 
         NotThere: there is none.
     """
     address = f"{url}{page}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-    request = urllib.request.Request(address, headers={"User-Agent": "nportpy"})  # noqa: S310 - see `url_of`
+    headers = {"User-Agent": "nportpy", **authorised(url)}
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - see `url_of`
     try:
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=within)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

@@ -50,6 +50,7 @@ def build(file: schema.File) -> GatewaySettings:
             _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
             http.tls,
             http.console or _console(http.listen),
+            http.accounts_file,
         )
         if http.listen
         else None,

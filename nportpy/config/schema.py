@@ -90,6 +90,7 @@ class Http(Table):
     allow: Allow = Field(default_factory=list)
     tls: UsesTls = HttpSettings().tls
     console: Annotated[ConsoleMode | None, words(ConsoleMode)] = None
+    accounts_file: Annotated[str, Leaf(values.file, TEXT)] = HttpSettings().accounts
 
 
 class Capture(Table):

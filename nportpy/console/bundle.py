@@ -16,8 +16,9 @@ from typing import Final
 from aiohttp import web
 
 from nportpy import __version__
+from nportpy.accounts.roles import Right
 from nportpy.console.desk import Desk
-from nportpy.console.routes import Asked, Right, Route
+from nportpy.console.routes import Asked, Route
 from nportpy.services import exposition, metrics, report
 from nportpy.services.answers import HEADERS
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nportpy.line.arbiter import Line
 from nportpy.services.archived import Archived
+from nportpy.services.audit import Audit
 from nportpy.services.recent import Recent
 from nportpy.status import GatewayStatus
 
@@ -17,6 +18,10 @@ class Desk(Protocol):
     @property
     def recent(self) -> Recent:
         """The last records of the log."""
+
+    @property
+    def audit(self) -> Audit:
+        """Who did what."""
 
     def status(self) -> GatewayStatus:
         """A snapshot."""

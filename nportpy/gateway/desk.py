@@ -8,6 +8,7 @@ from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.services import Services
 from nportpy.line.arbiter import Line
 from nportpy.services.archived import Archived
+from nportpy.services.audit import Audit
 from nportpy.services.recent import Recent
 from nportpy.status import End, GatewayStatus
 
@@ -20,6 +21,7 @@ class GatewayDesk:
 
     Attributes:
         recent: the last records of the log.
+        audit: who did what.
         actions: what was done from the console, by action and result.
     """
 
@@ -34,6 +36,7 @@ class GatewayDesk:
     ) -> None:
         """Of what a gateway has now."""
         self.recent = Recent()
+        self.audit = Audit()
         self.actions: Counter[tuple[str, str]] = Counter()
         self.status = status
         self.archive = archive

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nportpy.accounts.store import accounts_of
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.console import LateConsole
 from nportpy.gateway.desk import GatewayDesk
@@ -19,6 +20,7 @@ from nportpy.status import GatewayStatus
 if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
     from nportpy.network.tls_contexts import Table
     from nportpy.network.tls_door import Door
+    from nportpy.services.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Http:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._desk.recent.detach()
+            self._desk.audit.detach()
             self._service = self._task = None
 
     def chosen_by_kernel(self) -> list[Place]:
@@ -88,6 +91,14 @@ class Http:
 
         return Door(self._table(settings.tls))
 
+    def _gate(self) -> "Gate":
+        """Who says who may what."""
+        from nportpy.services.gate import Gate
+
+        settings = self._settings
+        assert settings is not None  # it is being served
+        return Gate(accounts_of(settings.accounts, self._desk.file()), self._desk.audit, secure=bool(settings.tls))
+
     def _take(self) -> Iterator[socket.socket]:
         """The sockets that can be had, as sockets of its own: who serves HTTP closes them."""
         for place in http_places(self._settings):
@@ -103,6 +114,7 @@ class Http:
         if self._settings is None or not sockets:
             return
         console = None
+        self._desk.audit.attach()
         if self._settings.console is not ConsoleMode.OFF:
             self._desk.recent.attach()
             console = LateConsole(self._desk)
@@ -115,6 +127,7 @@ class Http:
             self._archive,
             pages,
             self._door(self._settings),
+            self._gate,
         )
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")

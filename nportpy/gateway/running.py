@@ -92,7 +92,7 @@ class Gateway:
         self._desk = GatewayDesk(
             self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
         )
-        self._captures = Captures(lambda: self._ports)
+        self._captures = Captures(lambda: self._ports, self._desk.audit)
         self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures, self._table)
         self._strict = strict
         self._connect = connect

@@ -15,7 +15,9 @@ from nportpy.status import GatewayStatus
 if TYPE_CHECKING:
     from nportpy.network.tls_door import Door
     from nportpy.services.archived import Archived
-    from nportpy.services.site import Pages, Site
+    from nportpy.services.gate import Gate
+    from nportpy.services.pages import Pages
+    from nportpy.services.site import Site
 
 _BACKLOG = 32
 _SEND_BUFFER = 65536  # per connection, in the kernel: a client that reads nothing must not pin the usual megabytes
@@ -37,12 +39,14 @@ class HttpSettings:
         allow: who may connect, as rings of networks (gateway, http): an address must be in one of every ring.
         tls: the name of the table with its certificates; empty: it is plain HTTP.
         console: whether there are pages for people, and what they and their programs ask.
+        accounts: the file of accounts; empty: accounts.json beside the configuration.
     """
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
     allow: Rings = ()
     tls: str = ""
     console: ConsoleMode = ConsoleMode.VIEW
+    accounts: str = ""
 
 
 class HttpService:
@@ -63,6 +67,7 @@ class HttpService:
         archive: Callable[[], "Archived | None"] = lambda: None,
         pages: "Sequence[Pages]" = (),
         door: "Door | None" = None,
+        gate: "Callable[[], Gate] | None" = None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -74,6 +79,7 @@ class HttpService:
             archive: the archive whose samples it shows, if there is one.
             pages: what else it answers: the console, what is on the lines. The first that knows a path answers it.
             door: shakes hands with those who come; None: it is plain HTTP.
+            gate: makes who says who may what, once that is imported; None: there are no accounts.
         """
         self.listening = asyncio.Event()
         self.endpoints = tuple(local_endpoint(sock) for sock in sockets)
@@ -86,6 +92,7 @@ class HttpService:
         self._archive = archive
         self._pages = pages
         self._door = door
+        self._gate = gate
 
     @property
     def trouble(self) -> str:
@@ -112,7 +119,8 @@ class HttpService:
     async def _serve(self) -> None:
         from nportpy.services.site import Site  # loaded by `run`
 
-        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive, self._pages)
+        gate = None if self._gate is None else self._gate()
+        site = self._site = Site(self._settings.allow, self._status, self._healthy, self._archive, self._pages, gate)
         loop = asyncio.get_running_loop()
         try:
             with ExitStack() as servers:

@@ -13,16 +13,21 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import Final, cast
 
 from aiohttp import web
 
 from nportpy import __version__
+from nportpy.accounts.roles import Right
 from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
 from nportpy.services import edge_metrics, exposition, metrics, report
-from nportpy.services.answers import HEADERS, JSON
+from nportpy.services.answers import HEADERS, JSON, problem
 from nportpy.services.archive_pages import ArchivePages
 from nportpy.services.archived import Archived
+from nportpy.services.audit import Audit
+from nportpy.services.gate import Gate, Who
+from nportpy.services.pages import Found, Pages
+from nportpy.services.session_pages import SessionPages
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
 
@@ -41,19 +46,15 @@ STALLED = 20.0
 LEFTOVERS = 1.0
 """Seconds in which a client that has closed its side still gets its answer."""
 
+LASTING: Final = 1.0
+"""Seconds between two looks whether those who are being answered still may: their sessions end, too."""
+
 _MAX_LINE, _MAX_FIELD, _MAX_HEADERS = 4096, 4096, 64
 _WORTH_PACKING, _PACKED_AT_ONCE = 1024, 32 * 1024
 
 log = logging.getLogger("nportpy.services.http")
 
 Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
-
-
-class Pages(Protocol):
-    """What is answered beside what is here: the console, what is on the lines."""
-
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """The answer; None: there is no such page."""
 
 
 class Site:
@@ -66,6 +67,7 @@ class Site:
         healthy: Callable[[], bool],
         archive: Callable[[], Archived | None] = lambda: None,
         more: Sequence[Pages] = (),
+        gate: Gate | None = None,
     ) -> None:
         """Needs a running event loop. For the arguments see HttpService."""
         self._allow = allow
@@ -73,24 +75,28 @@ class Site:
         self._healthy = healthy
         self._registry = metrics.registry(status)
         self._throttle = Throttle()
-        self._more = more
+        self._gate = gate = gate or Gate(None, Audit(), secure=False)
+        self._more = (SessionPages(gate), *more)
+        self._looked: asyncio.TimerHandle | None = None
         self._server = web.Server(self._answer)
         self._clients: set[Connection] = set()
-        self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[Answer]]] = {
-            "/": self._contents,
-            "/metrics": self._metrics,
-            "/healthz": self._health,
-            "/readyz": self._readiness,
-            "/api/v1/status": self._document,
-            "/api/v1/verdict": self._verdict,
-            "/api/v1/stations": self._stations,
-            "/api/v1/archive": self._archive,
-            "/readings": self._readings,
+        self._pages: dict[str, tuple[Right, Callable[[web.BaseRequest], Awaitable[Answer]]]] = {
+            "/": (Right.LOOK, self._contents),
+            "/metrics": (Right.LOOK, self._metrics),
+            "/healthz": (Right.OPEN, self._health),
+            "/readyz": (Right.OPEN, self._readiness),
+            "/api/v1/status": (Right.LOOK, self._document),
+            "/api/v1/verdict": (Right.LOOK, self._verdict),
+            "/api/v1/stations": (Right.LOOK, self._stations),
+            "/api/v1/archive": (Right.LOOK, self._archive),
+            "/readings": (Right.LOOK, self._readings),
         }
         pages = ArchivePages(archive)
-        self._streams: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
-            ("GET", "/api/v1/archive/samples"): pages.samples,
-            ("POST", "/api/v1/archive/send"): pages.send,
+        self._streams: dict[
+            tuple[str, str], tuple[Right, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]]
+        ] = {
+            ("GET", "/api/v1/archive/samples"): (Right.LOOK, pages.samples),
+            ("POST", "/api/v1/archive/send"): (Right.ACT, pages.send),
         }
 
     def accept(self) -> asyncio.Protocol:
@@ -127,30 +133,70 @@ class Site:
         """End all connections; answers under way get a second."""
         self._server.pre_shutdown()  # the idle ones
         await self._server.shutdown(1.0)
+        if self._looked is not None:
+            self._looked.cancel()
         for client in tuple(self._clients):
             client.abort()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        page = self._pages.get(request.path)
-        assert isinstance(request.protocol, Connection)
-        if request.protocol.barred_by:
-            host = request.protocol.peer.host
-            return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
-        if request.protocol.crowded:
+        client = request.protocol
+        assert isinstance(client, Connection)
+        if client.barred_by:
+            return _short(HTTPStatus.FORBIDDEN, f": {client.peer.host} is not in {client.barred_by}")
+        if client.crowded:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
+        found = await self._find(request)
+        who = self._gate.who(request)
+        if refusal := self._gate.refusal(request, who, found.right, found.allow):
+            found.refused()
+            response = problem(refusal.status, refusal.detail)
+            if refusal.status is HTTPStatus.UNAUTHORIZED:
+                response.headers["WWW-Authenticate"] = 'Bearer realm="nportpy"'
+            return response
+        client.who = who
+        self._look_later()
+        try:
+            return await found.answer(who)
+        finally:
+            client.who = None
+
+    async def _find(self, request: web.BaseRequest) -> Found:
+        """The route; what there is none for is answered, too, to everybody in the same way."""
         for pages in self._more:
-            if (answer := await pages.answer(request)) is not None:
-                return answer
+            if (found := await pages.route(request)) is not None:
+                return found
         if stream := self._streams.get((request.method, request.path)):
-            return await stream(request)
+            right, answer = stream
+            return Found(right, lambda _who: answer(request))
+        page = self._pages.get(request.path)
         if page is None:
             known = any(request.path == path for _, path in self._streams)
-            return _short(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
+            return Found(
+                Right.OPEN, lambda _who: _refusing(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
+            )
         if request.method not in ("GET", "HEAD"):
-            response = _short(HTTPStatus.METHOD_NOT_ALLOWED)
-            response.headers["Allow"] = "GET, HEAD"
-            return response
-        status, content_type, body = await page(request)
+            return Found(Right.OPEN, lambda _who: _refusing(HTTPStatus.METHOD_NOT_ALLOWED, Allow="GET, HEAD"))
+        right, write = page
+        return Found(right, lambda _who: self._written(request, write))
+
+    def _look_later(self) -> None:
+        """See in a while whether those who are being answered still may."""
+        if self._looked is None:
+            self._looked = asyncio.get_running_loop().call_later(LASTING, self._look)
+
+    def _look(self) -> None:
+        self._looked = None
+        for client in tuple(self._clients):
+            if client.who is not None:
+                if self._gate.lasts(client.who):
+                    self._look_later()
+                else:
+                    client.abort()
+
+    async def _written(
+        self, request: web.BaseRequest, write: Callable[[web.BaseRequest], Awaitable[Answer]]
+    ) -> web.StreamResponse:
+        status, content_type, body = await write(request)
         headers = {**HEADERS, "Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if len(body) >= _WORTH_PACKING and _takes_gzip(request.headers.get("Accept-Encoding", "")):
             headers["Content-Encoding"] = "gzip"
@@ -224,6 +270,7 @@ class Connection(web.RequestHandler):
         self.peer = Endpoint("", 0)
         self.barred_by = ""
         self.crowded = False
+        self.who: Who | None = None  # whom it belongs to while it is answered
         self._site = site
         self._wire: asyncio.Transport | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -310,6 +357,12 @@ def _short(status: HTTPStatus, why: str = "") -> web.Response:
     """Just the status, and why; and the end of the connection: such clients are not worth keeping."""
     response = web.Response(status=status, text=f"{status.value} {status.phrase}{why}\n", headers=HEADERS)
     response.force_close()
+    return response
+
+
+async def _refusing(status: HTTPStatus, **headers: str) -> web.Response:
+    response = _short(status)
+    response.headers.update(headers)
     return response
 
 

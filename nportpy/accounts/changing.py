@@ -1,0 +1,120 @@
+"""What can be done to a file of accounts, by a command or from the console."""
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from nportpy.accounts import passwords, store
+from nportpy.accounts.roles import Extra, Role
+from nportpy.accounts.sessions import key_of
+from nportpy.accounts.store import Account, Accounts, Token
+from nportpy.errors import AccountError
+
+TOKEN: Final = "np_"  # noqa: S105 - how one begins, so that it is known where it does not belong
+
+
+def add(path: str, name: str, role: Role, extras: Iterable[Extra], password: str) -> None:
+    """An account.
+
+    Raises:
+        AccountError: it is there already, the name cannot be one, the password is too weak, or the file is bad.
+    """
+    store.check_name(name)
+    made = Account(name, role, tuple(dict.fromkeys(extras)), _hashed(password, name))
+
+    def how(found: Accounts) -> Accounts:
+        if found.account(name) is not None:
+            raise AccountError(f"there is an account {name} already")
+        return replace(found, accounts=(*found.accounts, made))
+
+    store.change(path, how)
+
+
+def set_password(path: str, name: str, password: str) -> None:
+    """Another password; sessions of the account end.
+
+    Raises:
+        AccountError: there is no such account, the password is too weak, or the file is bad.
+    """
+    hashed = _hashed(password, name)
+    _change_account(path, name, lambda account: replace(account, password=hashed))
+
+
+def set_role(path: str, name: str, role: Role, extras: Iterable[Extra]) -> None:
+    """Another role; sessions of the account end.
+
+    Raises:
+        AccountError: there is no such account, or the file is bad.
+    """
+    _change_account(path, name, lambda account: replace(account, role=role, extras=tuple(dict.fromkeys(extras))))
+
+
+def remove(path: str, name: str) -> None:
+    """An account goes; its sessions end.
+
+    Raises:
+        AccountError: there is no such account, or the file is bad.
+    """
+
+    def how(found: Accounts) -> Accounts:
+        _known(found, name)
+        return replace(found, accounts=tuple(each for each in found.accounts if each.name != name))
+
+    store.change(path, how)
+
+
+def add_token(path: str, name: str, role: Role, extras: Iterable[Extra], end: float | None) -> str:
+    """A token: 256 random bits, which are told here and never again.
+
+    Raises:
+        AccountError: there is one of this name, or the file is bad.
+    """
+    store.check_name(name)
+    text = TOKEN + secrets.token_urlsafe(32)
+    made = Token(name, role, tuple(dict.fromkeys(extras)), key_of(text), end)
+
+    def how(found: Accounts) -> Accounts:
+        if any(each.name == name for each in found.tokens):
+            raise AccountError(f"there is a token {name} already")
+        return replace(found, tokens=(*found.tokens, made))
+
+    store.change(path, how)
+    return text
+
+
+def remove_token(path: str, name: str) -> None:
+    """A token is worth nothing any more.
+
+    Raises:
+        AccountError: there is none of this name, or the file is bad.
+    """
+
+    def how(found: Accounts) -> Accounts:
+        rest = tuple(each for each in found.tokens if each.name != name)
+        if len(rest) == len(found.tokens):
+            names = ", ".join(each.name for each in found.tokens) or "none"
+            raise AccountError(f"there is no token {name[:70]}; there are: {names}")
+        return replace(found, tokens=rest)
+
+    store.change(path, how)
+
+
+def _change_account(path: str, name: str, one: Callable[[Account], Account]) -> None:
+    def how(found: Accounts) -> Accounts:
+        _known(found, name)
+        return replace(found, accounts=tuple(one(each) if each.name == name else each for each in found.accounts))
+
+    store.change(path, how)
+
+
+def _known(found: Accounts, name: str) -> None:
+    if found.account(name) is None:
+        names = ", ".join(each.name for each in found.accounts) or "none"
+        raise AccountError(f"there is no account {name[:70]}; there are: {names}")
+
+
+def _hashed(password: str, name: str) -> str:
+    if weakness := passwords.weakness(password, name):
+        raise AccountError(weakness)
+    return passwords.hashed(password)
