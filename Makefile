@@ -69,10 +69,10 @@ dist/.deb: dist/.wheel
 	@touch $@
 
 test-packages: $(VENV)/.test dist/.deb
-	$(BIN)/python -m pytest -m packages --packages tests/packaging $(ARGS)
+	$(BIN)/python -m pytest -m packages --packages -o faulthandler_timeout=1500 tests/packaging $(ARGS)
 
 test-pi: $(VENV)/.test dist/.deb
-	$(BIN)/python -m pytest -m pi --pi tests/pi $(ARGS)
+	$(BIN)/python -m pytest -m pi --pi -o faulthandler_timeout=1500 tests/pi $(ARGS)
 
 # A site in build/site; a broken link ends it. It needs no network.
 docs: $(VENV)/.test

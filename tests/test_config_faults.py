@@ -1,11 +1,18 @@
 """Bad configurations by the dozen, with what is said of each, word for word: test_config_faults*.txt."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from nportpy.config import fault_lines, load, parse
+from nportpy.config.collect_build import _KNOWN as COLLECT
+from nportpy.config.collect_tables import CollectFile
+from nportpy.config.faults import GATEWAY, Known
+from nportpy.config.schema import File
 from nportpy.errors import ConfigError, Fault
 
 CASES = [
@@ -128,3 +135,25 @@ def test_a_link_to_a_device_is_that_device(tmp_path: Path) -> None:
     text = f'[port.a]\ndevice = "/dev/ttyS0"\n[port.b]\ndevice = "{tmp_path}/link"\n'
     reason = 'is the same device as "/dev/ttyS0", port.a.device, line 2 (allowed: a device of its own)'
     assert faults(text) == [f'f:4: port.b.device = "{tmp_path}/link": {reason}']
+
+
+def tables(of: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, and those in their fields."""
+    if isinstance(of, type) and issubclass(of, BaseModel):
+        yield of
+        for each in of.model_fields.values():
+            yield from tables(each.annotation)
+    for each in get_args(of):
+        yield from tables(each)
+
+
+@pytest.mark.parametrize(("file", "known"), [(File, GATEWAY), (CollectFile, COLLECT)], ids=["gateway", "collect"])
+def test_every_key_that_may_be_missing_has_an_example(file: type[BaseModel], known: Known) -> None:
+    required = {name for table in tables(file) for name, each in table.model_fields.items() if each.is_required()}
+    assert required <= known.examples.keys()
+
+
+def test_a_station_without_what_it_needs() -> None:
+    said = faults('[station.emon]\nport = "p1"\nunit = 1\n[[station.emon.tags]]\nread = "41001"\n')
+    assert any("station.emon.every: is missing" in each for each in said)
+    assert any(".name: is missing" in each for each in said)

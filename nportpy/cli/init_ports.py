@@ -18,7 +18,6 @@ from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.services.http import HttpSettings
 
-WORD: Final = "[NAME=]DEVICE[,BAUDRATE][,FORMAT][,MODE[:PORT]]..."
 COMMAND_BEHIND: Final = 16
 """How far Real COM's command connection is behind its data connection: drivers expect 950 and 966."""
 

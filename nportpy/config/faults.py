@@ -29,6 +29,9 @@ _EXAMPLES = {
     "units": 'unit ids, as in units = "1-31"',
     "action": 'an action, as in action = "read-only"',
     "priority": 'a priority, as in priority = "high"',
+    "every": 'an interval, as in every = "10s"',
+    "name": 'a name, as in name = "power"',
+    "url": 'where to, as in url = "mqtt://broker.example:1883"',
     "gap": "how far apart reads may be, as in { gap = 16 }",
 }
 _PASSWORD = re.compile(r"([/,][^\s/:@,'\"]*:)[^\s/@'\"]+@")

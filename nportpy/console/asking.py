@@ -12,7 +12,6 @@ from nportpy.modbus.question import Question
 from nportpy.modbus.routing import fault
 from nportpy.protocols.modbus.addresses import parse_range
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
-from nportpy.protocols.modbus.reads import request as read_request
 from nportpy.protocols.modbus.values import Order, ValueType, encode, parse_value, show
 from nportpy.protocols.modbus.writes import WRITABLE, Write, longest_write
 from nportpy.protocols.modbus.writes import request as write_request
@@ -88,11 +87,6 @@ def written(text: str, value: str, kind: str, order: str, *, multiple: bool) -> 
         raise ValueError(f"{text} is more than a request carries")
     data = encode(parse_value(value, wanted[0].kind), wanted[0].kind, Order(order))
     return wanted[0], write_request(Write(wanted[0].span, data), multiple=multiple or wanted[0].span.quantity > 1)
-
-
-def reading_of(wanted: Wanted) -> bytes:
-    """The request that reads a value."""
-    return read_request(wanted.span)
 
 
 async def scan(bus: Bus, first: int, last: int) -> AsyncIterator[dict[str, object]]:

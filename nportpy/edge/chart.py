@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Final
 
 from nportpy.edge.epochs import Epoch
+from nportpy.services.archived import Curve
 
 SLICE: Final = 8000
 """Rows that the first slice looks at."""
@@ -163,30 +164,22 @@ def merge(into: Buckets, more: Buckets) -> None:
                 known[number] = bucket
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """The points of a curve; where nothing is known between two of them stands a point without a value."""
-
-    times: list[float]
-    low: list[float | None]
-    high: list[float | None]
-    how: list[int]
-    uncertain: list[int]
-    samples: int
-
-
-def drawn(buckets: dict[int, Bucket], lates: Sequence[tuple[int, int]], acknowledged: int | None) -> Drawn:
-    """A tag's buckets as points.
+def drawn(
+    tag: str, unit: str, buckets: dict[int, Bucket], lates: Sequence[tuple[int, int]], acknowledged: int | None
+) -> Curve:
+    """A tag's buckets as points; where nothing is known between two of them stands a point without a value.
 
     Readings that do not change are not archived, so a pause is no gap by itself: a gap begins with a bad sample, or
     with the end of a run of the gateway.
 
     Args:
+        tag: its path.
+        unit: of its values.
         buckets: by number.
         lates: runs of numbers that were sent late.
         acknowledged: the number up to which every upstream has everything; None: there is no upstream.
     """
-    found = Drawn([], [], [], [], [], sum(each.count for each in buckets.values()))
+    found = Curve(tag, unit, [], [], [], [], [], sum(each.count for each in buckets.values()))
     before: Bucket | None = None
     for _, bucket in sorted(buckets.items()):
         if before is not None and before.boot != bucket.boot and not before.ends_badly and not bucket.history:
@@ -200,7 +193,7 @@ def drawn(buckets: dict[int, Bucket], lates: Sequence[tuple[int, int]], acknowle
     return found
 
 
-def _point(found: Drawn, at: float, bucket: Bucket, how: How) -> None:
+def _point(found: Curve, at: float, bucket: Bucket, how: How) -> None:
     found.times.append(at)
     found.low.append(bucket.low)
     found.high.append(bucket.high)
@@ -208,7 +201,7 @@ def _point(found: Drawn, at: float, bucket: Bucket, how: How) -> None:
     found.uncertain.append(int(bucket.uncertain))
 
 
-def _gap(found: Drawn, at: int) -> None:
+def _gap(found: Curve, at: int) -> None:
     found.times.append(max(at / 1e6, found.times[-1] if found.times else 0.0))
     found.low.append(None)
     found.high.append(None)

@@ -163,12 +163,9 @@ class Edge:
         acknowledged = min((each.acknowledged for each in sending), default=None)
         curves = []
         for each in known:
-            found = drawn(buckets.get(each.id, {}), lates, acknowledged)
-            if found.samples or len(known) == len(tags):  # a tag whose unit has changed is several
-                curves.append(
-                    Curve(each.path, each.unit, found.times, found.low, found.high, found.how, found.uncertain,
-                          found.samples)
-                )  # fmt: skip
+            curve = drawn(each.path, each.unit, buckets.get(each.id, {}), lates, acknowledged)
+            if curve.samples or len(known) == len(tags):  # a tag whose unit has changed is several
+                curves.append(curve)
         return curves
 
     def send(self, upstream: str, start: int, end: int) -> list[str]:

@@ -11,8 +11,9 @@ holder's alone.
 
 Bounds. Those who wait when a lease is wanted have `LONGEST_TURN` before it begins to take the wire, and as long as the
 lease had it, a second at most, each time it gives way. Then the request on the line ends, and what the port has leaves;
-a conversation of streams gets `PATIENCE` to fall silent. A line that has moved nothing for a second is not to be had:
-the lease is refused. A lease ends after its limit, whatever its holder does.
+a conversation of streams gets `PATIENCE` to fall silent, and within it a device `ANSWER` for what they have asked. A
+line that has moved nothing for a second is not to be had: the lease is refused. A lease ends after its limit, whatever
+its holder does.
 
 Settings. `Line.settings` are those for the clients all the time. What they change while a lease has the wire (speed,
 DTR, RTS, break) is put off: they hear what will be in effect for their bytes, and bytes that were written before such a

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nportpy.network import tcp
+from nportpy.network.accepting import Accepting
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Address, Endpoint, address_of, allowed, barred_by, local_endpoint, peer_of
 from nportpy.network.admission import Admission, Guest
@@ -23,8 +24,6 @@ from nportpy.throttle import Throttle
 if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
     from nportpy.network.tls_door import Door
 
-_ACCEPT_PAUSE = 1.0  # after running out of descriptors
-_ACCEPTS_PER_WAKE_UP = 64
 _FIRST_OPENING = 2.0  # clients wait so long for it to be known whether the device is there
 _SIGN_OF_LIFE = 3.0  # what a session has to answer when its address comes again
 _LOOK_AGAIN = 0.1  # for that sign
@@ -133,7 +132,7 @@ class Listener:
         self._refused = {} if refused is None else refused
         self._admission = admission
         self._door = door
-        self._accepting = False
+        self._accepting = Accepting(self._came, self._cannot_accept)
         self._hushed = False
         self._ending = End.SHUTDOWN
         self._stopping = asyncio.Event()
@@ -149,27 +148,19 @@ class Listener:
             try:
                 await first_opening(self.backend, self._stopping)
                 if not self._hushed:
-                    self._accepting = True
-                    for sock in self._sockets:
-                        asyncio.get_running_loop().add_reader(sock.fileno(), self._accept, sock, tasks)
+                    self._accepting.begin(self._sockets)
                 await self._stopping.wait()
             finally:
-                self._accept_no_more()
+                self._accepting.end()
                 for newcomer in self._at_door:
                     newcomer.cancel()
                 for session in tuple(self.sessions):
                     session.finish(self._ending)
 
-    def _accept_no_more(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            for sock in self._sockets:
-                asyncio.get_running_loop().remove_reader(sock.fileno())
-
     def hush(self) -> None:
         """Accept nobody and take nothing more from the clients; what they have sent goes on to the line."""
         self._hushed = True
-        self._accept_no_more()
+        self._accepting.end()
         for session in tuple(self.sessions):
             session.stop(Stop.ENDING)
 
@@ -202,8 +193,7 @@ class Listener:
         """Listen there, too."""
         self._sockets.append(sock)
         self.endpoints = (*self.endpoints, local_endpoint(sock))
-        if self._accepting:
-            asyncio.get_running_loop().add_reader(sock.fileno(), self._accept, sock, self._tasks)
+        self._accepting.add(sock)
 
     def accepted(self) -> int:
         """How much of what clients sent has been taken in and is not yet on its way to the line; 0 if none."""
@@ -227,24 +217,16 @@ class Listener:
             waiting=self._admission.waiting if self._admission is not None else 0,
         )
 
-    def _accept(self, listening: socket.socket, tasks: asyncio.TaskGroup) -> None:
-        for _ in range(_ACCEPTS_PER_WAKE_UP):
-            try:
-                sock, name = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._rest(listening, tasks, error)
-                return
-            peer, address = peer_of(name), address_of(name[0])
-            refusal = self._refusal(address)
-            if refusal:
-                sock.close()
-                self._say_refused(peer, address, refusal)
-            else:
-                task = tasks.create_task(self._serve(sock, peer, address), name=f"{self.service} {peer}")
-                (self._entering if self._door is None else self._at_door).add(task)
-                task.add_done_callback(partial(self._gone, sock, address))  # of a task that never ran, too
+    def _came(self, sock: socket.socket, name: Any) -> None:
+        peer, address = peer_of(name), address_of(name[0])
+        refusal = self._refusal(address)
+        if refusal:
+            sock.close()
+            self._say_refused(peer, address, refusal)
+        else:
+            task = self._tasks.create_task(self._serve(sock, peer, address), name=f"{self.service} {peer}")
+            (self._entering if self._door is None else self._at_door).add(task)
+            task.add_done_callback(partial(self._gone, sock, address))  # of a task that never ran, too
 
     def _gone(self, sock: socket.socket, address: Address, task: asyncio.Task[None]) -> None:
         self._entering.discard(task)
@@ -252,18 +234,9 @@ class Listener:
         sock.close()
         self._access.leave(address)
 
-    def _rest(self, listening: socket.socket, tasks: asyncio.TaskGroup, error: OSError) -> None:
-        """Out of descriptors or memory: the listener outlives it, and does not spin meanwhile."""
-        loop = asyncio.get_running_loop()
-        if self._throttle.allow(("accept", self.service), loop.time()) is not None:
+    def _cannot_accept(self, error: OSError) -> None:
+        if self._throttle.allow(("accept", self.service), asyncio.get_running_loop().time()) is not None:
             log.error("cannot accept", extra=self._extra() | {"reason": error.strerror})
-        loop.remove_reader(listening.fileno())
-
-        def again() -> None:
-            if self._accepting:
-                loop.add_reader(listening.fileno(), self._accept, listening, tasks)
-
-        loop.call_later(_ACCEPT_PAUSE, again)
 
     def _refusal(self, address: Address) -> str:
         if not allowed(address, self.settings.allow):

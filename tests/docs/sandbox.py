@@ -64,7 +64,7 @@ _COLLECT = """
 [source.plant]
 url = "mqtt://127.0.0.1:9"
 [store]
-url = "sqlite:{folder}/var/lib/nportpy/other.db"
+path = "{folder}/var/lib/nportpy/other.db"
 """
 
 # Where a command names no file, it means that of the gateway which runs, or one whose device is free.

@@ -65,7 +65,7 @@ async def test_a_bad_sample_begins_a_gap_and_a_pause_does_not(tmp_path: Path) ->
     async with running(tmp_path, clock) as archive:
         await fill(archive, clock, [(1, "a", 1.0), (600, "a", 2.0), (10, "a", None), (300, "a", 3.0)])
         buckets = await archive.buckets([tag_id(archive, "a")], BEGAN, BEGAN + 10**9, 1_000_000)
-        found = drawn(buckets[tag_id(archive, "a")], [], None)
+        found = drawn("a", "V", buckets[tag_id(archive, "a")], [], None)
     assert found.low == [1.0, 2.0, None, 3.0]
     assert [round(at - START / 1e9) for at in found.times] == [1, 601, 611, 911]
     assert found.samples == 4
@@ -78,7 +78,7 @@ async def test_the_end_of_a_run_begins_a_gap(tmp_path: Path) -> None:
     async with running(tmp_path, clock) as archive:
         await fill(archive, clock, [(100, "a", 3.0)])
         buckets = await archive.buckets([tag_id(archive, "a")], BEGAN, BEGAN + 10**9, 1_000_000)
-        assert drawn(buckets[tag_id(archive, "a")], [], None).low == [1.0, 2.0, None, 3.0]
+        assert drawn("a", "V", buckets[tag_id(archive, "a")], [], None).low == [1.0, 2.0, None, 3.0]
 
 
 async def test_what_was_late_and_what_waits_is_told(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ async def test_what_was_late_and_what_waits_is_told(tmp_path: Path) -> None:
     async with running(tmp_path, clock) as archive:
         await fill(archive, clock, [(10, "a", float(number)) for number in range(1, 7)])
         buckets = (await archive.buckets([tag_id(archive, "a")], BEGAN, BEGAN + 10**9, 1_000_000))[1]
-        assert drawn(buckets, [(2, 3)], 4).how == [0, How.LATE, How.LATE, 0, How.WAITING, How.WAITING]
-        assert drawn(buckets, [], None).how == [0] * 6
+        assert drawn("a", "V", buckets, [(2, 3)], 4).how == [0, How.LATE, How.LATE, 0, How.WAITING, How.WAITING]
+        assert drawn("a", "V", buckets, [], None).how == [0] * 6
 
 
 async def test_what_a_device_had_kept_is_late(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_what_a_device_had_kept_is_late(tmp_path: Path) -> None:
         archive.add([Reading(tag, 7.0, Quality.GOOD, clock.now(), BEGAN + 100_000_000, history=True)])
         assert await archive.flush()
         buckets = (await archive.buckets([tag], BEGAN, BEGAN + 10**9, 1_000_000))[tag]
-        found = drawn(buckets, [], None)
+        found = drawn("a", "V", buckets, [], None)
     assert (found.low, found.how) == ([7.0, 1.0], [How.LATE, 0])
 
 
@@ -107,8 +107,8 @@ async def test_text_has_no_curve(tmp_path: Path) -> None:
     async with running(tmp_path, clock) as archive:
         await fill(archive, clock, [(1, "a", "on"), (1, "b", True), (1, "a", "off")])
         buckets = await archive.buckets([1, 2], BEGAN, BEGAN + 10**9, 1_000_000)
-        assert drawn(buckets[1], [], None).low == []
-        assert drawn(buckets[2], [], None).low == [1]
+        assert drawn("a", "V", buckets[1], [], None).low == []
+        assert drawn("a", "V", buckets[2], [], None).low == [1]
 
 
 async def test_a_slice_that_took_long_makes_the_next_one_shorter() -> None:

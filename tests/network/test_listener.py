@@ -391,7 +391,7 @@ async def test_a_listener_that_is_cancelled_gives_everything_back() -> None:
         await until(lambda: len(listener.sessions) == 1)
         # These are accepted in the very moment in which the listener is cancelled: their tasks never run.
         late = [await connect(Client, listener.endpoints[0].port) for _ in range(3)]
-        listener._accept(sock, _group_of(task, listener))
+        listener._accepting._accept(sock)
         task.cancel()
         await asyncio.wait([task])
         await until(lambda: there.lost and all(client.lost for client in late))
@@ -399,13 +399,6 @@ async def test_a_listener_that_is_cancelled_gives_everything_back() -> None:
         assert not listener.sessions
         assert line.stream.clients == []
         sock.close()
-
-
-def _group_of(task: "asyncio.Task[None]", listener: Listener) -> asyncio.TaskGroup:
-    frame = task.get_coro().cr_frame  # type: ignore[union-attr]
-    assert frame is not None
-    group: asyncio.TaskGroup = frame.f_locals["tasks"]
-    return group
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

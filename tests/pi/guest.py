@@ -189,13 +189,13 @@ class FarEnd:
 class Guest:
     """The guest, running."""
 
-    def __init__(self, image: Image) -> None:
-        """Boot it; `close()` ends it."""
+    def __init__(self, image: Image, memory: int = 1024) -> None:
+        """Boot it with so many MiB, of which its files take theirs; `close()` ends it."""
         self._folder = Path(tempfile.mkdtemp(prefix="pi-"))  # a short path: socket addresses hold 108 bytes
         self._ports: dict[int, int] = {}
         self._monitor: socket.socket | None = None
         try:
-            self._qemu = self._start(image)
+            self._qemu = self._start(image, memory)
             self._connect_monitor()
             self._agent = self.forward(agent.PORT)
             self._wait_for_agent()
@@ -203,14 +203,14 @@ class Guest:
             self.close()
             raise
 
-    def _start(self, image: Image) -> subprocess.Popen[bytes]:
+    def _start(self, image: Image, memory: int) -> subprocess.Popen[bytes]:
         initrd = self._folder / "initrd"
         with initrd.open("wb") as file:
             for archive in image.archives:
                 with archive.open("rb") as part:
                     shutil.copyfileobj(part, file, 1 << 20)
         command = ["qemu-system-aarch64", "-nodefaults", "-no-reboot", "-display", "none"]
-        command += ["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-accel", "tcg,thread=multi"]
+        command += ["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", str(memory), "-accel", "tcg,thread=multi"]
         command += ["-kernel", str(image.kernel), "-initrd", "initrd", "-append", "console=hvc0 quiet panic=1"]
         for name in LINES:
             command += ["-chardev", f"socket,id={name},path={name}.sock,server=on,wait=off"]
@@ -350,9 +350,9 @@ class Guest:
 
 
 @contextlib.contextmanager
-def booted(image: Image) -> Iterator[Guest]:
+def booted(image: Image, memory: int = 1024) -> Iterator[Guest]:
     """A guest that ends with the block."""
-    guest = Guest(image)
+    guest = Guest(image, memory)
     try:
         yield guest
     finally:

@@ -89,6 +89,10 @@ def _make_system(to: Path, modules: Path) -> None:
         (database / name).mkdir(parents=True, exist_ok=True)
     (database / "status").write_text("\n".join(status))
     (database / "available").touch()
+    for package in apt.glob("*.deb"):  # whose files they are makes no difference here, but dpkg wants to know
+        name, _, _ = package.name.partition("_")
+        (database / f"info/{name}.list").touch()
+        (database / f"info/{name}:arm64.list").touch()
     _furnish(root, modules)
     image._compile(root, next(root.glob("usr/lib/python3.*")).name.removeprefix("python"))
     image._archive(root, to / "archive.cpio")

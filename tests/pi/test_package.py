@@ -47,7 +47,7 @@ def pi(figures: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator
     started = time.monotonic()
     built = system.build(PROJECT, package, newer)
     ready = time.monotonic()
-    with booted(built) as guest:
+    with booted(built, memory=2048) as guest:  # an upgrade needs room for both
         figures.append(f"with systemd: built in {ready - started:.1f} s, booted in {time.monotonic() - ready:.1f} s")
         yield guest
 

@@ -60,11 +60,6 @@ def answer_text(request: bytes, answer: bytes) -> str:
     )
 
 
-def exception_name(code: int) -> str:
-    """As in `illegal data address`."""
-    return _EXCEPTIONS.get(code, "")
-
-
 def _range(span: Span) -> str:
     first = _number(span.table, span.address)
     return first if span.quantity == 1 else f"{first}-{_number(span.table, span.address + span.quantity - 1)}"

@@ -1,6 +1,5 @@
 """The client against simulated meters that were written by others, from the standard alone: their wire, their clock."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,7 +7,6 @@ from decimal import Decimal
 
 import pytest
 
-from nportpy.linesettings import LineSettings
 from nportpy.meters.iec62056.client import Iec62056Client, Readout, Register
 from nportpy.meters.iec62056.errors import MeterSilent, MeterUnreadable, PasswordRefused
 from nportpy.meters.iec62056.settings import Iec62056Settings, Reading
@@ -21,65 +19,10 @@ from nportpy.simulator.iec62056.contents import LINES, ODD_LINES
 from nportpy.simulator.iec62056.meter import Meter
 from nportpy.simulator.iec62056.script import parse
 from nportpy.simulator.iec62056.settings import MeterSettings
-from nportpy.simulator.wire import PacedWire
 from tests.meters.iec62056.meter import run
+from tests.support.wired import WiredLine
 
 PROGRAMMING = Iec62056Settings(reading=Reading.PROGRAMMING, password="00000000")
-
-
-class Leased:
-    """A simulated wire as whoever holds a line sees it."""
-
-    def __init__(self, meter: Meter, *, echo: bool = False) -> None:
-        self.settings = LineSettings(9600)
-        self.ways_given = 0
-        self._wire = PacedWire(meter, self.settings, watched=False, local_echo=echo)
-        self._waits = bytearray()
-        self._came = bytearray()
-
-    async def configure(self, wish: LineSettings) -> None:
-        await self.sent()
-        self.settings = wish
-        self._wire.configure(wish, self._now())
-
-    def write(self, data: bytes, *, secret: bool = False) -> None:
-        self._waits += data
-        self._push()
-
-    async def sent(self) -> None:
-        while self._waits or self._wire._out_end > self._now():
-            await self._step(self._now() + 1.0)
-
-    async def read(self, within: float) -> bytes:
-        end = self._now() + within
-        while not self._came and self._now() < end:
-            await self._step(end)
-        data = bytes(self._came)
-        self._came.clear()
-        return data
-
-    def discard(self) -> None:
-        self._came += self._wire.receive(self._now())
-        self._came.clear()
-
-    async def give_way(self) -> None:
-        self.ways_given += 1
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def _push(self) -> None:
-        while self._waits and (room := self._wire.room(self._now())):
-            self._wire.send(bytes(self._waits[:room]), self._now())
-            del self._waits[:room]
-
-    async def _step(self, until: float) -> None:
-        times = [until, *(each for each in (self._wire.deadline(),) if each is not None)]
-        if self._wire._out_end > self._now():
-            times.append(self._wire._out_end)
-        await asyncio.sleep(max(0.0, min(times) - self._now()))
-        self._came += self._wire.receive(self._now())
-        self._push()
 
 
 def made(settings: MeterSettings | None = None, script: str = "", lines: Sequence[str] = LINES) -> Meter:
@@ -88,14 +31,14 @@ def made(settings: MeterSettings | None = None, script: str = "", lines: Sequenc
 
 def read_out(meter: Meter, settings: Iec62056Settings | None = None, *, echo: bool = False) -> Readout:
     async def conversation() -> Readout:
-        return await Iec62056Client(settings or Iec62056Settings()).readout(Leased(meter, echo=echo))
+        return await Iec62056Client(settings or Iec62056Settings()).readout(WiredLine(meter, echo=echo))
 
     return run(conversation)
 
 
 def registers(meter: Meter, addresses: Sequence[str], settings: Iec62056Settings = PROGRAMMING) -> list[Register]:
     async def conversation() -> list[Register]:
-        return await Iec62056Client(settings).registers(Leased(meter), addresses)
+        return await Iec62056Client(settings).registers(WiredLine(meter), addresses)
 
     return run(conversation)
 
@@ -202,7 +145,7 @@ def test_field_the_meter_stays_at_300_for_ever() -> None:
 
     async def conversation() -> tuple[Readout, Readout]:
         client, line = Iec62056Client(Iec62056Settings()), None
-        line = Leased(meter)
+        line = WiredLine(meter)
         return await client.readout(line), await client.readout(line)
 
     for readout in run(conversation):
@@ -243,7 +186,7 @@ def test_a_wrong_password() -> None:
 def test_the_load_profile(command: Command, script: str) -> None:
     async def conversation() -> list[profile.Row]:
         client = Iec62056Client(replace(PROGRAMMING, profile_command=command))
-        return await client.profile(Leased(made(script=script)))
+        return await client.profile(WiredLine(made(script=script)))
 
     rows = run(conversation)
     assert len(rows) == 96
@@ -253,7 +196,7 @@ def test_the_load_profile(command: Command, script: str) -> None:
     assert rows[0].stamp.utc(UTC) == datetime(2026, 11, 20, 23)  # noqa: DTZ001 - summer time, an hour ahead
 
 
-class Hasty(Leased):
+class Hasty(WiredLine):
     """A line that says at once that everything has left, and would change its speed in the middle of it."""
 
     async def sent(self) -> None:
@@ -279,7 +222,7 @@ def test_what_goes_wrong_and_what_is_tried_is_told_meanwhile() -> None:
     async def conversation() -> list[str]:
         told: list[str] = []
         with pytest.raises(MeterSilent, match="answers the sign-on and then sends nothing"):
-            await Iec62056Client(Iec62056Settings(), told.append).readout(Leased(meter))
+            await Iec62056Client(Iec62056Settings(), told.append).readout(WiredLine(meter))
         return told
 
     told = run(conversation)
