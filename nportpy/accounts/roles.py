@@ -15,6 +15,7 @@ class Right(StrEnum):
     ACT = "act"  # read and write units, send bytes, end clients
     EDIT = "edit"  # the configuration
     AUDIT = "audit"  # who did what
+    ACCOUNTS = "accounts"  # who may what
 
 
 class Role(StrEnum):

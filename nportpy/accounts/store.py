@@ -17,9 +17,6 @@ from nportpy.accounts import passwords
 from nportpy.accounts.roles import Extra, Right, Role, rights
 from nportpy.errors import AccountError
 
-NAME: Final = "accounts.json"
-"""Beside the configuration, unless that says else."""
-
 MOST: Final = 1000
 """Accounts, and tokens."""
 
@@ -27,13 +24,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES: Final = 4 << 20
 _SECRET: Final = 0o600
-
-
-def accounts_of(named: str, configuration: str | None) -> str | None:
-    """Where the file of a gateway's accounts is: as its configuration names it, or beside that; None: nowhere."""
-    if named or configuration is None:
-        return named or None
-    return os.path.join(os.path.dirname(os.path.abspath(configuration)), NAME)
 
 
 @dataclass(frozen=True, slots=True)

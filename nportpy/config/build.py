@@ -51,6 +51,8 @@ def build(file: schema.File) -> GatewaySettings:
             http.tls,
             http.console or _console(http.listen),
             http.accounts_file,
+            frozenset(http.names),
+            {each.subject: each.whom() for each in http.certificates},
         )
         if http.listen
         else None,

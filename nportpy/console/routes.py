@@ -1,6 +1,5 @@
 """Which paths there are, who may ask them, and what they take: one table, which answers and describes them."""
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,13 +8,13 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from nportpy.accounts.roles import Right
 from nportpy.errors import ArchiveError, LineError, NportpyError
 from nportpy.services.answers import JSON, problem
-from nportpy.services.gate import Who
+from nportpy.services.bodies import BadBody, json_object
 from nportpy.services.pages import Found
+from nportpy.services.who import Who
 
 MOST: Final = 64 * 1024
 """Bytes of a request's body."""
@@ -132,6 +131,7 @@ class Routes:
         return Found(
             route.right,
             lambda who: self._answer(request, route, match, who),
+            page=route.right is not Right.OPEN,
             refused=lambda: self._refused(route),
         )
 
@@ -183,22 +183,10 @@ def _query_values(request: web.BaseRequest, route: Route) -> dict[str, Any]:
 
 
 async def _body_values(request: web.BaseRequest, route: Route) -> dict[str, Any]:
-    if request.content_type != JSON:  # what a form of another site cannot send
-        raise Wrong(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {JSON}: curl -H 'Content-Type: {JSON}'")
     try:
-        content = await request.content.read(MOST + 1)
-        while len(content) <= MOST and (more := await request.content.read(MOST + 1 - len(content))):
-            content += more
-    except (HttpProcessingError, web.HTTPException) as error:
-        raise Wrong(HTTPStatus.BAD_REQUEST, "the body cannot be read") from error
-    if len(content) > MOST:
-        raise Wrong(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {MOST} bytes at most")
-    try:
-        body = json.loads(content or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise Wrong(HTTPStatus.BAD_REQUEST, f"this is not JSON: {error}"[:200]) from error
-    if not isinstance(body, dict):
-        raise Wrong(HTTPStatus.BAD_REQUEST, "a JSON object is wanted, as in {}")
+        body = await json_object(request, MOST)
+    except BadBody as bad:
+        raise Wrong(bad.status, bad.detail) from bad
     known = {each.name: each for each in route.body}
     for name in body:
         if name not in known:

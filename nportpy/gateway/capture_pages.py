@@ -34,8 +34,8 @@ from nportpy.protocols.capture.packets import Capture
 from nportpy.protocols.capture.records import Record
 from nportpy.protocols.capture.rows import Row, Rows
 from nportpy.services.answers import HEADERS, NDJSON, found, problem
-from nportpy.services.gate import Who
 from nportpy.services.pages import Found
+from nportpy.services.who import Who
 
 MOST_WATCHERS: Final = 16
 """Streams at once; others of the site's clients are left for whoever only asks something."""

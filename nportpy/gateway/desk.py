@@ -14,6 +14,7 @@ from nportpy.status import End, GatewayStatus
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.bus import Bus
+    from nportpy.services.gate import Gate
 
 
 class GatewayDesk:
@@ -22,6 +23,7 @@ class GatewayDesk:
     Attributes:
         recent: the last records of the log.
         audit: who did what.
+        gate: who says who may what, while HTTP is on.
         actions: what was done from the console, by action and result.
     """
 
@@ -37,6 +39,7 @@ class GatewayDesk:
         """Of what a gateway has now."""
         self.recent = Recent()
         self.audit = Audit()
+        self.gate: Gate | None = None
         self.actions: Counter[tuple[str, str]] = Counter()
         self.status = status
         self.archive = archive

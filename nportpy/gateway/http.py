@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nportpy.accounts.store import accounts_of
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.console import LateConsole
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
-from nportpy.services.http import ConsoleMode, HttpService, HttpSettings
+from nportpy.services.http import ConsoleMode, HttpService, HttpSettings, accounts_of
 from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
@@ -93,11 +92,18 @@ class Http:
 
     def _gate(self) -> "Gate":
         """Who says who may what."""
-        from nportpy.services.gate import Gate
+        from nportpy.services.gate import Gate, GateSettings
 
         settings = self._settings
         assert settings is not None  # it is being served
-        return Gate(accounts_of(settings.accounts, self._desk.file()), self._desk.audit, secure=bool(settings.tls))
+        told = GateSettings(
+            file=accounts_of(settings.accounts, self._desk.file()), names=settings.names, subjects=settings.subjects
+        )
+        if settings.tls:
+            table = self._table(settings.tls)
+            told = replace(told, secure=True, admits=table.admits, vouched=lambda: table.vouched)
+        gate = self._desk.gate = Gate(told, self._desk.audit)
+        return gate
 
     def _take(self) -> Iterator[socket.socket]:
         """The sockets that can be had, as sockets of its own: who serves HTTP closes them."""

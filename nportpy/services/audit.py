@@ -16,6 +16,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from nportpy.services.recent import Recent
+from nportpy.services.who import NOBODY, Who
 from nportpy.throttle import Throttle
 
 LONGEST: Final = 200
@@ -50,14 +51,17 @@ class Audit:
         extra = {"event": event, "who": who, "how": how, "client": client, "result": result} | more
         log.info("audit", extra={key: _short(value) for key, value in extra.items()})
 
-    def flood(self, key: Hashable, now: float, event: str, *, client: str, result: str, **more: object) -> None:
+    def flood(
+        self, key: Hashable, now: float, event: str, *, client: str, result: str, who: Who = NOBODY, **more: object
+    ) -> None:
         """What strangers can do as often as they like: an event a minute for each `key`, with how many were left out.
 
         `now` is in seconds of a clock that does not jump.
         """
         unlogged = self._floods.allow((event, key), now)
         if unlogged is not None:
-            self.tell(event, who="", how="", client=client, result=result, unlogged=unlogged, **more)
+            known = {"who": who.name, "how": who.how, "client": client, "result": result}
+            self.tell(event, **known, unlogged=unlogged, **more)
 
 
 def _short(value: object) -> object:

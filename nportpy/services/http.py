@@ -1,14 +1,16 @@
 """HTTP: /metrics, /healthz, /readyz, /api/v1/ and the console."""
 
 import asyncio
+import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nportpy.accounts.roles import Extra, Role
 from nportpy.network.addresses import Rings, local_endpoint
 from nportpy.status import GatewayStatus
 
@@ -31,6 +33,19 @@ class ConsoleMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AsWhom:
+    """What a certificate stands for.
+
+    Attributes:
+        role: what its owner is for.
+        extras: single rights beside it.
+    """
+
+    role: Role
+    extras: tuple[Extra, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSettings:
     """The HTTP service.
 
@@ -40,6 +55,8 @@ class HttpSettings:
         tls: the name of the table with its certificates; empty: it is plain HTTP.
         console: whether there are pages for people, and what they and their programs ask.
         accounts: the file of accounts; empty: accounts.json beside the configuration.
+        names: by which it may be called, besides those of this machine.
+        subjects: as whom those with a certificate come, by their names as in CN=anna.
     """
 
     listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 9550),)
@@ -47,6 +64,19 @@ class HttpSettings:
     tls: str = ""
     console: ConsoleMode = ConsoleMode.VIEW
     accounts: str = ""
+    names: frozenset[str] = frozenset()
+    subjects: Mapping[str, AsWhom] = field(default_factory=dict)
+
+
+ACCOUNTS = "accounts.json"
+"""The file of accounts, beside the configuration, unless that says else."""
+
+
+def accounts_of(named: str, configuration: str | None) -> str | None:
+    """Where the file of a gateway's accounts is: as its configuration names it, or beside that; None: nowhere."""
+    if named or configuration is None:
+        return named or None
+    return os.path.join(os.path.dirname(os.path.abspath(configuration)), ACCOUNTS)
 
 
 class HttpService:

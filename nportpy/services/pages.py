@@ -8,7 +8,7 @@ from aiohttp import web
 
 from nportpy.accounts.roles import Right
 from nportpy.network.addresses import AllowList
-from nportpy.services.gate import Who
+from nportpy.services.who import Who
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,14 @@ class Found:
         right: what it takes.
         answer: gives the answer to who asks.
         allow: those who need no right as long as there are no accounts; None: nobody.
+        page: it is for people: without accounts, on this machine alone.
         refused: hears that somebody may not.
     """
 
     right: Right
     answer: Callable[[Who], Awaitable[web.StreamResponse]]
     allow: AllowList | None = None
+    page: bool = False
     refused: Callable[[], None] = lambda: None
 
 

@@ -20,14 +20,16 @@ from aiohttp import web
 from nportpy import __version__
 from nportpy.accounts.roles import Right
 from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
+from nportpy.network.tls_settings import Identity
 from nportpy.services import edge_metrics, exposition, metrics, report
 from nportpy.services.answers import HEADERS, JSON, problem
 from nportpy.services.archive_pages import ArchivePages
 from nportpy.services.archived import Archived
 from nportpy.services.audit import Audit
-from nportpy.services.gate import Gate, Who
+from nportpy.services.gate import Gate, GateSettings
 from nportpy.services.pages import Found, Pages
 from nportpy.services.session_pages import SessionPages
+from nportpy.services.who import Who
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
 
@@ -75,7 +77,7 @@ class Site:
         self._healthy = healthy
         self._registry = metrics.registry(status)
         self._throttle = Throttle()
-        self._gate = gate = gate or Gate(None, Audit(), secure=False)
+        self._gate = gate = gate or Gate(GateSettings(), Audit())
         self._more = (SessionPages(gate), *more)
         self._looked: asyncio.TimerHandle | None = None
         self._server = web.Server(self._answer)
@@ -145,9 +147,13 @@ class Site:
             return _short(HTTPStatus.FORBIDDEN, f": {client.peer.host} is not in {client.barred_by}")
         if client.crowded:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
+        if self._gate.misdirected(request):
+            return _misdirected(request)
+        if not self._gate.settings.admits(client.identity):
+            return _short(HTTPStatus.FORBIDDEN, ": the certificate is not believed any more")
         found = await self._find(request)
-        who = self._gate.who(request)
-        if refusal := self._gate.refusal(request, who, found.right, found.allow):
+        who = self._gate.who(request, client.identity)
+        if refusal := self._gate.refusal(request, who, found):
             found.refused()
             response = problem(refusal.status, refusal.detail)
             if refusal.status is HTTPStatus.UNAUTHORIZED:
@@ -188,7 +194,7 @@ class Site:
         self._looked = None
         for client in tuple(self._clients):
             if client.who is not None:
-                if self._gate.lasts(client.who):
+                if self._gate.lasts(client.who, client.identity):
                     self._look_later()
                 else:
                     client.abort()
@@ -271,6 +277,7 @@ class Connection(web.RequestHandler):
         self.barred_by = ""
         self.crowded = False
         self.who: Who | None = None  # whom it belongs to while it is answered
+        self.identity: Identity | None = None  # by its certificate
         self._site = site
         self._wire: asyncio.Transport | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -287,6 +294,7 @@ class Connection(web.RequestHandler):
         if not peer or not self._site.enter(self, peer_of(peer)):
             wire.abort()
             return
+        self.identity = getattr(wire, "identity", None)  # of TLS' transport
         wire.set_write_buffer_limits(high=0)  # tells us as soon as anything waits
         super().connection_made(transport)
 
@@ -358,6 +366,12 @@ def _short(status: HTTPStatus, why: str = "") -> web.Response:
     response = web.Response(status=status, text=f"{status.value} {status.phrase}{why}\n", headers=HEADERS)
     response.force_close()
     return response
+
+
+def _misdirected(request: web.BaseRequest) -> web.Response:
+    """Host names somebody else (RFC 9110, 15.5.20)."""
+    host = request.headers.get("Host", "")[:80]
+    return _short(HTTPStatus.MISDIRECTED_REQUEST, f": {host!r} is none of our names; names in [http] has others")
 
 
 async def _refusing(status: HTTPStatus, **headers: str) -> web.Response:

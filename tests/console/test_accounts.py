@@ -74,7 +74,7 @@ async def test_s16_without_an_account_all_is_as_it_was(path: str) -> None:
         assert (await at.call("/api/v1/status", Via="1.1 proxy")).status == 200
         assert (await at.call("/api/v1/log", Via="1.1 proxy")).status == 403
         refused = await log_in(at)
-        assert (refused.status, refused.json()["detail"]) == (403, "there is no account: nportpy account add NAME")
+        assert (refused.status, refused.json()["detail"]) == (403, "there is no account: nportpy user add NAME")
         assert (await at.call("/api/v1/session")).json()["how"] == "local"
 
 

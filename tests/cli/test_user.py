@@ -1,4 +1,4 @@
-"""`nportpy account` as a person types it."""
+"""`nportpy user` as a person types it."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def run(config: str, *arguments: str, typed: str = "") -> Result:
-    return CliRunner().invoke(main, ["account", *arguments, "-c", config], input=typed)
+    return CliRunner().invoke(main, ["user", *arguments, "-c", config], input=typed)
 
 
 def test_s18_from_the_first_to_nobody(config: str) -> None:

@@ -1,4 +1,4 @@
-"""`nportpy account`: who may use console and API, and with which programs' tokens."""
+"""`nportpy user`: who may use console and API, and with which programs' tokens."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ from nportpy.accounts import changing, store
 from nportpy.accounts.roles import Extra, Role
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.errors import AccountError, ConfigError
+from nportpy.services.http import accounts_of
 
 _DAY: Final = 86400
 
@@ -32,19 +33,19 @@ _extras = click.option(
 
 
 @click.group()
-def account() -> None:
+def user() -> None:
     """Say who may use console and API.
 
     As long as there is nobody, whoever is on this machine may. Changes are in force at once, without a reload.
 
     \b
-        nportpy account add anna --role operator
-        nportpy account token prometheus
-        nportpy account list
+        nportpy user add anna --role operator
+        nportpy user token prometheus
+        nportpy user list
     """  # noqa: D301 - click wants the character
 
 
-@account.command()
+@user.command()
 @click.argument("name")
 @_role
 @_extras
@@ -60,7 +61,7 @@ def add(name: str, role: str, extras: tuple[str, ...], path: str) -> None:
     click.echo(f"{name} is {role}; {file}")
 
 
-@account.command()
+@user.command()
 @click.argument("name")
 @_config
 def passwd(name: str, path: str) -> None:
@@ -70,7 +71,7 @@ def passwd(name: str, path: str) -> None:
     click.echo(f"{name} has another password, and is logged out")
 
 
-@account.command()
+@user.command()
 @click.argument("name")
 @_role
 @_extras
@@ -82,7 +83,7 @@ def role(name: str, role: str, extras: tuple[str, ...], path: str) -> None:
     click.echo(f"{name} is {role}, and is logged out")
 
 
-@account.command()
+@user.command()
 @click.argument("name")
 @click.option("--token", is_flag=True, help="NAME is that of a token.")
 @_config
@@ -95,7 +96,7 @@ def remove(name: str, token: bool, path: str) -> None:
             click.echo("nobody is left: whoever is on this machine may do everything again")
 
 
-@account.command()
+@user.command()
 @click.argument("name")
 @_role
 @_extras
@@ -108,7 +109,7 @@ def token(name: str, role: str, extras: tuple[str, ...], days: int | None, path:
         click.echo(changing.add_token(_file(path), name, Role(role), map(Extra, extras), end))
 
 
-@account.command("list")
+@user.command("list")
 @_config
 def list_(path: str) -> None:
     """Say who there is."""
@@ -120,7 +121,7 @@ def list_(path: str) -> None:
         end = "" if made.end is None else f" until {datetime.fromtimestamp(made.end, UTC):%Y-%m-%d}"
         click.echo(f"{made.name:<24} token {' '.join([made.role, *made.extras])}{end}")
     if found.empty:
-        click.echo("nobody: whoever is on this machine may do everything; nportpy account add NAME", err=True)
+        click.echo("nobody: whoever is on this machine may do everything; nportpy user add NAME", err=True)
 
 
 def _file(path: str) -> str:
@@ -134,7 +135,7 @@ def _file(path: str) -> str:
                 click.echo(line, err=True)
             raise SystemExit(2) from None
         named = "" if settings.http is None else settings.http.accounts
-    found = store.accounts_of(named, path)
+    found = accounts_of(named, path)
     assert found is not None  # there is a path
     return found
 
