@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from nportpy.accounts import passwords, store
-from nportpy.accounts.roles import Extra, Role
+from nportpy.accounts.roles import Extra, Right, Role
 from nportpy.accounts.sessions import key_of
 from nportpy.accounts.store import Account, Accounts, Token
 from nportpy.errors import AccountError
@@ -50,8 +50,8 @@ def set_role(path: str, name: str, role: Role, extras: Iterable[Extra]) -> None:
     _change_account(path, name, lambda account: replace(account, role=role, extras=tuple(dict.fromkeys(extras))))
 
 
-def remove(path: str, name: str) -> None:
-    """An account goes; its sessions end.
+def remove(path: str, name: str, *, keep_one: bool = False) -> None:
+    """An account goes; its sessions end. `keep_one`: not the last that can change accounts.
 
     Raises:
         AccountError: there is no such account, or the file is bad.
@@ -59,7 +59,8 @@ def remove(path: str, name: str) -> None:
 
     def how(found: Accounts) -> Accounts:
         _known(found, name)
-        return replace(found, accounts=tuple(each for each in found.accounts if each.name != name))
+        left = replace(found, accounts=tuple(each for each in found.accounts if each.name != name))
+        return _kept(left) if keep_one else left
 
     store.change(path, how)
 
@@ -83,8 +84,8 @@ def add_token(path: str, name: str, role: Role, extras: Iterable[Extra], end: fl
     return text
 
 
-def remove_token(path: str, name: str) -> None:
-    """A token is worth nothing any more.
+def remove_token(path: str, name: str, *, keep_one: bool = False) -> None:
+    """A token is worth nothing any more. `keep_one`: not the last that can change accounts.
 
     Raises:
         AccountError: there is none of this name, or the file is bad.
@@ -95,7 +96,8 @@ def remove_token(path: str, name: str) -> None:
         if len(rest) == len(found.tokens):
             names = ", ".join(each.name for each in found.tokens) or "none"
             raise AccountError(f"there is no token {name[:70]}; there are: {names}")
-        return replace(found, tokens=rest)
+        left = replace(found, tokens=rest)
+        return _kept(left) if keep_one else left
 
     store.change(path, how)
 
@@ -106,6 +108,13 @@ def _change_account(path: str, name: str, one: Callable[[Account], Account]) -> 
         return replace(found, accounts=tuple(one(each) if each.name == name else each for each in found.accounts))
 
     store.change(path, how)
+
+
+def _kept(left: Accounts) -> Accounts:
+    """What is left, if somebody is left who can change it: without anybody, all is open on this machine again."""
+    if not any(Right.ACCOUNTS in each.rights for each in (*left.accounts, *left.tokens)):
+        raise AccountError("nobody would be left who can change accounts: nportpy user remove, on the gateway itself")
+    return left
 
 
 def _known(found: Accounts, name: str) -> None:

@@ -159,8 +159,8 @@ class Acting:
             finally:
                 self._desk.count(name, result)
                 who, client = asked.who, str(asked.request.remote)
-                what = {"action": name, **_told(asked)}
-                self._desk.audit.tell("action", who=who.name, how=who.how, client=client, result=result, **what)
+                event = _EVENTS.get(name, name)
+                self._desk.audit.tell(event, who=who.name, how=who.how, client=client, result=result, **_told(asked))
             return response
 
         return act
@@ -319,6 +319,9 @@ class Acting:
             raise Wrong(HTTPStatus.BAD_REQUEST, str(error.args[0])) from error
         return found({"upstreams": names})
 
+
+_EVENTS: Final = {"end": "kick", "ask": "request"}
+"""What the audit calls them, where it is not the last word of their paths."""
 
 _TOLD: Final = {
     "bus": "bus", "unit": "unit", "read": "read", "write": "write", "value": "value", "pdu": "pdu", "first": "first",

@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from nportpy.accounts.roles import Right
+from nportpy.console.accounts import Accounts
 from nportpy.console.acting import Acting
 from nportpy.console.bundle import Bundle
 from nportpy.console.desk import Desk
@@ -51,6 +52,7 @@ class Console:
                 *Looking(desk, self._files, streams).routes(),
                 *Acting(desk, streams).routes(),
                 *Bundle(desk).routes(),
+                *Accounts(desk).routes(),
             ),
             lambda route: desk.count(route.path.rpartition("/")[2], "refused"),
         )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from nportpy.line.arbiter import Line
 from nportpy.services.archived import Archived
 from nportpy.services.audit import Audit
+from nportpy.services.gate import Gate
 from nportpy.services.recent import Recent
 from nportpy.status import GatewayStatus
 
@@ -18,6 +19,10 @@ class Desk(Protocol):
     @property
     def recent(self) -> Recent:
         """The last records of the log."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """Who says who may what, while HTTP is on."""
 
     @property
     def audit(self) -> Audit:

@@ -132,8 +132,9 @@ class CapturePages:
             raise _Wrong(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_WATCHERS} watch already, and no more may")
         self._open += 1
         who = f"{by.name or request.remote} {request.headers.get('User-Agent', '')[:40]}".strip()
-        told = {"who": by.name, "how": by.how, "client": str(request.remote), "port": name, "what": what}
-        self._captures.audit.tell("watching", **told, result="begins")
+        told = {"who": by.name, "how": by.how, "client": str(request.remote), "port": name}
+        event = "capture" if what == "capture.pcapng" else "monitor"
+        self._captures.audit.tell(event, **told, result="begins")
         watcher = watched.port.line.tap().watch(who, history=query.history or not query.live)
         try:
             made: _Packets | _Lines = (
@@ -146,7 +147,7 @@ class CapturePages:
         finally:
             watcher.close()
             self._open -= 1
-            self._captures.audit.tell("watching", **told, result="ends", lost=watcher.lost)
+            self._captures.audit.tell(event, **told, result="ends", lost=watcher.lost)
 
     async def _send(
         self,

@@ -10,6 +10,7 @@ from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.changes import changed
 from nportpy.gateway.desk import GatewayDesk
+from nportpy.gateway.events import Events
 from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
@@ -110,7 +111,8 @@ class Gateway:
         self._edge: Edge | None = None
         self._shared: Shared | None = None
         self._tls: Tables | None = None
-        self._heartbeat = Heartbeat(self._buses)
+        self._events = Events(self._desk.audit, file)
+        self._heartbeat = Heartbeat(self._buses, self._events.tick)
 
     async def run(self) -> None:
         """Serve until `stop`. Cancelling ends it at once.
@@ -171,6 +173,7 @@ class Gateway:
                 await self._complete(found)
             await self._change(settings)
             self._reloads += 1
+            self._events.reloaded()
             self._tell_of_addresses()
         self._reloaded.set()
         self.changed.set()
@@ -178,6 +181,7 @@ class Gateway:
     def reload_failed(self) -> None:
         """Count a reload that did not come so far: the file was bad."""
         self._reloads_failed += 1
+        self._events.reloaded(failed=True)
 
     def status(self) -> GatewayStatus:
         """A snapshot."""
@@ -404,6 +408,7 @@ class Gateway:
             self._certified.set()
         if self._tls is not None:
             self._tls.configure(settings.tls)
+            self._events.certificates(self._tls.status())
 
     async def _look_at_certificates(self) -> None:
         """See files that were bad become good, and the clock become known."""
@@ -413,6 +418,7 @@ class Gateway:
             await asyncio.sleep(_CERTIFICATES)
             async with self._changing:
                 self._tls.look()
+                self._events.certificates(self._tls.status())
                 for services in self._all_services():
                     services.certificates_changed()
                 self._tell_of_addresses()

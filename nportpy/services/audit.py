@@ -2,13 +2,17 @@
 
 Every event is a record of the logger `nportpy.audit`, whatever the level of the others is, and has
 
-    event     login, logout, action, watching, refused
+    event     what was done: see below
     who       an account's or token's name; empty: nobody, or whoever is on this machine while there are no accounts
-    how       session, token or local; empty: not at all
+    how       password, session, token, certificate, local; file: on this machine, beside the gateway; signal; clock
     client    the address it came from
     result    done, failed, refused, ...
 
-and what belongs to it. With `format = "json"` in [log] it is an object a line, for journald and those who read it.
+and what belongs to it. Events are login (done, failed), logout, refused, account, token, accounts (read), reload,
+config (before and after: SHA-256 of the file), certificate, clock, monitor, capture, kick, and what is done on lines
+and buses: send, break, modem_lines, reopen, read, write, request, scan, send_interval.
+
+With `format = "json"` in [log] it is an object a line, for journald and those who read it.
 """
 
 import logging
@@ -60,8 +64,7 @@ class Audit:
         """
         unlogged = self._floods.allow((event, key), now)
         if unlogged is not None:
-            known = {"who": who.name, "how": who.how, "client": client, "result": result}
-            self.tell(event, **known, unlogged=unlogged, **more)
+            self.tell(event, who=who.name, how=who.how, client=client, result=result, unlogged=unlogged, **more)
 
 
 def _short(value: object) -> object:

@@ -15,7 +15,9 @@ from html import escape
 from http import HTTPStatus
 from typing import Final, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 
 from nportpy import __version__
 from nportpy.accounts.roles import Right
@@ -51,6 +53,10 @@ LEFTOVERS = 1.0
 LASTING: Final = 1.0
 """Seconds between two looks whether those who are being answered still may: their sessions end, too."""
 
+_STRICT: Final = "max-age=31536000"
+"""HTTPS for a year (RFC 6797); not for other names of the same domain. Not with a certificate that vouches for itself:
+who has accepted that by hand could not do so any more."""
+
 _MAX_LINE, _MAX_FIELD, _MAX_HEADERS = 4096, 4096, 64
 _WORTH_PACKING, _PACKED_AT_ONCE = 1024, 32 * 1024
 
@@ -80,7 +86,7 @@ class Site:
         self._gate = gate = gate or Gate(GateSettings(), Audit())
         self._more = (SessionPages(gate), *more)
         self._looked: asyncio.TimerHandle | None = None
-        self._server = web.Server(self._answer)
+        self._server = web.Server(self._answer, request_factory=_Request)
         self._clients: set[Connection] = set()
         self._pages: dict[str, tuple[Right, Callable[[web.BaseRequest], Awaitable[Answer]]]] = {
             "/": (Right.LOOK, self._contents),
@@ -100,6 +106,11 @@ class Site:
             ("GET", "/api/v1/archive/samples"): (Right.LOOK, pages.samples),
             ("POST", "/api/v1/archive/send"): (Right.ACT, pages.send),
         }
+
+    @property
+    def vouched(self) -> bool:
+        """Whether somebody else has signed the certificate of this HTTPS."""
+        return self._gate.settings.vouched()
 
     def accept(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
@@ -258,6 +269,27 @@ class Site:
         return HTTPStatus.OK, form, await _joined(exposition.written(families, form))
 
 
+class _Request(web.BaseRequest):
+    """A request whose answer has the headers of all answers, whoever gives it."""
+
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> None:
+        super().__init__(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        for name, text in HEADERS.items():
+            response.headers.setdefault(name, text)
+        assert isinstance(self.protocol, Connection)
+        if self.protocol.vouched:
+            response.headers["Strict-Transport-Security"] = _STRICT
+
+
 class Connection(web.RequestHandler):
     """A client's connection, with the limits that aiohttp does not have."""
 
@@ -286,6 +318,11 @@ class Connection(web.RequestHandler):
     def unserved(self) -> bool:
         """Whether it is only told why it is not served."""
         return bool(self.barred_by) or self.crowded
+
+    @property
+    def vouched(self) -> bool:
+        """Whether this is HTTPS with a certificate that others vouch for: browsers may insist on it from now on."""
+        return self._site.vouched
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Come in, or go at once."""

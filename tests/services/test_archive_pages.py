@@ -195,7 +195,8 @@ async def test_send_again() -> None:
 async def test_send_again_is_for_this_machine_only(remote: str | None, status: int) -> None:
     from nportpy.accounts.roles import Right
     from nportpy.services.audit import Audit
-    from nportpy.services.gate import Gate
+    from nportpy.services.gate import Gate, GateSettings
+    from nportpy.services.pages import Found
 
     class Request:
         headers = {"Host": "localhost:9550"}  # noqa: RUF012 - as aiohttp's
@@ -204,8 +205,12 @@ async def test_send_again_is_for_this_machine_only(remote: str | None, status: i
             self.remote = remote
 
     request: Any = Request()
-    gate = Gate(None, Audit(), secure=False)
-    refusal = gate.refusal(request, gate.who(request), Right.ACT)
+    gate = Gate(GateSettings(), Audit())
+
+    async def answer(_who: Any) -> Any:
+        raise AssertionError
+
+    refusal = gate.refusal(request, gate.who(request), Found(Right.ACT, answer))
     assert (refusal.status if refusal else 200) == status
 
 
