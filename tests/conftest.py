@@ -80,6 +80,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with asyncio.Runner(loop_factory=LOOPS[name]) as runner:
         runner.run(function(**arguments))
     gc.collect()  # a transport left open is a warning, and a warning is an error
+    gc.freeze()  # what a test leaves behind need not be looked at after each that follows
     return True
 
 

@@ -2,9 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 MODULES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "nportpy").rglob("*.py"))]
@@ -35,12 +36,6 @@ SERIAL = {"serial", "serial_asyncio"}
 MAY_IMPORT_SERIAL = {"nportpy/port/tty.py", "nportpy/port/url.py", "nportpy/simulator/client.py", "nportpy/cli/demo.py"}
 
 
-@cache
-def tree_of(path: str) -> ast.Module:
-    """A module, parsed when a test asks for it: collecting tests should cost nothing."""
-    return ast.parse((ROOT / path).read_text())
-
-
 def imported(tree: ast.AST) -> Iterator[str]:
     """Names of all modules that a module imports, wherever it does."""
     for node in ast.walk(tree):
@@ -52,29 +47,54 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+class Facts(NamedTuple):
+    """What the tests ask of a module; its tree is not kept, since all of them together slow the tests that follow."""
+
+    imported: frozenset[str]
+    documented: bool
+    raised_in_groups: list[int]
+    """Lines on which a handler of `except*` raises."""
+
+
+@cache
+def facts_of(path: str) -> Facts:
+    """A module, parsed when the first test asks for it: collecting tests should cost nothing."""
+    text = (ROOT / path).read_text()
+    tree = ast.parse(text)
+    groups = [node for node in ast.walk(tree) if isinstance(node, ast.TryStar)] if "except*" in text else []
+    raised = [
+        inner.lineno
+        for node in groups
+        for handler in node.handlers
+        for inner in ast.walk(handler)
+        if isinstance(inner, ast.Raise)
+    ]
+    return Facts(frozenset(imported(tree)), bool(ast.get_docstring(tree)), raised)
+
+
 def part_of(module: str) -> str:
     """`line` for nportpy.port.tty and for nportpy/port/tty.py."""
     return module.removesuffix(".py").replace("/", ".").split(".")[1]
 
 
-def ours(tree: ast.AST) -> set[str]:
-    """The parts of nportpy that a module imports. The package itself (its version) stands below everything."""
-    parts = {part_of(name) for name in imported(tree) if name.startswith("nportpy.")}
+def ours(names: Iterable[str]) -> set[str]:
+    """The parts of nportpy among imported names. The package itself (its version) stands below everything."""
+    parts = {part_of(name) for name in names if name.startswith("nportpy.")}
     return parts - {"__version__"}
 
 
 def tops(path: str) -> set[str]:
     """The packages that a module imports from."""
-    return {name.split(".")[0] for name in imported(tree_of(path))}
+    return {name.split(".")[0] for name in facts_of(path).imported}
 
 
 def test_imports_go_downward_only() -> None:
-    assert not ours(tree_of("nportpy/__init__.py"))
+    assert not ours(facts_of("nportpy/__init__.py").imported)
     upward = [
         f"{path} imports {part}"
         for path in MODULES
         if path != "nportpy/__init__.py"
-        for part in ours(tree_of(path)) - {part_of(path)}
+        for part in ours(facts_of(path).imported) - {part_of(path)}
         if HEIGHTS[part] >= HEIGHTS[part_of(path)]
     ]
     assert not upward
@@ -91,7 +111,7 @@ def test_few_know_the_serial_library() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    assert not [path for path in MODULES if not ast.get_docstring(tree_of(path))]
+    assert not [path for path in MODULES if not facts_of(path).documented]
 
 
 def test_every_part_has_its_floor() -> None:
@@ -113,18 +133,10 @@ def test_the_rules_find_what_breaks_them() -> None:
         "def f():\n    import serial.tools\n    from nportpy import gateway\n    from nportpy.modes.raw import x"
     )
     assert {"serial.tools", "nportpy.gateway", "nportpy.modes.raw"} <= set(imported(tree))
-    assert ours(tree) == {"gateway", "modes"}
+    assert ours(imported(tree)) == {"gateway", "modes"}
 
 
 def test_nothing_is_raised_where_a_group_is_caught() -> None:
     # Debian 12 has Python 3.11.2, which wraps in a group what `except*` raises; whoever waits for that error misses it.
-    raised = [
-        f"{path}:{inner.lineno}"
-        for path in MODULES
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.TryStar)
-        for handler in node.handlers
-        for inner in ast.walk(handler)
-        if isinstance(inner, ast.Raise)
-    ]
+    raised = [f"{path}:{line}" for path in MODULES for line in facts_of(path).raised_in_groups]
     assert raised == []

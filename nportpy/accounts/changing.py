@@ -112,7 +112,8 @@ def _change_account(path: str, name: str, one: Callable[[Account], Account]) -> 
 
 def _kept(left: Accounts) -> Accounts:
     """What is left, if somebody is left who can change it: without anybody, all is open on this machine again."""
-    if not any(Right.ACCOUNTS in each.rights for each in (*left.accounts, *left.tokens)):
+    rights = [each.rights for each in left.accounts] + [each.rights for each in left.tokens]
+    if not any(Right.ACCOUNTS in each for each in rights):
         raise AccountError("nobody would be left who can change accounts: nportpy user remove, on the gateway itself")
     return left
 

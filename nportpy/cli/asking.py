@@ -1,7 +1,6 @@
 """Asking a running gateway over its own HTTP service."""
 
 import json
-import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from nportpy.cli.tokens import authorised
 from nportpy.services.http import HttpSettings
 
 _TIMEOUT: Final = 10.0
@@ -29,14 +29,8 @@ def url_of(settings: HttpSettings | None) -> str:
         raise Unreachable("[http] is off, so the gateway cannot be asked")
     host, port = settings.listen[0]
     host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 - read, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def authorised(base: str) -> dict[str, str]:
-    """The token of NPORTPY_TOKEN, as it is sent: over TLS, or to this machine."""
-    token, parts = os.environ.get("NPORTPY_TOKEN", ""), urllib.parse.urlsplit(base)
-    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return {"Authorization": f"Bearer {token}"} if token and (here or parts.scheme == "https") else {}
+    scheme = "https" if settings.tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def opened(base: str, page: str, query: dict[str, str] | None = None, *, post: bool = False) -> Any:
@@ -50,8 +44,9 @@ def opened(base: str, page: str, query: dict[str, str] | None = None, *, post: b
     url = f"{base}{page}"
     if query:
         url += f"?{urllib.parse.urlencode(query)}"
-    method, headers = "POST" if post else "GET", authorised(base)
-    request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - http or https: see callers
+    request = urllib.request.Request(url, method="POST" if post else "GET")  # noqa: S310 - http or https: see callers
+    for name, text in authorised(base).items():
+        request.add_unredirected_header(name, text)
     try:
         return urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

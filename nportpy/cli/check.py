@@ -82,7 +82,7 @@ def check(path: str, as_json: bool, schema: bool) -> None:
     found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
     found += [*edge_warnings(settings.edge), *tls_warnings(settings)]
     if as_json:
-        click.echo(json.dumps(settings_object(path, settings, found), indent=2))
+        click.echo(json.dumps(settings_object(path, settings, found, _picture(settings)), indent=2))
         return
     for label, text in _picture(settings):
         click.echo(f"{label:<{_LABEL_WIDTH}}{text}".rstrip())

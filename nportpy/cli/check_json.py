@@ -1,5 +1,6 @@
 """`nportpy check --json`: what was found, and what the file means, for programs."""
 
+from collections.abc import Iterable
 from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -27,13 +28,20 @@ def faults_object(error: ConfigError) -> dict[str, object]:
             for fault in error.faults
         ],
         "warnings": [],
+        "picture": [],
         "settings": None,
     }
 
 
-def settings_object(path: str, settings: GatewaySettings, warnings: list[str]) -> dict[str, object]:
-    """The settings as the gateway has them: times in seconds, sizes in bytes, addresses and networks as text."""
-    return {"file": path, "ok": True, "faults": [], "warnings": warnings, "settings": _plain(settings)}
+def settings_object(
+    path: str, settings: GatewaySettings, warnings: list[str], picture: Iterable[tuple[str, str]]
+) -> dict[str, object]:
+    """The settings as the gateway has them: times in seconds, sizes in bytes, addresses and networks as text.
+
+    The picture is what `check` prints of them for people: labels, indented by what they belong to, and texts.
+    """
+    found = {"file": path, "ok": True, "faults": [], "warnings": warnings, "picture": [list(row) for row in picture]}
+    return found | {"settings": _plain(settings)}
 
 
 def _member(value: Any, field: Field[Any]) -> object:

@@ -23,11 +23,11 @@ _config = click.option(
     help="The gateway's configuration; accounts.json is beside it, or where accounts_file in [http] says.",
 )  # fmt: skip
 _role = click.option(
-    "--role", type=click.Choice(list(Role)), default=Role.VIEWER, show_default=True,
+    "--role", type=click.Choice([*map(str, Role)]), default=str(Role.VIEWER), show_default=True,
     help="viewer looks, operator also acts, admin may everything.",
 )  # fmt: skip
 _extras = click.option(
-    "--right", "extras", type=click.Choice(list(Extra)), multiple=True,
+    "--right", "extras", type=click.Choice([*map(str, Extra)]), multiple=True,
     help="A single right beside the role: to watch lines, to take captures of them, to edit the configuration.",
 )  # fmt: skip
 

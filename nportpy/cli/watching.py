@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from nportpy.cli.asking import authorised
+from nportpy.cli.tokens import authorised
 
 DEFAULT_URL: Final = "http://127.0.0.1:9550"
 CONNECTING: Final = 10.0  # seconds
@@ -77,8 +77,9 @@ def opened(url: str, page: str, query: dict[str, str], within: float | None) -> 
         NotThere: there is none.
     """
     address = f"{url}{page}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-    headers = {"User-Agent": "nportpy", **authorised(url)}
-    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - see `url_of`
+    request = urllib.request.Request(address, headers={"User-Agent": "nportpy"})  # noqa: S310 - see `url_of`
+    for name, text in authorised(url).items():
+        request.add_unredirected_header(name, text)
     try:
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=within)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

@@ -9,7 +9,7 @@ import sys
 import time
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import distributions
 from typing import Final
 
@@ -17,18 +17,15 @@ from aiohttp import web
 
 from nportpy import __version__
 from nportpy.accounts.roles import Right
-from nportpy.console.desk import Desk
-from nportpy.console.routes import Asked, Route
+from nportpy.console.desk import Desk, Moment
+from nportpy.console.redacting import redacted, without_secrets
+from nportpy.console.routes import Asked, Field, Route
 from nportpy.services import exposition, metrics, report
 from nportpy.services.answers import HEADERS
 
 ZIP: Final = "application/zip"
-LEFT_OUT: Final = "(left out)"
-
-_SECRET: Final = re.compile(r"pass|secret|token|key|hash|salt|community|credential|private|psk", re.IGNORECASE)
-_A_PLACE: Final = re.compile(r"_(file|env)$")  # where a secret is, and not the secret
-_USER: Final = re.compile(r"(://[^/\s:@]*):[^/\s@]*@")
-_QUERY: Final = re.compile(r"\b((?:pass\w*|token|secret|\w*key)=)[^&\s\"']+", re.IGNORECASE)
+MOST_CAPTURED: Final = 8 << 20
+"""Bytes of captures, after which no further one is begun."""
 
 
 class Bundle:
@@ -45,26 +42,31 @@ class Bundle:
             Route(
                 "GET",
                 "/api/v1/bundle",
-                "version, status, metrics, log and configuration in a zip file, without secrets",
+                "version, status, metrics, verdicts, log, configuration and frozen captures in a zip file, without "
+                "secrets; captures have in them what was on the lines",
                 self.bundle,
                 Right.MONITOR,
+                query=(Field("captures", "string", "0: without them", choices=("0", "1")),),
                 gives=(ZIP,),
                 example="-OJ {url}/api/v1/bundle",
             ),
         )
 
-    async def bundle(self, _asked: Asked) -> web.StreamResponse:
+    async def bundle(self, asked: Asked) -> web.StreamResponse:
         """It."""
         status = self._desk.status()
         log = [json.dumps(each) for each in self._desk.recent.since(0)]
-        parts = {
+        parts: dict[str, str | bytes] = {
             "version.json": json.dumps(versions(), indent=2),
             "status.json": "".join(report.document(status)),
+            "verdicts.json": report.text(report.verdicts(status, None, time.time())),
             "metrics.txt": "".join(exposition.written(self._registry.collect(), exposition.TEXT)),
             "log.ndjson": "".join(f"{without_secrets(line)}\n" for line in log),
         }
         if (path := self._desk.file()) is not None:
             parts["configuration.json"] = await asyncio.to_thread(configuration, path)
+        if asked.get("captures") != "0":
+            parts |= await _captures(self._desk.moments())
         name = f"nportpy-{re.sub(r'[^A-Za-z0-9.-]', '_', status.name)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
         body = await asyncio.to_thread(_zipped, name, parts)
         headers = {**HEADERS, "Content-Type": ZIP, "Content-Disposition": f'attachment; filename="{name}.zip"'}
@@ -86,31 +88,23 @@ def configuration(path: str) -> str:
         return json.dumps({"file": path, "error": type(error).__name__})
 
 
-def redacted(value: object, *, secret: bool = False) -> object:
-    """A value without what may be secret in it; below a secret name, everything is."""
-    match value:
-        case Mapping():
-            return {key: redacted(each, secret=secret or _is_secret(str(key))) for key, each in value.items()}
-        case list():
-            return [redacted(each, secret=secret) for each in value]
-        case _ if secret:
-            return LEFT_OUT
-        case str():
-            return without_secrets(value)
-        case _:
-            return value
+async def _captures(moments: Iterable[Moment]) -> dict[str, str | bytes]:
+    """What was frozen, the newest first for as long as there is room, and a list of all that there was."""
+    parts: dict[str, str | bytes] = {}
+    rows, size = [], 0
+    for moment in moments:
+        name = None
+        if size < MOST_CAPTURED:
+            content = await moment.packets()
+            size += len(content)
+            name = f"captures/{re.sub(r'[^A-Za-z0-9.-]', '_', moment.port)}-{moment.number}.pcapng"
+            parts[name] = content
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment.time))
+        rows.append({"port": moment.port, "number": moment.number, "cause": moment.cause, "at": at, "file": name})
+    return parts | {"captures.json": json.dumps(rows, indent=2)}
 
 
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET.search(name)) and not _A_PLACE.search(name)
-
-
-def without_secrets(text: str) -> str:
-    """A text without the passwords of URLs in it."""
-    return _QUERY.sub(rf"\1{LEFT_OUT}", _USER.sub(rf"\1:{LEFT_OUT}@", text))
-
-
-def _zipped(folder: str, parts: Mapping[str, str]) -> bytes:
+def _zipped(folder: str, parts: Mapping[str, str | bytes]) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
         for name, text in parts.items():

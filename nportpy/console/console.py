@@ -10,6 +10,7 @@ from nportpy.accounts.roles import Right
 from nportpy.console.accounts import Accounts
 from nportpy.console.acting import Acting
 from nportpy.console.bundle import Bundle
+from nportpy.console.checking import Checking
 from nportpy.console.desk import Desk
 from nportpy.console.files import Files
 from nportpy.console.looking import Looking
@@ -51,6 +52,7 @@ class Console:
                 ),
                 *Looking(desk, self._files, streams).routes(),
                 *Acting(desk, streams).routes(),
+                *Checking(desk).routes(),
                 *Bundle(desk).routes(),
                 *Accounts(desk).routes(),
             ),

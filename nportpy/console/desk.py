@@ -1,5 +1,7 @@
 """What the console has of the gateway that it shows and acts on."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nportpy.line.arbiter import Line
@@ -11,6 +13,25 @@ from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.bus import Bus
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a flight recorder has frozen.
+
+    Attributes:
+        port: whose line it was.
+        number: under which it can be asked for.
+        cause: what happened, as in `no_answer unit 5`.
+        time: when, in seconds since the epoch.
+        packets: makes a capture for Wireshark of it.
+    """
+
+    port: str
+    number: int
+    cause: str
+    time: float
+    packets: Callable[[], Awaitable[bytes]]
 
 
 class Desk(Protocol):
@@ -39,6 +60,9 @@ class Desk(Protocol):
 
     def buses(self) -> "dict[str, Bus]":
         """Whom Modbus requests can be sent to, by the names of the status: a port's, or `tcp://HOST:PORT`."""
+
+    def moments(self) -> list[Moment]:
+        """What was frozen of lines that may be watched, the newest first."""
 
     def file(self) -> str | None:
         """Where its settings were read from, if that is a file."""

@@ -16,13 +16,13 @@ from nportpy.console.routes import Field, Route
 from nportpy.services.answers import JSON, PROBLEM
 from nportpy.services.archived import Curve, ShownSample
 from nportpy.services.faults import Fault
+from nportpy.services.report import LISTS, TIMES
+from nportpy.services.verdict import Verdict
 from nportpy.status import EdgeStatus, GatewayStatus, StationStatus
 
 _TIME: Final = {"type": "string", "format": "date-time"}
-_TIMES: Final = frozenset(("started", "at", "since", "oldest_at"))
-"""Members that are said as text: see report.py."""
-
 _SIMPLE: Final = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+_TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
 _HERE: Final = "without accounts, from this machine only."
 _RIGHTS: Final = {
@@ -51,6 +51,15 @@ SITE: Final = (
     ),
     Route("DELETE", _SESSION, "log out", right=Right.OPEN),
     Route("GET", "/api/v1/status", "everything as it is now", schema="Status", example="{url}/api/v1/status"),
+    Route(
+        "GET",
+        "/api/v1/verdict",
+        "what was wrong with buses in the last minutes, in words: who hogs one, which units are bad and how, and "
+        "whether the gateway is innocent",
+        query=(Field("bus", "string", "its name in the status; all of them"),),
+        schema="Verdicts",
+        example="'{url}/api/v1/verdict?bus=meter'",
+    ),
     Route(
         "GET",
         "/api/v1/stations",
@@ -113,12 +122,23 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": _problem()}
     named: dict[str, Callable[[], dict[str, Any]]] = {
         "Status": lambda: _of_class(GatewayStatus, schemas),
+        "Verdicts": lambda: {"type": "array", "items": _schema(Verdict, schemas)},
         "Stations": lambda: {"type": "array", "items": _schema(StationStatus, schemas)},
         "Edge": lambda: _schema(EdgeStatus, schemas),
         "Sample": lambda: _of_class(ShownSample, schemas),
         "Chart": lambda: _object(
             {"from": _NUMBER, "to": _NUMBER, "seconds": _NUMBER}
             | {"curves": {"type": "array", "items": _schema(Curve, schemas)}}
+        ),
+        "Check": lambda: _object(
+            {"file": {"type": ["string", "null"]}, "at": _TIME, "ok": {"type": "boolean"}}
+            | {"faults": {"type": "array", "items": {"$ref": "#/components/schemas/ConfigurationFault"}}}
+            | {"warnings": {"type": "array", "items": _TEXT}}
+            | {"picture": {"type": "array", "items": {"type": "array", "items": _TEXT}}}
+        ),
+        "ConfigurationFault": lambda: _object(
+            {"line": {"type": ["integer", "null"]}, "reason": _TEXT}
+            | {name: {"type": ["string", "null"]} for name in ("key", "value", "allowed")}
         ),
         "Log": lambda: _object(
             {"newest": {"type": "integer"}, "records": {"type": "array", "items": {"type": "object"}}}
@@ -207,9 +227,9 @@ def _of_class(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
         members = {"version": {"type": "string"}, "time": _TIME}
         members["faults"] = {"type": "array", "items": _schema(Fault, schemas)}
     for each in fields(kind):
-        if each.name in ("requests", "durations", "actions"):
+        if each.name in LISTS and hints[each.name] is not int:  # those of a client are a number
             members[each.name] = {"type": "array", "items": {"type": "object"}}
-        elif each.name in _TIMES:
+        elif each.name in TIMES:
             members[each.name] = _TIME | {"type": ["string", "null"]}
         else:
             members[each.name] = _schema(hints[each.name], schemas)

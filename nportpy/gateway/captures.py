@@ -16,6 +16,7 @@ from nportpy.status import RecordingStatus
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from nportpy.console.desk import Moment
     from nportpy.gateway.capture_pages import CapturePages
     from nportpy.gateway.recording import Recording
     from nportpy.line.recorder import FlightRecorder
@@ -99,6 +100,13 @@ class Captures:
     def status(self) -> tuple[RecordingStatus, ...]:
         """Of each line that is recorded to files."""
         return tuple(each.recording.status() for each in self._watched.values() if each.recording is not None)
+
+    def moments(self) -> "list[Moment]":
+        """See `Desk` (console/desk.py)."""
+        from nportpy.gateway.moments import moments
+
+        found = [(name, watched) for name in self.names() if (watched := self._watched.get(name)) is not None]
+        return moments((name, watched) for name, watched in found if not self.forbidden(name))
 
     async def _record(self, watched: Watched, settings: CaptureSettings, tasks: asyncio.TaskGroup) -> None:
         name = watched.port.plan.name

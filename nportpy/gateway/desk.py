@@ -12,7 +12,8 @@ from nportpy.services.audit import Audit
 from nportpy.services.recent import Recent
 from nportpy.status import End, GatewayStatus
 
-if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
+if TYPE_CHECKING:  # a gateway without Modbus, or whose console nobody opens, need not import what it takes
+    from nportpy.console.desk import Moment
     from nportpy.modbus.bus import Bus
     from nportpy.services.gate import Gate
 
@@ -34,15 +35,18 @@ class GatewayDesk:
         ports: Callable[[], Mapping[str, RunningPort]],
         servers: Servers,
         services: Callable[[], Iterable[Services]],
+        moments: "Callable[[], list[Moment]]",
+        audit: Audit,
         file: str | None,
     ) -> None:
         """Of what a gateway has now."""
         self.recent = Recent()
-        self.audit = Audit()
+        self.audit = audit
         self.gate: Gate | None = None
         self.actions: Counter[tuple[str, str]] = Counter()
         self.status = status
         self.archive = archive
+        self.moments = moments
         self._ports = ports
         self._servers = servers
         self._services = services

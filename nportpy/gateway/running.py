@@ -35,6 +35,7 @@ from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
+from nportpy.services.audit import Audit
 from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
 
@@ -90,10 +91,18 @@ class Gateway:
         self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
+        self._audit = Audit()
+        self._captures = Captures(lambda: self._ports, self._audit)
         self._desk = GatewayDesk(
-            self.status, self._archived, lambda: self._ports, self._servers, self._all_services, file
+            self.status,
+            self._archived,
+            lambda: self._ports,
+            self._servers,
+            self._all_services,
+            self._captures.moments,
+            self._audit,
+            file,
         )
-        self._captures = Captures(lambda: self._ports, self._desk.audit)
         self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures, self._table)
         self._strict = strict
         self._connect = connect
@@ -111,7 +120,7 @@ class Gateway:
         self._edge: Edge | None = None
         self._shared: Shared | None = None
         self._tls: Tables | None = None
-        self._events = Events(self._desk.audit, file)
+        self._events = Events(self._audit, file)
         self._heartbeat = Heartbeat(self._buses, self._events.tick)
 
     async def run(self) -> None:

@@ -17,17 +17,18 @@ nor is what was heard until the next write: only how much there was.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import uvloop
 
+from nportpy.line.ring import MORE, OVERHEAD, Raw, Ring
+from nportpy.line.turns import Outcome
 from nportpy.line.watch import INTERVAL, Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
-from nportpy.protocols.capture.passwords import has_password
+from nportpy.protocols.capture.passwords import FIRST_BYTES, has_password
 from nportpy.protocols.capture.records import (
     ANSWER,
     RX,
@@ -51,12 +52,6 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT: Final = 256 * 1024
 """Bytes of a ring, unless the flight recorder is to keep more."""
 
-OVERHEAD: Final = 160
-"""Bytes that a record takes beside its data: a tuple, a number, the head of the bytes and its place."""
-
-MORE: Final = 240
-"""And of one that is about something: another tuple, and what is in it."""
-
 GATHERED: Final = 0.05
 """Seconds in which records are gathered for a watcher that follows: waking for each would cost more than they do."""
 
@@ -66,12 +61,6 @@ adapters a look is a request on the bus."""
 
 MOST_AT_ONCE: Final = 1000
 """Records of one portion."""
-
-_RAW = tuple[int, Kind, bytes, object]
-
-
-_AT_ONCE: Final = 8
-"""The part of the ring that is dropped when it is full: one record at a time would cost more."""
 
 
 class Asker(Protocol):
@@ -104,7 +93,6 @@ class Tap:
 
     Attributes:
         name: the line's.
-        lost: records that were dropped from the ring to make room, since it was switched on.
         closed: nothing will come any more.
         watchers: who watches, in order of arrival.
     """
@@ -115,22 +103,17 @@ class Tap:
         own = type(loop).time not in (asyncio.BaseEventLoop.time, uvloop.Loop.time)
         self.clock: Callable[[], int] = (lambda: round(loop.time() * 1e9)) if own else time.monotonic_ns
         self.name = line.name
-        self.lost = 0
         self.closed = False
         self.watchers: list[Watcher] = []
         self._line = line
-        self._records: deque[_RAW] = deque()
-        self._first = 0  # number of the oldest record in the ring
-        self._size = 0
-        self._limit = DEFAULT_LIMIT
-        self._mark = DEFAULT_LIMIT  # the size at which something is to be done; -1 while somebody sleeps
+        self._ring = Ring(DEFAULT_LIMIT)
         self._sleepers: list[asyncio.Future[None]] = []
         self._kept = 0
         self._on = False
         self._hides = False  # what is heard: a password was written, and the line may have an echo
         self._request: Request | None = None  # whose frame was written last
-        self._attempt = 0
-        self._requests = 0
+        self._asked: Raw = ()  # that record
+        self._number = count(1).__next__  # of requests
         self._discards = Discards(0, 0, 0, 0, 0, 0)
         self._discarded = 0
         self._modem = ModemLines(0)
@@ -151,23 +134,28 @@ class Tap:
     @property
     def size(self) -> int:
         """Bytes that the ring takes."""
-        return self._size
+        return self._ring.size
+
+    @property
+    def lost(self) -> int:
+        """Records that were dropped from the ring to make room, since it was switched on."""
+        return self._ring.lost
 
     @property
     def next_number(self) -> int:
         """Number of the record that comes next."""
-        return self._first + len(self._records)
+        return self._ring.end
 
     @property
     def first_number(self) -> int:
         """Number of the oldest record that is there."""
-        return self._first
+        return self._ring.first
 
     def keep(self, size: int) -> None:
         """Record at all times, so many bytes of it; 0: only while somebody watches."""
         self._kept = size
-        self._limit = max(size, DEFAULT_LIMIT)
-        self._look_at_size()
+        self._ring.limit = max(size, DEFAULT_LIMIT)
+        self._turn()
         self._switch()
 
     def watch(self, who: str, *, history: bool = False) -> "Watcher":
@@ -180,7 +168,7 @@ class Tap:
         watcher = Watcher(self, who, self.clock())
         self.watchers.append(watcher)
         self._switch()
-        watcher.place = self._first if history else self.next_number
+        watcher.place = self.first_number if history else self.next_number
         return watcher
 
     def close(self) -> None:
@@ -196,7 +184,7 @@ class Tap:
 
     def wake(self) -> None:
         """Have those who follow look at what there is: their end has come, perhaps."""
-        self._look_at_size()
+        self._turn()
 
     def leave(self, watcher: "Watcher") -> None:
         """Watch no more. May be called twice."""
@@ -206,23 +194,21 @@ class Tap:
 
     def snapshot(self) -> tuple[Record, ...]:
         """All that is in the ring."""
-        return tuple(self._numbered(self._first, len(self._records)))
+        return tuple(self.since(0, len(self._ring.records)))
 
     def _switch(self) -> None:
         on = bool(self.watchers) or self._kept > 0
         if on != self._on:
             self._on = on
             if on:
-                self.lost = 0
+                self._ring.lost = 0
                 self._modem = self._line.modem_lines()
                 if self._line.transactions is not None:
                     self._discarded = self._line.transactions.counts.total()
                     self._discards = _discards(self._line.transactions)
             self._line.set_tapped(on)
             if not on:
-                self._first += len(self._records)
-                self._records.clear()
-                self._size = 0
+                self._ring.clear()
                 self._request = None
         if on:
             self._line.watch.add(self, INTERVAL if self.watchers else UNWATCHED)
@@ -233,45 +219,26 @@ class Tap:
 
     def since(self, number: int, most: int) -> list[Record]:
         """Records from `number` on, `most` of them at most; those that are gone are left out."""
-        return list(self._numbered(max(number, self._first), most))
-
-    def _numbered(self, number: int, most: int) -> Iterator[Record]:
-        """From the nearer end: a deque is walked, and a watcher mostly wants the newest few."""
-        records, length = self._records, len(self._records)
-        skipped = number - self._first
-        count = min(length - skipped, most)
-        if count <= 0:
-            return
-        if skipped > length // 2:
-            found = list(islice(reversed(records), length - skipped - count, length - skipped))
-            found.reverse()
-        else:
-            found = list(islice(records, skipped, skipped + count))
-        for each, (at, kind, data, about) in enumerate(found, number):
-            yield Record(each, at, kind, data, _whole(kind, about))
+        number = max(number, self._ring.first)
+        at = number - self._ring.first
+        return [Record(each, *_whole(record)) for each, record in enumerate(self._ring.records[at : at + most], number)]
 
     def _add(self, kind: Kind, data: bytes, about: object) -> None:
-        self._records.append((self.clock(), kind, data, about))
-        self._size += len(data) + OVERHEAD + MORE
-        if self._size > self._mark:
-            self._look_at_size()
+        ring = self._ring
+        ring.records.append((self.clock(), kind, data, about))
+        ring.fill += len(data) + OVERHEAD + MORE
+        if ring.fill > ring.mark:
+            self._turn()
 
     def note(self, kind: Kind, about: object, data: bytes = b"") -> None:
         """Something happened that is no byte."""
         self._add(kind, data, about)
         if self.noticed is not None:
-            self.noticed(Record(self.next_number - 1, self._records[-1][0], kind, data, about))
+            self.noticed(Record(self.next_number - 1, self._ring.records[-1][0], kind, data, about))
 
-    def _look_at_size(self) -> None:
-        records = self._records
-        if self._size > self._limit:
-            before, enough = len(records), self._limit - self._limit // _AT_ONCE
-            while self._size > enough and len(records) > 1:
-                _, _, data, about = records.popleft()
-                self._size -= len(data) + (OVERHEAD if about is None else OVERHEAD + MORE)
-            self._first += before - len(records)
-            self.lost += before - len(records)
-        self._mark = self._limit
+    def _turn(self) -> None:
+        """What is to be done now and then: make room, and wake those who wait."""
+        self._ring.turn()
         sleepers, self._sleepers = self._sleepers, []
         for sleeper in sleepers:
             if not sleeper.done():
@@ -282,7 +249,7 @@ class Tap:
         if self.next_number <= number and not self.closed:
             sleeper = asyncio.get_running_loop().create_future()
             self._sleepers.append(sleeper)
-            self._mark = -1
+            self._ring.mark = -1
             try:
                 async with asyncio.timeout(within):
                     await sleeper
@@ -297,96 +264,145 @@ class Tap:
 
     def hearing(self, hear: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """`hear`, with the bytes recorded before."""
-        line, append, clock, tap = self._line, self._records.append, self.clock, self
+        line, ring, clock, turn, tap = self._line, self._ring, self.clock, self._turn, self
+        append = ring.records.append
         bus = line.transactions
-        counts = bus.counts if bus is not None else None
 
         def heard(data: bytes) -> None:
-            if line.secret or tap._hides:
+            if tap._hides or line.secret:
                 append((clock(), RX, b"", Hidden(len(data))))
-                tap._size += OVERHEAD + MORE
+                ring.fill += OVERHEAD + MORE
             else:
-                append((clock(), RX, data, None))
-                tap._size += len(data) + OVERHEAD
-            if tap._size > tap._mark:
-                tap._look_at_size()
+                append((clock(), RX, data))
+                ring.fill += len(data) + OVERHEAD
+            if ring.fill > ring.mark:
+                turn()
             hear(data)
 
+        if bus is None:
+            return heard
+        counts = bus.counts
+
         def heard_beside_requests(data: bytes) -> None:
-            heard(data)
-            if counts is not None and counts.total() != tap._discarded:
+            if tap._hides or line.secret:
+                heard(data)
+            else:  # as above
+                append((clock(), RX, data))
+                ring.fill += len(data) + OVERHEAD
+                if ring.fill > ring.mark:
+                    turn()
+                hear(data)
+            if counts.total() != tap._discarded:
                 tap._note_discards()
 
-        return heard if bus is None else heard_beside_requests
+        return heard_beside_requests
 
     def writing(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """`write`, with the bytes recorded before."""
-        line, append, clock, tap = self._line, self._records.append, self.clock, self
+        line, ring, clock, turn, tap = self._line, self._ring, self.clock, self._turn, self
+        append, number = ring.records.append, self._number
+        soh, context = FIRST_BYTES
+        bus = line.transactions
 
         def written(data: bytes) -> None:
-            bus = line.transactions
-            tap._hides = has_password(data)
-            if line.secret or tap._hides:
+            if line.secret or ((soh in data or context in data) and has_password(data)):
+                tap._hides = True
                 append((clock(), TX, b"", Hidden(len(data))))
-                tap._size += OVERHEAD + MORE
-            elif bus is None or bus.request is None:
-                append((clock(), TX, data if type(data) is bytes else bytes(data), None))
-                tap._size += len(data) + OVERHEAD
+                ring.fill += OVERHEAD + MORE
             else:
-                append((clock(), TX, data, tap._asked(bus.request, bus)))
-                tap._size += len(data) + OVERHEAD + MORE
-            if tap._size > tap._mark:
-                tap._look_at_size()
+                tap._hides = False
+                append((clock(), TX, data if type(data) is bytes else bytes(data)))
+                ring.fill += len(data) + OVERHEAD
+            if ring.fill > ring.mark:
+                turn()
             write(data)
 
-        return written
+        if bus is None:
+            return written
 
-    # Requests.
+        def written_beside_streams(data: bytes) -> None:
+            request = bus.request
+            if request is None:
+                written(data)
+                return
+            tap._hides = False
+            if request is tap._request or request.probed:
+                asked = tap._again(request, data)
+            else:
+                tap._request = request
+                client = request.client
+                asked = tap._asked = (
+                    clock(),
+                    TX,
+                    data,
+                    number(),
+                    request.unit,
+                    request.pdu,
+                    getattr(client, "peer", None) or who(client),
+                    request.sent_at,
+                    request.queued_at,
+                    request.timeout if request.awaited else 0.0,
+                )
+            append(asked)
+            write(data)  # what it takes is counted when the request ends
 
-    def _asked(self, request: "Request", bus: "Transactions") -> tuple[object, ...]:
-        """The fields of `Asked`: whoever reads it makes the named tuple, which takes longer than all the rest."""
-        probes = bus.probing
+        return written_beside_streams
+
+    # Requests. The ring has bare fields: whoever reads it makes the named tuples, which takes longer than all the rest.
+
+    def _again(self, request: "Request", data: bytes) -> Raw:
+        """Another frame for the same request, or one to find out about the echo before its own."""
+        assert self._line.transactions is not None  # it is one of theirs
+        probes = self._line.transactions.probing
+        sent_at = self._line.transactions.clock() if request.waits else request.sent_at
         if request is self._request:
-            self._attempt += not probes
+            number, attempt = self._asked[_NUMBER], _attempt(self._asked)
+            self._count(self._asked)
         else:
-            self._request, self._attempt = request, 1
-            self._requests += 1
-        return (
-            self._requests,
-            request.unit,
-            request.pdu,
-            who(request.client),
-            request.sent_at - request.queued_at,
-            self._attempt,
-            probes,
-            request.timeout if request.awaited else 0.0,
+            number, attempt = self._number(), 0
+            self._request = request
+        timeout = request.timeout if request.awaited else 0.0
+        self._asked = (
+            *(self.clock(), TX, data, number, request.unit, request.pdu, who(request.client)),
+            *(sent_at, request.queued_at, timeout, attempt + (not probes), probes),
         )
+        return self._asked
+
+    def taken_over(self, request: "Request") -> None:
+        """Whoever had the turn has gone, and the request goes on for another."""
+        if request is self._request:
+            self._asked = (*self._asked[:_WHO], who(request.client), *self._asked[_WHO + 1 :])
+
+    def _count(self, asked: Raw) -> None:
+        self._ring.fill += len(asked[2]) + OVERHEAD + MORE
 
     def ended(self, request: "Request", result: "Result", asks: Sequence[Asker]) -> None:
         """A request has ended; `asks` are those whom it served."""
         outcome, answer, waited, took = result
+        mine = request is self._request
+        good = outcome is _ANSWERED and len(answer) > 0 and answer[0] < EXCEPTION_BIT
+        if mine and good and len(asks) == 1:
+            self._request = None
+            ring = self._ring
+            ring.records.append((took, ANSWER, answer, self._asked))
+            ring.fill += len(answer) + _REQUEST
+            return  # a look at the mark comes with the next bytes
         clients = (who(request.client),) if len(asks) < 2 else tuple([who(ask.client) for ask in asks])
         if request.waits:
             for client in clients:
                 self.note(UNSENT, Unsent(request.unit, request.pdu, client, str(outcome)), answer)
             return
-        mine = request is self._request
-        self._request = None
-        about = (
-            self._requests if mine else 0,
-            request.unit,
-            request.pdu,
-            outcome,
-            clients,
-            waited,
-            took,
-            self._attempt if mine else 1,
-        )
-        if answer and answer[0] < EXCEPTION_BIT:
+        number, attempts = 0, 1
+        if mine:
+            number, attempts = self._asked[_NUMBER], max(_attempt(self._asked), 1)
+            self._request = None
+            self._count(self._asked)
+        about = Ended(number, request.unit, request.pdu, outcome, clients, waited, took, attempts)
+        if good:
             self._add(ANSWER, answer, about)
         else:  # whoever waits for what goes wrong hears of it
             self._note_discards()
-            self.note(ANSWER, Ended(*about), answer)
+            self.note(ANSWER, about, answer)
 
     def unsent(self, unit: int, pdu: bytes, client: Hashable, why: str, answer: bytes = b"") -> None:
         """A request was answered without the line."""
@@ -488,11 +504,30 @@ def who(client: Hashable) -> Client:
     return type(client).__name__ if found is None else found
 
 
-def _whole(kind: Kind, about: object) -> object:
-    """What a record is about, as `Kind` says; of requests the ring has the bare fields."""
-    if type(about) is tuple:
-        return Asked(*about) if kind is TX else Ended(*about)
-    return about
+_NUMBER, _WHO, _FIRST = 3, 6, 10  # places in the bare fields of a frame, and how many it has the first time
+_REQUEST: Final = (
+    2 * (OVERHEAD + MORE) + 8
+)  # what a frame that was written and its answer take, most of their bytes apart
+
+
+def _attempt(asked: Raw) -> int:
+    return asked[-2] if len(asked) > _FIRST else 1
+
+
+def _whole(record: Raw) -> tuple[int, Kind, bytes, object]:
+    """A record with what it is about, as `Kind` says."""
+    match record:
+        case time, kind, data:
+            return time, kind, data, None
+        case took, kind, data, asked if type(asked) is tuple:
+            _, _, _, number, unit, pdu, client, sent_at, queued_at, *_ = asked
+            about = Ended(number, unit, pdu, _ANSWERED, (client,), sent_at - queued_at, took, _attempt(asked))
+            return round((sent_at + took) * 1e9), kind, data, about
+        case time, kind, data, about:
+            return time, kind, data, about
+    time, kind, data, number, unit, pdu, client, sent_at, queued_at, timeout, *again = record
+    attempt, probe = again or (1, False)
+    return time, kind, data, Asked(number, unit, pdu, client, sent_at - queued_at, max(attempt, 1), probe, timeout)
 
 
 def _discards(bus: "Transactions") -> Discards:
@@ -500,5 +535,6 @@ def _discards(bus: "Transactions") -> Discards:
     return Discards(counts.junk, counts.spoilt, counts.foreign, counts.unfit, counts.late, counts.echoes)
 
 
+_ANSWERED: Final = Outcome.ANSWERED
 _NO_ERRORS = UartCounters()
 _SET = 10_000_000

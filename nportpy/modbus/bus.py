@@ -181,6 +181,8 @@ class Bus:
             if flight.asks and not flight.waits:
                 flight.client = flight.asks[0].client  # it has its turn already, and is still wanted: it may be retried
                 flight.use = flight.asks[0].use
+                if self._tap is not None:
+                    self._tap.taken_over(flight)
             for ask in gone:
                 self._answer(ask, End.GONE)
         for unit in self._units.values():
@@ -307,7 +309,10 @@ class Bus:
         elif flight.use is not None:
             flight.use.busy += took
         if self._seen:
-            self._show(flight, result)
+            if self._tap is not None:
+                self._tap.ended(flight, result, flight.asks)
+            if self._traced:
+                self._trace(flight, result)
         if result.outcome is _LINE_ANSWERED:
             self._answered(flight, unit, result)
             return
@@ -468,12 +473,6 @@ class Bus:
     def _set_tap(self, tap: "Tap | None") -> None:
         self._tap = tap
         self._seen = self._traced or tap is not None
-
-    def _show(self, flight: Flight, result: Result) -> None:
-        if self._tap is not None:
-            self._tap.ended(flight, result, flight.asks)
-        if self._traced:
-            self._trace(flight, result)
 
     def _not_tried(self, question: Question) -> None:
         """The unit did not answer before, and it is not its time for another try."""

@@ -4,12 +4,16 @@ A page of another site can have its own name resolved to an address of ours, and
 origin as our pages. Its name comes with each request, and is none of ours.
 """
 
+import re
 import socket
 from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import Final
 
 from nportpy.network.addresses import address_of
+
+_HOST: Final = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[a-z0-9._-]+))(?::[0-9]{0,5})?")
 
 
 def is_ours(host: str, local: str, names: Collection[str]) -> bool:
@@ -20,12 +24,10 @@ def is_ours(host: str, local: str, names: Collection[str]) -> bool:
         local: our address of the connection.
         names: other names and addresses of ours, in lower case.
     """
-    name = host.strip().lower()
-    if name.startswith("["):
-        name = name[1:].partition("]")[0]
-    elif name.count(":") == 1:
-        name = name.partition(":")[0]
-    name = name.removesuffix(".")
+    found = _HOST.fullmatch(host.lower())
+    if found is None:
+        return False
+    name = (found["address"] or found["name"]).removesuffix(".")
     if name in names:
         return True
     try:

@@ -177,7 +177,7 @@ def _actions(counts: Mapping[tuple[str, str], int]) -> list[object]:
     return [{"action": action, "result": result, "count": count} for (action, result), count in counts.items()]
 
 
-_WAYS: dict[str, Callable[..., object]] = {
+_WAYS: Final[dict[str, Callable[..., object]]] = {
     "started": _time,
     "at": _perhaps,
     "oldest_at": _perhaps,
@@ -191,3 +191,9 @@ _WAYS: dict[str, Callable[..., object]] = {
     "lags": _sparse,
 }
 """How the members of these names are said."""
+
+TIMES: Final = frozenset(name for name, way in _WAYS.items() if way in (_time, _perhaps))
+"""Members that are said as text, ISO 8601 in UTC."""
+
+LISTS: Final = frozenset(_WAYS) - TIMES
+"""Members that are said as a list of objects."""

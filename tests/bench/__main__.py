@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from tests.bench.attach import ATTACH
+from tests.bench.chart import CHART, NportpyChart
+from tests.bench.console import CONSOLE, CONSOLE_UNSEEN, NportpyConsole
 from tests.bench.dlms import DLMS
 from tests.bench.dlms_line import DLMS_LINE
 from tests.bench.gateways import SUBJECTS, ModbusPeer, Running, Subject
@@ -52,12 +54,23 @@ BENCHES = (
     TLS,
     TAP,
     TAP_SATURATED,
+    CONSOLE_UNSEEN,
+    CONSOLE,
+    CHART,
     DLMS_LINE,
     LATE,
 )
 
 # nportpy set up in another way, for the rows that need it.
-OTHERWISE: tuple[Subject, ...] = (NportpyModes(), NportpyOtherModes(), NportpyPacking(), NportpyRealCom(), NportpyTap())
+OTHERWISE: tuple[Subject, ...] = (
+    NportpyModes(),
+    NportpyOtherModes(),
+    NportpyPacking(),
+    NportpyRealCom(),
+    NportpyTap(),
+    NportpyConsole(),
+    NportpyChart(),
+)
 
 
 class Turn:

@@ -33,6 +33,7 @@ class NportpyTap(Nportpy):
             text += f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = {setup.baudrate}\n'
             text += "monitor = false\n" if off else ""
             text += f"[port.line{number}.{'modbus' if modbus else 'raw'}]\nlisten = {port}\n"
+            text += 'silence = "0ms"\n' if modbus else ""
         file = directory / "nportpy.toml"
         file.write_text(text)
         command = [sys.executable, "-m", "nportpy", "serve", "-c", str(file)]

@@ -1,13 +1,10 @@
 """The console's API on a gateway: what it shows, what it does, who may, and that nothing else can be done with it."""
 
 import asyncio
-import io
 import json
 import logging
-import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from nportpy.console import bundle, streams
+from nportpy.console import streams
 from nportpy.console.changes import Changes, differences
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
@@ -376,74 +373,6 @@ async def test_off_is_off() -> None:
         assert (await at.call("/api/v1/lines/cable/send", {"text": "x"})).status in (404, 405)
         assert (await at.call("/api/v1/status")).status == 200
         assert at.served.gateway._desk.recent.newest == 0
-
-
-# The bundle.
-
-CANARY = "c4n4ry-7f3a"
-FILE = f"""
-[archive]
-path = "/x/archive.db"
-[upstream.plant]
-url = "mqtts://user:{CANARY}@broker.example:8883"
-password = "{CANARY}"
-token = "{CANARY}"
-password_file = "/etc/nportpy/password"
-[[users.anna]]
-hash = "{CANARY}"
-keys = ["{CANARY}"]
-# {CANARY}
-"""
-
-
-async def test_c10_the_bundle_has_everything_but_secrets(tmp_path: Path) -> None:
-    path = tmp_path / "nportpy.toml"
-    path.write_text(FILE)
-    async with consoled() as at:
-        at.served.gateway._desk._file = str(path)
-        logging.getLogger("nportpy.test").warning("trying", extra={"url": f"tls://u:{CANARY}@h?token={CANARY}"})
-        answer = await at.call("/api/v1/bundle")
-        assert answer.headers["content-type"] == "application/zip"
-        with zipfile.ZipFile(io.BytesIO(answer.body)) as file:
-            parts = {name.rpartition("/")[2]: file.read(name).decode() for name in file.namelist()}
-    assert parts.keys() == {"version.json", "status.json", "metrics.txt", "log.ndjson", "configuration.json"}
-    assert not [name for name, text in parts.items() if CANARY in text]
-    assert json.loads(parts["configuration.json"])["upstream"]["plant"]["password_file"] == "/etc/nportpy/password"
-    assert json.loads(parts["configuration.json"])["archive"]["path"] == "/x/archive.db"
-    assert json.loads(parts["status.json"])["name"] == "test"
-    assert "nportpy_line_up" in parts["metrics.txt"]
-
-
-@given(st.text(min_size=6, alphabet=st.characters(categories=("L", "N"))), st.sampled_from(
-    ("password", "PASSWORD", "auth_key", "api_token", "client_secret", "hash", "community", "psk")))  # fmt: skip
-def test_c10_no_secret_whatever_it_is_in(secret: str, name: str) -> None:
-    nested = {
-        "a": [{name: secret}, {name: [secret, {"x": secret}]}],
-        "b": f"mqtt://u:{secret}@h",
-        "c": f"x?{name}={secret}",
-    }
-    assert f'"{secret}"' not in json.dumps(bundle.redacted(nested), ensure_ascii=False)
-    assert f":{secret}@" not in json.dumps(bundle.redacted(nested), ensure_ascii=False)
-
-
-# The description.
-
-
-async def test_c34_the_description_has_every_route_and_every_field() -> None:
-    async with consoled() as at:
-        found = (await at.call("/api/v1/openapi.json")).json()
-        status = (await at.call("/api/v1/status")).json()
-    assert found["openapi"] == "3.1.0"
-    schema = found["components"]["schemas"]
-    assert set(schema["Status"]["required"]) == status.keys()
-    assert set(schema["LineStatus"]["properties"]) == status["lines"][0].keys()
-    assert set(schema["BusStatus"]["properties"]) == status["buses"][0].keys()
-    for path, methods in found["paths"].items():
-        for method, what in methods.items():
-            assert what["responses"]["default"], (method, path)
-            assert (method == "post") == ("requestBody" in what or path.endswith(("reopen", "archive/send"))), path
-    references = {part.split('"')[0] for part in json.dumps(found).split("#/components/schemas/")[1:]}
-    assert references <= schema.keys()
 
 
 # Nonsense.

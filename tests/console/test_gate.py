@@ -89,6 +89,7 @@ NEEDED = {
     ("GET", "/api/v1/users"): Right.ACCOUNTS,
     ("GET", "/api/v1/log"): Right.MONITOR,
     ("GET", "/api/v1/bundle"): Right.MONITOR,
+    ("GET", "/api/v1/check"): Right.MONITOR,
     ("GET", "/api/v1/captures"): Right.MONITOR,
     ("GET", "/api/v1/ports/cable/monitor"): Right.MONITOR,
     ("GET", "/api/v1/ports/cable/capture.pcapng"): Right.CAPTURE,
@@ -136,7 +137,7 @@ async def test_s27_no_route_is_missing_here(path: str) -> None:
         assert {each for each in known if not each[1].startswith("/assets/") and each[1] not in OPEN} == set(NEEDED)
 
 
-@pytest.mark.parametrize("who", ["nobody", *Role, *Extra])
+@pytest.mark.parametrize("who", [pytest.param("nobody", marks=pytest.mark.long), *Role, *Extra])
 async def test_s27_nothing_goes_past_the_gate(path: str, who: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """S17, too: every route and role, by the one table of rights."""
     extras = [Extra(who)] if who in list(Extra) else []
@@ -291,9 +292,15 @@ async def test_s24_every_answer_has_the_headers_and_https_is_insisted_on_with_an
     token = changing.add_token(path, "all", Role.ADMIN, [], None)
 
     async def every(here: Asking) -> list[Answered]:
-        asked = [(each, method, {}) for method, each in NEEDED if "archive" not in each and "events" not in each]
+        asked: list[tuple[str, str, dict[str, str]]] = [
+            (each, method, {}) for method, each in NEEDED if "archive" not in each and "events" not in each
+        ]
         asked += [(each, "GET", {}) for each in (*OPEN, "/none", "/api/v1/none", "/assets/x/y.js")]
-        asked += [("/", "GET", {"Accept": "text/html"}), ("/metrics", "POST", {}), ("/metrics", "GET", {"Host": "x"})]
+        asked += [
+            ("/", "GET", {"Accept": "text/html"}),
+            ("/metrics", "POST", {}),
+            ("/metrics", "GET", {"host": "evil.example"}),
+        ]
         asked += [("/x" * 3000, "GET", {}), ("/metrics", "BAD METHOD", {}), ("/api/v1/session", "POST", {})]
         own = bearer(token)
         found = [await here.ask(each, method=method, **more) for each, method, more in asked]
@@ -389,7 +396,7 @@ async def test_s25_a_token_or_session_comes_before_it_and_one_that_has_ended_aft
 # Guesses.
 
 
-async def test_s20_ten_thousand_guesses_of_one_address_and_the_owner_from_elsewhere(
+async def test_s20_three_hundred_guesses_of_one_address_and_the_owner_from_elsewhere(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changing.add(path, "anna", Role.VIEWER, [], GOOD)
@@ -404,16 +411,16 @@ async def test_s20_ten_thousand_guesses_of_one_address_and_the_owner_from_elsewh
     monkeypatch.setattr(passwords, "fits", fits)
     async with asking(path) as here:
         here.told(secure=True)
-        for number in range(10_000):
+        for number in range(300):
             body = {"name": "anna", "password": f"guess {number}"}
             answer = await here.ask("/api/v1/session", body, peer="192.0.2.66", **OWN)
             assert answer.status in (401, 429)
             await asyncio.sleep(1)
-            if number == 5000:
+            if number == 150:
                 own = await here.ask("/api/v1/session", {"name": "anna", "password": GOOD}, peer="192.0.2.7", **OWN)
                 assert own.status == 200
-        assert 8 < tried - 1 <= 40
-        assert len(here.gate.audit.recent.since(0)) < 300
+        assert 8 <= tried - 1 <= 10
+        assert len(here.gate.audit.recent.since(0)) < 30
 
 
 async def test_a_gateway_without_accounts_reads_no_file(tmp_path: Any) -> None:

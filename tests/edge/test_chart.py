@@ -3,6 +3,7 @@
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ async def test_a_slice_that_took_long_makes_the_next_one_shorter() -> None:
     for number, each in enumerate(slicing):
         sizes.append(each.last - each.first + 1)
         slicing.took(0.1 if number < 3 else 0.001)
-    assert sizes[:5] == [8000, 4000, 2000, 1000, 2000]
+    assert sizes[:5] == [2000, 1000, 500, 500, 1000]
     assert sum(sizes) == 100_000
 
 
@@ -136,3 +137,39 @@ async def test_the_archive_commits_between_two_slices(tmp_path: Path, monkeypatc
         assert await archive.flush()
         assert not looking.done()
         assert len((await looking)[1]) >= 900
+
+
+@pytest.mark.parametrize("asked", [1, 4])
+async def test_a_slice_is_bounded_in_work_and_walks_its_rows_once(tmp_path: Path, asked: int) -> None:
+    """In steps of SQLite's machine, which are the same everywhere: what a slice costs, and what all of them do."""
+    clock, names = FakeClock(), "abcdefgh"
+    async with running(tmp_path, clock) as archive:
+        await fill(archive, clock, [(1, names[number % 8], float(number % 97)) for number in range(8000)])
+        statements, steps = list[str](), list[int]()
+        look = archive._look
+
+        def counted(*arguments: Any) -> Any:
+            db = archive._writer.store._connection()
+            count = 0
+
+            def step() -> int:
+                nonlocal count
+                count += 1
+                return 0
+
+            db.set_progress_handler(step, 100)
+            db.set_trace_callback(statements.append)
+            try:
+                return look(*arguments)
+            finally:
+                db.set_progress_handler(None, 0)
+                db.set_trace_callback(None)
+                steps.append(100 * count)
+
+        archive._look = counted  # type: ignore[assignment,method-assign]
+        ids = [tag_id(archive, name) for name in names[:asked]]
+        found = await archive.buckets(ids, BEGAN, BEGAN + 10**10, 10_000_000)
+    assert sum(each.count for buckets in found.values() for each in buckets.values()) == 1000 * asked
+    assert len(statements) == len(steps), "each slice is one walk"
+    assert steps[0] < chart.SLICE * (12 + 100 * asked / 8)
+    assert sum(steps) < 8000 * (12 + 100 * asked / 8)

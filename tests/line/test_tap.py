@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.tap import DEFAULT_LIMIT, OVERHEAD, Watcher
+from nportpy.line.ring import OVERHEAD
+from nportpy.line.tap import DEFAULT_LIMIT, Watcher
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.settings import BusSettings, Timeout

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import sys
@@ -10,13 +11,15 @@ import urllib.request
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from nportpy.console.files import Files
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.rtu import Frame
@@ -33,7 +36,10 @@ pytestmark = [
     pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium here"),
 ]
 
-PAGES = ("overview", "lines", "services", "modbus", "monitor", "stations", "upstreams", "log", "alarms", "support")
+PAGES = (
+    *("overview", "lines", "services", "modbus", "monitor", "stations", "upstreams", "log", "alarms"),
+    *("configuration", "support"),
+)
 PICTURES = os.environ.get("NPORTPY_PICTURES", "")
 """A folder for pictures of all pages, for who wants to look at them."""
 
@@ -62,9 +68,12 @@ async def healthy(page: Page, base: str) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """One that no client is given: who calls again and again where nobody listens would come to speak with itself."""
+    while True:
+        with socket.socket() as sock, suppress(OSError):
+            port = random.randrange(20_000, 32_000)
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @asynccontextmanager
@@ -196,6 +205,33 @@ async def test_c5_a_gateway_that_is_killed_and_comes_back() -> None:
             await page.until("!document.querySelector('.alarm') && document.querySelector('main').className === ''")
 
 
+@once
+async def test_c5_a_new_version_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    http = HttpSettings((("127.0.0.1", port),))
+    raw_files = dict(Files()._raw)
+    async with browser.browser() as chromium:
+        async with serving(plan("bus", raw()), cables=[Cable("bus")], http=http):
+            page = await chromium.page(f"http://127.0.0.1:{port}/")
+            await page.until("document.querySelector('main').innerText.includes('ready')")
+            old = await page.run(LOADED)
+        newer = raw_files | {"texts.js": raw_files["texts.js"].replace(b'title: "nportpy"', b'title: "renewed"')}
+        monkeypatch.setattr(Files, "_raw", newer)
+        async with serving(plan("bus", raw()), cables=[Cable("bus")], http=http):
+            await page.until("document.querySelector('.brand')?.innerText === 'renewed'")
+            assert await page.run(LOADED) != old
+            # A proxy that gives it the old page for ever: no page that loads itself again and again.
+            await page.run("sessionStorage.setItem('assets', 'of a third version')")
+            monkeypatch.setattr(Files, "hash", "of a third version")
+            loads = page.requests.count(f"http://127.0.0.1:{port}/")
+        async with serving(plan("bus", raw()), cables=[Cable("bus")], http=http):
+            await page.until("document.querySelector('.alarm') === null")
+            assert page.requests.count(f"http://127.0.0.1:{port}/") == loads
+
+
+LOADED = "document.querySelector('script').src"
+
+
 # A scripted bus with faults.
 
 
@@ -286,7 +322,7 @@ async def test_c3_c6_a_line_that_goes_and_a_client_that_is_ended() -> None:
         at.cable.plugged = False
         assert at.cable.near is not None
         at.cable.near.lose()
-        await page.until("document.querySelector('.alarms')?.innerText.includes('line is not up')")
+        await page.until("document.querySelector('.alarms')?.innerText.includes('bus is lost')")
         at.cable.plugged = True
         await page.until("!document.querySelector('.alarms')")  # and it comes back
         client = await at.served.raw(port="bus")
@@ -314,6 +350,63 @@ def _fields(status: object) -> set[str]:
 
 _SAID_OTHERWISE = {"port", "service"}
 """What is the name of a branch instead."""
+
+
+@once
+async def test_the_modbus_page_says_what_the_verdict_says() -> None:
+    async with scripted() as (at, chromium):
+        for unit in (1, 2, *(3,) * 4, *(4,) * 4):
+            client = at.asker()
+            client.ask(read(1000, 2), unit=unit)
+            await client.ended()
+        page = await chromium.page(f"{at.url}#/modbus")
+        await page.until("document.querySelector('.verdict')?.innerText.includes('Unit 3 is dead')")
+        said = await page.text(".verdict")
+        assert "1 is" not in said
+        units = await page.run("[...document.querySelectorAll('table')][0].innerText")
+        for words in ("dead", "answers", "Wrong check sum"):
+            assert words in units
+        assert await page.run("!!document.querySelector('caption').innerText.match(/in the last/)")
+        await go(page, "overview")
+        await page.until("document.querySelector('.alarms').innerText.includes('unit 3 is dead')")
+        await healthy(page, at.url)
+
+
+@once
+async def test_c24_a_page_shows_who_else_watches() -> None:
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/monitor/bus")
+        await page.until("document.querySelector('main').innerText.includes('Watched by')")
+        headers = {"User-Agent": "anna"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{at.url}api/v1/ports/bus/monitor", headers=headers),
+        ):
+            await page.until("document.querySelector('main').innerText.includes('127.0.0.1 anna')")
+        await page.until("!document.querySelector('main').innerText.includes('anna')")
+
+
+@once
+async def test_c14_the_heap_of_a_page_that_watches_is_bounded() -> None:
+    """More rows than a page keeps, and more again: they take no more memory than those before."""
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/monitor/bus")
+        line = at.served.gateway._ports["bus"].line
+        await until(lambda: line.tap().watchers)
+        used = []
+        for count in (22_000, 4_000, 4_000):  # what it keeps, and what drives some of that out
+            for number in range(count):
+                line.tap().note("break", number % 2 == 0)  # type: ignore[arg-type]
+                if number % 100 == 0:  # so that the page keeps up
+                    await until(lambda: all(each.place > line.tap().next_number - 500 for each in line.tap().watchers))
+            await until(lambda: all(each.place == line.tap().next_number for each in line.tap().watchers))
+            await page.until("document.querySelectorAll('.row').length > 10")
+            await asyncio.sleep(1)
+            await page.send("HeapProfiler.collectGarbage")
+            used.append((await page.send("Runtime.getHeapUsage"))["usedSize"])
+            assert await page.run("document.querySelectorAll('.row').length") <= 100
+        assert used[2] < 1.3 * used[1], used
+        assert used[2] < 64 << 20, used
 
 
 @once

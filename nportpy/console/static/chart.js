@@ -1,6 +1,6 @@
 // One curve over time: least and greatest values, and what is known of how they came.
 import uPlot from "./vendor/uplot.js";
-import { html, useEffect, useRef } from "./vendor/preact.js";
+import { html, useEffect, useMemo, useRef } from "./vendor/preact.js";
 import t from "./texts.js";
 import { clock, day, moment, value } from "./format.js";
 
@@ -17,10 +17,11 @@ export function stretches(curve, end) {
     if (last && last[2] === kind && last[1] >= from) last[1] = to;
     else found.push([from, to, kind]);
   };
+  const most = 2 * typical(curve);
   curve.times.forEach((at, i) => {
     const next = curve.times[i + 1] ?? end;
     if (curve.low[i] === null) put(at, next, GAP);
-    else if (curve.how[i]) put(at, curve.low[i + 1] === null ? at : Math.min(next, at + 2 * typical(curve)), curve.how[i]);
+    else if (curve.how[i]) put(at, curve.low[i + 1] === null ? at : Math.min(next, at + most), curve.how[i]);
   });
   return found;
 }
@@ -109,11 +110,12 @@ function said(u, state) {
 
 export function Chart({ curve, from, to, holds, mark, choose }) {
   const place = useRef(null), say = useRef(null), plot = useRef(null), state = useRef({});
-  const data = dataOf(curve, Math.min(to, Date.now() / 1000), holds);
-  Object.assign(state.current, { from, to, span: to - from, unit: curve.unit, choose, say: say.current, ranges: stretches(curve, Math.min(to, Date.now() / 1000)) });
+  const end = Math.min(to, Date.now() / 1000);
+  const [data, ranges] = useMemo(() => [dataOf(curve, end, holds), stretches(curve, end)], [curve, from, to, holds]);
+  Object.assign(state.current, { from, to, span: to - from, unit: curve.unit, choose, say: say.current, ranges });
   useEffect(() => {
     const element = place.current;
-    plot.current = new uPlot(options(element.clientWidth, state.current), data, element);
+    plot.current = new uPlot(options(element.clientWidth, state.current), null, element); // what it shows is set below
     const sizes = new ResizeObserver(() => plot.current.setSize({ width: element.clientWidth, height: HEIGHT }));
     sizes.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -125,7 +127,7 @@ export function Chart({ curve, from, to, holds, mark, choose }) {
     state.current.say = say.current;
     if (mark && state.current.marked !== mark) state.current.mark = state.current.marked = mark;
     plot.current.setData(data);
-  }, [curve, from, to]);
+  }, [data]);
   return html`<figure class="chart"><figcaption>${curve.tag} ${curve.unit && html`<small>${curve.unit}</small>`} <output ref=${say}></output></figcaption>
     <div class="plot" ref=${place} role="img" aria-label=${`${curve.tag} ${curve.unit}`}></div></figure>`;
 }

@@ -11,11 +11,12 @@ import { Monitor } from "./pages/monitor.js";
 import { Stations } from "./pages/stations.js";
 import { Upstreams } from "./pages/upstreams.js";
 import { Log } from "./pages/log.js";
+import { Configuration } from "./pages/configuration.js";
 import { Alarms } from "./pages/alarms.js";
 import { Support } from "./pages/support.js";
 
 const PAGES = { overview: Overview, lines: Lines, services: Services, modbus: Modbus, monitor: Monitor, stations: Stations,
-  upstreams: Upstreams, log: Log, alarms: Alarms, support: Support };
+  upstreams: Upstreams, log: Log, alarms: Alarms, configuration: Configuration, support: Support };
 
 // #/page/rest?key=value
 function place() {

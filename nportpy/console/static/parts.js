@@ -4,7 +4,7 @@ import t from "./texts.js";
 import { moment, span, age } from "./format.js";
 
 const GOOD = new Set(["up", "good", "open", "ready", "answers", "connected", "listening", "calling"]);
-const BAD = new Set(["lost", "bad", "down", "silent", "away", "deaf", "unready", "stalled"]);
+const BAD = new Set(["lost", "bad", "down", "silent", "away", "deaf", "unready", "stalled", "dead", "hogging"]);
 
 // A state by word, sign and colour.
 export function State({ is, since, why }) {
@@ -26,9 +26,10 @@ export function Table({ columns, rows, empty, caption, rowClass }) {
       html`<td data-title=${title} class=${numeric ? "n" : ""}>${row[key]}</td>`)}</tr>`)}</tbody></table></div>`;
 }
 
-export function Bar({ part, label }) {
+// A part of a whole; `plain` where much of it is nothing bad.
+export function Bar({ part, label, plain }) {
   const full = Math.max(0, Math.min(1, part ?? 0));
-  return html`<span class="bar"><meter min="0" max="1" low="0.7" high="0.9" optimum="0" value=${full} aria-label=${label}></meter> ${label}</span>`;
+  return html`<span class="bar"><meter min="0" max="1" ...${plain ? {} : { low: 0.7, high: 0.9, optimum: 0 }} value=${full} aria-label=${label}></meter> ${label}</span>`;
 }
 
 // Asks before it does something; `run` may give a text to show.

@@ -42,7 +42,7 @@ function remember(time) {
 function heard(message) {
   store.at = performance.now();
   if (message.time) store.skew = Date.now() / 1000 - message.time;
-  if (message.event === "hello" && message.assets !== assets) return location.reload();
+  if (message.event === "hello" && message.assets !== assets && renewed(message.assets)) return;
   if (message.event === "hello") knowWho();
   if (message.event === "status") {
     store.doc = message.status;
@@ -56,6 +56,14 @@ function heard(message) {
     document.title = `${store.doc.name} – nportpy`;
   }
   tell();
+}
+
+// A new version: load its page, once. Where that brings the old one again, a proxy keeps it, and this one goes on.
+function renewed(wanted) {
+  if (sessionStorage.getItem("assets") === wanted) return false;
+  sessionStorage.setItem("assets", wanted);
+  location.reload();
+  return true;
 }
 
 // Lines of NDJSON from a stream, until it ends. `hear` gets each object.

@@ -4,7 +4,7 @@ export default {
   skip: "To the content",
   pages: {
     overview: "Overview", lines: "Lines", services: "Services", modbus: "Modbus", monitor: "Monitor",
-    stations: "Stations", upstreams: "Upstreams", log: "Log", alarms: "Alarms", support: "Support",
+    stations: "Stations", upstreams: "Upstreams", log: "Log", alarms: "Alarms", configuration: "Configuration", support: "Support",
   },
   connecting: "Connecting…",
   logIn: "Log in", logOut: "Log out", password: "Password",
@@ -23,6 +23,7 @@ export default {
     suspended: "suspended", stalled: "stalled", good: "good", uncertain: "uncertain", bad: "bad", down: "down",
     ready: "ready", unready: "not everything can be reached", silent: "silent", answers: "answers", unasked: "not asked yet",
     away: "away", connected: "connected", listening: "listening", calling: "calls out", deaf: "does not listen",
+    dead: "dead", late: "too late", noisy: "noisy", flaky: "flaky", slow: "slow", hogging: "has too much", left: "has left",
   },
   overview: {
     gateway: "Gateway", version: "Version", running: "Running", reloads: "Reloads", failedReloads: "of these failed",
@@ -57,8 +58,12 @@ export default {
     upTo: "up to", above: "above", ask: "Ask a unit", address: "Address", addressHint: "41001 is holding register 1000",
     type: "Type", order: "Byte order", read: "Read", write: "Write", writeAsk: "Write this?", from: "from", to: "to",
     scan: "Scan", stop: "Stop", scanning: "Asking unit", found: "Found", nobody: "Nobody answered.", pdu: "Request (hex)",
-    send: "Send", answer: "Answer", meanAnswer: "Mean answer", request: "Request", hogs: "Who has the bus", client: "Client", busSeconds: "On the bus",
-    share: "Share", rules: "Rules", none: "Nobody asks Modbus units here.",
+    send: "Send", answer: "Answer", meanAnswer: "Mean answer", request: "Request", hogs: "Who has the bus", lately: "in the last", ever: "ever", verdict: "Verdict", client: "Client", busSeconds: "On the bus",
+    share: "Share", rules: "Refused before any bus", refused: "Refused", none: "Nobody asks Modbus units here.",
+    reasons: {
+      forbidden: "a rule forbids it", ignored: "a rule has it ignored", no_route: "no route to that unit",
+      queue_full: "too many at once", malformed: "malformed",
+    },
   },
   monitor: {
     line: "Line", pause: "Pause", resume: "Go on", clear: "Clear", filter: "Filter", unit: "Unit", functions: "Function",
@@ -105,14 +110,15 @@ export default {
     ],
     what: "Instead of", how: "there is", rules: "Rule files, in etc/ of the source and /usr/share/doc/nportpy/examples",
     metrics: "Metrics", ready: "Readiness",
-    kinds: {
-      line: "line is not up", missing: "cannot be reached", unit: "unit is silent", station: "station does not answer",
-      upstream: "upstream is away", archive: "archive cannot be written", clock: "clock is not trusted", edge: "no station is read",
-    },
+  },
+  configuration: {
+    again: "Check again", noFile: "This gateway was started with devices: it has no file.", right: "The file can be loaded", wrong: "The file cannot be loaded: the gateway goes on with what it has",
+    faults: "Faults", noFaults: "None.", warnings: "Allowed, and perhaps not meant", noWarnings: "Nothing.", line: "Line", key: "Key",
+    allowed: "Allowed", picture: "What it means", hint: "Secrets are left out here. With the lines themselves, on the gateway's machine:",
   },
   support: {
-    bundle: "Support bundle", bundleText: "Version, status, metrics, log and configuration in one file. Passwords, keys and tokens are left out.",
-    download: "Download", api: "What programs can ask", openapi: "OpenAPI description", path: "Path", what: "What it gives",
+    bundle: "Support bundle", bundleText: "Version, status, metrics, verdicts, log, configuration and what the flight recorders have frozen, in one file. Passwords, keys and tokens of the configuration are left out; captures have in them what was on the lines.",
+    download: "Download", withoutCaptures: "Without captures", api: "What programs can ask", openapi: "OpenAPI description", path: "Path", what: "What it gives",
     example: "Try", licences: "Made with", here: "from this machine only",
   },
 };

@@ -1,5 +1,5 @@
-// Modbus units: how they answer, who asks, what was spared; and asking them.
-import { html, useRef, useState } from "../vendor/preact.js";
+// Modbus units: what is wrong with them in words, how they answer, who asks, what was spared; and asking them.
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import t from "../texts.js";
 import { Act, Bar, Facts, Field, State, Table, sum } from "../parts.js";
 import { moment, number, percent, span, value } from "../format.js";
@@ -9,42 +9,81 @@ const m = t.modbus;
 const TYPES = ["", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string:16", "bit"];
 const ORDERS = ["ABCD", "CDAB", "BADC", "DCBA"];
 
+const LOOK = 5000; // a verdict is about minutes
+
 export function Modbus({ doc }) {
+  const verdicts = useVerdicts();
   if (!doc.buses.length) return html`<p class="empty">${m.none}</p>`;
-  return doc.buses.map((bus) => html`<${Bus} key=${bus.name} bus=${bus} />`);
+  return html`${doc.buses.map((bus) => html`<${Bus} key=${bus.name} bus=${bus} verdict=${verdicts.find((each) => each.bus === bus.name)} />`)}<${Refused} services=${doc.services} />`;
 }
 
-function Bus({ bus }) {
+// What the gateway says of its buses, as `nportpy status --bus` does.
+function useVerdicts() {
+  const [found, setFound] = useState([]);
+  useEffect(() => {
+    let alive = true;
+    const look = () => ask("api/v1/verdict").then((all) => alive && setFound(all), () => {}); // away: the frame says so
+    look();
+    const timer = setInterval(look, LOOK);
+    return () => { alive = false; clearInterval(timer); };
+  }, []);
+  return found;
+}
+
+function Bus({ bus, verdict }) {
   const use = rate("buses", bus.name);
   return html`<section class="card"><h2>${bus.name} <${State} is=${bus.up ? "up" : "down"} /></h2>
+    ${verdict && html`<ul class="verdict" aria-label=${m.verdict}>${verdict.sentences.map((each) => html`<li key=${each}>${each}</li>`)}</ul>`}
     <${Facts} of=${[
       [m.use, html`<${Bar} part=${use} label=${percent(use)} />`], [m.requests, number(sum(bus.requests, (each) => each.count))], [m.sent, number(bus.sent)], [m.queued, number(bus.queued)],
       [m.wait, bus.sent ? span(bus.waited / bus.sent) : t.unknown], [m.shared, number(bus.coalesced)], [m.cached, number(bus.cached)], [m.merged, number(bus.merged)],
       [m.retries, number(bus.retries)], [m.spoilt, number(bus.spoilt)], [m.late, number(bus.late)], [m.junk, number(bus.junk)], [m.foreign, number(bus.foreign)],
       [m.unfit, number(bus.unfit)], [m.echoes, number(bus.echoes)], [m.probes, number(bus.probes)]]} />
-    <${Table} caption=${m.units} columns=${[["unit", t.unit], ["state", t.state], ["answered", m.answered, 1], ["unanswered", m.unanswered, 1], ["mean", m.meanAnswer, 1], ["timeout", m.timeout, 1]]}
-      rows=${bus.units.map((unit) => ({ key: unit.unit, unit: number(unit.unit), state: html`<${State} is=${unit.silent ? "silent" : "answers"} since=${unit.silent_since} />`, answered: number(unit.answered),
-        unanswered: number(unit.unanswered), mean: span(meanOf(unit)), timeout: span(unit.timeout) }))} />
-    ${(bus.clients ?? []).length > 0 && html`<${Hogs} bus=${bus} />`}
+    <${Units} bus=${bus} ill=${verdict?.units ?? []} />
+    ${bus.clients.length > 0 && html`<${Clients} bus=${bus} hogs=${verdict?.hogs ?? []} />`}
     <${Table} caption=${m.requests} columns=${[["unit", t.unit], ["function", m.function], ["result", t.result], ["count", t.count, 1]]}
       rows=${bus.requests.map((each) => ({ key: `${each.unit} ${each.function} ${each.result}`, ...each, count: number(each.count) }))} />
     <${Durations} of=${bus.durations} />
     <details><summary>${m.ask}</summary><${Ask} bus=${bus} /></details></section>`;
 }
 
-function meanOf(unit) {
-  const counted = sum((unit.recent?.answer_times ?? []).map((each) => each.count ?? each));
-  if (counted) return unit.recent.answer_seconds / counted;
-  const ever = sum((unit.answer_times ?? []).map((each) => each.count ?? each));
-  return ever ? unit.answer_seconds / ever : null;
+// What was in the last minutes, and what since the start.
+const both = (recent, ever, show = number) => html`${show(recent)} <small>${m.ever} ${show(ever)}</small>`;
+const minutes = (bus) => `${m.lately} ${span(bus.recent.seconds)}`;
+
+function Units({ bus, ill }) {
+  const counted = (unit, name) => both(unit.recent[name], unit[name]);
+  const state = (unit) => ill.find((each) => each.unit === unit.unit)?.ill ?? (unit.silent ? "silent" : "answers");
+  return html`<${Table} caption=${`${m.units} – ${minutes(bus)}`} columns=${[["unit", t.unit], ["state", t.state], ["mean", m.meanAnswer, 1], ["answered", m.answered, 1], ["unanswered", m.unanswered, 1],
+    ["spoilt", m.spoilt, 1], ["late", m.late, 1], ["retries", m.retries, 1], ["busy", m.busSeconds, 1], ["timeout", m.timeout, 1]]}
+    rows=${bus.units.map((unit) => ({ key: unit.unit, unit: number(unit.unit), state: html`<${State} is=${state(unit)} since=${unit.silent_since} />`, mean: both(meanOf(unit.recent), meanOf(unit), span),
+      answered: counted(unit, "answered"), unanswered: counted(unit, "unanswered"), spoilt: counted(unit, "spoilt"), late: counted(unit, "late"), retries: counted(unit, "retries"),
+      busy: both(unit.recent.busy, unit.busy, span), timeout: span(unit.timeout) }))} />`;
 }
 
-// Who has the bus: an hour's clients, by the seconds that the bus was busy for them.
-function Hogs({ bus }) {
-  const total = sum(bus.clients, (each) => each.busy) || 1;
-  return html`<${Table} caption=${m.hogs} columns=${[["client", m.client], ["service", t.services.service], ["requests", m.requests, 1], ["busy", m.busSeconds, 1], ["share", m.share]]}
-    rows=${[...bus.clients].sort((a, b) => b.busy - a.busy).map((each) => ({ key: `${each.client} ${each.service} ${each.since}`, client: html`<code>${each.client}</code>`, service: each.service, requests: number(each.requests), busy: span(each.busy),
-      share: html`<${Bar} part=${each.busy / total} label=${percent(each.busy / total)} />` }))} />`;
+function meanOf(counts) {
+  const timed = sum(counts.answer_times, (each) => each.count);
+  return timed ? counts.answer_seconds / timed : null;
+}
+
+// Who has the bus, by the seconds that it was busy for them in the last minutes. The verdict says who has too much of
+// it: a client, or all of an address.
+function Clients({ bus, hogs }) {
+  const total = sum(bus.clients, (each) => each.recent.busy);
+  const hosts = hogs.map((each) => each.split(" (")[0]);
+  const hogging = (client) => hosts.some((host) => host === client || client.startsWith(`${host}:`) || client.startsWith(`[${host}]:`));
+  const part = (each) => (total ? each.recent.busy / total : null);
+  return html`<${Table} caption=${`${m.hogs} – ${minutes(bus)}`} columns=${[["client", m.client], ["service", t.services.service], ["state", t.state], ["requests", m.requests, 1], ["busy", m.busSeconds, 1], ["share", m.share], ["refused", m.refused, 1]]}
+    rows=${[...bus.clients].sort((a, b) => b.recent.busy - a.recent.busy).map((each) => ({ key: `${each.client} ${each.service} ${each.since}`, client: html`<code>${each.client}</code>`, service: each.service,
+      state: html`<${State} is=${hogging(each.client) ? "hogging" : each.left === null ? "open" : "left"} since=${each.left ?? each.since} />`, requests: both(each.recent.requests, each.requests), busy: both(each.recent.busy, each.busy, span),
+      share: html`<${Bar} plain=${!hogging(each.client)} part=${part(each)} label=${percent(part(each))} />`, refused: number(each.refused) }))} />`;
+}
+
+// Requests that came to no bus: a rule forbids them, or there is nowhere to send them.
+function Refused({ services }) {
+  const rows = services.flatMap((each) => Object.entries(each.refused).map(([reason, count]) => ({ key: `${each.port} ${each.service} ${reason}`, port: each.port, service: each.service,
+    reason: m.reasons[reason] ?? reason, count: number(count) })));
+  return rows.length > 0 && html`<section class="card"><h2>${m.rules}</h2><${Table} columns=${[["port", t.services.port], ["service", t.services.service], ["reason", t.reason], ["count", t.count, 1]]} rows=${rows} /></section>`;
 }
 
 function Durations({ of }) {

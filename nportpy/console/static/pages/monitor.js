@@ -153,7 +153,7 @@ function Others({ name }) {
     let alive = true;
     const look = () => ask("api/v1/captures").then((all) => alive && setFound(all.find((each) => each.port === name) ?? null), () => {});
     look();
-    const timer = setInterval(look, 3000);
+    const timer = setInterval(look, 2000);
     return () => { alive = false; clearInterval(timer); };
   }, [name]);
   const file = (query) => `${base}api/v1/ports/${encodeURIComponent(name)}/capture.pcapng?${query}`;

@@ -4,17 +4,15 @@ import t from "../texts.js";
 import { Bar, Facts, State, Table, Tree, sum } from "../parts.js";
 import { age, date, moment, number, percent, size, span, speed } from "../format.js";
 import { rate } from "../store.js";
-import { attention } from "./alarms.js";
 
 const o = t.overview;
 
 export function Overview({ doc }) {
-  const alarms = attention(doc);
   const edge = doc.edge;
   const clients = sum(doc.services, (each) => each.clients.length);
   return html`
     <section class="cards">
-      <div class=${`card ${alarms.length ? "warn" : "well"}`}><h2>${o.gateway}</h2>
+      <div class=${`card ${doc.faults.length ? "warn" : "well"}`}><h2>${o.gateway}</h2>
         <p class="big"><${State} is=${doc.ready ? "ready" : "unready"} /></p>
         <${Facts} of=${[[o.version, doc.version], [o.running, span(age(doc.started)), moment(doc.started)], [o.reloads, number(doc.reloads)],
           doc.reloads_failed > 0 && [o.failedReloads, number(doc.reloads_failed)]]} /></div>
@@ -26,9 +24,8 @@ export function Overview({ doc }) {
         <${Facts} of=${[...edge.upstreams.map((up) => [up.name, html`<${State} is=${up.up ? "connected" : "away"} /> ${o.backlog} ${number(up.backlog)}`]),
           [t.upstreams.trusted, edge.archive?.trusted ? t.upstreams.isTrusted : t.upstreams.notTrusted]]} /></div>`}
     </section>
-    <section><h2>${alarms.length ? o.attention : o.allWell}</h2>
-      ${alarms.length > 0 && html`<ul class="alarms">${alarms.map((each) => html`<li key=${each.kind + each.name}><b>${each.name}</b>${" "}${t.alarms.kinds[each.kind]}${
-        each.why && html`: ${each.why}`}${each.since && html` <small>${t.since} ${moment(each.since)}</small>`}</li>`)}</ul>`}</section>
+    <section><h2>${doc.faults.length ? o.attention : o.allWell}</h2>
+      ${doc.faults.length > 0 && html`<ul class="alarms">${doc.faults.map((each) => html`<li key=${each.where + each.what}><b>${each.where}</b>${" "}${each.what}${each.since && html` <small>${t.since} ${moment(each.since)}</small>`}</li>`)}</ul>`}</section>
     <section><h2>${o.lines}</h2><${Table} columns=${[["name", t.name], ["state", t.state], ["device", o.device], ["settings", o.settings], ["rx", o.received, 1], ["tx", o.sent, 1], ["use", o.use]]}
       rows=${doc.lines.map((line) => ({ key: line.name, name: html`<a href=${`#/monitor/${encodeURIComponent(line.name)}`}>${line.name}</a>`,
         state: html`<${State} is=${line.state} since=${line.state === "up" ? null : line.since} why=${line.error} />${line.error && html`<small class="why">${line.error}</small>`}`,

@@ -43,6 +43,7 @@ function Charts({ doc, tags, rest, query, stations }) {
   const range = RANGES[query.get("range")] ? query.get("range") : query.get("from") ? "" : young(doc) ? "m10" : "h1";
   const [found, setFound] = useState(null);
   const [why, setWhy] = useState("");
+  const [table, setTable] = useState(false);
   const key = `${tags.join(" ")} ${query}`;
   const set = (changes) => {
     const next = new URLSearchParams(query);
@@ -83,11 +84,16 @@ function Charts({ doc, tags, rest, query, stations }) {
     ${found?.curves.map((curve) => html`<${Chart} key=${curve.tag + curve.unit} curve=${curve} from=${found.from} to=${found.to} holds=${range !== "" && up(curve.tag)} mark=${found.mark}
       choose=${(from, to) => set({ from: Math.round(from), to: Math.round(to) })} />`)}
     ${found?.curves.length > 0 && html`<p class="hint">${found.curves.map((curve) => `${curve.tag}: ${number(curve.times.length)} ${s.points} ${s.from} ${number(curve.samples)} ${s.samplesWord}`).join("; ")}</p>`}
-    ${found?.curves.length > 0 && html`<details><summary>${s.table}</summary>${found.curves.map((curve) => html`<${AsTable} curve=${curve} />`)}</details>`}</section>`;
+    ${found?.curves.length > 0 && html`<details onToggle=${(e) => setTable(e.currentTarget.open)}><summary>${s.table}</summary>${table && found.curves.map((curve) => html`<${AsTable} curve=${curve} />`)}</details>`}</section>`;
 }
 
+const MOST_ROWS = 200;
+
 function AsTable({ curve }) {
-  const rows = useMemo(() => curve.times.map((at, i) => ({ key: i, at: moment(at), low: curve.low[i] === null ? s.gap : value(curve.low[i]), high: value(curve.high[i]),
-    how: [s.onTime, s.late, s.waiting][curve.how[i]] + (curve.uncertain[i] ? `, ${s.uncertain}` : "") })).slice(-200), [curve]);
+  const rows = useMemo(() => {
+    const first = Math.max(0, curve.times.length - MOST_ROWS);
+    return curve.times.slice(first).map((at, n) => [at, first + n]).map(([at, i]) => ({ key: i, at: moment(at), low: curve.low[i] === null ? s.gap : value(curve.low[i]), high: value(curve.high[i]),
+      how: [s.onTime, s.late, s.waiting][curve.how[i]] + (curve.uncertain[i] ? `, ${s.uncertain}` : "") }));
+  }, [curve]);
   return html`<${Table} caption=${`${curve.tag} ${curve.unit}`} columns=${[["at", t.time], ["low", s.least, 1], ["high", s.greatest, 1], ["how", s.how]]} rows=${rows} />`;
 }

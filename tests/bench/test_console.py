@@ -1,0 +1,16 @@
+"""The rows of the console measure what they say."""
+
+import pytest
+
+from tests.bench.__main__ import run
+from tests.bench.console import CONSOLE, CONSOLE_UNSEEN, NportpyConsole
+from tests.bench.report import Scale
+
+pytestmark = pytest.mark.process
+
+
+def test_c2_c4_a_taste_of_them() -> None:
+    benches = (CONSOLE, CONSOLE_UNSEEN)
+    results = run(benches, (NportpyConsole(),), Scale(lines=2, paced_seconds=1, idle_seconds=1), 1)
+    assert not results.failures
+    assert all(figure.key in results.samples["nportpy"] for bench in benches for figure in bench.figures)
