@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from nportpy.config import edge_tables, fault_lines, load, modbus_tables, parse, schema, stream_tables, tls_tables
+from nportpy.config import (
+    edge_tables,
+    fault_lines,
+    http_tables,
+    load,
+    modbus_tables,
+    parse,
+    schema,
+    stream_tables,
+    tls_tables,
+)
 from nportpy.config.devices import for_devices
 from nportpy.config.edge_access import KEYS, SecretKeys
 from nportpy.config.editors import json_schema
@@ -329,7 +339,7 @@ def test_the_shipped_file_shows_every_key() -> None:
             shown["packing"].update(re.findall(r"(\w+) = ", line.partition("=")[2]))
     assert shown == {
         "gateway": set(schema.Gateway.model_fields),
-        "http": set(schema.Http.model_fields),
+        "http": set(http_tables.Http.model_fields),
         "capture": set(schema.Capture.model_fields),
         "log": set(schema.Log.model_fields),
         "port.meters": set(schema.Port.model_fields) - tables,

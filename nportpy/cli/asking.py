@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from nportpy.cli.tokens import authorised
 from nportpy.services.http import HttpSettings
 
 _TIMEOUT: Final = 10.0
@@ -28,7 +29,8 @@ def url_of(settings: HttpSettings | None) -> str:
         raise Unreachable("[http] is off, so the gateway cannot be asked")
     host, port = settings.listen[0]
     host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 - read, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if settings.tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def opened(base: str, page: str, query: dict[str, str] | None = None, *, post: bool = False) -> Any:
@@ -43,6 +45,8 @@ def opened(base: str, page: str, query: dict[str, str] | None = None, *, post: b
     if query:
         url += f"?{urllib.parse.urlencode(query)}"
     request = urllib.request.Request(url, method="POST" if post else "GET")  # noqa: S310 - http or https: see callers
+    for name, text in authorised(base).items():
+        request.add_unredirected_header(name, text)
     try:
         return urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

@@ -5,6 +5,7 @@ Wireshark starts this with arguments of its own (its Developer's Guide, 8.2): --
 """
 
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -17,6 +18,7 @@ from typing import Final
 import click
 
 from nportpy import __version__
+from nportpy.cli.tokens import token_file, told_file
 from nportpy.cli.watching import DEFAULT_URL, NotThere, pieces, ports, stream, url_of
 
 _LISTING: Final = 1.5  # seconds: Wireshark waits for it when it starts
@@ -43,6 +45,7 @@ _MOVED: Final = (4, 2)
 @click.option("--port", default="", hidden=True)
 @click.option("--history", default="", hidden=True)
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+@token_file
 def extcap(
     install: bool, urls: tuple[str, ...], folder: Path | None, listing: bool, dlts: bool, config: bool,
     extcap_reload_option: str | None, interface: str, extcap_version: str | None, extcap_capture_filter: str | None,
@@ -53,6 +56,7 @@ def extcap(
     \b
         nportpy extcap --install
         nportpy extcap --install --url http://192.0.2.10:9550
+        nportpy extcap --install --url https://pi-07.plant:9550 --token-file ~/.nportpy-token
         tshark -i nportpy-127.0.0.1-bus
     """  # noqa: D301 - click wants the character
     del extcap_version, extcap_capture_filter, rest  # Wireshark says them, and nothing follows from it here
@@ -146,6 +150,8 @@ def _install(places: list[str], folder: Path | None) -> None:
     windows = sys.platform == "win32"
     script = folder / ("nportpy.bat" if windows else "nportpy")
     options = "".join(f' --url "{url}"' for url in places)
+    if told := told_file():
+        options += f' --token-file "{told}"' if windows else f" --token-file {shlex.quote(told)}"
     command = f'"{sys.executable}" -m nportpy extcap{options}'
     text = f"@echo off\r\n{command} %*\r\n" if windows else f'#!/bin/sh\nexec {command} "$@"\n'
     try:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import click
 
+from nportpy.cli.tokens import authorised
+
 DEFAULT_URL: Final = "http://127.0.0.1:9550"
 CONNECTING: Final = 10.0  # seconds
 
@@ -76,6 +78,8 @@ def opened(url: str, page: str, query: dict[str, str], within: float | None) -> 
     """
     address = f"{url}{page}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
     request = urllib.request.Request(address, headers={"User-Agent": "nportpy"})  # noqa: S310 - see `url_of`
+    for name, text in authorised(url).items():
+        request.add_unredirected_header(name, text)
     try:
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=within)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

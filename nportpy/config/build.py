@@ -50,6 +50,9 @@ def build(file: schema.File) -> GatewaySettings:
             _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
             http.tls,
             http.console or _console(http.listen),
+            http.accounts_file,
+            frozenset(http.names),
+            {each.subject: each.whom() for each in http.certificates},
         )
         if http.listen
         else None,

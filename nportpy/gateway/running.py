@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nportpy.editing.editor import Checker, Editor
+from nportpy.editing.history import Entry
 from nportpy.editing.impact import Impact
 from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.changes import changed, line_changes
 from nportpy.gateway.desk import GatewayDesk
+from nportpy.gateway.events import Events
 from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
@@ -37,6 +39,7 @@ from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
+from nportpy.services.audit import Audit
 from nportpy.services.http import ConsoleMode
 from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
@@ -99,7 +102,8 @@ class Gateway:
         self._throttle = Throttle()
         self._reloaded_to = reloaded
         self._editor = Editor(file, checker, self)
-        self._captures = Captures(lambda: self._ports)
+        self._audit = Audit()
+        self._captures = Captures(lambda: self._ports, self._audit)
         self._desk = GatewayDesk(
             self.status,
             self._archived,
@@ -107,6 +111,7 @@ class Gateway:
             self._servers,
             self._all_services,
             self._captures.moments,
+            self._audit,
             file,
             self._editor,
             self._impact,
@@ -128,7 +133,8 @@ class Gateway:
         self._edge: Edge | None = None
         self._shared: Shared | None = None
         self._tls: Tables | None = None
-        self._heartbeat = Heartbeat(self._buses)
+        self._events = Events(self._audit, file)
+        self._heartbeat = Heartbeat(self._buses, self._events.tick)
 
     async def run(self) -> None:
         """Serve until `stop`. Cancelling ends it at once.
@@ -187,6 +193,7 @@ class Gateway:
         """
         self._editor.overtake()
         await self.go_over(settings)
+        self._events.reloaded()
 
     async def go_over(self, settings: GatewaySettings) -> None:
         """The same for what the file does not say, or not yet."""
@@ -206,6 +213,10 @@ class Gateway:
         """What it was told to be at last."""
         return self._settings
 
+    def tried(self, entry: Entry) -> None:
+        """See `Gateway` (editing/editor.py)."""
+        self._events.tried(entry)
+
     def _impact(self, settings: GatewaySettings) -> Impact:
         from nportpy.gateway.impact import impact
 
@@ -214,6 +225,7 @@ class Gateway:
     def reload_failed(self) -> None:
         """Count a reload that did not come so far: the file was bad."""
         self._reloads_failed += 1
+        self._events.reloaded(failed=True)
 
     def status(self) -> GatewayStatus:
         """A snapshot."""
@@ -440,6 +452,7 @@ class Gateway:
             self._certified.set()
         if self._tls is not None:
             self._tls.configure(settings.tls)
+            self._events.certificates(self._tls.status())
 
     async def _look_at_certificates(self) -> None:
         """See files that were bad become good, and the clock become known."""
@@ -449,6 +462,7 @@ class Gateway:
             await asyncio.sleep(_CERTIFICATES)
             async with self._changing:
                 self._tls.look()
+                self._events.certificates(self._tls.status())
                 for services in self._all_services():
                     services.certificates_changed()
                 self._tell_of_addresses()

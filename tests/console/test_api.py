@@ -293,7 +293,7 @@ async def test_c6_a_client_is_ended_and_counted(caplog: pytest.LogCaptureFixture
         assert at.served.results()["kicked"] == 1
         assert (await at.call("/api/v1/services/end", who)).status == 404
         entry = (await at.call("/api/v1/log?text=end")).json()["records"]
-        assert any(each["message"] == "action" and each.get("result") == "done" for each in entry)
+        assert any(each.get("event") == "action" and each.get("result") == "done" for each in entry)
 
 
 async def test_a_line_that_is_away_is_not_acted_upon() -> None:

@@ -1,7 +1,7 @@
 // The frame of the pages: which one is shown, the way between them, and whether what they show is true.
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 import t from "./texts.js";
-import { run, useStore } from "./store.js";
+import { logIn, logOut, run, useStore } from "./store.js";
 import { moment } from "./format.js";
 import { Trial } from "./trial.js";
 import { Overview } from "./pages/overview.js";
@@ -44,6 +44,19 @@ function useTabs() {
   return count;
 }
 
+function Login() {
+  const [wrong, say] = useState("");
+  const submit = (event) => {
+    event.preventDefault();
+    const { name, password } = event.target.elements;
+    logIn(name.value, password.value).catch((error) => say(error.message));
+  };
+  return html`<header><span class="brand">${t.title}</span></header><main><h1>${t.logIn}</h1><form onSubmit=${submit}>
+    <p><label>${t.name} <input name="name" autocomplete="username" required maxlength="64" /></label></p>
+    <p><label>${t.password} <input name="password" type="password" autocomplete="current-password" required maxlength="256" /></label></p>
+    ${wrong && html`<p class="alarm" role="alert">${wrong}</p>`}<p><button>${t.logIn}</button></p></form></main>`;
+}
+
 function Console() {
   const store = useStore();
   const [where, go] = useState(place());
@@ -53,11 +66,13 @@ function Console() {
     addEventListener("hashchange", hear);
     return () => removeEventListener("hashchange", hear);
   }, []);
-  useEffect(() => document.querySelector("nav [aria-current]").scrollIntoView({ inline: "center", block: "nearest" }), [where.page]);
+  useEffect(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }), [where.page]);
+  if (store.login) return html`<${Login} />`;
   const Page = PAGES[where.page];
   return html`
     <a class="skip" href=${location.hash || "#/"} onClick=${(e) => { e.preventDefault(); document.querySelector("main").focus(); }}>${t.skip}</a>
     <header><a class="brand" href="#/">${t.title}</a> <span class="gateway">${store.doc?.name ?? ""}</span>
+      ${store.who && html`<button class="who" onClick=${logOut} title=${store.who}>${t.logOut}</button>`}
       <nav aria-label=${t.title}><ul>${Object.keys(PAGES).map((page) => html`<li key=${page}><a href=${`#/${page}`}
         aria-current=${page === where.page ? "page" : null}>${t.pages[page]}</a></li>`)}</ul></nav></header>
     ${!store.live && html`<p class="alarm" role="alert">${store.lostAt ? `${t.noConnection} ${moment(store.lostAt / 1000)}` : t.connecting}${

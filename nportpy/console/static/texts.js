@@ -7,6 +7,7 @@ export default {
     stations: "Stations", upstreams: "Upstreams", log: "Log", alarms: "Alarms", configuration: "Configuration", support: "Support",
   },
   connecting: "Connecting…",
+  logIn: "Log in", logOut: "Log out", password: "Password",
   noConnection: "No connection since",
   manyTabs: "Five or more pages of this gateway are open in this browser. It keeps six connections at most: close some.",
   none: "none", unknown: "–", yes: "yes", no: "no", now: "now", all: "All", ago: "ago", since: "since", of: "of",
