@@ -60,7 +60,7 @@ export function Accounts() {
     }))} />
     <form class="actions" onSubmit=${(e) => add(e, "tokens", (fields) => (fields.days.value ? { days: Number(fields.days.value) } : {}))}><div><${Named} />
       <${Field} label=${a.days}><input name="days" type="number" min="1" max="36500" /><//><button>${a.addToken}</button></div></form></section>
-    <section><h2>${a.audit}</h2><ol class="log">${events.map((each) => html`<li key=${each.number}><time title=${day(each.time)}>${clock(each.time, true)}</time> <b>${each.event}</b>${Object.entries(each).filter(([key]) => !SKIPPED.has(key) && key !== "event").map(([key, value]) =>
+    <section><h2>${a.audit}</h2><ol class="log">${events.map((each) => html`<li key=${each.number}><time title=${day(each.time)}>${clock(each.time, true)}</time> <b>${each.event}</b>${Object.entries(each).filter(([key, value]) => !SKIPPED.has(key) && key !== "event" && value !== "").map(([key, value]) =>
       html` <span class="pair"><i>${key}</i>=${String(value)}</span>`)}</li>`)}</ol></section>`;
 }
 
