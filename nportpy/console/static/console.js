@@ -15,9 +15,14 @@ import { Log } from "./pages/log.js";
 import { Configuration } from "./pages/configuration.js";
 import { Alarms } from "./pages/alarms.js";
 import { Support } from "./pages/support.js";
+import { Accounts } from "./pages/accounts.js";
 
 const PAGES = { overview: Overview, lines: Lines, services: Services, modbus: Modbus, monitor: Monitor, stations: Stations,
-  upstreams: Upstreams, log: Log, alarms: Alarms, configuration: Configuration, support: Support };
+  upstreams: Upstreams, log: Log, alarms: Alarms, configuration: Configuration, support: Support, accounts: Accounts };
+
+// The rights that pages take beside that of looking.
+const NEEDS = { monitor: "monitor", log: "monitor", configuration: "monitor", support: "monitor", accounts: "accounts" };
+const mine = (store, page) => !NEEDS[page] || store.rights.includes(NEEDS[page]);
 
 // #/page/rest?key=value
 function place() {
@@ -68,18 +73,19 @@ function Console() {
   }, []);
   useEffect(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }), [where.page]);
   if (store.login) return html`<${Login} />`;
-  const Page = PAGES[where.page];
+  const page = mine(store, where.page) ? where.page : "overview";
+  const Page = PAGES[page];
   return html`
     <a class="skip" href=${location.hash || "#/"} onClick=${(e) => { e.preventDefault(); document.querySelector("main").focus(); }}>${t.skip}</a>
     <header><a class="brand" href="#/">${t.title}</a> <span class="gateway">${store.doc?.name ?? ""}</span>
       ${store.who && html`<button class="who" onClick=${logOut} title=${store.who}>${t.logOut}</button>`}
-      <nav aria-label=${t.title}><ul>${Object.keys(PAGES).map((page) => html`<li key=${page}><a href=${`#/${page}`}
-        aria-current=${page === where.page ? "page" : null}>${t.pages[page]}</a></li>`)}</ul></nav></header>
+      <nav aria-label=${t.title}><ul>${Object.keys(PAGES).filter((each) => mine(store, each)).map((each) => html`<li key=${each}><a href=${`#/${each}`}
+        aria-current=${each === page ? "page" : null}>${t.pages[each]}</a></li>`)}</ul></nav></header>
     ${!store.live && html`<p class="alarm" role="alert">${store.lostAt ? `${t.noConnection} ${moment(store.lostAt / 1000)}` : t.connecting}${
       store.why && ` – ${store.why}`}</p>`}
     <${Trial} trial=${store.doc?.trial} live=${store.live} />
     ${tabs > 4 && html`<p class="notice" role="status">${t.manyTabs}</p>`}
-    <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[where.page]}</h1>${store.doc && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
+    <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[page]}</h1>${store.doc && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
 }
 
 render(html`<${Console} />`, document.body);

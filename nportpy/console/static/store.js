@@ -7,7 +7,7 @@ const HISTORY = 120;
 export const base = new URL("../../", import.meta.url).href;
 const assets = new URL(".", import.meta.url).pathname.split("/").at(-2);
 
-export const store = { doc: null, at: 0, live: false, lostAt: 0, why: "", skew: 0, history: [], step: 0, login: false, who: "" };
+export const store = { doc: null, at: 0, live: false, lostAt: 0, why: "", skew: 0, history: [], step: 0, login: false, who: "", rights: [] };
 const listeners = new Set();
 
 export function useStore() {
@@ -107,8 +107,9 @@ export async function ask(path, body, method = body === undefined ? "GET" : "POS
 // Who is logged in; "" where nobody need be.
 async function knowWho() {
   store.login = false;
-  const found = await ask("api/v1/session").catch(() => ({ how: "" }));
+  const found = await ask("api/v1/session").catch(() => ({ how: "", rights: [] }));
   store.who = found.how === "session" ? found.name : "";
+  store.rights = found.rights;
   tell();
 }
 
