@@ -103,7 +103,7 @@ class Http:
         if settings.tls:
             table = self._table(settings.tls)
             told = replace(told, secure=True, admits=table.admits, vouched=lambda: table.vouched)
-        gate = self._desk.gate = Gate(told, self._desk.audit)
+        gate = self._desk.gate = Gate(told, self._desk.audit, self._desk.gate)
         return gate
 
     def _take(self) -> Iterator[socket.socket]:

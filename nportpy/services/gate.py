@@ -70,12 +70,21 @@ class Gate:
         audit: hears what was refused.
     """
 
-    def __init__(self, settings: GateSettings, audit: Audit) -> None:
-        """Nothing of accounts is imported before there is a file of them."""
+    def __init__(self, settings: GateSettings, audit: Audit, before: "Gate | None" = None) -> None:
+        """Nothing of accounts is imported before there is a file of them.
+
+        Args:
+            settings: what it is told.
+            audit: hears what was refused.
+            before: the one whose place it takes: who has logged in there need not do it again, and who has guessed
+                there does not begin anew.
+        """
         self.settings = settings
         self.audit = audit
         self._seen: tuple[int, ...] | None = None
         self._logins: Logins | None = None
+        if before is not None and (before.settings.file, before.settings.secure) == (settings.file, settings.secure):
+            self._seen, self._logins = before._seen, before._logins  # noqa: SLF001 - of its own class
 
     @property
     def logins(self) -> "Logins | None":

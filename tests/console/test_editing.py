@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nportpy.accounts import changing
+from nportpy.accounts import changing, passwords
 from nportpy.accounts.roles import Extra, Role
 from nportpy.cli import candidate
 from nportpy.config import fault_lines, load
@@ -378,3 +378,25 @@ async def test_s28_what_goes_back_by_itself_is_told(tmp_path: Path) -> None:
         assert [(each["how"], each["result"], each["number"]) for each in events] == [
             ("local", "done", 2), ("clock", "timed out", 2)
         ]  # fmt: skip
+
+
+async def test_c30_a_session_goes_on_where_the_console_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_COST", 4)
+    monkeypatch.setattr(passwords, "NOBODY", passwords.hashed("nobody's"))
+    async with edited(tmp_path) as at:
+        changing.add(str(tmp_path / "accounts.json"), "anna", Role.ADMIN, [], "correct horse battery")
+        gate = at.gateway._desk.gate
+        assert gate is not None
+        logins = gate.logins
+        assert logins is not None
+        account = logins.accounts.account("anna")
+        assert account is not None
+        session = logins.sessions.begin(account, asyncio.get_running_loop().time())
+        mine = {"Cookie": f"nportpy={session}", "Sec_Fetch_Site": "same-origin"}
+        text = at.text((f"127.0.0.1:{at.ports['http']}", f"127.0.0.1:{at.ports['spare']}"))
+        number = (await apply(at, {"text": text}, If_Match=etag(at), **mine)).json()["number"]
+        confirmed = await call(at.ports["spare"], f"{ROOT}/confirm", {"number": number}, **mine)
+        assert (confirmed.status, confirmed.json()["by"]) == (200, "anna")
+        assert at.file.read_text() == text

@@ -21,8 +21,8 @@ const PAGES = { overview: Overview, lines: Lines, services: Services, modbus: Mo
   upstreams: Upstreams, log: Log, alarms: Alarms, configuration: Configuration, support: Support, accounts: Accounts };
 
 // The rights that pages take beside that of looking.
-const NEEDS = { monitor: "monitor", log: "monitor", configuration: "monitor", support: "monitor", accounts: "accounts" };
-const mine = (store, page) => !NEEDS[page] || store.rights.includes(NEEDS[page]);
+const NEEDS = { monitor: ["monitor"], log: ["monitor"], configuration: ["monitor", "edit"], support: ["monitor"], accounts: ["accounts"] };
+const mine = (store, page) => !NEEDS[page] || NEEDS[page].some((right) => store.rights.includes(right));
 
 // #/page/rest?key=value
 function place() {
@@ -83,7 +83,7 @@ function Console() {
         aria-current=${each === page ? "page" : null}>${t.pages[each]}</a></li>`)}</ul></nav></header>
     ${!store.live && html`<p class="alarm" role="alert">${store.lostAt ? `${t.noConnection} ${moment(store.lostAt / 1000)}` : t.connecting}${
       store.why && ` – ${store.why}`}</p>`}
-    <${Trial} trial=${store.doc?.trial} live=${store.live} />
+    <${Trial} trial=${store.doc?.trial} live=${store.live} mine=${store.rights.includes("edit")} />
     ${tabs > 4 && html`<p class="notice" role="status">${t.manyTabs}</p>`}
     <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[page]}</h1>${store.doc && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
 }
