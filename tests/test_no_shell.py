@@ -41,6 +41,7 @@ EXCEPTIONS = {
 }
 PROGRAMS = {
     "nportpy/config/__init__.py": "the loader's child: our interpreter and module, and the file's path",
+    "nportpy/security/own.py": "the child that makes our own certificates: our interpreter and module",
     "nportpy/console/checking.py": "nportpy check: our interpreter and module, and the path that it was started with",
     "nportpy/simulator/process.py": "simulated lines: our interpreter and module",
     "nportpy/cli/extcap.py": "tshark -G folders, by the user's command",

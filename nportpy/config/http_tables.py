@@ -76,17 +76,14 @@ def http_clashes(data: dict[str, object], lines: Lines) -> Iterator[Fault]:
 
 
 def _plain(path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:
-    """What would send passwords, and what pages show, over the network as anybody can read it."""
+    """What would send passwords over the network as anybody can read it."""
     if "tls" in keys or _here(keys.get("listen")):
         return
-    reasons = {"accounts_file": "passwords and tokens would cross the network for all to read"}
-    if keys.get("console") == "view":
-        reasons["console"] = "nobody could log in from elsewhere without TLS"
-    for key, reason in reasons.items():
-        if key in keys:
-            where = (*path, key)
-            allowed = 'tls = "NAME" beside it, or listen = "127.0.0.1:9550" (behind a proxy, or for ssh -L)'
-            yield Fault(key_path(where), reason, toml_text(keys[key]), allowed, lines.of(where))
+    if "accounts_file" in keys and keys.get("console") != "view":  # pages for others are by TLS in any case
+        where = (*path, "accounts_file")
+        reason = "passwords and tokens would cross the network for all to read"
+        allowed = 'tls = "NAME" or tls = "self" beside it, or listen = "127.0.0.1:9550"'
+        yield Fault(key_path(where), reason, toml_text(keys["accounts_file"]), allowed, lines.of(where))
 
 
 def _certified(data: dict[str, object], path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from nportpy.editing.history import Entry
 from nportpy.editing.impact import Impact
 from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures
+from nportpy.gateway.certificates import Certificates
 from nportpy.gateway.changes import changed, line_changes
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.events import Events
@@ -48,11 +49,9 @@ if TYPE_CHECKING:  # a gateway without them need not import what they take
     from nportpy.edge.running import Edge
     from nportpy.edge.upstream import Connect
     from nportpy.modbus.bus import Bus
-    from nportpy.network.tls_contexts import Table, Tables
 
 _LOOK_AGAIN = 0.02  # seconds; whether requests under way have been answered
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0  # between attempts to have an address
-_CERTIFICATES = 10.0  # seconds between looks at bad certificates and an unknown clock
 _SEEN_AFTER = 5.0  # at the latest, that an address of this machine has come or gone
 
 log = logging.getLogger(__name__)
@@ -97,6 +96,8 @@ class Gateway:
         self._access = AccessLimits(settings.access)
         self._ports: dict[str, RunningPort] = {}
         self._routers: dict[str, Services] = {}
+        self._certificates = Certificates()
+        self._table = self._certificates.table
         self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
@@ -121,7 +122,6 @@ class Gateway:
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
         self._reloaded = asyncio.Event()
-        self._certified = asyncio.Event()  # there are certificates
         self._stopping = asyncio.Event()
         self._changing = asyncio.Lock()
         self._started = time.time()
@@ -132,7 +132,6 @@ class Gateway:
         self._announcing: Announcing | None = None
         self._edge: Edge | None = None
         self._shared: Shared | None = None
-        self._tls: Tables | None = None
         self._events = Events(self._audit, file)
         self._heartbeat = Heartbeat(self._buses, self._events.tick)
 
@@ -150,8 +149,9 @@ class Gateway:
                 self._shared = Shared(
                     self._tasks, self._sockets, self._access, self._throttle, self._find, self._tried, self._table
                 )
-                self._read_certificates(self._settings)
-                self._announcing = Announcing(self._shared, self._all_services)
+                await self._certificates.read(self._settings)
+                self._events.certificates(self._certificates.status())
+                self._announcing = Announcing(self._shared, self._all_services, self._certificates.status)
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
                 await self._change_edge(self._settings)
@@ -243,7 +243,7 @@ class Gateway:
             buses=tuple(bus.status() for bus in self._buses()),
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
-            tls=self._tls.status() if self._tls is not None else (),
+            tls=self._certificates.status(),
             loop=self._heartbeat.status(),
             actions=dict(self._desk.actions),
             recordings=self._captures.status(),
@@ -272,7 +272,8 @@ class Gateway:
     async def _change(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
         self._sockets.bind(listening(settings))
-        self._read_certificates(settings)
+        await self._certificates.read(settings)
+        self._events.certificates(self._certificates.status())
         await self._editor.switch(_may_edit(settings), self._tasks)
         await self._http.change(settings.http, self._tasks)
         plans = {plan.name: plan for plan in settings.ports}
@@ -439,30 +440,13 @@ class Gateway:
 
     # Certificates.
 
-    def _table(self, name: str) -> "Table":
-        assert self._tls is not None  # the settings name no others
-        return self._tls.find(name)
-
-    def _read_certificates(self, settings: GatewaySettings) -> None:
-        """Read what the settings name; nothing of that is imported where they name none."""
-        if self._tls is None and settings.tls:
-            from nportpy.network.tls_contexts import Tables
-
-            self._tls = Tables()
-            self._certified.set()
-        if self._tls is not None:
-            self._tls.configure(settings.tls)
-            self._events.certificates(self._tls.status())
-
     async def _look_at_certificates(self) -> None:
         """See files that were bad become good, and the clock become known."""
-        await self._certified.wait()
-        assert self._tls is not None
         while True:
-            await asyncio.sleep(_CERTIFICATES)
+            await self._certificates.wait()
             async with self._changing:
-                self._tls.look()
-                self._events.certificates(self._tls.status())
+                await self._certificates.look(self._settings)
+                self._events.certificates(self._certificates.status())
                 for services in self._all_services():
                     services.certificates_changed()
                 self._tell_of_addresses()
@@ -495,7 +479,7 @@ class Gateway:
     def _missing(self) -> tuple[MissingStatus, ...]:
         """Where services should be reached, and are not."""
         trouble, settings = self._sockets.trouble(), self._settings
-        if not trouble and self._tls is None:
+        if not trouble and not self._certificates.used:
             return ()
         found = [each for services in self._all_services() for each in services.missing(trouble, settings.origins)]
         for service, its in (("discovery", discovery_places(settings.discovery)), ("http", http_places(settings.http))):

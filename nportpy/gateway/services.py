@@ -360,7 +360,8 @@ class Services:
             sockets = self._sockets(Kind.MODBUS, settings)
             return ModbusUdp(backend, label, settings, router, sockets, self._shared.throttle), router
         make = partial(SESSIONS[settings.protocol], router, settings, self._shared.throttle)
-        return self._listener(backend, label, settings, make, refused=router.refused), router
+        counts = {"refused": router.refused, "refused_by": router.refused_by}
+        return self._listener(backend, label, settings, make, **counts), router
 
     def _master(self, settings: MasterSettings) -> tuple[Runs, "Router"]:
         from nportpy.modes.modbus_master import ModbusMaster

@@ -338,7 +338,7 @@ class Tap:
                     number(),
                     request.unit,
                     request.pdu,
-                    getattr(client, "peer", None) or who(client),
+                    getattr(client, "called", None) or who(client),
                     request.sent_at,
                     request.queued_at,
                     request.timeout if request.awaited else 0.0,
@@ -499,8 +499,10 @@ class Watcher:
 
 
 def who(client: Hashable) -> Client:
-    """How a client of the line is called: by its address, or by a name of its own."""
-    found: Client | None = getattr(client, "peer", None) or getattr(client, "label", None)
+    """How a client of the line is called: by its address and certificate, or by a name of its own."""
+    found: Client | None = (
+        getattr(client, "called", None) or getattr(client, "peer", None) or getattr(client, "label", None)
+    )
     return type(client).__name__ if found is None else found
 
 

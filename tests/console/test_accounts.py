@@ -25,7 +25,7 @@ from tests.support.http_streams import asking
 from tests.support.serving import until
 
 GOOD = "correct horse battery"
-OWN = {"Sec_Fetch_Site": "same-origin"}
+OWN: dict[str, Any] = {"Sec_Fetch_Site": "same-origin"}
 
 
 @pytest.fixture
@@ -313,10 +313,10 @@ async def test_s28_each_event_once_and_harmless(path: str, caplog: pytest.LogCap
         assert "a secret" not in text
         assert GOOD not in text
         assert "y" * 201 not in text
-    told = [record for record in caplog.records if record.name == "nportpy.audit"]
-    assert len(told) == len(records)
+    logged = [record for record in caplog.records if record.name == "nportpy.audit"]
+    assert len(logged) == len(records)
     for formatter in (TextFormatter(journal=False), JsonFormatter()):
-        lines = [formatter.format(record) for record in told]
+        lines = [formatter.format(record) for record in logged]
         assert all(line.isprintable() for line in lines)
 
 
