@@ -34,7 +34,7 @@ check: $(VENV)/.test
 	$(MAKE) --jobs=2 --output-sync=target lint fast
 
 fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not (peer or real or process or long)" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup --hypothesis-profile=check -m "not (peer or real or process or long)" $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 # A busy machine is no fault of what is tested: timings never decide.
 settings.register_profile("nportpy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("check", settings.get_profile("nportpy"), max_examples=20)
 settings.load_profile("nportpy")
 
 WAITING = ("xdist_group", "peer", "real", "process")
