@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 import click
 
+from nportpy.cli.check_accounts import account_warnings
 from nportpy.cli.check_addresses import address_warnings
 from nportpy.cli.check_edge import edge_picture, edge_warnings
 from nportpy.cli.check_json import faults_object, settings_object
@@ -80,7 +81,7 @@ def check(path: str, as_json: bool, schema: bool) -> None:
             click.echo(line, err=True)
         sys.exit(2)
     found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
-    found += [*edge_warnings(settings.edge), *tls_warnings(settings)]
+    found += [*edge_warnings(settings.edge), *tls_warnings(settings), *account_warnings(settings.http, path)]
     if as_json:
         click.echo(json.dumps(settings_object(path, settings, found, _picture(settings)), indent=2))
         return
