@@ -340,6 +340,7 @@ def test_the_shipped_file_shows_every_key() -> None:
     assert shown == {
         "gateway": set(schema.Gateway.model_fields),
         "http": set(http_tables.Http.model_fields),
+        "certificates": set(http_tables.CertificateTable.model_fields),
         "capture": set(schema.Capture.model_fields),
         "log": set(schema.Log.model_fields),
         "port.meters": set(schema.Port.model_fields) - tables,
@@ -477,7 +478,7 @@ def test_the_schema_for_editors_knows_every_table() -> None:
     assert set(made["properties"]) == set(schema.File.model_fields)
     tables = {"Gateway", "Http", "Capture", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
     others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values(), *edge_tables.TABLES.values())
-    others += (*tls_tables.TABLES.values(),)
+    others += (*tls_tables.TABLES.values(), *http_tables.TABLES.values())
     assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}
     assert made["$defs"]["Port"]["required"] == ["device"]
     assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}

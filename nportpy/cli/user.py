@@ -20,7 +20,7 @@ _DAY: Final = 86400
 
 _config = click.option(
     "-c", "--config", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True,
-    help="The gateway's configuration; accounts.json is beside it, or where accounts_file in [http] says.",
+    help="The gateway's configuration. Accounts are in /var/lib/nportpy if it is in /etc, else beside it.",
 )  # fmt: skip
 _role = click.option(
     "--role", type=click.Choice([*map(str, Role)]), default=str(Role.VIEWER), show_default=True,

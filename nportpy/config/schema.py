@@ -299,6 +299,7 @@ def tables_with(key: str) -> list[str]:
 
 _TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     "gateway": ("[gateway]", Gateway),
+    **http_tables.TABLES,
     "capture": ("[capture]", Capture),
     "log": ("[log]", Log),
     "discovery": ("[discovery]", Discovery),
@@ -311,5 +312,4 @@ _TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     **stream_tables.TABLES,
     **edge_tables.TABLES,
     **tls_tables.TABLES,
-    **http_tables.TABLES,
 }

@@ -55,7 +55,7 @@ class HttpSettings:
         allow: who may connect, as rings of networks (gateway, http): an address must be in one of every ring.
         tls: the name of the table with its certificates; empty: it is plain HTTP.
         console: whether there are pages for people, and what they and their programs ask.
-        accounts: the file of accounts; empty: accounts.json beside the configuration.
+        accounts: the file of accounts; empty: see `accounts_of`.
         names: by which it may be called, besides those of this machine.
         subjects: as whom those with a certificate come, by their names as in CN=anna.
     """
@@ -69,15 +69,20 @@ class HttpSettings:
     subjects: Mapping[str, AsWhom] = field(default_factory=dict)
 
 
-ACCOUNTS = "accounts.json"
-"""The file of accounts, beside the configuration, unless that says else."""
+_ACCOUNTS = "accounts.json"
+_SERVICE_SETTINGS, _SERVICE_STATE = "/etc/", "/var/lib/nportpy"
 
 
 def accounts_of(named: str, configuration: str | None) -> str | None:
-    """Where the file of a gateway's accounts is: as its configuration names it, or beside that; None: nowhere."""
+    """Where the file of a gateway's accounts is; None: nowhere.
+
+    As its configuration names it; else in the state directory, where the service may write, if the configuration is in
+    /etc; else beside that. The command and the gateway must come to the same, whoever runs them.
+    """
     if named or configuration is None:
         return named or None
-    return os.path.join(os.path.dirname(os.path.abspath(configuration)), ACCOUNTS)
+    folder = os.path.dirname(os.path.abspath(configuration))
+    return os.path.join(_SERVICE_STATE if f"{folder}/".startswith(_SERVICE_SETTINGS) else folder, _ACCOUNTS)
 
 
 class HttpService:

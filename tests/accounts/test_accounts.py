@@ -340,3 +340,15 @@ def test_a_file_that_others_can_read_or_that_is_none_is_refused(path: str) -> No
         raw.write(b"\xff\x00" * 10)
     with pytest.raises(AccountError, match="no file of accounts"):
         changing.add_token(path, "second", Role.VIEWER, [], None)
+
+
+@pytest.mark.process
+def test_a_gateway_without_accounts_imports_nothing_of_them_but_the_table_of_rights() -> None:
+    program = (
+        "import sys; import nportpy.gateway, nportpy.services.site, nportpy.console.console;"
+        "from nportpy.services.gate import Gate, GateSettings; from nportpy.services.audit import Audit;"
+        "gate = Gate(GateSettings('/nonexistent/accounts.json'), Audit()); assert not gate.closed;"
+        "print([each for each in sys.modules if each.startswith('nportpy.accounts.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "['nportpy.accounts.roles']"

@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from nportpy.accounts import passwords, store
 from nportpy.cli import main
+from nportpy.services.http import accounts_of
 
 GOOD = "correct horse battery"
 
@@ -69,3 +70,34 @@ def test_s18_the_configuration_says_where(config: str, tmp_path: Path) -> None:
     with open(config, "a") as file:
         file.write("nonsense = 1\n")
     assert run(config, "list").exit_code == 2
+
+
+def test_s18_what_goes_wrong_is_a_message(config: str) -> None:
+    assert run(config, "add", "anna", typed=f"{GOOD}\n").exit_code == 0
+    for arguments, typed, why in (
+        (("add", "anna"), GOOD, "there is an account anna already"),
+        (("add", "../x"), GOOD, "is no name"),
+        (("add", "bob"), "short", "12 characters"),
+        (("passwd", "bob"), GOOD, "there is no account bob; there are: anna"),
+        (("remove", "bob"), "", "there is no account bob"),
+        (("remove", "bob", "--token"), "", "there is no token bob"),
+    ):
+        refused = run(config, *arguments, typed=f"{typed}\n")
+        assert (refused.exit_code, why in refused.output) == (1, True), refused.output
+
+
+def test_s18_where_the_file_is() -> None:
+    assert accounts_of("", "/etc/nportpy/nportpy.toml") == "/var/lib/nportpy/accounts.json"
+    assert accounts_of("", "/home/anna/nportpy.toml") == "/home/anna/accounts.json"
+    assert accounts_of("/x/y.json", "/etc/nportpy/nportpy.toml") == "/x/y.json"
+    assert accounts_of("", None) is None
+
+
+def test_s16_check_says_who_cannot_log_in(config: str) -> None:
+    with open(config, "a") as file:
+        file.write('http.listen = "0.0.0.0:9550"\nhttp.console = "view"\n')
+    said = CliRunner().invoke(main, ["check", "-c", config]).output
+    assert "nobody can see the pages from elsewhere: nportpy user add NAME" in " ".join(said.split())
+    assert run(config, "add", "anna", typed=f"{GOOD}\n").exit_code == 0
+    said = CliRunner().invoke(main, ["check", "-c", config]).output
+    assert "user add NAME" not in said
