@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nportpy.gateway.capture_pages import CapturePages
     from nportpy.gateway.recording import Recording
     from nportpy.line.recorder import FlightRecorder
+    from nportpy.services.audit import Audit
+    from nportpy.services.pages import Found
 
 _ROOTS: Final = ("/api/v1/captures", "/api/v1/ports/")
 
@@ -34,10 +36,16 @@ class Watched:
 
 
 class Captures:
-    """Of all ports. See `Pages` (services/site.py)."""
+    """Of all ports. See `Pages` (services/pages.py).
 
-    def __init__(self, ports: Callable[[], Mapping[str, RunningPort]]) -> None:
+    Attributes:
+        settings: who may watch, and what is kept.
+        audit: hears who watches.
+    """
+
+    def __init__(self, ports: Callable[[], Mapping[str, RunningPort]], audit: "Audit") -> None:
         """Nothing is kept."""
+        self.audit = audit
         self.settings = CaptureSettings()
         self._ports = ports
         self._watched: dict[str, Watched] = {}
@@ -120,7 +128,7 @@ class Captures:
             await watched.recording.stop()
             watched.recording = None
 
-    async def answer(self, request: "web.BaseRequest") -> "web.StreamResponse | None":
+    async def route(self, request: "web.BaseRequest") -> "Found | None":
         """See `Pages`."""
         if not request.path.startswith(_ROOTS):
             return None
@@ -129,4 +137,4 @@ class Captures:
             from nportpy.gateway.capture_pages import CapturePages
 
             self._pages = self._pages or CapturePages(self)
-        return await self._pages.answer(request)
+        return await self._pages.route(request)

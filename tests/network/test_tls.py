@@ -223,7 +223,7 @@ async def test_s16_a_client_of_plain_http_is_told(plant: Plant, caplog: pytest.L
     with _told(caplog) as reasons:
         async with serving(plan("cable", raw(tls="plant")), cables=[Cable()], tls=(table(plant),)) as served:
             client = await connect(Client, served.port())
-            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await until(lambda: client.lost)
             assert client.heard.startswith(b"HTTP/1.1 400 ")
             assert b"https://" in client.heard
@@ -638,11 +638,11 @@ async def test_s1_http_by_tls(plant: Plant) -> None:
         port = served.gateway._http._service.endpoints[0].port  # type: ignore[union-attr]
         silent = [await connect(Client, port) for _ in range(100)]
         client = await secured(port, context_of(plant), source="127.0.0.2")
-        client.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         await until(lambda: client.lost)
         assert client.heard.startswith(b"HTTP/1.1 200 OK")
         plain = await connect(Client, port, source="127.0.0.3")
-        plain.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        plain.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await until(lambda: plain.lost)
         assert plain.heard.startswith(b"HTTP/1.1 400 ")
         for each in silent:
