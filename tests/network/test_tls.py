@@ -252,6 +252,7 @@ async def test_s4_a_client_that_does_not_believe_us_is_named_so(
     assert reasons == ["it does not believe our certificate: it does not know who signed it"]
 
 
+@pytest.mark.long
 async def test_s4_a_scanner_writes_few_lines(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
     access = AccessSettings(max_per_address=1000)
     with _told(caplog) as reasons:
@@ -514,6 +515,7 @@ async def test_s6_nothing_is_said_of_connections_that_came_and_went(
 # S7: off costs nothing.
 
 
+@pytest.mark.long
 def test_s7_a_plain_service_imports_nothing_of_tls() -> None:
     program = """
 import sys, asyncio
