@@ -318,7 +318,7 @@ class Editor:
 
     async def history(self) -> list[Entry]:
         """The entries, the newest first."""
-        return await asyncio.to_thread(self._history.all)
+        return await asyncio.to_thread(self._history.all) if self._path is not None else []
 
     async def entry(self, number: int) -> Entry:
         """One of them.
