@@ -461,6 +461,7 @@ def test_mutated_files_raise_nothing_but_config_error(data: st.DataObject) -> No
         assert all(line.isprintable() for line in fault_lines(error))
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=40)
 @given(st.recursive(st.integers() | st.booleans() | st.text() | st.floats() | st.none(), st.lists))
 def test_values_of_any_kind_are_faults_at_worst(value: object) -> None:
@@ -484,6 +485,7 @@ def test_the_schema_for_editors_knows_every_table() -> None:
     assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}
 
 
+@pytest.mark.long
 def test_a_good_file_costs_no_syntax_tree_and_no_terminal_library() -> None:
     program = (
         "import sys; from nportpy.config import load; load(sys.argv[1]);"

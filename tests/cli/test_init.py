@@ -507,6 +507,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@pytest.mark.long
 def test_a_new_user_has_a_byte_in_the_end(target: Path) -> None:
     """init on a terminal, serve, and a byte each way, the line being a pseudo-terminal."""
     line, device = os.openpty()

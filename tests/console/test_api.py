@@ -411,6 +411,7 @@ BODIES = st.recursive(
 )
 
 
+@pytest.mark.long
 async def test_fuzzed_paths_queries_and_bodies_are_answered_in_order() -> None:
     """Whatever comes: an answer that says what is wrong, never 500, and a gateway that serves on."""
     from urllib.parse import quote, urlencode

@@ -147,6 +147,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.long
 async def test_e6_a_small_disk_is_full(small_disk: Path) -> None:
     async with running(small_disk) as archive:
         for start in range(0, 60_000, 500):

@@ -125,6 +125,7 @@ async def test_e4_it_starts_without_a_broker_and_tries_again_with_pauses_that_gr
     assert set(broker.received()) == at.all
 
 
+@pytest.mark.long
 async def test_e6_what_was_evicted_is_what_the_receiver_misses(tmp_path: Path) -> None:
     broker = Broker()
     broker.up = False

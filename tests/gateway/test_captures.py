@@ -239,6 +239,7 @@ async def test_c19_causes_are_bounded_and_a_unit_that_is_off_takes_one_place() -
         assert list(found.recorder.frozen) == [f"no_answer unit {unit}" for unit in (3, 4, 5, 6)]
 
 
+@pytest.mark.long
 async def test_c18_who_does_not_read_costs_bounded_memory_and_keeps_nobody_waiting() -> None:
     async with watched() as at, at.get("capture.pcapng?live=1") as stalled, at.get("capture.pcapng?live=1") as good:
         await at.watched_by(2)

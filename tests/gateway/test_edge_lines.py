@@ -74,6 +74,7 @@ async def site(around: World, *stations: StationSettings) -> AsyncIterator[tuple
         yield at, made
 
 
+@pytest.mark.long
 async def test_stations_of_three_protocols_raw_and_modbus_clients_share_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +102,7 @@ async def test_stations_of_three_protocols_raw_and_modbus_clients_share_a_line(
         await until(lambda: not at.upstream().backlog, 60)
 
 
+@pytest.mark.long
 async def test_e15_a_lease_gives_the_line_up_to_others_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +172,7 @@ async def test_a_device_that_goes_and_comes_back(tmp_path: Path, monkeypatch: py
         await until(lambda: at.line("meters").settings == LINE, 30)  # after a readout that may be under way
 
 
+@pytest.mark.long
 async def test_a_reload_takes_the_line_from_under_a_readout_and_gives_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

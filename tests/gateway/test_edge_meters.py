@@ -109,6 +109,7 @@ async def test_both_meters_by_their_profiles(tmp_path: Path, monkeypatch: pytest
             assert values["serial"] in ("94407512", "72211943")
 
 
+@pytest.mark.long
 async def test_e9_seven_minutes_without_an_upstream_are_filled_late_and_without_a_hole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ async def test_a_minutes_poll_costs_no_sign_on(tmp_path: Path, monkeypatch: pyte
         assert at.line("sc0").sent - sent < 400  # a list or two, and neither SNRM nor AARQ
 
 
+@pytest.mark.long
 async def test_e16_what_the_gateway_missed_is_filled_from_the_meters_own_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +202,7 @@ async def test_a_device_that_goes_in_the_middle_and_a_meter_that_starts_anew(
         assert not [each for each in kept if each.quality is Quality.BAD]
 
 
+@pytest.mark.long
 async def test_what_is_wrong_is_said_in_the_stations_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     around = world(tmp_path, monkeypatch)
     wrong = feeder()
@@ -226,6 +229,7 @@ async def test_what_is_wrong_is_said_in_the_stations_state(tmp_path: Path, monke
         assert tag_of(at, "odd", "hdlc").reason
 
 
+@pytest.mark.long
 async def test_faults_on_the_line_cost_repeats_and_no_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     around = world(tmp_path, monkeypatch)
     script = '[[fault]]\nkind = "missing"\nevery = 7\n[[fault]]\nkind = "bad-crc"\nevery = 11\n'
@@ -239,6 +243,7 @@ async def test_faults_on_the_line_cost_repeats_and_no_values(tmp_path: Path, mon
         assert values == sorted(values)  # type: ignore[type-var]
 
 
+@pytest.mark.long
 async def test_e15_raw_and_modbus_clients_beside_a_dlms_meter_on_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ async def test_a_silent_outstation_costs_the_others_on_its_line_nothing(
         assert {each.reason for each in at.station("rtu2").tags} == {"outstation 2 did not answer"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault",
     [

@@ -309,6 +309,7 @@ async def test_row_22_a_unit_that_answers_a_broadcast() -> None:
         assert client.answers == [b"", write(1, 2), registers(1)]
 
 
+@pytest.mark.long
 async def test_row_23_a_dead_unit_does_not_starve_the_living() -> None:
     cable = Cable()
     Units(cable, lambda data: [] if data[0] == 9 else good(data))

@@ -22,6 +22,7 @@ def ills(found: Verdict) -> dict[int, Ill]:
     return {each.unit: each.ill for each in found.units}
 
 
+@pytest.mark.long
 async def test_the_words_name_the_right_ones() -> None:
     async with culprits() as served, five_clients(served) as hog:
         await asyncio.sleep(60)
@@ -65,6 +66,7 @@ async def test_late_answers_mean_a_timeout_that_is_too_short() -> None:
         assert ills(judged(served)) == {NOISY: Ill.LATE}
 
 
+@pytest.mark.long
 async def test_a_master_that_connects_anew_for_each_request_is_one_culprit() -> None:
     async with culprits(spoilt(SLOW, Delay(0.0))) as served, asyncio.TaskGroup() as tasks:
         others = [await asker(served, source=f"127.0.0.{number}") for number in (2, 3, 4)]

@@ -299,6 +299,7 @@ async def test_e15_a_raw_clients_byte_waits_300_ms_at_most_while_a_lease_yields(
         assert near(cable) == FAST
 
 
+@pytest.mark.long
 async def test_e15_beside_a_lease_that_yields_a_full_bus_has_its_share() -> None:
     cable = Cable(paced=True)
     _, answer = a_meter()

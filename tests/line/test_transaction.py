@@ -459,6 +459,7 @@ ACTIONS = st.sampled_from(
 )
 
 
+@pytest.mark.long
 @given(st.lists(ACTIONS, min_size=1, max_size=12), st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
 def test_every_request_ends_once_and_every_answer_belongs_to_its_request(actions: list[str], seed: int) -> None:

@@ -79,6 +79,7 @@ async def test_f2_a_unit_that_answers_with_another_length_is_nobodys_loss(bad: s
     assert played.clients[-1].share() >= 0.9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bad", ["six reads each second", "five of all kinds"])
 async def test_f1_nor_a_flaky_unit(bad: str) -> None:
     habit = Habit(turning(read(7, 5)), 5.0)
@@ -123,6 +124,7 @@ async def test_f7_without_isolation_it_is_a_bare_master() -> None:
     assert played.clients[0].share() == pytest.approx(await bare(flaky(0.7), habit, 600.0), abs=0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wait", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize(
     "habits",

@@ -360,6 +360,7 @@ async def test_others_on_the_line_outlive_a_host_that_does_not_listen() -> None:
         modem.line.stream.leave(other)
 
 
+@pytest.mark.long
 async def test_a_line_that_takes_nothing_holds_the_host_back() -> None:
     flow = LineSettings(9600, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)
     async with terminal(line_settings=flow) as modem, host() as (port, calls):
@@ -373,6 +374,7 @@ async def test_a_line_that_takes_nothing_holds_the_host_back() -> None:
         await until(lambda: len(modem.cable.heard) == 64 << 16, within=60)
 
 
+@pytest.mark.long
 async def test_garbage_on_a_line_that_takes_no_echo_is_bounded() -> None:
     flow = LineSettings(9600, flow=Flow.XONXOFF)
     async with terminal(line_settings=flow, init="") as modem:

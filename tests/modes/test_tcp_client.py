@@ -347,6 +347,7 @@ async def test_hushed_it_calls_nobody_and_takes_nothing_more() -> None:
         assert calls.client.accepted() == 0
 
 
+@pytest.mark.long
 async def test_it_ends_at_once_however_rarely_a_host_is_called() -> None:
     async with hosts() as (host,):
         host.shut()

@@ -32,6 +32,7 @@ def shown(page: Path) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.long
 def test_every_command_has_a_page(pages: Path) -> None:
     names = {page.stem for page in (pages / "man1").iterdir()}
     assert {"nportpy"} | {f"nportpy-{name}" for name in COMMANDS} <= names

@@ -260,6 +260,7 @@ class TestSuboptionLimit:
         ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("unit", "data"),
     [

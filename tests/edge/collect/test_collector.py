@@ -204,6 +204,7 @@ async def test_what_is_evicted_counts_as_gone(tmp_path: Path) -> None:
         assert decode_acknowledgement(queue.told[-1][1]).seq == 510
 
 
+@pytest.mark.long
 async def test_stopping_finishes_the_commit_and_gives_the_rest_back(tmp_path: Path) -> None:
     node, queue = Node(), MemoryQueue()
     async with collected(tmp_path, queue):

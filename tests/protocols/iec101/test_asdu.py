@@ -176,6 +176,7 @@ def test_types_have_the_standards_names() -> None:
     assert names[63] == "C_SE_TC_1"
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(st.sampled_from(sorted(ELEMENTS)), st.sampled_from([SMALL, LARGE, Sizes(1, 2, 1)]), st.data())
 def test_objects_of_all_types_survive(number: int, sizes: Sizes, data: st.DataObject) -> None:
