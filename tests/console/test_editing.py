@@ -276,6 +276,7 @@ async def test_c33_keys_never_travel(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.long
 async def test_c26_the_checker_is_a_process_of_its_own(tmp_path: Path) -> None:
     text = FILE.format(http=1, a=2, com=3, b=4, modbus=5, plant=6)
     found = await asyncio.to_thread(candidate.check, "x.toml", text + "[port.c]\n", [], text)
