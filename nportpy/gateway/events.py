@@ -23,11 +23,10 @@ class Events:
         self._offset = _offset()
 
     def reloaded(self, *, failed: bool = False) -> None:
-        """The configuration was to be read anew."""
-        self._tell("reload", "failed" if failed else "done", how="signal")
+        """The configuration was to be read anew; with the SHA-256 of both, if it is another one."""
         before, self._digest = self._digest, self._digested()
-        if before != self._digest and not failed:
-            self._tell("config", "changed", how="file", before=before, after=self._digest)
+        changed = {} if before == self._digest else {"before": before, "after": self._digest}
+        self._tell("reload", "failed" if failed else "done", how="file", **changed)
 
     def tried(self, entry: Entry) -> None:
         """A change of the configuration was tried, and what came of it; who did that is told of by the console."""
