@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nportpy.gateway.announcing import Announcing
-from nportpy.gateway.captures import Captures
+from nportpy.gateway.captures import Captures, watchable
 from nportpy.gateway.changes import changed
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.heartbeat import Heartbeat
@@ -89,7 +89,7 @@ class Gateway:
         self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
-        self._captures = Captures(lambda: self._ports)
+        self._captures = Captures(lambda: watchable(self._ports, self._servers))
         self._desk = GatewayDesk(
             self.status,
             self._archived,

@@ -127,9 +127,10 @@ class Tap:
         return self._on
 
     @property
-    def settings(self) -> LineSettings:
-        """Of the line, now."""
-        return self._line.settings
+    def settings(self) -> LineSettings | None:
+        """Of the line, now; None: it is a connection to a Modbus TCP server."""
+        bus = self._line.transactions
+        return self._line.settings if bus is None or bus.serial else None
 
     @property
     def size(self) -> int:
@@ -484,6 +485,10 @@ class Watcher:
         if abs(offset - self._offset) > _SET:
             self._offset = offset
         return at + self._offset
+
+    def now(self) -> int:
+        """The time now, as `wall` would have told it of the last record: whatever the time of day is set to since."""
+        return self.tap.clock() + self._offset
 
     def close(self) -> None:
         """Watch no more."""

@@ -89,6 +89,26 @@ async def test_c20_a_capture_is_streamed_while_the_line_speaks() -> None:
         assert [packet.time for packet in packets] == sorted(packet.time for packet in packets)
 
 
+@pytest.mark.parametrize("requests", [False, True])
+async def test_c21_the_first_packet_comes_within_half_a_second(requests: bool) -> None:
+    """Of a line that says one thing, and then nothing for long; and each one after it."""
+    async with watched() as at, at.get("capture.pcapng?live=1") as answer:
+        reader = Reader()
+        await at.watched_by(1)
+        list(reader.feed(await answer.some()))
+        clock = asyncio.get_running_loop().time
+        for _ in range(3):
+            began = clock()
+            if requests:
+                at.asker().ask(read(1000, 2), unit=5)
+            else:
+                at.cable.far.write(b"x")
+            while not any(isinstance(block, Packet) for block in list(reader.feed(await answer.some()))):
+                pass
+            assert clock() - began < 0.5
+            await asyncio.sleep(20)
+
+
 async def test_c20_a_capture_ends_after_its_time_or_size_and_is_whole() -> None:
     async with watched() as at:
         async with at.get("capture.pcapng?for=2s") as answer:
