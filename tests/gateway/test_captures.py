@@ -1,6 +1,7 @@
 """Watching a gateway's lines over HTTP: captures, rows, the flight recorder, recording to files, and who may."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -440,6 +441,35 @@ async def test_c23_a_disk_that_fails_stops_the_recording_and_nothing_else(
     messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert messages == ["recording stops, trying again every minute"]
     assert isinstance(list(Reader().feed(recorded(tmp_path / "captures")[-1].read_bytes()))[-1], Statistics)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOTDIR])
+async def test_c23_a_folder_that_cannot_be_written_stops_the_recording_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    from nportpy.gateway.recording import Recording
+
+    opens, failing = Recording._open, True
+
+    def fail(self: Recording) -> Any:
+        if failing:
+            raise OSError(number, os.strerror(number))
+        return opens(self)
+
+    monkeypatch.setattr(Recording, "_open", fail)
+    async with watched(CaptureSettings(directory=str(tmp_path / "captures"))) as at:
+        client = await at.served.raw()
+        at.cable.far.write(b"x")
+        await client.hears(b"x")
+        (now,) = at.served.gateway.status().recordings
+        assert (now.error, recorded(tmp_path / "captures")) == (os.strerror(number), [])
+        failing = False
+        await asyncio.sleep(70)
+        at.cable.far.write(b"y")
+        await client.hears(b"xy")
+        await until(lambda: recorded(tmp_path / "captures"))
+        (now,) = at.served.gateway.status().recordings
+        assert (now.error, now.lost) == ("", 1)
 
 
 async def test_c23_off_by_default_and_a_reload_switches_it(tmp_path: Path) -> None:
