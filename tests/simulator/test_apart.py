@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_imports import MODULES, imported, tree_of
+from tests.test_imports import MODULES, facts_of
 
 ASKING = ("nportpy.protocols.dlms", "nportpy.protocols.iec62056", "nportpy.protocols.iec101", "nportpy.meters")
 SIMULATORS = [path for path in MODULES if Path(path).is_relative_to("nportpy/simulator")]
@@ -12,20 +12,18 @@ SIMULATORS = [path for path in MODULES if Path(path).is_relative_to("nportpy/sim
 
 @pytest.mark.parametrize("path", SIMULATORS)
 def test_simulators_have_codecs_of_their_own(path: str) -> None:
-    names = set(imported(tree_of(path)))
-    assert not [name for name in names if f"{name}.".startswith(tuple(f"{part}." for part in ASKING))]
+    assert not [name for name in facts_of(path).imported if f"{name}.".startswith(tuple(f"{part}." for part in ASKING))]
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if Path(path).is_relative_to("nportpy/meters")])
 def test_and_those_who_ask_know_no_simulator(path: str) -> None:
-    assert not [name for name in imported(tree_of(path)) if name.startswith("nportpy.simulator")]
+    assert not [name for name in facts_of(path).imported if name.startswith("nportpy.simulator")]
 
 
 @pytest.mark.parametrize("path", [path for path in SIMULATORS if "/cosem/" in path])
 def test_a_dlms_meter_needs_no_package(path: str) -> None:
     """`cryptography` is imported where a meter ciphers, and only there."""
-    module = tree_of(path)
-    tops = {name.split(".")[0] for name in imported(module)}
+    tops = {name.split(".")[0] for name in facts_of(path).imported}
     assert ("cryptography" in tops) == path.endswith("security.py")
 
 
