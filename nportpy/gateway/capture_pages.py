@@ -28,7 +28,7 @@ from aiohttp import web
 from nportpy.gateway.captures import Captures, Watched
 from nportpy.gateway.recording import capture_of, file_name
 from nportpy.line.recorder import Frozen
-from nportpy.line.tap import Watcher
+from nportpy.line.watcher import Watcher
 from nportpy.network.addresses import address_of, barred_by
 from nportpy.protocols.capture.filters import Filter, Trigger
 from nportpy.protocols.capture.records import Record

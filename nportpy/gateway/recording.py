@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from nportpy import __version__
 from nportpy.line.arbiter import Line
-from nportpy.line.tap import Watcher
+from nportpy.line.watcher import Watcher
 from nportpy.protocols.capture.packets import Capture
 from nportpy.status import RecordingStatus
 
