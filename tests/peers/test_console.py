@@ -1,6 +1,7 @@
 """The console in a real browser: what its pages show is what the gateway, and a scripted bus, have done."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -24,6 +25,7 @@ from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.rtu import Frame
 from nportpy.services.http import HttpSettings
+from tests.console.test_checking import CANARY, WARNED, WRONG
 from tests.support import browser
 from tests.support.asking import Client, read
 from tests.support.browser import Browser, Page
@@ -323,6 +325,9 @@ async def test_c3_c6_a_line_that_goes_and_a_client_that_is_ended() -> None:
         assert at.cable.near is not None
         at.cable.near.lose()
         await page.until("document.querySelector('.alarms')?.innerText.includes('bus is lost')")
+        assert "since" in await page.text(".alarms")
+        assert at.served.line("bus").error in await page.text("table")  # with the reason
+        assert await page.run("document.querySelector('td .state').classList.contains('bad')")
         at.cable.plugged = True
         await page.until("!document.querySelector('.alarms')")  # and it comes back
         client = await at.served.raw(port="bus")
@@ -369,6 +374,42 @@ async def test_the_modbus_page_says_what_the_verdict_says() -> None:
         assert await page.run("!!document.querySelector('caption').innerText.match(/in the last/)")
         await go(page, "overview")
         await page.until("document.querySelector('.alarms').innerText.includes('unit 3 is dead')")
+        await healthy(page, at.url)
+
+
+@once
+async def test_c8_the_configuration_page_has_a_row_for_each_warning_and_each_fault(tmp_path: Path) -> None:
+    file = tmp_path / "nportpy.toml"
+    async with scripted() as (at, chromium):
+        page = await chromium.page(f"{at.url}#/configuration")
+        await page.until("document.querySelector('main').innerText.includes('it has no file')")
+        at.served.gateway._desk._file = str(file)
+        for name, text, right in (("warned", WARNED, True), ("wrong", WRONG, False)):
+            await asyncio.to_thread(file.write_text, text)
+            await asyncio.sleep(2.1)  # what the checker said is said again for so long
+            await page.click("Check again")
+            said = "The file can be loaded" if right else "The file cannot be loaded"
+            await page.until(f"document.querySelector('[role=status]')?.innerText.startsWith({json.dumps(said)})")
+            async with aiohttp.ClientSession() as session, session.get(f"{at.url}api/v1/check") as answer:
+                found = await answer.json()
+            warnings = await page.run("[...document.querySelectorAll('.warnings li')].map(e => e.innerText)")
+            assert warnings == [" ".join(each.split()) for each in found["warnings"]]
+            rows = await page.run("[...document.querySelectorAll('tbody tr')].map(e => e.innerText)")
+            assert len(rows) == len(found["faults"])
+            for row, fault in zip(rows, found["faults"], strict=True):
+                assert fault["key"] in row
+                assert " ".join(fault["reason"].split()) in " ".join(row.split())
+            assert CANARY not in await page.text("body")
+            for mode in ("light", "dark", "phone"):
+                size = (360, 780) if mode == "phone" else (1200, 900)
+                await page.look(*size, dark=mode == "dark", phone=mode == "phone")
+                wide = await page.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert wide <= 0, mode
+                assert await page.run(PALE) == [], mode
+                if PICTURES:
+                    await page.picture(Path(PICTURES) / f"configuration-{name}-{mode}.png")
+            await page.look()
+        assert warnings or rows
         await healthy(page, at.url)
 
 
