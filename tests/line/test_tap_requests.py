@@ -259,3 +259,16 @@ async def test_c12_times_of_what_is_told_of_a_request_are_in_order_and_its_own()
                 assert times == sorted(times)
                 assert (ended.time - sent.time) / 1e9 == pytest.approx(SLOW, rel=0.1)
                 await asyncio.sleep(1)
+
+
+async def test_c12_a_line_that_is_watched_already_when_requests_come_to_it() -> None:
+    cable = Cable()
+    Units(cable, slowly)
+    async with running(cable) as line, line.tap().watch("test") as watcher:
+        bus = Bus(line, QUICK)
+        client = Client(bus)
+        client.ask(read(1000, 2), unit=7)
+        await client.ended()
+        _, records = watcher.take()
+    (asked,), (ended,) = abouts(records, Kind.TX), abouts(records, Kind.ANSWER)
+    assert (asked.request, ended.request, ended.outcome) == (1, 1, "answered")

@@ -28,7 +28,7 @@ export function Configuration() {
 
 function Found({ found }) {
   return html`<section><h2>${c.faults}</h2><${Table} empty=${c.noFaults} columns=${[["line", c.line, 1], ["path", c.key], ["value", t.value], ["reason", t.reason], ["allowed", c.allowed]]}
-      rows=${found.faults.map((each, i) => ({ ...each, key: i, line: each.line ?? t.unknown, path: html`<code>${each.key}</code>`, value: html`<code>${each.value}</code>` }))} /></section>
+      rows=${found.faults.map((each, i) => ({ ...each, key: i, line: each.line ?? t.unknown, path: html`<code class="path">${each.key}</code>`, value: html`<code>${each.value}</code>` }))} /></section>
     <section><h2>${c.warnings}</h2>${found.warnings.length ? html`<ul class="warnings">${found.warnings.map((each) => html`<li key=${each}>${each}</li>`)}</ul>` : html`<p class="empty">${c.noWarnings}</p>`}</section>
     ${found.picture.length > 0 && html`<section><h2>${c.picture}</h2><dl class="card picture">${found.picture.map(([label, text], i) => html`<div key=${i} class=${`depth${(label.length - label.trimStart().length) / 2}`}><dt>${label.trim()}</dt><dd>${text}</dd></div>`)}</dl></section>`}
     <p class="hint">${c.hint} <code>${`nportpy check -c ${found.file}`}</code></p>`;
