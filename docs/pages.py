@@ -1,4 +1,4 @@
-"""What `make docs` adds to the pages of this folder: the three beside it, and the files of etc/ that they link to."""
+"""What `make docs` adds to the pages of this folder: those beside it, and the files of etc/ that they link to."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
-BESIDE = {"overview.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+BESIDE = {
+    "overview.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+    "flaws.md": "SECURITY.md",
+}
 """Pages of the site, and their files. A README.md would be the index."""
 
 

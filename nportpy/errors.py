@@ -10,6 +10,7 @@
     │   └── LeaseEnded         the time for which the line was to be had alone is over
     ├── ListenError            a service's address cannot be bound
     ├── ArchiveError           the archive cannot be opened; the message names the file and the way out
+    ├── EditError              a change of the configuration cannot be made; the message says why
     ├── ProtocolError          the peer broke the protocol
     └── MisuseError            this code was called in a way its contract forbids
 
@@ -97,6 +98,10 @@ class ListenError(NportpyError):
 
 class ArchiveError(NportpyError):
     """The archive cannot be opened."""
+
+
+class EditError(NportpyError):
+    """A change of the configuration cannot be made."""
 
 
 class ProtocolError(NportpyError):

@@ -132,6 +132,8 @@ class ServiceStatus:
             which it did not wait any more.
         dropped: bytes that waited for clients dropped as too slow, or for hosts that could not be reached.
         refused: Modbus requests that came to no bus, by reason: forbidden, ignored, no_route, queue_full, malformed.
+        refused_by: those that a rule refused, by its number in `rules` and the role of the client's certificate: NULL
+            for the NULL role, other for one that no rule names, empty where it showed no certificate.
         waiting: clients that wait until the line can be set as this service wants it.
     """
 
@@ -143,6 +145,7 @@ class ServiceStatus:
     dropped: int
     refused: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
+    refused_by: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -536,11 +539,13 @@ class CertificateStatus:
         name: whose it is: `CN=gateway.plant`.
         key: RSA, EC or another kind.
         not_after: when it expires, in seconds since the epoch.
+        fingerprint: SHA-256, as browsers show it.
     """
 
     name: str
     key: str
     not_after: int
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -578,12 +583,32 @@ class RecordingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialStatus:
+    """A change of the configuration that is tried, and goes back by itself.
+
+    Attributes:
+        number: its number in the history.
+        by: who has made it.
+        why: in his words.
+        since: when, in seconds since the epoch.
+        until: when it goes back, unless somebody confirms it.
+    """
+
+    number: int
+    by: str
+    why: str
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """The whole gateway.
 
     Attributes:
         actions: what was done from the console since the start, by action and result: done, failed, refused (not from
             this machine), unconfirmed (asked what it would change).
+        trial: the change of the configuration that is tried now.
     """
 
     name: str
@@ -600,3 +625,4 @@ class GatewayStatus:
     loop: LoopStatus = field(default_factory=LoopStatus)
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     recordings: tuple[RecordingStatus, ...] = ()
+    trial: TrialStatus | None = None

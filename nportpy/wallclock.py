@@ -2,6 +2,7 @@
 
 import ctypes
 import glob
+import os
 import time
 from typing import Final
 
@@ -9,6 +10,7 @@ RELEASED: Final = 1_767_225_600
 """2026-01-01, in seconds since the epoch: no clock that shows an earlier time is right."""
 
 _STA_UNSYNC: Final = 0x0040  # include/uapi/linux/timex.h
+_TIMESYNCD: Final = "/run/systemd/timesync"  # systemd-timesyncd.service(8)
 _LIFETIME: Final = 25 * 365 * 86400  # seconds: longer than any device serves
 
 
@@ -27,18 +29,33 @@ class _Timex(ctypes.Structure):
 
 
 def synchronised() -> bool:
-    """Whether the kernel's clock is disciplined (chrony, ntpd, timesyncd, PTP), or came from a clock with a battery.
+    """Whether the clock is right as far as anybody here can tell.
 
-    Where the kernel cannot be asked (a sandbox that forbids adjtimex), the clock is believed.
+    Where nobody can (a sandbox that forbids adjtimex, and no timesyncd), it is believed.
     """
-    if time.time() < RELEASED:
-        return False
+    return time.time() >= RELEASED and disciplined() is not False
+
+
+def known(newest: float = 0.0) -> bool:
+    """Whether the clock shows a time by which dates can be judged: somebody vouches for it, or it is `plausible`."""
+    return (time.time() >= RELEASED and disciplined() is True) or plausible(newest)
+
+
+def disciplined() -> bool | None:
+    """Whether something keeps the kernel's clock right (chrony, ntpd, timesyncd, PTP), or it came from a battery's.
+
+    None: nobody can tell. A unit with ProtectClock= may not ask the kernel; timesyncd then tells by a file.
+    """
     timex = _Timex()
     try:
         answered = ctypes.CDLL(None).adjtimex(ctypes.byref(timex)) >= 0
     except (OSError, AttributeError):
         answered = False
-    return not answered or not timex.status & _STA_UNSYNC or _from_battery()
+    if (answered and not timex.status & _STA_UNSYNC) or _from_battery():
+        return True
+    if answered:
+        return False
+    return os.path.exists(f"{_TIMESYNCD}/synchronized") if os.path.isdir(_TIMESYNCD) else None
 
 
 def _from_battery() -> bool:

@@ -22,6 +22,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 # A busy machine is no fault of what is tested: timings never decide.
 settings.register_profile("nportpy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("check", settings.get_profile("nportpy"), max_examples=20)
 settings.load_profile("nportpy")
 
 WAITING = ("xdist_group", "peer", "real", "process")
@@ -31,6 +32,7 @@ WAITING = ("xdist_group", "peer", "real", "process")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pi", action="store_true", help="boot the software Raspberry Pi and run the tests marked pi")
     parser.addoption("--packages", action="store_true", help="install the packages of dist/: the tests marked packages")
+    parser.addoption("--times", type=int, default=1, help="so many times as much where a test takes a number of inputs")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -82,6 +84,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     gc.collect()  # a transport left open is a warning, and a warning is an error
     gc.freeze()  # what a test leaves behind need not be looked at after each that follows
     return True
+
+
+@pytest.fixture
+def times(request: pytest.FixtureRequest) -> int:
+    """By how much a test multiplies what it tries; 1, unless --times says more."""
+    return int(request.config.getoption("--times"))
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import pytest
 from nportpy.config import fault_lines
 from nportpy.config.collect_build import parse
 from nportpy.edge.collect.settings import CollectSettings, SourceSettings
-from nportpy.edge.settings import TlsFiles
 from nportpy.errors import ConfigError
+from nportpy.network.tls_settings import KeyPair, TlsSettings
 
 EXAMPLE = Path(__file__).parent.parent / "etc/collect.toml"
 SOURCE = '[source.plant]\nurl = "mqtt://broker"\n'
@@ -61,7 +61,7 @@ def test_everything_is_passed_on() -> None:
     assert settings.sources == (
         SourceSettings(
             "plant", ("nats://a:4222,b:4222", "tls://c:4222"), "archive", settings.sources[0].client, 7 * 86400.0, 10.0,
-            "me", "/p", "/c", TlsFiles("/ca", "/cert", "/key"),
+            "me", "/p", "/c", TlsSettings("", (KeyPair("/cert", "/key"),), "/ca"),
         ),
         SourceSettings("other", ("mqtts://d",), client="one", session=3600.0),
     )  # fmt: skip
@@ -131,9 +131,32 @@ def test_every_key_is_in_the_example() -> None:
             assert re.search(rf"(?m)^(# (e\.g\. )?)?{key} = ", text), key
 
 
+STORE = '[source.a]\nurl = "nats://a"\n[store]\n'
+
+
+def test_s1_a_database_by_tls() -> None:
+    text = STORE + 'url = "postgresql://db/x"\nca_file = "/ca"\ncert_file = "/c"\nkey_file = "/k"\n'
+    assert parse(text, "x").store.tls == TlsSettings("", (KeyPair("/c", "/k"),), "/ca")
+    assert parse(STORE + 'url = "postgresql://db/x"\n', "x").store.tls is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ('ca_file = "/ca"\n', "is for PostgreSQL"),
+        ('url = "postgresql://db/x?sslmode=require"\nca_file = "/ca"\n', "goes not with what the url says of TLS"),
+        ('url = "postgresql://db/x"\ncert_file = "/c"\n', "a certificate goes with its key"),
+    ],
+)
+def test_s1_what_is_wrong_with_a_database_by_tls(keys: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(STORE + keys, "x")
+    assert [fault.reason for fault in caught.value.faults] == [reason]
+
+
 def test_every_example_is_right() -> None:
     text = re.sub(r"(?m)^# e\.g\. ", "", EXAMPLE.read_text())
-    text = text.replace('url = "postgresql', '# url = "postgresql').replace('password_file = "/etc/nportpy/postg', "# ")
+    text = re.sub(r'(?m)^(url = "postgresql|\w+_file = "/etc/nportpy/postgresql)', r"# \1", text)
     settings = parse(text, "x")
     assert isinstance(settings, CollectSettings)
     assert settings.sources[0].client == "collector-1"

@@ -3,7 +3,8 @@
 import pytest
 
 from nportpy.config import fault_lines, parse
-from nportpy.config.edge_build import archive_file, topic_of
+from nportpy.config.edge_build import topic_of
+from nportpy.config.places import state_file
 from nportpy.config.profiles import names, profile
 from nportpy.edge.drivers.modbus import place_of
 from nportpy.edge.settings import SERIAL_GAP, TCP_GAP, Beyond, Confirm, Format, Limits, StationSettings, TagSettings
@@ -203,12 +204,12 @@ def test_all_stations_at_fault_are_told_at_once() -> None:
 
 def test_where_the_archive_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/run/state:/other")
-    assert archive_file("archive.db") == "/run/state/archive.db"
-    assert archive_file("/data/a.db") == "/data/a.db"
+    assert state_file("archive.db") == "/run/state/archive.db"
+    assert state_file("/data/a.db") == "/data/a.db"
     monkeypatch.delenv("STATE_DIRECTORY")
     monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
-    assert archive_file("archive.db") == "/home/me/state/nportpy/archive.db"
+    assert state_file("archive.db") == "/home/me/state/nportpy/archive.db"
 
 
 def test_a_gateways_name_becomes_a_part_of_topics() -> None:

@@ -8,6 +8,7 @@ from nportpy.gateway import GatewaySettings
 from nportpy.modbus.settings import Action, Matching, Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.network.tls_settings import Clients, Expired, KeyPair, TlsSettings
+from nportpy.port.base import PortSettings
 
 PORT = '[port.a]\ndevice = "/dev/null"\n'
 SHOWN = '[tls.plant]\ncert_file = "/s.crt"\nkey_file = "/s.key"\n'
@@ -72,6 +73,51 @@ def test_s12_a_route_by_tls() -> None:
     assert (to.endpoint, to.tls, to.name) == (Endpoint("192.0.2.1", 802), "plant", "tls://192.0.2.1:802")
 
 
+def test_s1_a_station_and_an_upstream_by_tls() -> None:
+    text = "".join(
+        STATION.format(number, target) + 'tls = "plant"\n'
+        for number, target in enumerate(("tls://192.0.2.1", "raws://192.0.2.1:4001", "rfc2217s://192.0.2.1:5001"))
+    )
+    text += '[upstream.u]\nurl = "mqtts://b"\ntls = "plant"\n'
+    settings = read(text + MUTUAL)
+    assert settings.edge is not None
+    direct, raw, com = (each.to for each in settings.edge.stations)
+    assert isinstance(direct, ServerSettings)
+    assert (direct.endpoint, direct.tls) == (Endpoint("192.0.2.1", 802), "plant")
+    assert isinstance(raw, PortSettings)
+    assert isinstance(com, PortSettings)
+    assert (raw.device, raw.tls) == ("raws://192.0.2.1:4001", settings.tls[0])
+    assert (com.device, com.tls) == ("rfc2217s://192.0.2.1:5001", settings.tls[0])
+    assert settings.edge.upstreams[0].tls == settings.tls[0]
+
+
+def test_s1_an_upstream_with_files_of_its_own() -> None:
+    edge = read(PORT + '[upstream.u]\nurl = "mqtts://b"\nca_file = "/ca"\ncert_file = "/c"\nkey_file = "/k"\n').edge
+    assert edge is not None
+    assert edge.upstreams[0].tls == TlsSettings("", (KeyPair("/c", "/k"),), "/ca")
+
+
+def test_s9_a_certificate_of_our_own_where_others_see_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/nportpy")
+    own = TlsSettings("self", (KeyPair("/var/lib/nportpy/tls/self.crt", "/var/lib/nportpy/tls/self.key"),), made=True)
+    pages = '[http]\nlisten = "0.0.0.0:9550"\nconsole = "view"\n'
+    for text, used, tables in (
+        (pages, "self", (own,)),
+        (pages + 'tls = "plant"\n', "plant", ()),
+        (pages.replace("view", "off"), "", ()),
+        (pages.replace("0.0.0.0", "127.0.0.1"), "", ()),
+        (pages.replace('"0.0.0.0:9550"', '["127.0.0.1:9550", "192.0.2.1:9550"]'), "self", (own,)),
+        ('[http]\nlisten = "[::]:9550"\n', "", ()),
+        ("[http]\nlisten = false\n" + RAW.format("self"), None, (own,)),
+        (pages + SHOWN.replace("plant", "self"), "self", ()),
+    ):
+        found = read(text + ("" if "[tls." in text else SHOWN) + ("" if "[port" in text else PORT))
+        assert (None if found.http is None else found.http.tls) == used, text
+        assert tuple(each for each in found.tls if each.made) == tables, text
+
+
+STATION = '[station.s{}]\nevery = "1s"\ntags = [{{ name = "a", at = 41001 }}]\ntarget = "{}"\n'
+UPSTREAM = '[upstream.u]\nurl = "{}"\ntls = "plant"\n'
 RAW = PORT + '[port.a.raw]\nlisten = 4001\ntls = "{}"\n'
 MODBUS = PORT + "[port.a.modbus]\nlisten = 802\n"
 ROUTE = '[modbus.m]\nlisten = 502\nroutes = [{{ units = "1", to = "{}"{} }}]\n'
@@ -104,6 +150,13 @@ FAULTS = {
     "802 that leaves it open": (
         MODBUS + 'tls = "plant"\n' + MUTUAL + 'clients = "optional"\n', "x.toml:4", "wants a certificate", '"required"',
     ),
+    "802 by a certificate that nobody issued": (
+        MODBUS + 'tls = "self"\n', "x.toml:4", "wants a certificate of every client", "ca_file",
+    ),
+    "our own certificate for whom we call": (
+        PORT + '[port.a.tcp_client]\nhosts = ["192.0.2.1:4001"]\ntls = "self"\n',
+        "x.toml:5", "no such table", "[tls.NAME]",
+    ),
     "security in RTU": (
         PORT + '[port.a.modbus]\nlisten = 5020\nsecurity = true\nprotocol = "rtu"\ntls = "plant"\n' + MUTUAL,
         "x.toml:5: port.a.modbus.security", "is Modbus TCP", '"tcp"',
@@ -113,6 +166,27 @@ FAULTS = {
     ),
     "a plain route with a table": (
         ROUTE.format("tcp://192.0.2.1", ', tls = "plant"') + SHOWN, "routes[0].tls", "by TLS", "tls://192.0.2.1",
+    ),
+    "a station by TLS to anybody": (
+        STATION.format("", "tls://192.0.2.1"), "x.toml:4: station.s.target", "whom to believe", 'tls = "NAME"',
+    ),
+    "a plain station with a table": (
+        STATION.format("", "192.0.2.1") + 'tls = "plant"\n' + SHOWN, "x.toml:5: station.s.tls", "by TLS", "raws://",
+    ),
+    "a DLMS meter by TLS": (
+        STATION.format("", "tls://192.0.2.1:4059").replace("41001", '"1.0.1.8.0.255"')
+        + 'tls = "plant"\nprotocol = "dlms"\n' + SHOWN,
+        "x.toml:4: station.s.target", "is Modbus, not dlms", "raws://192.0.2.1:4059",
+    ),
+    "an upstream's table that is not there": (
+        UPSTREAM.format("mqtts://b"), "x.toml:3: upstream.u.tls", "there is no such table", "[tls.NAME]",
+    ),
+    "a plain upstream with a table": (
+        UPSTREAM.format("mqtt://b") + SHOWN, "x.toml:3: upstream.u.tls", "by TLS", 'url = "mqtts://b"',
+    ),
+    "an upstream with both": (
+        UPSTREAM.format("mqtts://b") + 'ca_file = "/ca"\n' + SHOWN,
+        "x.toml:4: upstream.u.ca_file", "goes not with tls", "ca_file in [tls.plant]",
     ),
     "a role that none can have": (
         PORT + '[port.a.modbus]\nlisten = 502\nrules = [{ action = "deny", roles = ["a\\nb"] }]\n',

@@ -15,7 +15,7 @@ FLOORS = (
     {"status"},
     {"protocols"},
     {"network"},
-    {"services", "port", "security"},
+    {"services", "port", "security", "editing"},
     {"line"},
     {"client", "modbus", "attach", "meters"},
     {"modes", "simulator", "edge", "console"},
@@ -33,7 +33,13 @@ IO = {
 }  # fmt: skip
 SERIAL = {"serial", "serial_asyncio"}
 # The gateway's way to a device, and the two who play a client of the gateway, as other people's programs do.
-MAY_IMPORT_SERIAL = {"nportpy/port/tty.py", "nportpy/port/url.py", "nportpy/simulator/client.py", "nportpy/cli/demo.py"}
+MAY_IMPORT_SERIAL = {
+    "nportpy/port/tty.py",
+    "nportpy/port/rfc2217s.py",
+    "nportpy/port/url.py",
+    "nportpy/simulator/client.py",
+    "nportpy/cli/demo.py",
+}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

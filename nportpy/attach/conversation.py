@@ -210,7 +210,13 @@ async def connect(target: Target, make: Callable[[], Conversation]) -> Conversat
     try:
         async with asyncio.timeout(CONNECT_TIME):
             place = await conversation.prepare(target.place)
-            await dial(lambda: conversation, place)
+            if target.tls is None:
+                await dial(lambda: conversation, place)
+            else:
+                from nportpy.network.tls_calls import call_by_tls  # few servers want it
+
+                secured = await call_by_tls(lambda make: dial(make, place), target.tls, place.host)
+                secured.hand_over(conversation)
     except TimeoutError:
         conversation.abandon()
         _cannot(f"no answer within {CONNECT_TIME:g} s")

@@ -6,9 +6,11 @@ from enum import StrEnum
 from typing import Final
 
 from nportpy.network.addresses import Endpoint
+from nportpy.network.tls_settings import TlsSettings
 
 FORMS: Final = (
-    "HOST:PORT or rfc2217://HOST:PORT, raw://HOST:PORT for plain TCP, or realcom://HOST:DATA[,COMMAND] for Real COM"
+    "HOST:PORT or rfc2217://HOST:PORT, raw://HOST:PORT for plain TCP, rfc2217s:// and raws:// for these by TLS, or "
+    "realcom://HOST:DATA[,COMMAND] for Real COM"
 )
 
 _PLACE = re.compile(
@@ -27,7 +29,9 @@ class Scheme(StrEnum):
     REALCOM = "realcom"
 
 
+_BY_TLS = {Scheme.RFC2217: "rfc2217s", Scheme.RAW: "raws"}
 _SCHEMES = {
+    **{name: scheme for scheme, name in _BY_TLS.items()},
     "": Scheme.RFC2217,
     "rfc2217": Scheme.RFC2217,
     "raw": Scheme.RAW,
@@ -44,11 +48,13 @@ class Target:
         scheme: what is spoken.
         place: where; of Real COM the data connection.
         commands: where Real COM's command connection goes; None: it is not Real COM.
+        tls: how the server is believed; None: it is spoken plainly.
     """
 
     scheme: Scheme
     place: Endpoint
     commands: Endpoint | None = None
+    tls: TlsSettings | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Target":
@@ -65,7 +71,7 @@ class Target:
         if _SCHEMES[scheme] is not Scheme.REALCOM:
             if match["command"]:
                 raise ValueError(f"{text!r}: only a target of Real COM has a command port")
-            return cls(_SCHEMES[scheme], place)
+            return cls(_SCHEMES[scheme], place, tls=TlsSettings("") if scheme in _BY_TLS.values() else None)
         if not match["command"] and place.port not in _NUMBERED:
             raise ValueError(f"{text!r}: data port {place.port} has no usual command port: name it, HOST:DATA,COMMAND")
         command = _port(text, match["command"]) if match["command"] else place.port + _BEHIND
@@ -74,14 +80,16 @@ class Target:
     @property
     def others(self) -> str:
         """What else there may be at the place, as targets, for people."""
-        found = {scheme: f"{scheme}://{self.place}" for scheme in Scheme}
-        if self.place.port not in _NUMBERED:
+        names = {scheme: str(scheme) for scheme in Scheme} if self.tls is None else _BY_TLS
+        found = {scheme: f"{name}://{self.place}" for scheme, name in names.items()}
+        if self.tls is None and self.place.port not in _NUMBERED:
             del found[Scheme.REALCOM]
         return " or ".join(text for scheme, text in found.items() if scheme is not self.scheme)
 
     def __str__(self) -> str:
         """As `parse` takes it."""
-        return f"{self.scheme}://{self.place}" + (f",{self.commands.port}" if self.commands else "")
+        name = self.scheme if self.tls is None else _BY_TLS[self.scheme]
+        return f"{name}://{self.place}" + (f",{self.commands.port}" if self.commands else "")
 
 
 def _port(text: str, digits: str) -> int:

@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 import click
 
 from nportpy.cli import completion
-from nportpy.cli.asking import Unreachable, opened, url_of
+from nportpy.cli.asking import Unreachable, opened, place_of
 from nportpy.cli.options import parsed
 from nportpy.cli.times import moment
 from nportpy.config import DEFAULT_PATH, fault_lines, load
@@ -142,7 +142,7 @@ def _open(settings: GatewaySettings, page: str, query: dict[str, str], *, post: 
         Unreachable: none answers.
         click.ClickException: it refuses.
     """
-    return opened(url_of(settings.http), page, query, post=post)
+    return opened(place_of(settings.http, settings.tls), page, query, post=post)
 
 
 def _ask(settings: GatewaySettings, page: str, query: dict[str, str] | None = None, *, post: bool = False) -> str:

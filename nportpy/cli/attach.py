@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import click
 
@@ -17,9 +18,11 @@ from nportpy.attach.target import Target
 from nportpy.attach.wish import Wish
 from nportpy.cli import completion
 from nportpy.cli.options import parsed
+from nportpy.cli.tls_options import believed, tls_options
 from nportpy.config.values import duration
 from nportpy.errors import LineError
 from nportpy.linesettings import LineSettings
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.services import logs
 from nportpy.services.notify import Supervisor
 
@@ -75,6 +78,7 @@ def _drain(text: str) -> float:
     callback=parsed(_drain),
     help="Time without progress that is given to unsent bytes at the end.",
 )
+@tls_options
 @click.option("--loop", type=_LOOP, default="uvloop", show_default=True, help="Event loop.")
 def attach(
     target: Target,
@@ -89,17 +93,20 @@ def attach(
     group: int | None,
     drain: float,
     loop: str,
+    tls: TlsSettings | None,
 ) -> None:
     """Make LINK a serial device whose line is elsewhere.
 
     TARGET is HOST:PORT or rfc2217://HOST:PORT, a server that speaks RFC 2217, such as nportpy, ser2net or an NPort in
-    that mode; raw://HOST:PORT, plain TCP; or realcom://HOST:DATA[,COMMAND], an NPort in Real COM mode or nportpy with
+    that mode; raw://HOST:PORT, plain TCP; rfc2217s:// or raws://, these by TLS; or realcom://HOST:DATA[,COMMAND], an
+    NPort in Real COM mode or nportpy with
     `realcom`. LINK, such as /dev/ttyV0, becomes a link to a pseudo-terminal. Programs open it like any serial port;
     speed, stop bits and flow control that they set reach the line. Linux keeps data bits and parity of a
     pseudo-terminal to itself: name them with --format.
 
     SIGUSR1 sends a break. SIGTERM and SIGINT let what was written arrive, and end; a second one ends at once.
     """
+    target = replace(target, tls=believed(target.tls, tls, "rfc2217s://HOST:PORT or raws://HOST:PORT"))
     logs.configure(logs.LogSettings())
     settings = AttachSettings(
         target,

@@ -11,9 +11,11 @@ from typing import IO, Final
 import click
 
 from nportpy.cli.options import parsed
+from nportpy.cli.tls_options import https_context, tls_options
 from nportpy.cli.watching import NotThere, one_port, parted, pieces, stream
 from nportpy.config.values import duration, duration_text, size
 from nportpy.errors import ProtocolError
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.protocols.capture.pcapng import HEAD_KINDS, Blocks
 
 _PACKET: Final = 6
@@ -36,9 +38,10 @@ _PACKET: Final = 6
 @click.option(
     "--frozen", type=click.IntRange(0), metavar="NUMBER", help="A moment that was frozen: nportpy monitor --moments."
 )
+@tls_options
 def capture(
     words: tuple[str, ...], target: str, seconds: float | None, most: int | None, ring_files: int | None,
-    history: bool, kept: bool, frozen: int | None,
+    history: bool, kept: bool, frozen: int | None, tls: TlsSettings | None,
 ) -> None:  # fmt: skip
     """Capture what is on a line of a running gateway, for Wireshark.
 
@@ -55,7 +58,8 @@ def capture(
     url, rest = parted(words)
     if len(rest) > 1:
         raise click.UsageError(f"{rest[1]!r} is too much: one port at a time")
-    port = one_port(url, rest)
+    context = https_context(url, tls)
+    port = one_port(url, rest, context)
     query = {} if kept else {"live": "1"}
     if frozen is not None:
         query = {"frozen": str(frozen)}
@@ -64,7 +68,7 @@ def capture(
     if history:
         query["history"] = "1"
     try:
-        answer = stream(url, port, "capture.pcapng", query)
+        answer = stream(url, port, "capture.pcapng", query, context)
     except NotThere as error:
         raise click.ClickException(str(error)) from None
     files = _Files(target, most, ring_files)

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from nportpy.network.interfaces import interfaces
+from nportpy.security.making import CERTIFICATE, SECRET, own_names
 
 if TYPE_CHECKING:  # loaded by the commands that need it
     from cryptography import x509
@@ -20,7 +19,6 @@ if TYPE_CHECKING:  # loaded by the commands that need it
 
 DIRECTORY: Final = "/etc/nportpy/tls"
 _YEARS: Final = 3650
-_CERTIFICATE, _SECRET = 0o644, 0o600
 
 _folder = click.option(
     "-o", "--output", "folder", default=DIRECTORY, show_default=True, metavar="DIR", help="Where the files go."
@@ -95,7 +93,7 @@ def self_(names: tuple[str, ...], folder: str, kind: str, days: int, force: bool
     from nportpy.security import issuing
 
     key = issuing.new_key(issuing.KeyKind(kind))
-    hosts = list(names) or _own_names()
+    hosts = list(names) or own_names()
     made = issuing.self_signed(hosts[0], hosts, key, days)
     _write(folder, "server", made, key, force=force)
     click.echo(f"for {', '.join(hosts)}, until {made.not_valid_after_utc:%Y-%m-%d}")
@@ -131,11 +129,11 @@ def csr(names: tuple[str, ...], folder: str, kind: str, force: bool) -> None:
     from nportpy.security import files, issuing
 
     key = issuing.new_key(issuing.KeyKind(kind))
-    hosts = list(names) or _own_names()
+    hosts = list(names) or own_names()
     paths = {end: os.path.join(folder, f"server.{end}") for end in ("csr", "key", "crt")}
     data = {
-        paths["csr"]: (issuing.pem(issuing.request(hosts[0], hosts, key)), _CERTIFICATE),
-        paths["key"]: (issuing.key_pem(key), _SECRET),
+        paths["csr"]: (issuing.pem(issuing.request(hosts[0], hosts, key)), CERTIFICATE),
+        paths["key"]: (issuing.key_pem(key), SECRET),
     }
     files.write(data, replace=force)
     click.echo(f"wrote {paths['csr']} and {paths['key']}")
@@ -209,7 +207,7 @@ def revoke(certificates: tuple[str, ...], authority: str, days: int) -> None:
     by, path = files.authority(authority), os.path.join(authority, "ca.crl")
     revoked = [files.certificates(each)[0] for each in certificates]
     made = issuing.revocation_list(by, revoked, files.revocations(path), days)
-    files.write({path: (issuing.pem(made), _CERTIFICATE)}, replace=True)
+    files.write({path: (issuing.pem(made), CERTIFICATE)}, replace=True)
     click.echo(f"wrote {path}: {len(made)} revoked, until {made.next_update_utc:%Y-%m-%d}")
 
 
@@ -294,9 +292,9 @@ def _write(
 
     path, secret = os.path.join(folder, f"{stem}.crt"), os.path.join(folder, f"{stem}.key")
     chain = issuing.pem(made) + (issuing.pem(behind) if behind is not None else b"")
-    data = {path: (chain, _CERTIFICATE)}
+    data = {path: (chain, CERTIFICATE)}
     if key is not None:
-        data[secret] = issuing.key_pem(key), _SECRET
+        data[secret] = issuing.key_pem(key), SECRET
     files.write(data, replace=force)
     click.echo(f"wrote {' and '.join(data)}")
 
@@ -323,11 +321,3 @@ def _stem(name: str) -> str:
 def _plain(text: str) -> str:
     """What a stranger wrote, without what would move the cursor."""
     return "".join(each if each.isprintable() else "?" for each in text)
-
-
-def _own_names() -> list[str]:
-    """What this machine is called, and its addresses."""
-    name = socket.gethostname().lower()
-    short = name.partition(".")[0]
-    addresses = [str(each.address) for each in interfaces()]
-    return list(dict.fromkeys([name, short, f"{short}.local", *addresses, "localhost", "127.0.0.1", "::1"]))

@@ -79,8 +79,7 @@ def check(path: str, as_json: bool, schema: bool) -> None:
         for line in fault_lines(error) if not as_json else ():
             click.echo(line, err=True)
         sys.exit(2)
-    found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
-    found += [*edge_warnings(settings.edge), *tls_warnings(settings)]
+    found = all_warnings(text, path, settings)
     if as_json:
         click.echo(json.dumps(settings_object(path, settings, found, _picture(settings)), indent=2))
         return
@@ -88,6 +87,12 @@ def check(path: str, as_json: bool, schema: bool) -> None:
         click.echo(f"{label:<{_LABEL_WIDTH}}{text}".rstrip())
     for warning in found:
         click.echo(click.style("warning: ", fg="yellow") + warning)
+
+
+def all_warnings(text: str, path: str, settings: GatewaySettings) -> list[str]:
+    """Everything that is odd about a file without faults, on the machine where it is to be used."""
+    found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
+    return [*found, *edge_warnings(settings.edge), *tls_warnings(settings)]
 
 
 def _picture(settings: GatewaySettings) -> Picture:

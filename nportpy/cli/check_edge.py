@@ -48,7 +48,7 @@ def edge_warnings(edge: EdgeSettings | None) -> Iterator[str]:
     for upstream in edge.upstreams:
         where = f"upstream.{upstream.name}"
         files = (upstream.password_file, upstream.credentials, upstream.token_file)
-        tls = (upstream.tls.ca, upstream.tls.certificate, upstream.tls.key)
+        tls = upstream.tls.files if upstream.tls is not None and not upstream.tls.name else ()
         for path in (*files, *tls):
             if path and not os.access(path, os.R_OK):
                 yield f"{where}: {path} cannot be read here now"

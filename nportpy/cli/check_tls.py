@@ -3,15 +3,19 @@
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, Final
 
 from nportpy.cli.check_modbus import Picture
+from nportpy.edge.settings import Where
 from nportpy.gateway import GatewaySettings
-from nportpy.gateway.plans import Kind, http_places, places, services_of
+from nportpy.gateway.plans import Kind, discovery_places, http_places, places, services_of
+from nportpy.modbus.settings import ServerSettings
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.network.tls_settings import Clients, TlsSettings
+from nportpy.port.base import PortSettings
 
 _DAY: Final = 86400
 _SOON: Final = 30
@@ -20,11 +24,13 @@ _CALLING: Final = (Kind.TCP_CLIENT, Kind.PAIR)
 
 
 def tls_picture(settings: GatewaySettings) -> Picture:
-    """The tables; nothing where there is none."""
+    """The tables, and what is plain."""
     for table in settings.tls:
         yield f"tls {table.name}", f"TLS {'1.2 and 1.3' if table.minimum == '1.2' else table.minimum}"
         if table.pairs:
             yield "  shows", ", ".join(pair.certificate for pair in table.pairs)
+        if table.made:
+            yield "  SHA-256", _fingerprint(table)
         yield "  believes", table.ca or "the system's authorities, of those whom we call"
         if table.pairs:
             yield "  clients", _CLIENTS[table.clients]
@@ -34,6 +40,11 @@ def tls_picture(settings: GatewaySettings) -> Picture:
     for name in dict.fromkeys(using.values()):
         if name:
             yield f"  {name} is for", ", ".join(key for key, used in using.items() if used == name)
+    plain = [key for key, name in using.items() if not name]
+    if plain:
+        yield "plain", f"{', '.join(plain)}: others can read and change it"
+    if never := _over_udp(settings):
+        yield "plain for ever", f"{', '.join(never)}: UDP has no TLS; allow, and a VPN"
 
 
 _CLIENTS: Final = {
@@ -58,10 +69,26 @@ def tls_warnings(settings: GatewaySettings) -> Iterator[str]:
         yield from _roles(key, service, tables.get(service.tls))
 
 
+def _fingerprint(table: TlsSettings) -> str:
+    """By which others know what vouches for itself."""
+    from nportpy.network.tls_contexts import Table, TlsFileError
+
+    if not os.path.exists(table.pairs[0].certificate):
+        return "made when the gateway starts with this file; nportpy status shows it then"
+    found = Table(table)
+    try:
+        found.read(table)
+    except TlsFileError as error:
+        return error.reason
+    return found.status().certificates[0].fingerprint
+
+
 def _files(table: TlsSettings) -> Iterator[str]:
     """Read them, as the gateway will; perhaps as another user."""
     from nportpy.network.tls_contexts import Table, TlsFileError, located
 
+    if table.made and not os.path.exists(table.pairs[0].certificate):
+        return
     for pair in table.pairs:
         path = located(pair.key or pair.certificate)
         if os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IROTH:
@@ -131,14 +158,40 @@ def _using(settings: GatewaySettings) -> dict[str, str]:
         settings.http.tls or not all(_here(place.endpoint.host) for place in http_places(settings.http))
     ):
         found["http"] = settings.http.tls
-    return found
+    return found | _called(settings)
+
+
+def _over_udp(settings: GatewaySettings) -> list[str]:
+    """Services that others reach by datagrams."""
+    found = [(key, places(kind, service)) for key, kind, service in _services(settings)]
+    found.append(("discovery", discovery_places(settings.discovery)))
+    return [key for key, its in found if any(place.udp and not _here(place.endpoint.host) for place in its)]
+
+
+def _called(settings: GatewaySettings) -> dict[str, str]:
+    """Stations and upstreams that are called by TLS with a table. What is plain there is no service of ours."""
+    if settings.edge is None:
+        return {}
+    found = {f"station.{each.name}": _table_of(each.to) for each in settings.edge.stations}
+    found |= {f"upstream.{each.name}": each.tls.name for each in settings.edge.upstreams if each.tls is not None}
+    return {key: name for key, name in found.items() if name}
+
+
+def _table_of(to: Where) -> str:
+    if isinstance(to, ServerSettings):
+        return to.tls
+    return to.tls.name if isinstance(to, PortSettings) and to.tls is not None else ""
 
 
 def _services(settings: GatewaySettings) -> Iterator[tuple[str, Kind, Any]]:
     for port in settings.ports:
+        many = Counter(kind for kind, _ in services_of(port))
+        number: Counter[Kind] = Counter()
         for kind, service in services_of(port):
+            key = f"port.{port.name}.{kind}" + (f"[{number[kind]}]" if many[kind] > 1 else "")
+            number[kind] += 1
             if kind is not Kind.MASTER:
-                yield f"port.{port.name}.{kind}", kind, service
+                yield key, kind, service
     for router in settings.routers:
         yield f"modbus.{router.name}", Kind.ROUTER, router.service
 

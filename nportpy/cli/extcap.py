@@ -12,12 +12,17 @@ import subprocess
 import sys
 import urllib.parse
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from nportpy import __version__
+from nportpy.cli.tls_options import files_of, https_context, tls_options
 from nportpy.cli.watching import DEFAULT_URL, NotThere, pieces, ports, stream, url_of
+from nportpy.network.tls_settings import TlsSettings
+
+if TYPE_CHECKING:
+    import ssl
 
 _LISTING: Final = 1.5  # seconds: Wireshark waits for it when it starts
 _DLT: Final = 252  # of the requests; the capture says itself what each of its interfaces is
@@ -31,6 +36,7 @@ _MOVED: Final = (4, 2)
     "--url", "urls", multiple=True, metavar="URL", help=f"A gateway; may come several times.  [default: {DEFAULT_URL}]"
 )
 @click.option("--folder", type=click.Path(path_type=Path), help="Install there.")
+@tls_options
 @click.option("--extcap-interfaces", "listing", is_flag=True, hidden=True)
 @click.option("--extcap-dlts", "dlts", is_flag=True, hidden=True)
 @click.option("--extcap-config", "config", is_flag=True, hidden=True)
@@ -47,12 +53,14 @@ def extcap(
     install: bool, urls: tuple[str, ...], folder: Path | None, listing: bool, dlts: bool, config: bool,
     extcap_reload_option: str | None, interface: str, extcap_version: str | None, extcap_capture_filter: str | None,
     capturing: bool, fifo: str | None, port: str, history: str, rest: tuple[str, ...],
+    tls: TlsSettings | None,
 ) -> None:  # fmt: skip
     """Have Wireshark list the lines of a gateway among its interfaces.
 
     \b
         nportpy extcap --install
         nportpy extcap --install --url http://192.0.2.10:9550
+        nportpy extcap --install --url https://pi-07.plant:9550 --ca ca.crt
         tshark -i nportpy-127.0.0.1-bus
     """  # noqa: D301 - click wants the character
     del extcap_version, extcap_capture_filter, rest  # Wireshark says them, and nothing follows from it here
@@ -60,18 +68,20 @@ def extcap(
         places = [url_of(each) for each in urls] or [DEFAULT_URL]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--url") from None
+    secure = next((url for url in places if url.startswith("https://")), places[0])
+    context = https_context(secure, tls)
     if install:
-        _install(places, folder)
+        _install(places, folder, tls)
     elif listing:
-        _list(places)
+        _list(places, context)
     elif dlts:
         click.echo(f"dlt {{number={_DLT}}}{{name=WIRESHARK_UPPER_PDU}}{{display=nportpy, a line and its requests}}")
     elif config:
-        _configure(places, interface, extcap_reload_option)
+        _configure(places, interface, extcap_reload_option, context)
     elif capturing:
         if not fifo:
             raise click.UsageError("--capture wants --fifo")
-        _capture(places, interface, fifo, port, begins_before=history == "true")
+        _capture(places, interface, fifo, port, context, begins_before=history == "true")
     else:
         raise click.UsageError("Wireshark starts this itself: nportpy extcap --install puts it where it looks")
 
@@ -80,11 +90,11 @@ def _name(url: str, port: str) -> str:
     return f"nportpy-{urllib.parse.urlsplit(url).hostname}-{port}"
 
 
-def _list(places: list[str]) -> None:
+def _list(places: list[str], context: "ssl.SSLContext | None") -> None:
     click.echo(f"extcap {{version={__version__}}}{{help=https://www.wireshark.org/docs/man-pages/extcap.html}}")
     for url in places:
         try:
-            found = [each["port"] for each in ports(url, _LISTING) if each["monitor"]]
+            found = [each["port"] for each in ports(url, _LISTING, context) if each["monitor"]]
         except NotThere:
             continue
         for port in found:
@@ -92,13 +102,13 @@ def _list(places: list[str]) -> None:
     click.echo(f"interface {{value={_ANY}}}{{display=nportpy: a line of a gateway}}")
 
 
-def _configure(places: list[str], interface: str, reloading: str | None) -> None:
+def _configure(places: list[str], interface: str, reloading: str | None, context: "ssl.SSLContext | None") -> None:
     if reloading in (None, "port") and interface == _ANY:
         if reloading is None:
             click.echo(f"arg {{number=0}}{{call=--url}}{{display=Gateway}}{{type=string}}{{default={places[0]}}}")
             click.echo("arg {number=1}{call=--port}{display=Port}{type=selector}{reload=true}{placeholder=Look}")
         try:
-            names = [each["port"] for url in places[-1:] for each in ports(url, _LISTING) if each["monitor"]]
+            names = [each["port"] for url in places[-1:] for each in ports(url, _LISTING, context) if each["monitor"]]
         except NotThere:
             names = []
         for name in names:
@@ -110,13 +120,15 @@ def _configure(places: list[str], interface: str, reloading: str | None) -> None
         )
 
 
-def _capture(places: list[str], interface: str, fifo: str, port: str, *, begins_before: bool) -> None:
+def _capture(
+    places: list[str], interface: str, fifo: str, port: str, context: "ssl.SSLContext | None", *, begins_before: bool
+) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     url, port = _meant(places, interface, port)
     query = {"live": "1"} | ({"history": "1"} if begins_before else {})
     try:
-        answer = stream(url, port, "capture.pcapng", query)
+        answer = stream(url, port, "capture.pcapng", query, context)
     except NotThere as error:
         raise click.ClickException(str(error)) from None
     try:
@@ -141,11 +153,12 @@ def _meant(places: list[str], interface: str, port: str) -> tuple[str, str]:
     raise click.UsageError(f"{interface!r} is of none of the gateways {', '.join(places)}")
 
 
-def _install(places: list[str], folder: Path | None) -> None:
+def _install(places: list[str], folder: Path | None, tls: TlsSettings | None) -> None:
     folder = folder or _personal_folder()
     windows = sys.platform == "win32"
     script = folder / ("nportpy.bat" if windows else "nportpy")
     options = "".join(f' --url "{url}"' for url in places)
+    options += "".join(f' {option} "{path}"' for option, path in files_of(tls).items())
     command = f'"{sys.executable}" -m nportpy extcap{options}'
     text = f"@echo off\r\n{command} %*\r\n" if windows else f'#!/bin/sh\nexec {command} "$@"\n'
     try:

@@ -9,8 +9,10 @@ from typing import Any, Final
 import click
 
 from nportpy.cli.options import parsed
+from nportpy.cli.tls_options import https_context, tls_options
 from nportpy.cli.watching import NotThere, one_port, parted, pieces, ports, stream
 from nportpy.config.values import duration, duration_text
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.protocols.capture.filters import MOST_ROWS, Filter
 
 _SIGNS: Final = {"tx": ">", "rx": "<", "answer": "=", "unsent": "x"}
@@ -32,10 +34,12 @@ _ROWS = click.IntRange(0, MOST_ROWS)
 @click.option("--kept", is_flag=True, help="Only that, and stop.")
 @click.option("--frozen", type=click.IntRange(0), metavar="NUMBER", help="A moment that was frozen.")
 @click.option("--moments", is_flag=True, help="List the moments that were frozen, and who watches.")
+@tls_options
 @click.option("--json", "as_json", is_flag=True, help="An object a line, for programs.")
 def monitor(
     words: tuple[str, ...], trigger: str | None, before: int, after: int, seconds: float | None, history: bool,
     kept: bool, frozen: int | None, moments: bool, as_json: bool,
+    tls: TlsSettings | None,
 ) -> None:  # fmt: skip
     """Show what is on a line of a running gateway: > sent, < received, = how a request ended, x never on the line.
 
@@ -51,11 +55,12 @@ def monitor(
     fault:any  fault:crc,late  exception:2  gap:100ms  hex:0103??10; not:unit:5 shows all other rows.
     """  # noqa: D301 - click wants the character
     url, rest = parted(words)
+    context = https_context(url, tls)
     try:
         if moments:
-            _show_moments(url, as_json)
+            _show_moments(ports(url, tls=context), as_json)
             return
-        port = one_port(url, rest)
+        port = one_port(url, rest, context)
         query = _query(rest[1:], trigger, before, after)
         query["live"] = "0" if kept else "1"
         if history:
@@ -64,7 +69,7 @@ def monitor(
             query["for"] = duration_text(seconds)
         if frozen is not None:
             query["frozen"] = str(frozen)
-        with stream(url, port, "monitor", query) as answer:
+        with stream(url, port, "monitor", query, context) as answer:
             if not as_json and sys.stderr.isatty():
                 click.echo(f"watching {port} at {url}; Ctrl-C ends it", err=True)
             for line in _lines(pieces(answer)):
@@ -142,8 +147,7 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _show_moments(url: str, as_json: bool) -> None:
-    found = ports(url)
+def _show_moments(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -14,10 +14,12 @@ from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, named, parsed, parsed_each, timeout_for
 from nportpy.cli.series import Account, Series, series_options
 from nportpy.cli.shown import Printer, Shape, Write, complain, hex_of, printer, text_of
+from nportpy.cli.tls_options import believed, tls_options
 from nportpy.client.readings import Reading, Wanted, reasons, take, wanted_values
-from nportpy.client.target import Client, Target, connect
+from nportpy.client.target import BY_TLS, Client, Target, connect
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.protocols.modbus.addresses import Numbering, parse_range
 from nportpy.protocols.modbus.functions import Table
 from nportpy.protocols.modbus.reads import longest_read
@@ -74,17 +76,18 @@ def _scale(text: str) -> tuple[str, float]:
 )  # fmt: skip
 @series_options("10ms")
 @TIMEOUT
+@tls_options
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of a serial device.")
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of a serial device.")
 def read(
     target: Target, addresses: tuple[str, ...], unit: int, kind: ValueType | None, order: str, numbering: str,
     gap: int, raw: bool, scales: tuple[tuple[str, float], ...], series: Series, timeout: float | None, baudrate: int,
-    line_format: str,
+    line_format: str, tls: TlsSettings | None,
 ) -> None:  # fmt: skip
     """Read values of a Modbus device, or with --protocol dlms or iec62056-21 of a meter.
 
     TARGET is HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT (RTU over TCP, such as a raw port), rfc2217://HOST:PORT, or
-    a device such as /dev/ttyUSB0.
+    a device such as /dev/ttyUSB0; by TLS tls://HOST (MODBUS/TCP Security), raws://HOST:PORT or rfc2217s://HOST:PORT.
 
     ADDRESS is a number of the manual, 41001 or 401001, or a table and an address that counts from 0: holding:1000,
     input:0x3E8, coil:7, discrete:0. A range includes its end: 41001-41010. NAME=ADDRESS gives a value a name.
@@ -95,6 +98,7 @@ def read(
         nportpy read /dev/ttyUSB0 --baudrate 19200 --format 8E1 --unit 7 input:0-9 --json
         nportpy read 192.0.2.10:502 L1=41053 L2=41055 --type float32 --every 2s --output volts.csv --wide --plot
     """  # noqa: D301 - click wants the character
+    target = replace(target, tls=believed(target.tls, tls, BY_TLS))
     if unit == 0 and target.rtu:
         raise click.BadParameter("unit 0 is all units at once, and none of them answers", param_hint="--unit")
     if raw and series.output_shape is Shape.WIDE:

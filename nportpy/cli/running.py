@@ -11,6 +11,7 @@ from typing import Any
 import uvloop
 
 from nportpy import config
+from nportpy.cli import candidate
 from nportpy.errors import ConfigError, ListenError
 from nportpy.gateway import Gateway, GatewaySettings
 from nportpy.gateway.plans import Kind, all_services, places
@@ -50,7 +51,13 @@ def main(settings: GatewaySettings, path: str | None, loop: str) -> None:
 async def run(settings: GatewaySettings, path: str | None) -> None:
     """Run a gateway under signals and a supervisor; `path` is the file to read anew, None if there is none."""
     loop = asyncio.get_running_loop()
-    gateway = Gateway(settings, strict=path is None, file=path)
+    gateway = Gateway(
+        settings,
+        strict=path is None,
+        file=path,
+        checker=candidate.check,
+        reloaded=lambda changed: logs.configure(changed.log),
+    )
     supervisor = Supervisor()
     hang_up = asyncio.Event()
     this = asyncio.current_task()
@@ -119,7 +126,6 @@ async def _reload(gateway: Gateway, path: str | None) -> None:
             log.error("configuration fault", extra={"fault": line})
         log.error("reload failed, nothing has changed", extra={"file": error.source})
     else:
-        logs.configure(settings.log)
         log.info("reloaded", extra={"ports": len(settings.ports)})
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -11,11 +12,13 @@ from nportpy.cli import completion
 from nportpy.cli.by_protocol import ByProtocol, protocol_option
 from nportpy.cli.options import NUMBERING, parsed, patience
 from nportpy.cli.progress import shown_progress
+from nportpy.cli.tls_options import believed, tls_options
 from nportpy.client.found import print_json, print_table, remarks
 from nportpy.client.scanning import Scan, Search
-from nportpy.client.target import Target
+from nportpy.client.target import BY_TLS, Target
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.protocols.modbus.addresses import Numbering, parse
 from nportpy.protocols.modbus.functions import Span
 
@@ -81,10 +84,12 @@ def _baudrates(words: str) -> tuple[int, ...]:
     help=f"How long an answer may take, besides its time on the wire.  [default: {1000 * LINE_TIMEOUT:g}ms; "
     f"{TCP_TIMEOUT:g}s over Modbus TCP, where a gateway waits for the unit itself]",
 )  # fmt: skip
+@tls_options
 @click.option("--json", "as_json", is_flag=True, help="An object with everything instead of a table.")
 def scan(
     target: Target, units: tuple[int, ...], baudrates: tuple[int, ...] | None, formats: tuple[str, ...] | None,
     thorough: bool, ask: str, numbering: str, timeout: float | None, as_json: bool,
+    tls: TlsSettings | None,
 ) -> None:  # fmt: skip
     """Look for the units of a Modbus line, or with --protocol dlms for a DLMS meter.
 
@@ -100,6 +105,7 @@ def scan(
         nportpy scan /dev/ttyUSB0 --units 1-20
         nportpy scan /dev/ttyUSB0 --baudrates 9600,19200 --formats 8E1,8N1 --all
     """  # noqa: D301 - click wants the character
+    target = replace(target, tls=believed(target.tls, tls, BY_TLS))
     beyond = [unit for unit in units if not 1 <= unit <= 247]
     if beyond and target.rtu:
         raise click.BadParameter(f"{beyond[0]}: the units of a line are 1 to 247", param_hint="--units")

@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from nportpy.cli.asking import Unreachable, asked, url_of
+from nportpy.cli.asking import Place, Unreachable, asked, place_of
 from nportpy.cli.options import parsed
 from nportpy.cli.status_screen import bus_names, screen, sentences
+from nportpy.cli.tls_options import believed, https_context, tls_options
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.values import duration
 from nportpy.errors import ConfigError
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.services.http import HttpSettings
 
 _ALL: Final = "*"
@@ -34,8 +36,12 @@ def _every(text: str) -> float:
 @click.option("--bus", metavar="NAME", help="In words: who hogs this bus, and which of its units are bad; * for all.")
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
 @click.option("--every", metavar="TIME", default="2s", show_default=True, callback=parsed(_every), help="How often.")
+@tls_options
 @click.option("--json", "as_json", is_flag=True, help="The whole status, for programs; with --bus the verdict.")
-def status(path: str | None, url: str | None, bus: str | None, watch: bool, every: float, as_json: bool) -> None:
+def status(
+    path: str | None, url: str | None, bus: str | None, watch: bool, every: float, as_json: bool,
+    tls: TlsSettings | None,
+) -> None:  # fmt: skip
     """Show what a running gateway does, and what is wrong with it.
 
     Faults and since when, lines, services and their TCP ports, clients, who asks and which units are busy. Shares and
@@ -52,7 +58,11 @@ def status(path: str | None, url: str | None, bus: str | None, watch: bool, ever
     """  # noqa: D301 - click wants the character
     if path is not None and url is not None:
         raise click.UsageError("either --config or --url, not both")
-    base = _checked(url) if url is not None else _base(path)
+    if url is None:
+        believed(None, tls, "--url https://HOST:PORT")
+        base = _base(path)
+    else:
+        base = Place(_checked(url), https_context(_checked(url), tls))
     ask = _verdicts(base, bus, as_json=as_json) if bus is not None else _status(base, as_json=as_json)
     try:
         if watch:
@@ -70,13 +80,14 @@ def _checked(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
-def _base(path: str | None) -> str:
+def _base(path: str | None) -> Place:
     """Where the gateway of a configuration is asked; without one, where one without a file is."""
     if path is None and not os.path.exists(DEFAULT_PATH):
-        return url_of(HttpSettings())
+        return place_of(HttpSettings())
     where = path or DEFAULT_PATH
     try:
-        return url_of(load(where).http)
+        settings = load(where)
+        return place_of(settings.http, settings.tls)
     except ConfigError as error:
         for line in fault_lines(error):
             click.echo(line, err=True)
@@ -96,7 +107,7 @@ def _next_step(path: str | None, url: str | None) -> str:
     return "start it: nportpy serve"
 
 
-def _status(base: str, *, as_json: bool) -> Callable[[], list[str]]:
+def _status(base: Place, *, as_json: bool) -> Callable[[], list[str]]:
     def ask() -> list[str]:
         document = json.loads(asked(base, "/api/v1/status"))
         return [json.dumps(document)] if as_json else screen(document)
@@ -104,7 +115,7 @@ def _status(base: str, *, as_json: bool) -> Callable[[], list[str]]:
     return ask
 
 
-def _verdicts(base: str, bus: str, *, as_json: bool) -> Callable[[], list[str]]:
+def _verdicts(base: Place, bus: str, *, as_json: bool) -> Callable[[], list[str]]:
     def ask() -> list[str]:
         query = {} if bus == _ALL else {"bus": bus}
         try:

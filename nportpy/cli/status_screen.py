@@ -4,7 +4,7 @@ A document of another version may lack what is newer than it: that is left out.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from nportpy.cli.cells import Row, table_lines
@@ -35,11 +35,18 @@ def _tables(document: Document, now: datetime) -> Iterator[tuple[str, list[Row],
     numbers: tuple[str, ...] = ("for", "received", "sent", "bus", "waits")
     yield "Lines", _lines(document, now), ("line", "state", "device", "set to", *numbers), numbers
     numbers = ("clients", "refused")
+    rows = [row for table in document.get("tls", ()) for row in _certificates(table)]
+    yield "Certificates", rows, ("tls", "name", "until", "SHA-256"), ()
     yield "Services", _services(document), ("port", "service", "listens on", *numbers), numbers
     numbers = ("for", "received", "sent")
-    yield "Clients", _clients(document, now), ("client", "service", *numbers, "state"), numbers
+    yield "Clients", _clients(document, now), ("client", "service", *numbers, "state", "identity"), numbers
     numbers = ("requests", "a second", "of the bus", "refused")
-    yield "Who asks", _askers(document, now), ("client", "service", "bus", *numbers, "last", "left"), numbers
+    yield (
+        "Who asks",
+        _askers(document, now),
+        ("client", "service", "bus", *numbers, "last", "left", "identity"),
+        numbers,
+    )
     numbers = ("unit", "of the bus", "answers in", "answered", "lost", "spoilt", "late")
     yield "Units", _units(document), ("bus", *numbers, "state"), numbers
 
@@ -97,6 +104,19 @@ def _set_to(settings: Document) -> str:
     return f"{settings['baudrate']} {settings['data_bits']}{settings['parity']}{settings['stop_bits']}{flow}"
 
 
+def _certificates(table: Document) -> list[Row]:
+    """By their fingerprints people compare what a browser shows them."""
+    return [
+        {
+            "tls": table["name"],
+            "name": each["name"],
+            "until": f"{datetime.fromtimestamp(each['not_after'], UTC):%Y-%m-%d}",
+            "SHA-256": each.get("fingerprint"),
+        }
+        for each in table["certificates"]
+    ]
+
+
 def _services(document: Document) -> list[Row]:
     return [
         {
@@ -127,6 +147,7 @@ def _clients(document: Document, now: datetime) -> list[Row]:
             "received": size(client["sent"]),
             "sent": size(client["received"]),
             "state": client["state"],
+            "identity": client.get("identity") or None,
         }
         for service in document["services"]
         for client in service["clients"]
@@ -137,6 +158,11 @@ def _clients(document: Document, now: datetime) -> list[Row]:
 
 def _askers(document: Document, now: datetime) -> list[Row]:
     found, buses = [], document.get("buses", ())
+    known = {
+        endpoint(client["address"], client["port"]): client.get("identity") or None
+        for service in document["services"]
+        for client in service["clients"]
+    }
     for bus in buses:
         recent = bus.get("recent") or {}
         for client in bus.get("clients", ()):
@@ -152,6 +178,7 @@ def _askers(document: Document, now: datetime) -> list[Row]:
                 "refused": client["refused"] or None,
                 "last": _last(client),
                 "left": f"{_for(client['left'], now)} ago" if client["left"] else None,
+                "identity": known.get(client["client"]),
             }
             found.append((its["busy"], client["left"] is None, row))
     found.sort(key=lambda each: each[:2], reverse=True)

@@ -7,9 +7,12 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException, HTTPResponse
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    import ssl
 
 DEFAULT_URL: Final = "http://127.0.0.1:9550"
 CONNECTING: Final = 10.0  # seconds
@@ -48,28 +51,32 @@ def parted(words: Sequence[str]) -> tuple[str, list[str]]:
     return DEFAULT_URL, list(words)
 
 
-def ports(url: str, within: float = CONNECTING) -> list[dict[str, Any]]:
+def ports(url: str, within: float = CONNECTING, tls: "ssl.SSLContext | None" = None) -> list[dict[str, Any]]:
     """The lines of a gateway, and who watches them.
 
     Raises:
         NotThere: it cannot be asked.
     """
-    with opened(url, "/api/v1/captures", {}, within) as answer:
+    with opened(url, "/api/v1/captures", {}, within, tls) as answer:
         found: list[dict[str, Any]] = json.load(answer)
     return found
 
 
-def stream(url: str, port: str, what: str, query: dict[str, str]) -> HTTPResponse:
+def stream(url: str, port: str, what: str, query: dict[str, str], tls: "ssl.SSLContext | None" = None) -> HTTPResponse:
     """What comes from a line, for as long as it is read.
 
     Raises:
         NotThere: it cannot be had.
     """
-    return opened(url, f"/api/v1/ports/{urllib.parse.quote(port, safe='')}/{what}", query, None)
+    return opened(url, f"/api/v1/ports/{urllib.parse.quote(port, safe='')}/{what}", query, None, tls)
 
 
-def opened(url: str, page: str, query: dict[str, str], within: float | None) -> HTTPResponse:
+def opened(
+    url: str, page: str, query: dict[str, str], within: float | None, tls: "ssl.SSLContext | None" = None
+) -> HTTPResponse:
     """An answer of a gateway; `within` seconds without a byte it is given up, None: never.
+
+    `tls`: how one that speaks https is believed; None: by the system's authorities.
 
     Raises:
         NotThere: there is none.
@@ -77,7 +84,7 @@ def opened(url: str, page: str, query: dict[str, str], within: float | None) -> 
     address = f"{url}{page}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
     request = urllib.request.Request(address, headers={"User-Agent": "nportpy"})  # noqa: S310 - see `url_of`
     try:
-        answer: HTTPResponse = urllib.request.urlopen(request, timeout=within)  # noqa: S310 - as above
+        answer: HTTPResponse = urllib.request.urlopen(request, timeout=within, context=tls)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:
         with error:
             body = error.read(65536).decode(errors="replace")
@@ -99,7 +106,7 @@ def pieces(answer: HTTPResponse) -> Iterator[bytes]:
         return
 
 
-def one_port(url: str, words: Sequence[str]) -> str:
+def one_port(url: str, words: Sequence[str], tls: "ssl.SSLContext | None" = None) -> str:
     """The port that is meant: the first word, or the only one that there is.
 
     Raises:
@@ -108,7 +115,7 @@ def one_port(url: str, words: Sequence[str]) -> str:
     if words:
         return words[0]
     try:
-        names = [each["port"] for each in ports(url)]
+        names = [each["port"] for each in ports(url, tls=tls)]
     except NotThere as error:
         raise click.ClickException(str(error)) from None
     if len(names) == 1:

@@ -8,17 +8,19 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import click
 
 from nportpy.cli import completion
 from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, parsed, timeout_for
 from nportpy.cli.shown import number
+from nportpy.cli.tls_options import believed, tls_options
 from nportpy.client.readings import MEANINGS, Reading, Wanted, names, take, wanted_values
-from nportpy.client.target import Client, Target, connect
+from nportpy.client.target import BY_TLS, Client, Target, connect
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.protocols.modbus.addresses import Address, Numbering, parse_range
 from nportpy.protocols.modbus.functions import Span, Table
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode
@@ -79,13 +81,14 @@ class _Done:
 @click.option("--single", is_flag=True, help="One register or coil a request: functions 6 and 5 only.")
 @click.option("--multiple", is_flag=True, help="Functions 16 and 15 even for one register or coil.")
 @TIMEOUT
+@tls_options
 @click.option("--json", "as_json", is_flag=True, help="An object with everything on standard output, for programs.")
 @click.option("--baudrate", type=int, default=9600, show_default=True, help="Speed of a serial device.")
 @click.option("--format", "line_format", default="8N1", show_default=True, help="Format of a serial device.")
 def write(
     target: Target, assignments: tuple[str, ...], unit: int, kind: ValueType | None, order: str, numbering: str,
     yes: bool, no_verify: bool, single: bool, multiple: bool, timeout: float | None, as_json: bool, baudrate: int,
-    line_format: str,
+    line_format: str, tls: TlsSettings | None,
 ) -> None:  # fmt: skip
     """Write values into a Modbus device.
 
@@ -101,6 +104,7 @@ def write(
         nportpy write /dev/ttyUSB0 --format 8E1 --unit 7 41001=21.5 --type float32 --order CDAB
         nportpy write rtu+tcp://192.0.2.10:4001 coil:3=on --yes
     """  # noqa: D301 - click wants the character
+    target = replace(target, tls=believed(target.tls, tls, BY_TLS))
     if unit == 0 and target.rtu:
         raise click.BadParameter("unit 0 is all units at once, and none of them answers", param_hint="--unit")
     if single and multiple:

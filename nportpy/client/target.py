@@ -4,6 +4,7 @@
     rtu+tcp://HOST:PORT            RTU frames over TCP, such as a raw port of nportpy or of an NPort
     /dev/ttyUSB0                   a serial device of this machine
     rfc2217://HOST:PORT            a serial device elsewhere, whose speed and format are set from here
+    tls://HOST:PORT, raws://, rfc2217s://    the first three by TLS: MODBUS/TCP Security (802), RTU frames, RFC 2217
 
 What the frames mean is the codecs' business; here they are sent, and waited for.
 """
@@ -20,6 +21,7 @@ from typing import Final, NamedTuple, NoReturn, cast
 from nportpy.errors import LineError, ProtocolError
 from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.port.base import Port, PortSettings
 from nportpy.port.opening import open_port
 from nportpy.protocols.modbus import mbap
@@ -30,18 +32,28 @@ from nportpy.protocols.modbus.rtu import MAX_FRAME, silent_interval
 from nportpy.protocols.modbus.rtu_reply import ReplyFinder
 
 MODBUS_PORT: Final = 502
+SECURITY_PORT: Final = 802
 CONNECT_TIME: Final = 5.0
 """Seconds that a connection may take to come about."""
 
 READ_LATENCY: Final = 0.02
 """Seconds within which a USB adapter or a network hands over what has arrived: less is no silence."""
 
-FORMS: Final = "HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT, rfc2217://HOST:PORT or a device such as /dev/ttyUSB0"
+FORMS: Final = (
+    "HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT, rfc2217://HOST:PORT, by TLS tls://HOST, raws://HOST:PORT or "
+    "rfc2217s://HOST:PORT, or a device such as /dev/ttyUSB0"
+)
+
+BY_TLS: Final = "tls://HOST (MODBUS/TCP Security), raws://HOST:PORT or rfc2217s://HOST:PORT"
+"""Those of them that speak TLS."""
 
 _REGISTERS = (3, 4)  # functions that read registers
 _KEPT = 2 * MAX_FRAME  # bytes of what was heard lately: a frame that comes late may come in two pieces
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+
+
+_ANYBODY: Final = TlsSettings("")  # whom the system's authorities vouch for, by the name that is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +63,12 @@ class Target:
     Attributes:
         place: an address on the network, or a device: a path or a pyserial URL.
         rtu: the frames are RTU, not Modbus TCP; a device's always are.
+        tls: how the far end is believed; None: it is spoken plainly.
     """
 
     place: Endpoint | str
     rtu: bool
+    tls: TlsSettings | None = None
 
     @property
     def sets_line(self) -> bool:
@@ -80,13 +94,21 @@ class Target:
             return cls(_endpoint(text, rest, MODBUS_PORT), rtu=False)
         if scheme == "rtu+tcp":
             return cls(_endpoint(text, rest, None), rtu=True)
-        if scheme == "rfc2217":
+        if scheme == "tls":
+            return cls(_endpoint(text, rest, SECURITY_PORT), rtu=False, tls=_ANYBODY)
+        if scheme == "raws":
+            return cls(_endpoint(text, rest, None), rtu=True, tls=_ANYBODY)
+        if scheme in ("rfc2217", "rfc2217s"):
             _endpoint(text, rest.partition("?")[0], None)
-            return cls(text, rtu=True)
+            return cls(text, rtu=True, tls=_ANYBODY if scheme == "rfc2217s" else None)
         raise ValueError(f"{text!r} is no target; a target is {FORMS}")
 
     def __str__(self) -> str:
-        return f"rtu+tcp://{self.place}" if self.rtu and isinstance(self.place, Endpoint) else str(self.place)
+        if not isinstance(self.place, Endpoint):
+            return self.place
+        if self.tls is not None:
+            return f"{'raws' if self.rtu else 'tls'}://{self.place}"
+        return f"rtu+tcp://{self.place}" if self.rtu else str(self.place)
 
 
 def _endpoint(text: str, rest: str, default: int | None) -> Endpoint:
@@ -235,7 +257,8 @@ class TcpClient(Client):
 
     @property
     def _raw_port(self) -> str:
-        return f"A raw port? Then write rtu+tcp://{self._name}"
+        _, there, place = self._name.rpartition("://")
+        return f"A raw port? Then write {'raws' if there else 'rtu+tcp'}://{place}"
 
     def overheard(self) -> Overheard:
         """See `Client`."""
@@ -279,7 +302,8 @@ class RtuClient(Client):
     @property
     def _hung_up(self) -> str:
         """See `Client`: a Modbus TCP server does so, as RTU frames are nothing to it."""
-        return f"A Modbus TCP port? Then write {self._name.partition('://')[2]}"
+        scheme, _, place = self._name.partition("://")
+        return f"A Modbus TCP port? Then write {'tls://' if scheme == 'raws' else ''}{place}"
 
     def attach(self, port: Port) -> None:
         """Ask through `port`, which has this as its receiver."""
@@ -376,12 +400,12 @@ async def connect(target: Target, line: LineSettings, timeout: float) -> Client:
     """
     if isinstance(target.place, str):
         serial = RtuClient(str(target), timeout, line)
-        serial.attach(await open_port(PortSettings(target.place, line), serial))
+        serial.attach(await open_port(PortSettings(target.place, line, tls=target.tls), serial))
         return serial
     client = RtuClient(str(target), timeout, line) if target.rtu else TcpClient(str(target), timeout)
     try:
         async with asyncio.timeout(CONNECT_TIME):
-            await asyncio.get_running_loop().create_connection(lambda: client, target.place.host, target.place.port)
+            await _go(target.tls, target.place, client)
     except TimeoutError:
         _cannot(target, f"no answer within {CONNECT_TIME:g} s")
     except socket.gaierror as error:
@@ -390,6 +414,17 @@ async def connect(target: Target, line: LineSettings, timeout: float) -> Client:
         # asyncio puts its own words where the system's belong
         _cannot(target, os.strerror(error.errno) if error.errno else str(error))
     return client
+
+
+async def _go(tls: TlsSettings | None, place: Endpoint, client: Client) -> None:
+    loop = asyncio.get_running_loop()
+    if tls is None:
+        await loop.create_connection(lambda: client, place.host, place.port)
+        return
+    from nportpy.network.tls_calls import call_by_tls  # few targets want it
+
+    transport = await call_by_tls(lambda make: loop.create_connection(make, place.host, place.port), tls, place.host)
+    transport.hand_over(client)
 
 
 def _cannot(target: Target, reason: str) -> NoReturn:

@@ -8,6 +8,7 @@
     modbus_*.py   the same for the Modbus tables
     faults.py     what is wrong, in words; positions.py: on which line
     build.py      the settings of every part
+    splice.py     one value set in the text, all else left as it is; layout.py: where what stands in it
     devices.py    settings without a file
     collect_*.py  the collector's file: etc/collect.toml
     editors.py    the JSON schema
@@ -22,14 +23,24 @@ import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nportpy.errors import ConfigError, Fault
+from nportpy.errors import ConfigError, EditError, Fault
 
 if TYPE_CHECKING:  # `serve` starts loading before it imports what it will run
     from collections.abc import Callable
 
     from nportpy.gateway import GatewaySettings
 
-__all__ = ["DEFAULT_PATH", "fault_lines", "load", "parse", "read", "start_loading", "toml_of", "without_effect"]
+__all__ = [
+    "DEFAULT_PATH",
+    "asked_child",
+    "fault_lines",
+    "load",
+    "parse",
+    "read",
+    "start_loading",
+    "toml_of",
+    "without_effect",
+]
 
 DEFAULT_PATH = "/etc/nportpy/nportpy.toml"
 # Far more than any gateway needs, and not so much that the wrong file eats the machine.
@@ -85,6 +96,32 @@ def start_loading(path: str) -> "Callable[[], GatewaySettings]":
         return settings
 
     return result
+
+
+def asked_child(module: str, asked: bytes, patience: float) -> Any:
+    """What a module of ours answers in a process of its own: it reads `asked` and writes one object, pickled.
+
+    Args:
+        module: its name.
+        asked: what it reads.
+        patience: seconds that it may take.
+
+    Raises:
+        EditError: it comes to no end, or to a bad one.
+    """
+    command = [sys.executable, "-m", module]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+    try:
+        answer, _ = child.communicate(asked, patience)
+    except subprocess.TimeoutExpired as error:
+        raise EditError(f"the checker has not come to an end in {patience:.0f} s") from error
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.communicate()
+    if child.returncode:
+        raise EditError(f"the checker has failed with exit code {child.returncode}")
+    return pickle.loads(answer)  # noqa: S301 - our own child's
 
 
 def parse(text: str, source: str) -> "GatewaySettings":

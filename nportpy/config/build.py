@@ -8,10 +8,11 @@ from typing import Any
 from nportpy.config import schema
 from nportpy.config.edge_build import edge
 from nportpy.config.modbus_tables import ModbusService, Routed
+from nportpy.config.places import state_file
 from nportpy.config.tables import Service, endpoints
 from nportpy.config.toml import key_path
 from nportpy.gateway import GatewaySettings, PortPlan, RouterPlan
-from nportpy.gateway.plans import Kind
+from nportpy.gateway.plans import Kind, all_services
 from nportpy.gateway.plans import Service as PlannedService
 from nportpy.line.stream import StreamSettings
 from nportpy.linesettings import LineSettings
@@ -23,6 +24,7 @@ from nportpy.modes.reverse_telnet import ReverseTelnetSettings
 from nportpy.modes.rfc2217 import Rfc2217Settings
 from nportpy.network.addresses import AllowList, Endpoint, Network, Rings, address_of
 from nportpy.network.service import AccessSettings
+from nportpy.network.tls_settings import SELF, KeyPair, TlsSettings
 from nportpy.protocols import dsci
 from nportpy.services.http import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogSettings
@@ -37,22 +39,15 @@ def build(file: schema.File) -> GatewaySettings:
     Raises:
         EdgeFault: of a station, whose keys do not go together.
     """
-    gateway, http, log = file.gateway, file.http, file.log
+    gateway, log = file.gateway, file.log
     routers = tuple(_router(name, table, gateway) for name, table in file.modbus.items())
-    return GatewaySettings(
+    settings = GatewaySettings(
         name=gateway.name,
         ports=tuple(_port(name, port, place, gateway) for place, (name, port) in enumerate(file.port.items(), 1)),
         routers=routers,
         access=AccessSettings(gateway.max_connections, gateway.max_connections_per_address),
         drain=gateway.drain,
-        http=HttpSettings(
-            tuple((endpoint.host, endpoint.port) for endpoint in http.listen),
-            _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
-            http.tls,
-            http.console or _console(http.listen),
-        )
-        if http.listen
-        else None,
+        http=_http(file.http, gateway) if file.http.listen else None,
         capture=file.capture.settings(),
         log=LogSettings(log.level, log.format),
         discovery=_discovery(file),
@@ -60,6 +55,7 @@ def build(file: schema.File) -> GatewaySettings:
         edge=edge(file, _servers(routers)),
         tls=tuple(table.settings(name) for name, table in file.tls.items()),
     )
+    return _with_own_certificate(settings)
 
 
 def _servers(routers: tuple[RouterPlan, ...]) -> dict[Endpoint, ServerSettings]:
@@ -68,10 +64,29 @@ def _servers(routers: tuple[RouterPlan, ...]) -> dict[Endpoint, ServerSettings]:
     return {to.endpoint: to for to in routes if isinstance(to, ServerSettings)}
 
 
-def _console(listen: Iterable[Endpoint]) -> ConsoleMode:
-    """Without a word of it: pages for this machine, none for others."""
-    here = all(address_of(each.host).is_loopback for each in listen)
-    return ConsoleMode.VIEW if here else ConsoleMode.OFF
+def _http(http: schema.Http, gateway: schema.Gateway) -> HttpSettings:
+    """The HTTP service. Without a word of it: pages for this machine, none for others.
+
+    What others look at on pages is by TLS, if by no other certificate then by one that the gateway makes for itself.
+    """
+    here = all(address_of(each.host).is_loopback for each in http.listen)
+    console = http.console or (ConsoleMode.VIEW if here else ConsoleMode.OFF)
+    return HttpSettings(
+        tuple((endpoint.host, endpoint.port) for endpoint in http.listen),
+        _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
+        http.tls or ("" if here or console is ConsoleMode.OFF else SELF),
+        console,
+    )
+
+
+def _with_own_certificate(settings: GatewaySettings) -> GatewaySettings:
+    """With a table of that, if a service uses it and the file has none of its name."""
+    used = {settings.http.tls if settings.http is not None else ""}
+    used.update(getattr(service, "tls", "") for _, service in all_services(settings))
+    if SELF not in used or any(each.name == SELF for each in settings.tls):
+        return settings
+    pair = KeyPair(state_file(f"tls/{SELF}.crt"), state_file(f"tls/{SELF}.key"))
+    return replace(settings, tls=(*settings.tls, TlsSettings(SELF, (pair,), made=True)))
 
 
 def _discovery(file: schema.File) -> DiscoverySettings | None:

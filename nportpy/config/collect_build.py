@@ -1,17 +1,18 @@
 """A collector's file: read, checked and turned into settings, once. Its keys are described in etc/collect.toml."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from pydantic import ValidationError
 
 from nportpy.config import read, toml_of, values
 from nportpy.config.collect_tables import EXAMPLES, CollectFile, Source, Store, table_at, tables_with
-from nportpy.config.edge_build import archive_file
+from nportpy.config.edge_build import tls_files
 from nportpy.config.faults import Known, faults_of
+from nportpy.config.places import state_file
 from nportpy.config.positions import Lines
 from nportpy.config.toml import Path, key_path
 from nportpy.edge.collect.settings import CollectSettings, SourceSettings, StoreSettings
-from nportpy.edge.settings import TlsFiles
 from nportpy.errors import ConfigError, Fault
 from nportpy.services.logs import LogSettings
 
@@ -73,7 +74,18 @@ def _clashes(file: CollectFile) -> list[tuple[Path, str, str]]:
         found.append((("store", "url"), "goes not with path", "one of both"))
     if file.store.password_file and file.store.url is None:
         found.append((("store", "password_file"), "is for PostgreSQL", 'url = "postgresql://..."'))
+    found += _store_by_tls(file.store)
     return found
+
+
+def _store_by_tls(table: Store) -> Iterator[tuple[Path, str, str]]:
+    said = next((key for key in ("ca_file", "cert_file", "key_file") if getattr(table, key)), "")
+    if said and table.url is None:
+        yield ("store", said), "is for PostgreSQL", 'url = "postgresql://..."'
+    elif said and "ssl" in (table.url or "").partition("?")[2]:
+        yield ("store", said), "goes not with what the url says of TLS", "one of both"
+    if bool(table.cert_file) is not bool(table.key_file):
+        yield ("store",), "a certificate goes with its key", "cert_file and key_file"
 
 
 def _source(name: str, table: Source) -> SourceSettings:
@@ -87,11 +99,12 @@ def _source(name: str, table: Source) -> SourceSettings:
         user=table.user,
         password_file=table.password_file,
         credentials=table.credentials_file,
-        tls=TlsFiles(table.ca_file, table.cert_file, table.key_file),
+        tls=tls_files(table.ca_file, table.cert_file, table.key_file),
     )
 
 
 def _store(table: Store) -> StoreSettings:
     if table.url is not None:
-        return StoreSettings("", table.url, table.password_file, table.commit)
-    return StoreSettings(archive_file(table.path or _FILE), "", "", table.commit)
+        tls = tls_files(table.ca_file, table.cert_file, table.key_file)
+        return StoreSettings("", table.url, table.password_file, tls, table.commit)
+    return StoreSettings(state_file(table.path or _FILE), commit=table.commit)

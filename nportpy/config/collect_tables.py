@@ -76,6 +76,9 @@ class Store(Table):
     path: Annotated[str | None, Leaf(edge_values.archive_path, TEXT)] = None
     url: Annotated[str | None, Leaf(store_url, TEXT)] = None
     password_file: Annotated[str, _FILE] = ""
+    ca_file: Annotated[str, _FILE] = ""
+    cert_file: Annotated[str, _FILE] = ""
+    key_file: Annotated[str, _FILE] = ""
     commit: Annotated[float, duration("0s", "1min")] = _STORE.commit
 
 

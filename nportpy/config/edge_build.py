@@ -3,17 +3,18 @@
 Tags are in edge_tags.py, how devices are reached that do not speak Modbus in edge_reach.py.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from nportpy.client.target import Target
 from nportpy.config import edge_reach
 from nportpy.config.edge_access import KEYS, TAG_KEYS, strange
 from nportpy.config.edge_tables import Archive, Profile, Station, Upstream
 from nportpy.config.edge_tags import profile_of, protocol_of, tags_of
 from nportpy.config.edge_values import SQLITE, EdgeFault
+from nportpy.config.places import state_file
 from nportpy.config.positions import Lines
 from nportpy.config.toml import Path, key_path, toml_text
 from nportpy.config.values import ValueFault
@@ -26,7 +27,6 @@ from nportpy.edge.settings import (
     Format,
     Protocol,
     StationSettings,
-    TlsFiles,
     UpstreamSettings,
     Where,
 )
@@ -34,14 +34,16 @@ from nportpy.errors import Fault
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import UNITS, Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
+from nportpy.network.tls_settings import KeyPair, TlsSettings
 from nportpy.port.base import PortSettings
 
 if TYPE_CHECKING:
     from nportpy.config.schema import File
+    from nportpy.config.tls_tables import Tls
 
-_STATE_DIRECTORY: Final = "/var/lib/nportpy"
 _BROKERS, _DATABASES, _FILES = "brokers", "databases", "files"
 _FORMATS: Final = {Protocol.IEC101: "8E1"}  # where it is not 8N1
+_BY_TLS: Final = ("mqtts:", "tls:", "nats:", "influx+https:")
 _ANY_TARGET: Final = "rfc2217://HOST:PORT, raw://HOST:PORT (plain TCP) or a device such as /dev/ttyUSB0"
 
 
@@ -59,9 +61,9 @@ def edge(file: "File", servers: Mapping[Endpoint, ServerSettings]) -> EdgeSettin
         return None
     table = file.archive or Archive()
     return EdgeSettings(
-        ArchiveSettings(archive_file(table.path), table.max_size, table.max_age, table.commit, clock=table.clock),
-        tuple(station(name, each, _rules(file, each), servers) for name, each in file.station.items()),
-        tuple(_upstream(name, each, file.gateway.name) for name, each in file.upstream.items()),
+        ArchiveSettings(state_file(table.path), table.max_size, table.max_age, table.commit, clock=table.clock),
+        tuple(station(name, each, _rules(file, each), servers, file.tls) for name, each in file.station.items()),
+        tuple(_upstream(name, each, file.gateway.name, file.tls) for name, each in file.upstream.items()),
     )
 
 
@@ -80,7 +82,7 @@ def edge_faults(file: "File", lines: Lines) -> list[Fault]:
             path = ("station", name, "unit")
             found.append(Fault(key_path(path), "no unit on a line has it", str(table.unit), "1 to 247", lines.of(path)))
     found += edge_reach.neighbours(made, lines)
-    files = {SQLITE + archive_file((file.archive or Archive()).path): "the archive"}
+    files = {SQLITE + state_file((file.archive or Archive()).path): "the archive"}
     for name, upstream in file.upstream.items():
         for url in upstream.url:
             if url in files:
@@ -135,12 +137,24 @@ def _check(table: Upstream) -> None:
         raise EdgeFault(("confirm",), ValueFault("a database confirms nothing else", '"broker", or no such line'))
     if table.format is Format.INFLUX and table.confirm is Confirm.HOST:
         raise EdgeFault(("confirm",), ValueFault("line protocol has no numbers to confirm", 'format = "json"'))
+    if table.tls:
+        _check_tls(table)
     if bool(table.cert_file) is not bool(table.key_file):
         raise EdgeFault((), ValueFault("a certificate goes with its key", "cert_file and key_file"))
     if table.password_file and not table.user:
         raise EdgeFault((), ValueFault("has a password and no user", 'user = "..."'))
     if bool(table.org) and not table.bucket:
         raise EdgeFault(("org",), ValueFault("goes with a bucket", 'bucket = "..."'))
+
+
+def _check_tls(table: Upstream) -> None:
+    said = next((key for key in ("ca_file", "cert_file", "key_file") if getattr(table, key)), "")
+    if said:
+        raise EdgeFault((said,), ValueFault("goes not with tls", f"one of both: {said} in [tls.{table.tls}]"))
+    if not any(url.startswith(_BY_TLS) for url in table.url):
+        url = table.url[0].replace("mqtt:", "mqtts:", 1).replace("http:", "https:", 1)
+        meant = "no such line" if url.startswith(SQLITE) else f'url = "{url}"'
+        raise EdgeFault(("tls",), ValueFault("is for upstreams that are called by TLS", meant))
 
 
 def _kind(url: str) -> str:
@@ -155,24 +169,12 @@ def _rules(file: "File", table: Station) -> tuple[Rule, ...]:
     return services[0].routing(()).rules if services else ()
 
 
-def archive_file(path: str) -> str:
-    """Where the archive lies: in the state directory that systemd gives, else in ours, else in the user's."""
-    if path.startswith("/"):
-        return path
-    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if given:
-        return os.path.join(given, path)
-    if os.access(_STATE_DIRECTORY, os.W_OK):
-        return os.path.join(_STATE_DIRECTORY, path)
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(home, "nportpy", path)
-
-
 def station(
     name: str,
     table: Station,
     rules: tuple[Rule, ...] = (),
     servers: Mapping[Endpoint, ServerSettings] = MappingProxyType({}),
+    tables: Mapping[str, "Tls"] = MappingProxyType({}),
 ) -> StationSettings:
     """The settings of a station.
 
@@ -181,7 +183,7 @@ def station(
     """
     known = profile_of(table)
     protocol = protocol_of(table, known)
-    to = _whom(table, protocol, servers)
+    to = _whom(table, protocol, servers, tables)
     keys = edge_reach.access_keys(protocol, *([known] if known is not None else []), table)
     line = _own_line(table, protocol)
     tags = tuple(tags_of(table, known))
@@ -210,7 +212,9 @@ def _own_line(table: Station, protocol: Protocol) -> LineSettings | None:
     return LineSettings.parse(table.baudrate or 9600, table.format or _FORMATS.get(protocol, "8N1"))
 
 
-def _whom(table: Station, protocol: Protocol, servers: Mapping[Endpoint, ServerSettings]) -> Where:
+def _whom(
+    table: Station, protocol: Protocol, servers: Mapping[Endpoint, ServerSettings], tables: Mapping[str, "Tls"]
+) -> Where:
     if table.port is not None and table.target is not None:
         raise EdgeFault(("target",), ValueFault("goes not with port", "one of both"))
     if table.port is not None:
@@ -220,6 +224,11 @@ def _whom(table: Station, protocol: Protocol, servers: Mapping[Endpoint, ServerS
             (), ValueFault("has neither port nor target", 'port = "meters" or target = "tcp://192.0.2.10:502"')
         )
     target, text = table.target
+    _check_target(table, protocol, target, text)
+    if target.tls is not None and not target.rtu:
+        assert isinstance(target.place, Endpoint)  # of a line elsewhere the frames are RTU
+        found = servers.get(target.place)
+        return found if found is not None and found.tls == table.tls else ServerSettings(target.place, tls=table.tls)
     if not target.rtu and isinstance(target.place, Endpoint):
         if protocol is Protocol.MODBUS:
             return servers.get(target.place) or ServerSettings(target.place)
@@ -228,11 +237,28 @@ def _whom(table: Station, protocol: Protocol, servers: Mapping[Endpoint, ServerS
         raise EdgeFault(("target",), ValueFault(f"is Modbus TCP or DLMS over TCP, not {protocol}", _ANY_TARGET))
     if text.startswith("rtu+tcp:") and protocol is not Protocol.MODBUS:
         raise EdgeFault(("target",), ValueFault("is Modbus", text.replace("rtu+tcp:", "raw:", 1)))
-    device = f"socket://{target.place}" if isinstance(target.place, Endpoint) else target.place
-    return PortSettings(device, _own_line(table, protocol) or LineSettings.parse(9600, _FORMATS.get(protocol, "8N1")))
+    scheme = "socket" if target.tls is None else "raws"
+    device = f"{scheme}://{target.place}" if isinstance(target.place, Endpoint) else target.place
+    line = _own_line(table, protocol) or LineSettings.parse(9600, _FORMATS.get(protocol, "8N1"))
+    return PortSettings(device, line, tls=tables[table.tls].settings(table.tls) if table.tls in tables else None)
 
 
-def _upstream(name: str, table: Upstream, node: str) -> UpstreamSettings:
+def _check_target(table: Station, protocol: Protocol, target: Target, text: str) -> None:
+    """A target is called by TLS if it says so, and then somebody must say whom to believe."""
+    if target.tls is None:
+        if table.tls:
+            meant = 'target = "tls://..." for Modbus, "raws://..." or "rfc2217s://..." for a line elsewhere'
+            raise EdgeFault(("tls",), ValueFault("is for targets that are called by TLS", meant))
+        return
+    if not table.tls:
+        allowed = 'tls = "NAME" beside it, and a table [tls.NAME] with ca_file'
+        raise EdgeFault(("target",), ValueFault("leads where nobody says whom to believe", allowed))
+    if protocol is not Protocol.MODBUS and not target.rtu:
+        place = text.partition("://")[2]
+        raise EdgeFault(("target",), ValueFault(f"is Modbus, not {protocol}", f"raws://{place}, a line elsewhere"))
+
+
+def _upstream(name: str, table: Upstream, node: str, tables: Mapping[str, "Tls"]) -> UpstreamSettings:
     lines = table.url[0].startswith("influx")
     return UpstreamSettings(
         name=name,
@@ -252,9 +278,18 @@ def _upstream(name: str, table: Upstream, node: str) -> UpstreamSettings:
         org=table.org,
         bucket=table.bucket,
         token_file=table.token_file,
-        tls=TlsFiles(table.ca_file, table.cert_file, table.key_file),
+        tls=tables[table.tls].settings(table.tls)
+        if table.tls
+        else tls_files(table.ca_file, table.cert_file, table.key_file),
         homeassistant=table.homeassistant,
     )
+
+
+def tls_files(ca: str, certificate: str, key: str) -> TlsSettings | None:
+    """What three keys say of TLS where no table does; None: nothing."""
+    if not ca and not certificate:
+        return None
+    return TlsSettings("", (KeyPair(certificate, key),) if certificate else (), ca)
 
 
 def topic_of(name: str) -> str:

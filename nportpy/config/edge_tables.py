@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from nportpy.config import edge_values, modbus_values, values
 from nportpy.config.edge_access import AccessKeys, SecretKeys
 from nportpy.config.edge_values import Deadband, StationTarget
-from nportpy.config.tables import BOOLEAN, TEXT, Leaf, Many, Table, duration, integer, size, words
+from nportpy.config.tables import BOOLEAN, TEXT, Leaf, Many, Table, UsesTls, duration, integer, size, words
 from nportpy.edge.settings import (
     ArchiveSettings,
     Backfill,
@@ -109,6 +109,7 @@ class Station(AccessKeys, SecretKeys):
 
     port: Annotated[str | None, Leaf(modbus_values.port, TEXT)] = None
     target: Annotated[StationTarget | None, Leaf(edge_values.target, TEXT)] = None
+    tls: UsesTls = ""
     protocol: Annotated[Protocol | None, words(Protocol)] = None
     unit: Annotated[int, integer(1, 255)] = 1
     every: Annotated[float, _EVERY]
@@ -150,6 +151,7 @@ class Upstream(Table):
     database: Annotated[str, Leaf(lambda value: values.label(value, 256), TEXT)] = ""
     org: Annotated[str, Leaf(lambda value: values.label(value, 256), TEXT)] = ""
     bucket: Annotated[str, Leaf(lambda value: values.label(value, 256), TEXT)] = ""
+    tls: UsesTls = ""
     ca_file: Annotated[str, _FILE] = ""
     cert_file: Annotated[str, _FILE] = ""
     key_file: Annotated[str, _FILE] = ""

@@ -12,7 +12,7 @@ from nportpy.config.tables import TEXT, Leaf, Many, Table, words
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
-from nportpy.network.tls_settings import Clients, Expired, KeyPair, TlsSettings
+from nportpy.network.tls_settings import SELF, Clients, Expired, KeyPair, TlsSettings
 
 _DEFAULTS = TlsSettings("")
 _VERSIONS: Final = ("1.2", "1.3")
@@ -81,6 +81,8 @@ _CALLING: Final = (
     ("port", "*", "pair"),
     ("modbus", "*", "routes"),
     ("port", "*", "modbus_master", "routes"),
+    ("station", "*"),
+    ("upstream", "*"),
 )
 
 
@@ -141,10 +143,15 @@ def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _unknown(data: dict[str, object], path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:
+def _unknown(
+    data: dict[str, object], path: Path, keys: dict[str, Any], lines: Lines, *, serving: bool = False
+) -> Iterator[Fault]:
     tables = table(data, "tls")
-    if keys["tls"] not in tables:
-        where, known = (*path, "tls"), ", ".join(f'"{name}"' for name in tables) or "a table [tls.NAME]"
+    if keys["tls"] not in tables and not (serving and keys["tls"] == SELF):
+        known = ", ".join(f'"{name}"' for name in tables) or "a table [tls.NAME]"
+        if serving:
+            known += f'; "{SELF}" needs none: the gateway makes a certificate for itself'
+        where = (*path, "tls")
         yield Fault(key_path(where), "there is no such table", toml_text(keys["tls"]), known, lines.of(where))
 
 
@@ -164,15 +171,20 @@ def _secured(data: dict[str, object], path: Path, keys: dict[str, Any], lines: L
     if "tls" not in keys:
         also = "" if key == "security" else "; security = false for another protocol"
         yield fault(f"{what} is spoken by TLS", f'tls = "NAME" beside it, and a table [tls.NAME]{also}')
-    elif isinstance(named, dict) and not (named.get("ca_file") and named.get("clients", "required") == "required"):
+    elif (keys["tls"] == SELF and named is None) or (isinstance(named, dict) and not _demanding(named)):
         reason = f"{what} wants a certificate of every client"
         yield fault(reason, f'ca_file, and clients = "required" or no such line, in [tls.{keys["tls"]}]')
     if keys.get("protocol", "tcp") != "tcp":
         yield fault(f"{what} is Modbus TCP, and no other protocol", 'protocol = "tcp", or no such line')
 
 
+def _demanding(keys: dict[str, Any]) -> bool:
+    """Whether a table wants a certificate of every client."""
+    return bool(keys.get("ca_file")) and keys.get("clients", "required") == "required"
+
+
 def _served(data: dict[str, object], path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:
-    yield from _unknown(data, path, keys, lines)
+    yield from _unknown(data, path, keys, lines, serving=True)
     where, named = (*path, "tls"), table(data, "tls").get(keys["tls"])
     if isinstance(named, dict) and not named.get("cert_file"):
         reason, allowed = "that table has no certificate to show", f"cert_file and key_file in [tls.{keys['tls']}]"

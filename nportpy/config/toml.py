@@ -18,7 +18,7 @@ def key_path(path: Path) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += ("." if text else "") + _key(step)
+            text += ("." if text else "") + key_text(step)
     return text
 
 
@@ -28,7 +28,21 @@ def toml_text(value: object, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def _key(name: str) -> str:
+def whole_text(value: object) -> str:
+    """A value of tomllib's as TOML text on one line, whole."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(whole_text, value))}]"
+    if isinstance(value, dict):
+        return (
+            f"{{ {', '.join(f'{key_text(key)} = {whole_text(item)}' for key, item in value.items())} }}"
+            if value
+            else "{}"
+        )
+    return _text(value, 0)
+
+
+def key_text(name: str) -> str:
+    """A key as it is written."""
     return name if _BARE.fullmatch(name) else _quoted(name)
 
 
@@ -46,7 +60,7 @@ def _text(value: object, depth: int) -> str:
         return f"[{', '.join(_text(item, depth + 1) for item in value[:_MOST_ITEMS])}]"
     if isinstance(value, dict):
         pairs = list(value.items())[:_MOST_ITEMS]
-        inside = ", ".join(f"{_key(key)} = {_text(item, depth + 1)}" for key, item in pairs)
+        inside = ", ".join(f"{key_text(key)} = {_text(item, depth + 1)}" for key, item in pairs)
         return f"{{ {inside} }}" if inside else "{}"
     return str(value)
 

@@ -10,6 +10,7 @@ from nportpy.console.acting import Acting
 from nportpy.console.bundle import Bundle
 from nportpy.console.checking import Checking
 from nportpy.console.desk import Desk
+from nportpy.console.editing import Editing
 from nportpy.console.files import Files
 from nportpy.console.looking import Looking
 from nportpy.console.openapi import describe
@@ -43,6 +44,7 @@ class Console:
                 *Looking(desk, self._files, streams).routes(),
                 *Acting(desk, streams).routes(),
                 *Checking(desk).routes(),
+                *Editing(desk).routes(),
                 *Bundle(desk).routes(),
             ),
             lambda route: desk.count(route.path.rpartition("/")[2], "refused"),

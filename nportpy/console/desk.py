@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from nportpy.editing.editor import Editor
+from nportpy.editing.impact import Impact
 from nportpy.line.arbiter import Line
 from nportpy.services.archived import Archived
 from nportpy.services.recent import Recent
@@ -39,8 +41,15 @@ class Desk(Protocol):
     def recent(self) -> Recent:
         """The last records of the log."""
 
+    @property
+    def editor(self) -> Editor:
+        """Changes the configuration file."""
+
     def status(self) -> GatewayStatus:
         """A snapshot."""
+
+    def impact(self, settings: Any) -> Impact:
+        """What would come of other settings."""
 
     def archive(self) -> Archived | None:
         """Where samples are kept, if they are."""

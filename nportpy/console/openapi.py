@@ -23,7 +23,12 @@ _TIME: Final = {"type": "string", "format": "date-time"}
 _SIMPLE: Final = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
-_RIGHTS: Final = {Right.LOOK: "", Right.MONITOR: " From this machine only.", Right.ACT: " From this machine only."}
+_RIGHTS: Final = {
+    Right.LOOK: "",
+    Right.MONITOR: " From this machine only.",
+    Right.ACT: " From this machine only.",
+    Right.EDIT: " From this machine only.",
+}
 
 _LIVE: Final = Field("live", "string", "1: what comes", choices=("0", "1"))
 _FOR: Final = Field("for", "string", "time after which it ends, as in 60s")
@@ -183,6 +188,8 @@ def _answer(route: Route, kind: str) -> dict[str, Any]:
 
 def _field(field: Field) -> dict[str, Any]:
     found: dict[str, Any] = {"type": field.kind}
+    if field.kind == "array":
+        found["items"] = {"type": "object"}
     if field.kind in ("integer", "number"):
         found |= {"minimum": field.low, "maximum": field.high}
     elif field.kind == "string" and field.choices:

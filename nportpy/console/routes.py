@@ -28,6 +28,7 @@ class Right(Enum):
     LOOK = auto()
     MONITOR = auto()  # what is on the lines, and in the log
     ACT = auto()
+    EDIT = auto()  # the configuration
 
 
 class Wrong(Exception):
@@ -47,7 +48,7 @@ class Field:
 
     Attributes:
         name: its name.
-        kind: string, integer, number or boolean, as JSON schema has them.
+        kind: string, integer, number, boolean or array, as JSON schema has them.
         summary: what it means.
         required: it must be there.
         low: the least value of a number, or length of a text.
@@ -71,13 +72,14 @@ class Route:
     """A path.
 
     Attributes:
-        method: GET or POST.
+        method: GET, POST or PUT.
         path: with `{name}` for what varies.
         summary: what it is for.
         handler: answers it; None: the site does (site.py), and it is only described here.
         right: what it needs.
         query: what its query may have.
         body: what its body may have: a JSON object.
+        most: bytes of its body.
         gives: content types of its answer.
         example: arguments of curl behind the gateway's address, as documented and tried.
         schema: the name of its answer's schema.
@@ -90,6 +92,7 @@ class Route:
     right: Right = Right.LOOK
     query: tuple[Field, ...] = ()
     body: tuple[Field, ...] = ()
+    most: int = MOST
     gives: tuple[str, ...] = (JSON,)
     example: str = ""
     schema: str = ""
@@ -176,17 +179,23 @@ def _query_values(request: web.BaseRequest, route: Route) -> dict[str, Any]:
     return _complete(found, route.query)
 
 
-async def _body_values(request: web.BaseRequest, route: Route) -> dict[str, Any]:
-    if request.content_type != JSON:  # what a form of another site cannot send
-        raise Wrong(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {JSON}: curl -H 'Content-Type: {JSON}'")
+async def content_of(request: web.BaseRequest, most: int) -> bytes:
+    """A request's body, of `most` bytes at most."""
     try:
-        content = await request.content.read(MOST + 1)
-        while len(content) <= MOST and (more := await request.content.read(MOST + 1 - len(content))):
+        content = await request.content.read(most + 1)
+        while len(content) <= most and (more := await request.content.read(most + 1 - len(content))):
             content += more
     except (HttpProcessingError, web.HTTPException) as error:
         raise Wrong(HTTPStatus.BAD_REQUEST, "the body cannot be read") from error
-    if len(content) > MOST:
-        raise Wrong(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {MOST} bytes at most")
+    if len(content) > most:
+        raise Wrong(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {most} bytes at most")
+    return content
+
+
+async def _body_values(request: web.BaseRequest, route: Route) -> dict[str, Any]:
+    if request.content_type != JSON:  # what a form of another site cannot send
+        raise Wrong(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {JSON}: curl -H 'Content-Type: {JSON}'")
+    content = await content_of(request, route.most)
     try:
         body = json.loads(content or b"{}")
     except (ValueError, RecursionError) as error:
@@ -221,6 +230,8 @@ def _checked(field: Field, value: Any) -> Any:
             fits = fits and (not field.choices or value in field.choices)
         case "boolean":
             fits = isinstance(value, bool)
+        case "array":
+            fits = isinstance(value, list)
         case "integer":
             fits = type(value) is int and field.low <= value <= field.high
         case _:
@@ -236,7 +247,7 @@ def _unfit(field: Field, value: object) -> Wrong:
     elif field.kind in ("integer", "number"):
         what = f"a {'whole ' if field.kind == 'integer' else ''}number from {field.low} to {field.high}"
     else:
-        what = {"string": "text", "boolean": "true or false"}[field.kind]
+        what = {"string": "text", "boolean": "true or false", "array": "a list"}[field.kind]
     return Wrong(HTTPStatus.BAD_REQUEST, f"{field.name} is {what}, not {repr(value)[:40]}")
 
 

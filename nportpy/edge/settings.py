@@ -5,7 +5,7 @@ is read, so that nobody asks later how an address was meant.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -13,6 +13,7 @@ from nportpy.line.turns import Priority
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.values import Order, ValueType
@@ -248,21 +249,6 @@ class Confirm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """How a broker is trusted, and how we prove who we are; paths of PEM files, empty where there is none.
-
-    Attributes:
-        ca: authorities beside the system's.
-        certificate: ours.
-        key: its key.
-    """
-
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """Where samples are sent.
 
@@ -281,7 +267,7 @@ class UpstreamSettings:
         user: user name; empty: none. `password_file`: the first line of it is the password.
         credentials: a NATS credentials file.
         database: of InfluxDB 1; `org`, `bucket` and `token_file` of InfluxDB 2.
-        tls: for mqtts, nats with TLS and https.
+        tls: for mqtts, nats with TLS and https; None: the system's authorities, and nats:// without TLS.
         homeassistant: announce the stations to Home Assistant under this prefix; empty: do not.
     """
 
@@ -302,7 +288,7 @@ class UpstreamSettings:
     org: str = ""
     bucket: str = ""
     token_file: str = ""
-    tls: TlsFiles = field(default_factory=TlsFiles)
+    tls: TlsSettings | None = None
     homeassistant: str = ""
 
     @property

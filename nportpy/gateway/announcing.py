@@ -10,7 +10,8 @@ from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import Place
 from nportpy.modes.modbus_base import Access, ModbusSettings
 from nportpy.network.addresses import Endpoint
-from nportpy.status import ServiceStatus
+from nportpy.network.tls_settings import SELF
+from nportpy.status import ServiceStatus, TlsStatus
 
 if TYPE_CHECKING:  # a gateway without them need not import what they take
     from nportpy.modes.discovery import Discovery, DiscoverySettings
@@ -24,8 +25,20 @@ log = logging.getLogger(__name__)
 class Announcing:
     """Both, as far as they are on."""
 
-    def __init__(self, shared: Shared, services: Callable[[], Iterable[Services]]) -> None:
-        """Nothing is told before `change`; `services` gives those that run now."""
+    def __init__(
+        self,
+        shared: Shared,
+        services: Callable[[], Iterable[Services]],
+        certificates: Callable[[], Iterable[TlsStatus]],
+    ) -> None:
+        """Nothing is told before `change`.
+
+        Args:
+            shared: of the gateway.
+            services: those that run now.
+            certificates: those that they show.
+        """
+        self._certificates = certificates
         self._shared = shared
         self._services = services
         self._discovery: tuple[DiscoverySettings, Discovery, asyncio.Task[None]] | None = None
@@ -116,6 +129,15 @@ class Announcing:
                 listen = service.runs.endpoints
                 if service.kind is Kind.REALCOM:  # its data connections come first
                     listen = listen[: len(service.settings.data)]
-                yield Offer(kind, services.name, service.runs.service, listen)
+                tls = getattr(service.settings, "tls", "")
+                yield Offer(kind, services.name, service.runs.service, listen, self._shown(tls), bool(tls))
         if self._http is not None:
-            yield Offer("http", "", "", tuple(Endpoint(*place) for place in self._http.listen))
+            listen, tls = tuple(Endpoint(*place) for place in self._http.listen), self._http.tls
+            yield Offer("http", "", "", listen, self._shown(tls), bool(tls))
+
+    def _shown(self, table: str) -> dict[str, str]:
+        """How the certificate of a table is known: what vouches for itself, by its fingerprint."""
+        found = next((each for each in self._certificates() if each.name == table), None)
+        if found is None or table != SELF or not found.certificates:
+            return {}
+        return {"fingerprint": found.certificates[0].fingerprint}

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nportpy.editing.editor import Editor
+from nportpy.editing.impact import Impact
 from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.services import Services
 from nportpy.line.arbiter import Line
@@ -22,6 +24,8 @@ class GatewayDesk:
     Attributes:
         recent: the last records of the log.
         actions: what was done from the console, by action and result.
+        editor: changes the configuration file.
+        impact: what would come of other settings.
     """
 
     def __init__(
@@ -33,8 +37,12 @@ class GatewayDesk:
         services: Callable[[], Iterable[Services]],
         moments: "Callable[[], list[Moment]]",
         file: str | None,
+        editor: Editor,
+        impact: Callable[[Any], Impact],
     ) -> None:
         """Of what a gateway has now."""
+        self.editor = editor
+        self.impact = impact
         self.recent = Recent()
         self.actions: Counter[tuple[str, str]] = Counter()
         self.status = status

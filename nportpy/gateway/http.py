@@ -4,10 +4,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nportpy.gateway.captures import Captures
+from nportpy.gateway.changes import http_stays
 from nportpy.gateway.console import LateConsole
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
@@ -49,7 +49,7 @@ class Http:
     async def change(self, settings: HttpSettings | None, tasks: asyncio.TaskGroup) -> None:
         """Serve what `settings` say; new lists alone cost no connection."""
         before, self._settings = self._settings, settings
-        if settings is not None and before is not None and replace(before, allow=settings.allow) == settings:
+        if settings is not None and http_stays(before, settings):
             if self._service is not None and settings != before:
                 self._service.configure(settings)
                 log.info("changed in place", extra={"service": "http", "changed": "allow", "result": "reload"})

@@ -4,11 +4,15 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nportpy.editing.editor import Checker, Editor
+from nportpy.editing.impact import Impact
 from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures, watchable
-from nportpy.gateway.changes import changed
+from nportpy.gateway.certificates import Certificates
+from nportpy.gateway.changes import changed, line_changes
 from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
@@ -29,11 +33,12 @@ from nportpy.gateway.plans import (
 from nportpy.gateway.services import Services, Shared
 from nportpy.gateway.sockets import NOT_HERE, Place, Sockets
 from nportpy.line.arbiter import Line
-from nportpy.modbus.settings import BusSettings, RoutingSettings
+from nportpy.modbus.settings import RoutingSettings
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
+from nportpy.services.http import ConsoleMode
 from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
 
@@ -41,11 +46,9 @@ if TYPE_CHECKING:  # a gateway without them need not import what they take
     from nportpy.edge.running import Edge
     from nportpy.edge.upstream import Connect
     from nportpy.modbus.bus import Bus
-    from nportpy.network.tls_contexts import Table, Tables
 
 _LOOK_AGAIN = 0.02  # seconds; whether requests under way have been answered
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0  # between attempts to have an address
-_CERTIFICATES = 10.0  # seconds between looks at bad certificates and an unknown clock
 _SEEN_AFTER = 5.0  # at the latest, that an address of this machine has come or gone
 
 log = logging.getLogger(__name__)
@@ -69,6 +72,8 @@ class Gateway:
         strict: bool = False,
         connect: "Connect | None" = None,
         file: str | None = None,
+        checker: Checker | None = None,
+        reloaded: Callable[[GatewaySettings], None] = lambda _: None,
     ) -> None:
         """Nothing runs before `run`. Tests bring an `opener` of their own.
 
@@ -78,6 +83,8 @@ class Gateway:
             strict: an address that cannot be bound at the start is an error.
             connect: makes upstreams' links; the demo has some that can be cut.
             file: where the settings were read from.
+            checker: checks what may become that file; None: it cannot be changed from here.
+            reloaded: hears of the settings that it has gone over to.
         """
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
@@ -86,9 +93,13 @@ class Gateway:
         self._access = AccessLimits(settings.access)
         self._ports: dict[str, RunningPort] = {}
         self._routers: dict[str, Services] = {}
+        self._certificates = Certificates()
+        self._table = self._certificates.table
         self._servers = Servers(opener, self._table)
         self._sockets = Sockets()
         self._throttle = Throttle()
+        self._reloaded_to = reloaded
+        self._editor = Editor(file, checker, self)
         self._captures = Captures(lambda: watchable(self._ports, self._servers))
         self._desk = GatewayDesk(
             self.status,
@@ -98,13 +109,14 @@ class Gateway:
             self._all_services,
             self._captures.moments,
             file,
+            self._editor,
+            self._impact,
         )
         self._http = Http(self._sockets, self.status, self._archived, self._desk, self._captures, self._table)
         self._strict = strict
         self._connect = connect
         self._told: tuple[MissingStatus, ...] = ()
         self._reloaded = asyncio.Event()
-        self._certified = asyncio.Event()  # there are certificates
         self._stopping = asyncio.Event()
         self._changing = asyncio.Lock()
         self._started = time.time()
@@ -115,7 +127,6 @@ class Gateway:
         self._announcing: Announcing | None = None
         self._edge: Edge | None = None
         self._shared: Shared | None = None
-        self._tls: Tables | None = None
         self._heartbeat = Heartbeat(self._buses)
 
     async def run(self) -> None:
@@ -132,11 +143,12 @@ class Gateway:
                 self._shared = Shared(
                     self._tasks, self._sockets, self._access, self._throttle, self._find, self._tried, self._table
                 )
-                self._read_certificates(self._settings)
-                self._announcing = Announcing(self._shared, self._all_services)
+                await self._certificates.read(self._settings)
+                self._announcing = Announcing(self._shared, self._all_services, self._certificates.status)
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
                 await self._change_edge(self._settings)
+                await self._editor.switch(_may_edit(self._settings), self._tasks)
                 await self._http.change(self._settings.http, self._tasks)
                 self._tell_of_addresses()
                 self._heartbeat.start()
@@ -146,6 +158,7 @@ class Gateway:
                     self._tasks.create_task(self._look_at_certificates(), name="certificates"),
                 ]
                 await self._stopping.wait()
+                await self._editor.stop()
                 async with self._changing:
                     for task in looking:
                         task.cancel()
@@ -168,8 +181,14 @@ class Gateway:
         """Go over to other settings, and end where a start with them would.
 
         What did not change keeps its clients, limits and lists change under them, and the rest is started anew. An
-        address that cannot be bound is missing afterwards, as it would be after a start.
+        address that cannot be bound is missing afterwards, as it would be after a start. A change that was only tried
+        ends with it.
         """
+        self._editor.overtake()
+        await self.go_over(settings)
+
+    async def go_over(self, settings: GatewaySettings) -> None:
+        """The same for what the file does not say, or not yet."""
         async with self._changing:
             if self._stopping.is_set():
                 return
@@ -178,8 +197,18 @@ class Gateway:
             await self._change(settings)
             self._reloads += 1
             self._tell_of_addresses()
+            self._reloaded_to(settings)
         self._reloaded.set()
         self.changed.set()
+
+    def now(self) -> GatewaySettings:
+        """What it was told to be at last."""
+        return self._settings
+
+    def _impact(self, settings: GatewaySettings) -> Impact:
+        from nportpy.gateway.impact import impact
+
+        return impact(self._ports, self._routers, self._settings, settings)
 
     def reload_failed(self) -> None:
         """Count a reload that did not come so far: the file was bad."""
@@ -201,10 +230,11 @@ class Gateway:
             buses=tuple(bus.status() for bus in self._buses()),
             missing=missing,
             edge=self._edge.status() if self._edge is not None else None,
-            tls=self._tls.status() if self._tls is not None else (),
+            tls=self._certificates.status(),
             loop=self._heartbeat.status(),
             actions=dict(self._desk.actions),
             recordings=self._captures.status(),
+            trial=self._editor.status(),
         )
 
     def _buses(self) -> "list[Bus]":
@@ -229,7 +259,8 @@ class Gateway:
     async def _change(self, settings: GatewaySettings) -> None:
         assert self._tasks is not None
         self._sockets.bind(listening(settings))
-        self._read_certificates(settings)
+        await self._certificates.read(settings)
+        await self._editor.switch(_may_edit(settings), self._tasks)
         await self._http.change(settings.http, self._tasks)
         plans = {plan.name: plan for plan in settings.ports}
         await self._stop_routers({router.name for router in settings.routers}, End.RELOAD)
@@ -275,9 +306,7 @@ class Gateway:
         if wanted is None:
             log.info("no longer served", extra=extra)
         else:
-            settings = changed(running.port, wanted.port) + changed(running.stream, wanted.stream)
-            settings += changed(running.bus or BusSettings(), wanted.bus or BusSettings())
-            log.info("line started anew", extra=extra | {"changed": ", ".join(settings)})
+            log.info("line started anew", extra=extra | {"changed": ", ".join(line_changes(running, wanted))})
 
     async def _change_services(self, kept: list[RunningPort], settings: GatewaySettings) -> None:
         """Go over to other services, of all lines at once: one may come to listen where another one did."""
@@ -397,28 +426,12 @@ class Gateway:
 
     # Certificates.
 
-    def _table(self, name: str) -> "Table":
-        assert self._tls is not None  # the settings name no others
-        return self._tls.find(name)
-
-    def _read_certificates(self, settings: GatewaySettings) -> None:
-        """Read what the settings name; nothing of that is imported where they name none."""
-        if self._tls is None and settings.tls:
-            from nportpy.network.tls_contexts import Tables
-
-            self._tls = Tables()
-            self._certified.set()
-        if self._tls is not None:
-            self._tls.configure(settings.tls)
-
     async def _look_at_certificates(self) -> None:
         """See files that were bad become good, and the clock become known."""
-        await self._certified.wait()
-        assert self._tls is not None
         while True:
-            await asyncio.sleep(_CERTIFICATES)
+            await self._certificates.wait()
             async with self._changing:
-                self._tls.look()
+                await self._certificates.look(self._settings)
                 for services in self._all_services():
                     services.certificates_changed()
                 self._tell_of_addresses()
@@ -451,7 +464,7 @@ class Gateway:
     def _missing(self) -> tuple[MissingStatus, ...]:
         """Where services should be reached, and are not."""
         trouble, settings = self._sockets.trouble(), self._settings
-        if not trouble and self._tls is None:
+        if not trouble and not self._certificates.used:
             return ()
         found = [each for services in self._all_services() for each in services.missing(trouble, settings.origins)]
         for service, its in (("discovery", discovery_places(settings.discovery)), ("http", http_places(settings.http))):
@@ -499,3 +512,7 @@ class Gateway:
 
 def _line(missing: MissingStatus) -> dict[str, str]:
     return {"line": missing.line} if missing.line else {}
+
+
+def _may_edit(settings: GatewaySettings) -> bool:
+    return settings.http is not None and settings.http.console is ConsoleMode.EDIT

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from nportpy.gateway.changes import changed, in_place
+from nportpy.gateway.changes import changed, matched, started_anew
 from nportpy.gateway.plans import Kind, Service, places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.line.arbiter import Line
@@ -43,6 +43,15 @@ def _sessions(kind: Kind, line: Line, settings: Any) -> Any:
 
         return partial(ReverseTelnetSession, line, settings)
     return partial(Rfc2217Session, line, settings)
+
+
+def free_label(kind: Kind, taken: Container[str]) -> str:
+    """The name of one more service of a kind: raw, raw-2, raw-3."""
+    label, number = str(kind), 1
+    while label in taken:
+        number += 1
+        label = f"{kind}-{number}"
+    return label
 
 
 class Runs(Protocol):
@@ -150,9 +159,8 @@ class Services:
 
     def start(self, kind: Kind, settings: Any) -> None:
         """Start one more."""
-        taken = {service.runs.service for service in self.running}
-        label = next(name for n in range(1, len(taken) + 2) if (name := kind if n == 1 else f"{kind}-{n}") not in taken)
-        self.running.append(self._start(kind, str(label), settings))
+        label = free_label(kind, {service.runs.service for service in self.running})
+        self.running.append(self._start(kind, label, settings))
 
     def _start(self, kind: Kind, label: str, settings: Any) -> Running:
         runs, router = self._make(kind, label, settings)
@@ -169,24 +177,15 @@ class Services:
         Returns:
             Those that are yet to be started: another one may have to stop first, as it listens where they will.
         """
-        left, others, gone = list(wanted), [], []
-        for service in self.running:
-            if (service.kind, service.settings) in left:
-                left.remove((service.kind, service.settings))
-            else:
-                others.append(service)
-        for service in others:
-            fits = partial(in_place, service.kind, service.settings)
-            like = next((each for each in left if each[0] is service.kind and fits(each[1])), None)
-            if like is None:
-                gone.append(service)
-            else:
-                left.remove(like)
-                self._configure(service, like[1])
+        found = matched([(each.kind, each.settings) for each in self.running], wanted)
+        running = tuple(self.running)
+        for place, settings in found.in_place:
+            self._configure(running[place], settings)
+        gone = [running[place] for place in found.gone]
         for service in gone:
-            self._say_what_goes(service, left)
+            self._say_what_goes(service, found.left)
         await asyncio.gather(*(self._stop(service, End.RELOAD) for service in gone))
-        return left
+        return found.left
 
     def _configure(self, service: Running, settings: Any) -> None:
         """Go over to other limits, lists, routes and rules."""
@@ -199,12 +198,11 @@ class Services:
 
     def _say_what_goes(self, service: Running, left: Sequence[Service]) -> None:
         extra = {"port": self.name, "service": service.runs.service, "result": "reload"}
-        others = [changed(service.settings, settings) for kind, settings in left if kind is service.kind]
-        if others:
-            others.sort(key=len)
-            log.info("started anew", extra=extra | {"changed": ", ".join(others[0])})
-        else:
+        names = started_anew((service.kind, service.settings), left)
+        if names is None:
             log.info("no longer served", extra=extra)
+        else:
+            log.info("started anew", extra=extra | {"changed": ", ".join(names)})
 
     async def complete(self, found: Sequence[Place]) -> None:
         """Listen in places, too, that can be had now and could not before."""
@@ -362,7 +360,8 @@ class Services:
             sockets = self._sockets(Kind.MODBUS, settings)
             return ModbusUdp(backend, label, settings, router, sockets, self._shared.throttle), router
         make = partial(SESSIONS[settings.protocol], router, settings, self._shared.throttle)
-        return self._listener(backend, label, settings, make, refused=router.refused), router
+        counts = {"refused": router.refused, "refused_by": router.refused_by}
+        return self._listener(backend, label, settings, make, **counts), router
 
     def _master(self, settings: MasterSettings) -> tuple[Runs, "Router"]:
         from nportpy.modes.modbus_master import ModbusMaster

@@ -344,7 +344,7 @@ class Tap:
                     number(),
                     request.unit,
                     request.pdu,
-                    getattr(request.client, "peer", None) or who(request.client),
+                    getattr(request.client, "called", None) or who(request.client),
                     request.sent_at,
                     request.queued_at,
                     request.timeout if request.awaited else 0.0,
@@ -441,8 +441,10 @@ class Tap:
 
 
 def who(client: Hashable) -> Client:
-    """How a client of the line is called: by its address, or by a name of its own."""
-    found: Client | None = getattr(client, "peer", None) or getattr(client, "label", None)
+    """How a client of the line is called: by its address and certificate, or by a name of its own."""
+    found: Client | None = (
+        getattr(client, "called", None) or getattr(client, "peer", None) or getattr(client, "label", None)
+    )
     return type(client).__name__ if found is None else found
 
 

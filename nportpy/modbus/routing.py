@@ -23,7 +23,7 @@ from nportpy.errors import ProtocolError
 from nportpy.line.turns import Priority
 from nportpy.modbus.clients import Asker, Use
 from nportpy.modbus.question import Question
-from nportpy.modbus.rules import Refusal, concerning, judge, look_at, urgency
+from nportpy.modbus.rules import Asked, Refusal, concerning, judge, look_at, refusing, urgency
 from nportpy.modbus.settings import PriorityRule, RoutingSettings, Rule, ServerSettings, Unrouted
 from nportpy.network.addresses import Address
 from nportpy.protocols.modbus.functions import check_request, may_broadcast
@@ -134,6 +134,7 @@ class Router:
         name: what it is called in logs.
         service: what it is called where clients are told apart.
         refused: requests that came to no bus, by reason: forbidden, ignored, no_route, malformed.
+        refused_by: those that a rule refused, by its number and the client's role: see `ServiceStatus`.
         plan: what visitors go by; another one after each `refresh` and `configure`.
     """
 
@@ -149,6 +150,7 @@ class Router:
         self.name = name
         self.service = service or name
         self.refused: Counter[str] = Counter()
+        self.refused_by: Counter[tuple[int, str]] = Counter()
         self.plan = Plan.make(settings, lambda _: None)
         self._find = find
         self._clock = clock
@@ -160,6 +162,8 @@ class Router:
 
     def configure(self, settings: RoutingSettings) -> None:
         """Go by other settings from now on, and look the buses up; visitors stay. What is under way goes on."""
+        if settings.rules != self.plan.settings.rules:  # their numbers are others
+            self.refused_by.clear()
         self.plan = Plan.make(settings, self._find)
 
     def visitor(self, client: Hashable, address: Address | None, name: str = "") -> "Visitor":
@@ -172,6 +176,14 @@ class Router:
         """
         host = self.service if address is None else str(address)
         return Visitor(self, client, address, Asker(name or host, host, self.service))
+
+    def count_refused(self, rule: Rule, role: str | None) -> None:
+        """Count a request that this rule has refused. Roles that no rule names are one: a stranger chose them."""
+        settings = self.plan.settings
+        matchings = [each.matching for each in settings.rules] + [each.matching for each in settings.priorities]
+        named = {name for matching in matchings for name in matching.roles}
+        shown = "" if role is None else "NULL" if not role else role if role in named else "other"
+        self.refused_by[settings.rules.index(rule) + 1, shown] += 1
 
     def say_refused(
         self, address: Address | None, unit: int, function: int, refusal: Refusal, role: str | None = None
@@ -189,7 +201,7 @@ class Router:
 class Visitor:
     """One client of a router."""
 
-    __slots__ = ("_address", "_asked", "_asker", "_client", "_decide", "_plan", "_role", "_router", "_ways")
+    __slots__ = ("_address", "_asked", "_asker", "_client", "_decide", "_plan", "_role", "_router", "_rules", "_ways")
 
     def __init__(self, router: Router, client: Hashable, address: Address | None, asker: Asker) -> None:
         """`Router.visitor` makes them."""
@@ -209,7 +221,7 @@ class Visitor:
     def _follow(self, plan: Plan) -> None:
         self._plan = plan
         self._ways = plan.ways
-        rules = concerning(plan.settings.rules, self._address, self._role)
+        rules = self._rules = concerning(plan.settings.rules, self._address, self._role)
         priorities = concerning(plan.settings.priorities, self._address, self._role)
         self._decide: Callable[[int, bytes], Refusal | Priority | None] | None = None
         if rules or priorities:
@@ -282,6 +294,8 @@ class Visitor:
         if isinstance(decision, Refusal):
             if (way := self._ways[question.unit]) is not None:
                 way[0].refused(question, decision)
+            if rule := refusing(self._rules, *_judged(self._plan, question.unit, question.pdu)):
+                self._router.count_refused(rule, self._role)
             self._router.say_refused(self._address, question.unit, question.pdu[0], decision, self._role)
             code = ExceptionCode.ILLEGAL_FUNCTION if decision is Refusal.FORBIDDEN else 0
             self.refused(decision)
@@ -301,9 +315,13 @@ def _decide(
     plan: Plan, rules: tuple[Rule, ...], priorities: tuple[PriorityRule, ...], unit: int, pdu: bytes
 ) -> Refusal | Priority | None:
     """What becomes of a request: it is refused, or gets a priority, or keeps the one that it has."""
-    units = plan.names.get(unit) or frozenset((unit,))
-    asked = look_at(pdu)
-    return judge(rules, asked, units, plan.is_broadcast(unit)) or urgency(priorities, asked, units)
+    asked, units, broadcast = _judged(plan, unit, pdu)
+    return judge(rules, asked, units, broadcast) or urgency(priorities, asked, units)
+
+
+def _judged(plan: Plan, unit: int, pdu: bytes) -> tuple[Asked, frozenset[int], bool]:
+    """A request as rules see it: what it asks, the ids of its unit, and whether it is for all."""
+    return look_at(pdu), plan.names.get(unit) or frozenset((unit,)), plan.is_broadcast(unit)
 
 
 def _broadcast(question: Question, uses: Mapping[Target, Use]) -> None:

@@ -100,6 +100,14 @@ def judge(rules: Iterable[Rule], asked: Asked, units: frozenset[int], broadcast:
     Returns:
         None: it may.
     """
+    rule = refusing(rules, asked, units, broadcast)
+    if rule is None:
+        return None
+    return Refusal.IGNORED if rule.action is Action.IGNORE else Refusal.FORBIDDEN
+
+
+def refusing(rules: Iterable[Rule], asked: Asked, units: frozenset[int], broadcast: bool = False) -> Rule | None:
+    """The rule by which a request may not pass; None: it may. The arguments are those of `judge`."""
     for rule in rules:
         matching, action = rule.matching, rule.action
         if matching.functions and asked.function not in matching.functions:
@@ -110,9 +118,7 @@ def judge(rules: Iterable[Rule], asked: Asked, units: frozenset[int], broadcast:
             continue
         if matching.span is not None and not (_within if passes else _may_touch)(asked.spans, matching.span):
             continue
-        if passes:
-            return None
-        return Refusal.IGNORED if action is Action.IGNORE else Refusal.FORBIDDEN
+        return None if passes else rule
     return None
 
 

@@ -117,6 +117,7 @@ class ModbusMaster:
             results={"late": self.late},
             dropped=0,
             refused=dict(self._router.refused),
+            refused_by=dict(self._router.refused_by),
         )
 
     # From the master. The line's stream calls these.

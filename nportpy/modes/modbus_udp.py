@@ -103,6 +103,7 @@ class ModbusUdp(DatagramService):
             results=dict(self.results + Counter(unsent=self.unsent)),
             dropped=0,
             refused=dict(self._router.refused),
+            refused_by=dict(self._router.refused_by),
         )
 
     # From the network.

@@ -37,6 +37,18 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Somebody at an address who is known by a certificate."""
+
+    host: str
+    port: int
+    identity: str
+
+    def __str__(self) -> str:
+        return f"{Endpoint(self.host, self.port)} ({self.identity})"
+
+
 def address_of(host: str) -> Address:
     """A peer's address as one compares it: no zone, and IPv4 seen through a dual-stack socket as IPv4."""
     address = ip_address(host.partition("%")[0])

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-from nportpy.network.addresses import Address, Endpoint
+from nportpy.network.addresses import Address, Endpoint, Known
 from nportpy.network.keepalive import set_up
 from nportpy.network.service import ServiceSettings
 from nportpy.network.tls_settings import Identity
@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
         dropped: bytes that waited for it when it was dropped as too slow, and those it missed.
         half_closed: it has said that it will send no more.
         identity: who it is by its certificate; None: nobody knows.
+        called: how it is called in captures: by its address, and by its certificate.
     """
 
     transport: asyncio.Transport
@@ -123,6 +124,7 @@ class Connection(asyncio.Protocol):
         self.dropped = 0
         self.half_closed = False
         self.identity: Identity | None = None
+        self.called: Endpoint | Known = peer
         self._held = False
         self._joined = False
         self._stops: set[Stop] = set()
@@ -163,6 +165,7 @@ class Connection(asyncio.Protocol):
     def identified(self, identity: Identity) -> None:
         """Who the client is; told before the connection is there, where it has shown a certificate."""
         self.identity = identity
+        self.called = Known(self.peer.host, self.peer.port, str(identity))
 
     def opened(self) -> None:
         """The connection is there: what the protocol says first."""

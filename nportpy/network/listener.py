@@ -101,6 +101,7 @@ class Listener:
         access: AccessLimits,
         throttle: Throttle,
         refused: Mapping[str, int] | None = None,
+        refused_by: Mapping[tuple[int, str], int] | None = None,
         admission: Admission | None = None,
         door: "Door | None" = None,
     ) -> None:
@@ -115,6 +116,7 @@ class Listener:
             access: limits over all services.
             throttle: for log lines of which there could be many.
             refused: requests refused, by reason: counted elsewhere, shown with this service.
+            refused_by: the same by rule and role.
             admission: sees to it that the line is set as this service wants it; None: that is nothing to it.
             door: shakes hands with those who come; None: TLS is not spoken.
         """
@@ -130,6 +132,7 @@ class Listener:
         self._access = access
         self._throttle = throttle
         self._refused = {} if refused is None else refused
+        self._refused_by = {} if refused_by is None else refused_by
         self._admission = admission
         self._door = door
         self._accepting = Accepting(self._came, self._cannot_accept)
@@ -214,6 +217,7 @@ class Listener:
             results=dict(self.results),
             dropped=self.dropped,
             refused=dict(self._refused),
+            refused_by=dict(self._refused_by),
             waiting=self._admission.waiting if self._admission is not None else 0,
         )
 

@@ -9,6 +9,7 @@ nobody could come to put it right.
 
 import base64
 import binascii
+import hashlib
 import logging
 import os
 import re
@@ -59,6 +60,7 @@ class Table:
         self._settings = self._wanted = settings
         self._epoch = 0
         self._own: tuple[Certificate, ...] = ()
+        self._fingerprints: tuple[str, ...] = ()
         self._authorities: frozenset[tuple[str, bytes]] = frozenset()
         self._crls: tuple[RevocationList, ...] = ()
         self._revoked: frozenset[tuple[bytes, int]] = frozenset()
@@ -85,11 +87,14 @@ class Table:
         paths = [path for pair in settings.pairs for path in (pair.certificate, pair.key) if path]
         paths += [path for path in (settings.ca, settings.crl) if path]
         newest = max((os.stat(located(path)).st_mtime for path in paths if os.path.exists(located(path))), default=0.0)
+        if settings.made and not all(os.path.exists(path) for path in paths):
+            raise TlsFileError(paths[0], "is not made yet; the log says why it could not be")
         own = tuple(certificates_in(pair.certificate)[0] for pair in settings.pairs)
+        shown = tuple(fingerprint(_blocks(pair.certificate, ("CERTIFICATE",))[0][1]) for pair in settings.pairs)
         authorities = frozenset(_blocks(settings.ca, ("CERTIFICATE",)) if settings.ca else ())
         crls = tuple(_parsed_lists(settings.crl)) if settings.crl else ()
         newest = max([newest, *(found.not_before for found in own)])
-        checked = wallclock.synchronised() or wallclock.plausible(newest)
+        checked = wallclock.known(newest)
         lenient = settings.crl_expired is Expired.WARN and _expired(crls)
         # The system's authorities take a tenth of a second to load: only who calls somebody needs them.
         self.server = self._made(settings, checked=checked, lenient=lenient, server=True)
@@ -97,6 +102,7 @@ class Table:
         if not self._authorities <= authorities:
             self._epoch += 1
         self._settings, self._own, self._authorities, self._newest = settings, own, authorities, newest
+        self._fingerprints = shown
         self._crls, self._revoked = crls, frozenset((crl.issuer, serial) for crl in crls for serial in crl.revoked)
         self._checked, self._lenient, self._read_once = checked, lenient, True
 
@@ -117,7 +123,7 @@ class Table:
     @property
     def clock_known(self) -> bool:
         """Whether the clock shows a time by which dates can be judged."""
-        return wallclock.synchronised() or wallclock.plausible(self._newest)
+        return wallclock.known(self._newest)
 
     @property
     def stale(self) -> bool:
@@ -171,7 +177,10 @@ class Table:
             name=self._settings.name,
             error=self.error,
             checked=self._checked,
-            certificates=tuple(CertificateStatus(own.name, own.key, own.not_after) for own in self._own),
+            certificates=tuple(
+                CertificateStatus(own.name, own.key, own.not_after, shown)
+                for own, shown in zip(self._own, self._fingerprints, strict=True)
+            ),
             crl_next_update=min(updates) if updates else None,
         )
 
@@ -207,6 +216,17 @@ _MODES: Final = {
     Clients.OPTIONAL: ssl.CERT_OPTIONAL,
     Clients.REQUIRED: ssl.CERT_REQUIRED,
 }
+
+
+def read_table(settings: TlsSettings) -> Table:
+    """A table of its own, read now: for who connects seldom, and is to see renewed files without being told.
+
+    Raises:
+        TlsFileError: a file is bad.
+    """
+    table = Table(settings)
+    table.read(settings)
+    return table
 
 
 class Tables:
@@ -249,13 +269,22 @@ def _read(table: Table, settings: TlsSettings, before: tuple[bool, str] | None =
             log.error(f"certificates not taken over, {kept}", extra=extra | {"reason": error.reason})
         return
     if before is None or before[1]:
-        until = [f"{own.name} until {_day(own.not_after)}" for own in table.status().certificates]
-        log.info("certificates read", extra=extra | {"certificates": ", ".join(until) or "none of ours"})
+        shown = table.status().certificates
+        until = [f"{own.name} until {_day(own.not_after)}" for own in shown]
+        facts: dict[str, object] = {"certificates": ", ".join(until) or "none of ours"}
+        if settings.made:  # there is no authority by which others could know it
+            facts["fingerprint"] = ", ".join(own.fingerprint for own in shown)
+        log.info("certificates read", extra=extra | facts)
     if before is None and not table.checked:
         log.warning("the clock is not known yet: dates of certificates are not looked at", extra=extra)
     elif before is not None and before[0] is not table.checked:
         what = "is known now: dates of certificates are" if table.checked else "is not known: dates are not"
         log.warning(f"the clock {what} looked at", extra=extra)
+
+
+def fingerprint(der: bytes) -> str:
+    """SHA-256 of a certificate, as browsers show it."""
+    return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def located(path: str) -> str:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+SELF = "self"
+"""The table that need not be written: a certificate that the gateway makes for itself."""
+
 
 class Clients(StrEnum):
     """Whether those who come must show a certificate."""
@@ -49,6 +52,7 @@ class TlsSettings:
         crl_expired: what becomes of clients once that has expired.
         minimum: the lowest version: 1.2 or 1.3.
         server_name: what the certificate of a server that we call must be for; empty: the name by which it is called.
+        made: the gateway makes what is in `pairs` itself where it is not there.
     """
 
     name: str
@@ -59,6 +63,13 @@ class TlsSettings:
     crl_expired: Expired = Expired.REFUSE
     minimum: str = "1.2"
     server_name: str = ""
+    made: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that it names."""
+        paired = [path for pair in self.pairs for path in (pair.certificate, pair.key, pair.password_file)]
+        return tuple(path for path in (*paired, self.ca, self.crl) if path)
 
 
 @dataclass(frozen=True, slots=True)

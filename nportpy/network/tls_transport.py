@@ -1,8 +1,9 @@
 """TLS on a connection: a transport above a transport, the same on every event loop.
 
-The loops' own would cut a refused client off before it hears why, end both directions when a peer ends one, and keep
-256 KiB for each connection. This one sends its alerts, leaves our direction open after a peer's close_notify (RFC
-8446, 6.1), and keeps nothing: what is written is encrypted at once and waits in the connection's own buffer.
+The loops' own would cut a refused client off before it hears why, and end both directions when a peer ends one;
+asyncio's has a buffer of 256 KiB for each besides. This one sends its alerts, leaves our direction open after a peer's
+close_notify (RFC 8446, 6.1), and keeps nothing: what is written is encrypted at once and waits in the connection's own
+buffer.
 
 Nothing of the peer's is handed on before somebody has taken the connection over: between the handshake and that there
 may be a queue.

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from nportpy.errors import LineError
 from nportpy.linesettings import LineSettings, ModemLines, PortReport, Rs485Settings, UartCounters
+from nportpy.network.tls_settings import TlsSettings
 
 
 class OnOpen(StrEnum):
@@ -36,7 +37,7 @@ class PortSettings:
     """How to open a device.
 
     Attributes:
-        device: path, `tcp://HOST:PORT`, or pyserial URL.
+        device: path, `tcp://HOST:PORT`, pyserial URL, or by TLS `raws://HOST:PORT` or `rfc2217s://HOST:PORT`.
         line: speed, format and flow control.
         rs485: RS-485 mode.
         dtr: level of DTR after opening.
@@ -44,6 +45,7 @@ class PortSettings:
         on_close: whether closing drops DTR and RTS.
         exclusive: nobody else may open the device meanwhile (TIOCEXCL and flock).
         low_latency: ask the driver to hand bytes over at once (ASYNC_LOW_LATENCY), where it can.
+        tls: how the far end is believed where TLS is spoken; its files are read at each opening.
     """
 
     device: str
@@ -54,6 +56,7 @@ class PortSettings:
     on_close: OnClose = OnClose.KEEP
     exclusive: bool = True
     low_latency: bool = True
+    tls: TlsSettings | None = None
 
 
 class PortReceiver(Protocol):

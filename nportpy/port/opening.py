@@ -12,6 +12,10 @@ async def open_port(settings: PortSettings, receiver: PortReceiver) -> Port:
         from nportpy.port.tcp import open_tcp
 
         return await open_tcp(settings, receiver)
+    if settings.device.startswith("raws://"):
+        from nportpy.port.tls import open_raws
+
+        return await open_raws(settings, receiver)
     if "://" in settings.device:
         return await open_url(settings, receiver)
     return await open_tty(settings, receiver)

@@ -1,4 +1,6 @@
-"""A Port on a connection that speaks TLS, `tls://HOST:PORT`: for a server with MODBUS/TCP Security. See tcp.py.
+"""A Port on a connection that speaks TLS, `tls://HOST:PORT` or `raws://HOST:PORT`. See tcp.py.
+
+The first is a server with MODBUS/TCP Security, the second a serial line elsewhere, as plain bytes.
 
 What was written is encrypted at once, each record numbered after the one before: nothing of it can be purged any more.
 """
@@ -11,7 +13,8 @@ from typing import Final
 
 from nportpy.errors import LineDown
 from nportpy.network.calling import call
-from nportpy.network.tls_contexts import Table
+from nportpy.network.tls_contexts import Table, TlsFileError, read_table
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.network.tls_transport import why
 from nportpy.port.base import PortReceiver, PortSettings
 from nportpy.port.tcp import ALIVE_CHECK, CONNECT_TIME, READ_SIZE, TcpPort, place_of, reason_of
@@ -73,7 +76,7 @@ async def open_tls(settings: PortSettings, receiver: PortReceiver, table: Table)
     """
     loop = asyncio.get_running_loop()
     try:
-        host, port = place_of(settings.device, "tls")
+        host, port = place_of(settings.device, settings.device.partition(":")[0])
         sock = await call(host, port, 0, CONNECT_TIME, ALIVE_CHECK)
     except (OSError, ValueError) as error:
         raise LineDown(f"{settings.device}: {reason_of(error)}") from error
@@ -88,6 +91,15 @@ async def open_tls(settings: PortSettings, receiver: PortReceiver, table: Table)
         sock.close()
         raise
     return TlsPort(loop, sock, settings, receiver, engine)
+
+
+async def open_raws(settings: PortSettings, receiver: PortReceiver) -> "TlsPort":
+    """Connect to a serial line elsewhere that is plain bytes within TLS, `raws://HOST:PORT`. See `open_tls`."""
+    try:
+        table = read_table(settings.tls or TlsSettings(""))
+    except TlsFileError as error:
+        raise LineDown(f"{settings.device}: {error.reason}") from error
+    return await open_tls(settings, receiver, table)
 
 
 async def _shake_hands(loop: asyncio.AbstractEventLoop, sock: socket.socket, engine: _Engine) -> None:

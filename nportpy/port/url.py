@@ -1,4 +1,4 @@
-"""A Port on one of pyserial's URL handlers: socket://, rfc2217://, loop://, spy://.
+"""A Port on one of pyserial's URL handlers: socket://, rfc2217://, loop://, spy://; and rfc2217s://, see rfc2217s.py.
 
 Those have no descriptor that an event loop could watch, and several wait for an answer of the far end whatever they
 are asked to do. So one thread reads, and another does all the rest in order of arrival: it writes, sets and purges.
@@ -62,7 +62,7 @@ def _discard(device: Any) -> None:
 def _open(settings: PortSettings) -> Any:
     device: Any = None
     try:
-        device = serial.serial_for_url(settings.device, do_not_open=True, timeout=_PATIENCE, write_timeout=None)
+        device = _handler(settings)
         _apply(device, settings.line)
         if settings.dtr is not OnOpen.KEEP:
             device.dtr = settings.dtr is OnOpen.ON
@@ -70,13 +70,21 @@ def _open(settings: PortSettings) -> Any:
             device.rts = settings.rts is OnOpen.ON
         device.open()
         held = getattr(device, "_socket", None)
-        if held is not None and settings.device.startswith("rfc2217:"):
+        if held is not None and settings.device.startswith(("rfc2217:", "rfc2217s:")):
             keepalive.keep_urgent_data(held)
     except _FAULTS as error:
         if device is not None:
             _close(device)  # pyserial leaves a connection to who does not speak RFC 2217
         raise LineDown(f"{settings.device}: {_reason(settings.device, error)}") from error
     return device
+
+
+def _handler(settings: PortSettings) -> Any:
+    if settings.device.startswith("rfc2217s:"):
+        from nportpy.port.rfc2217s import SecureSerial  # few lines are reached by TLS
+
+        return SecureSerial(settings.device, settings.tls, _PATIENCE)
+    return serial.serial_for_url(settings.device, do_not_open=True, timeout=_PATIENCE, write_timeout=None)
 
 
 def _reason(url: str, error: Exception) -> str:

@@ -26,6 +26,7 @@ class ConsoleMode(StrEnum):
 
     OFF = "off"
     VIEW = "view"
+    EDIT = "edit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,12 @@ _TYPES: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "modbus": ("_mbap._tcp.local.", {}),  # the name that IANA has for Modbus TCP
     "http": ("_http._tcp.local.", {}),
 }
+_BY_TLS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
+    "raw": (_IOSTREAM, {"gensiostack": "ssl,tcp"}),
+    "rfc2217": (_IOSTREAM, {"gensiostack": "telnet(rfc2217),ssl,tcp"}),
+    "modbus": ("_mbap-s._tcp.local.", {}),  # likewise, for MODBUS/TCP Security
+    "http": ("_https._tcp.local.", {}),
+}
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to compare with
 
 log = logging.getLogger(__name__)
@@ -46,8 +52,8 @@ class MdnsSettings:
         raw: announce raw TCP services (`_iostream._tcp`).
         rfc2217: announce RFC 2217 services (`_iostream._tcp`).
         realcom: announce Real COM services, by their data port (`_realcom._tcp`).
-        modbus: announce Modbus TCP services (`_mbap._tcp`).
-        http: announce the HTTP service (`_http._tcp`), if it listens beyond this machine.
+        modbus: announce Modbus TCP services (`_mbap._tcp`, by TLS `_mbap-s._tcp`).
+        http: announce the HTTP service (`_http._tcp`, by TLS `_https._tcp`), if it listens beyond this machine.
     """
 
     interfaces: tuple[str, ...] = ()
@@ -72,6 +78,7 @@ class Offer:
         label: the service's name there: raw, raw-2.
         listen: where clients connect.
         facts: what else to say of it.
+        tls: it speaks TLS.
     """
 
     kind: str
@@ -79,6 +86,7 @@ class Offer:
     label: str
     listen: tuple[Endpoint, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,7 @@ def announcements(
     for offer in offers:
         if not settings.wants(offer.kind):
             continue
-        kind, facts = _TYPES[offer.kind]
+        kind, facts = (_BY_TLS if offer.tls else _TYPES)[offer.kind]
         said = {"provider": "nportpy", "port": offer.port, **facts, **offer.facts}
         for number in dict.fromkeys(endpoint.port for endpoint in offer.listen):
             addresses = _reachable([endpoint.host for endpoint in offer.listen if endpoint.port == number], here)

@@ -87,6 +87,7 @@ class GatewayCollector(Collector):
         yield from _services(status)
         yield from _datagrams_and_late(status.services)
         yield _refused(status.services)
+        yield _refused_by(status.services)
         yield from _buses(status.buses)
         yield _requests(status.buses)
         yield from units(status.buses)
@@ -322,6 +323,19 @@ def _datagrams_and_late(services: tuple[ServiceStatus, ...]) -> Iterator[Metric]
 
 
 _TRANSLATORS = frozenset({"modbus", "master", "router"})
+
+
+def _refused_by(services: tuple[ServiceStatus, ...]) -> Metric:
+    """Roles, and never a name: those that rules name, NULL, other, and none."""
+    refused = CounterMetricFamily(
+        "nportpy_modbus_refused_by_rule",
+        "Modbus requests that a rule refused, by its number and the role of the client's certificate.",
+        labels=("port", "service", "rule", "role"),
+    )
+    for service in services:
+        for (rule, role), count in service.refused_by.items():
+            refused.add_metric((service.port, service.service, str(rule), role), count)
+    return refused
 
 
 def _refused(services: tuple[ServiceStatus, ...]) -> Metric:

@@ -177,6 +177,10 @@ def _actions(counts: Mapping[tuple[str, str], int]) -> list[object]:
     return [{"action": action, "result": result, "count": count} for (action, result), count in counts.items()]
 
 
+def _rules(counts: Mapping[tuple[int, str], int]) -> list[object]:
+    return [{"rule": rule, "role": role, "count": count} for (rule, role), count in counts.items()]
+
+
 _WAYS: Final[dict[str, Callable[..., object]]] = {
     "started": _time,
     "at": _perhaps,
@@ -184,8 +188,10 @@ _WAYS: Final[dict[str, Callable[..., object]]] = {
     "since": _perhaps,
     "silent_since": _perhaps,
     "left": _perhaps,
+    "until": _perhaps,
     "requests": _requests,
     "actions": _actions,
+    "refused_by": _rules,
     "durations": _durations,
     "answer_times": _sparse,
     "lags": _sparse,

@@ -27,11 +27,12 @@ from tests.bench.packing import PACKING, NportpyPacking
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
 from tests.bench.realcom import REALCOM, NportpyRealCom
 from tests.bench.report import OURS, QUICK, Bench, Results, Rounds, Scale, table, write_between_marks
+from tests.bench.rules import RULES
 from tests.bench.saturated import SATURATED
 from tests.bench.startup import STARTUP
 from tests.bench.tap import TAP, TAP_SATURATED, NportpyTap
 from tests.bench.throughput import BOTH_WAYS, FROM_LINE
-from tests.bench.tls import TLS
+from tests.bench.tls import MODBUS_TLS, TLS, TLS_MEMORY
 
 # One file for each group of rows; a new group is added here.
 BENCHES = (
@@ -53,6 +54,9 @@ BENCHES = (
     REALCOM,
     DLMS,
     TLS,
+    TLS_MEMORY,
+    MODBUS_TLS,
+    RULES,
     TAP,
     TAP_SATURATED,
     CONSOLE_UNSEEN,

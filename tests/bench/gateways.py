@@ -36,13 +36,15 @@ class Setup:
         service: what its clients use, raw or modbus; programs without it take no part.
         baudrate: of every line; always the same for raw, where a pseudo-terminal does not care.
         format: of every line; likewise.
-        modbus: what else our table of the Modbus service has, in TOML.
+        modbus: what else our table of the Modbus service, or of one by TLS, has in TOML.
+        rules: likewise, of a second Modbus service beside the first.
     """
 
     service: str = "raw"
     baudrate: int = 115200
     format: str = "8N1"
     modbus: str = ""
+    rules: str = ""
 
 
 RAW = Setup()
@@ -83,7 +85,7 @@ class Running:
                 time.sleep(0.001)
                 continue
             self.connected_at = time.monotonic()
-            if service == "modbus" or not _thrown_out(link):
+            if service.startswith("modbus") or not _thrown_out(link):
                 self._stack.callback(link.close)
                 link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 link.setblocking(True)
@@ -231,28 +233,31 @@ class Nportpy(Subject):
     """nportpy as its user starts it: raw and RFC 2217 on every line, or Modbus; HTTP and metrics, uvloop."""
 
     name = "nportpy"
-    services = frozenset(("raw", "modbus", "tls"))
+    services = frozenset(("raw", "modbus", "modbus-ruled", "tls", "modbus-tls"))
 
     def version(self) -> str | None:
         return metadata.version("nportpy")
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        offered = ("raw", "rfc2217") if setup.service == "raw" else (setup.service,)
+        # Some beside the same without, to tell what it adds.
+        beside = {"raw": ("raw", "rfc2217"), "tls": ("raw", "tls"), "modbus-ruled": ("modbus", "modbus-ruled")}
+        offered = beside.get(setup.service, (setup.service,))
         http, *free = _free_ports(1 + len(offered) * len(devices))
         ports = {service: free[number :: len(offered)] for number, service in enumerate(offered)}
-        more, called = {"modbus": setup.modbus}, {"tls": "raw"}
+        more = {"modbus": setup.modbus, "modbus-ruled": setup.rules}
+        called = {"tls": "raw", "modbus-tls": "modbus", "modbus-ruled": "modbus"}
         text = f'[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = "127.0.0.1:{http}"\n'
-        if setup.service == "tls":
+        if setup.service in ("tls", "modbus-tls"):
             certificate, key = _certificate(directory)
             text += f'[tls.bench]\ncert_file = "{certificate}"\nkey_file = "{key}"\n'
-            more["tls"] = 'tls = "bench"'
+            more |= dict.fromkeys(("tls", "modbus-tls"), f'tls = "bench"\n{setup.modbus}')
         for number, device in enumerate(devices):
             text += (
                 f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = {setup.baudrate}\nformat = "{setup.format}"\n'
             )
             for service in offered:
                 table = called.get(service, service)
-                text += f"[port.line{number}.{table}]\nlisten = {ports[service][number]}\n{more.get(service, '')}\n"
+                text += f"[[port.line{number}.{table}]]\nlisten = {ports[service][number]}\n{more.get(service, '')}\n"
         file = directory / "nportpy.toml"
         file.write_text(text)
         command = [sys.executable, "-m", "nportpy", "serve", "-c", str(file)]

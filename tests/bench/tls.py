@@ -8,10 +8,13 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
+from itertools import cycle
 
 from tests.bench.farend import payload
 from tests.bench.gateways import PATIENCE, Running, Setup
-from tests.bench.processes import BrokenError, FarEnd, cpu_seconds
+from tests.bench.modbus_paced import cycle_time
+from tests.bench.modbusclients import QUANTITY, Pair, reads
+from tests.bench.processes import BrokenError, FarEnd, cpu_seconds, megabytes
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
 
@@ -19,6 +22,8 @@ _WARM_UP = 200
 _HANDSHAKES = 50
 _SEED, _BLOCK = 13, 65536
 _PART = 4  # a part of the exchanges, and of the bulk, is enough
+_WARM, _CONNECTIONS = 4, 50  # connections; one address may have 64
+_BAUDRATE, _UNIT, _REFUSAL = 115200, 1, 9  # a refusal has so many bytes
 
 
 def _context() -> ssl.SSLContext:
@@ -33,7 +38,7 @@ def _wrapped(context: ssl.SSLContext, descriptor: int) -> ssl.SSLSocket:
     return context.wrap_socket(link)
 
 
-def _exchange(link: ssl.SSLSocket, count: int) -> list[float]:
+def _exchange(link: socket.socket, count: int) -> list[float]:
     clock, took = time.perf_counter_ns, []
     for number in range(count):
         message = b"%08d" % number
@@ -79,23 +84,30 @@ def _measure(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: fl
     context = _context()
     echo = _wrapped(context, gateway.connect(0, "tls"))
     flood = _wrapped(context, gateway.connect(1, "tls"))
+    plain = socket.socket(fileno=os.dup(gateway.connect(3))) if gateway.serves("raw") else None
     sent = payload(_SEED, scale.bulk // _PART)
     gateway.settle()
     _exchange(echo, _WARM_UP)
     pids, count = gateway.pids(), scale.exchanges // _PART
     while True:
-        before = cpu_seconds(pids)
+        at = [cpu_seconds(pids)]
         took = _exchange(echo, count)
-        middle = cpu_seconds(pids)
+        at.append(cpu_seconds(pids))
         hands = _shake_hands(gateway, context)
-        after = cpu_seconds(pids)
-        yield {
+        at.append(cpu_seconds(pids))
+        figures = {
             "tls_rtt_p50": percentile(took, 0.5),
-            "tls_rtt_cpu": (middle - before) / count * 1e6,
+            "tls_rtt_cpu": (at[1] - at[0]) / count * 1e6,
             "tls_hands": hands,
-            "tls_hands_cpu": (after - middle) / _HANDSHAKES * 1e3,
+            "tls_hands_cpu": (at[2] - at[1]) / _HANDSHAKES * 1e3,
             "tls_from_line": _flood(flood, ends[1], sent),
         }
+        if plain is not None:
+            before = cpu_seconds(pids)
+            bare = percentile(_exchange(plain, count), 0.5)
+            used = (cpu_seconds(pids) - before) / count * 1e6
+            figures |= {"tls_adds": figures["tls_rtt_p50"] - bare, "tls_adds_cpu": figures["tls_rtt_cpu"] - used}
+        yield figures
 
 
 TLS = Bench(
@@ -103,15 +115,95 @@ TLS = Bench(
     figures=(
         Figure("tls_rtt_p50", "8-byte round trip by TLS, p50", "us"),
         Figure("tls_rtt_cpu", "the same, gateway's processor", "us"),
+        Figure("tls_adds", "what TLS adds to a round trip, both ends, p50", "us"),
+        Figure("tls_adds_cpu", "what it adds, gateway's processor", "us"),
         Figure("tls_hands", "a handshake, as a client sees it", "ms"),
         Figure("tls_hands_cpu", "the same, gateway's processor", "ms"),
         Figure("tls_from_line", "line to TLS, flat out", "MB/s"),
     ),
     goals=(
         Goal("tls_rtt_p50", 1.0, times="tls_rtt_p50", of="ser2net"),
+        Goal("tls_adds", 60),
+        Goal("tls_adds_cpu", 60),
         Goal("tls_from_line", 1.0, least=True, times="tls_from_line", of="ser2net"),
     ),
-    far_ends=lambda scale: [["echo"], ["source", _SEED, scale.bulk // _PART, _BLOCK], ["echo"]],
+    far_ends=lambda scale: [["echo"], ["source", _SEED, scale.bulk // _PART, _BLOCK], ["echo"], ["echo"]],
     measure=_measure,
     setup=Setup("tls"),
+)
+
+
+def _held(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Rounds:
+    """Connections that do nothing; the first few load what is loaded once."""
+    context = _context()
+    links = [_wrapped(context, gateway.connect(0, "tls")) for _ in range(_WARM)]
+    gateway.settle()
+    pids = gateway.pids()
+    before = megabytes(pids, "Pss")
+    links += [_wrapped(context, gateway.connect(0, "tls")) for _ in range(_CONNECTIONS)]
+    gateway.settle()
+    yield {"tls_connection": (megabytes(pids, "Pss") - before) / _CONNECTIONS * 1000}
+    for link in links:
+        link.close()
+
+
+TLS_MEMORY = Bench(
+    name="tls-memory",
+    figures=(Figure("tls_connection", "memory of a connection by TLS", "kB"),),
+    goals=(Goal("tls_connection", 30),),
+    far_ends=lambda _: [["echo"]],
+    measure=_held,
+    process_rows=True,
+    fresh=True,
+    setup=Setup("tls", modbus="max_clients = 1000"),
+    weight=0.4,
+    ours_only=True,
+)
+
+
+def _paced(gateway: Running, ends: Sequence[FarEnd], scale: Scale, started: float) -> Rounds:
+    """One client that asks as fast as it is answered."""
+    link = _wrapped(_context(), gateway.connect(service="modbus-tls"))
+    pairs = cycle(reads(_UNIT, range(0, QUANTITY * 4, QUANTITY)))
+    _await_line(link, next(pairs))
+    gateway.settle()
+    limit = 1 / cycle_time(_BAUDRATE)
+    while True:
+        at = [time.monotonic()]
+        while at[-1] < at[0] + scale.paced_seconds:
+            request, wanted = next(pairs)
+            if (answer := _asked(link, request, len(wanted))) != wanted:
+                raise BrokenError(f"wanted {wanted.hex()}, got {answer.hex()}")
+            at.append(time.monotonic())
+        yield {"modbus_tls": (len(at) - 2) / (at[-1] - at[1]) / limit * 100}
+
+
+def _asked(link: ssl.SSLSocket, request: bytes, size: int) -> bytes:
+    link.send(request)
+    answer = link.recv(512)
+    while len(answer) < size and len(answer) != _REFUSAL:
+        answer += link.recv(512)
+    return answer
+
+
+def _await_line(link: ssl.SSLSocket, pair: Pair) -> None:
+    """Until its line is open, a gateway answers with exceptions."""
+    deadline = time.monotonic() + PATIENCE
+    while _asked(link, pair.request, len(pair.answer)) != pair.answer:
+        if time.monotonic() > deadline:
+            raise BrokenError("no answer but exceptions")
+        time.sleep(0.05)
+
+
+MODBUS_TLS = Bench(
+    name="modbus-tls",
+    figures=(Figure("modbus_tls", f"Modbus by TLS at {_BAUDRATE} 8E1, one client", "% of the line", 2),),
+    goals=(
+        Goal("modbus_tls", 99, least=True),
+        Goal("modbus_tls", 0.99, least=True, times="modbus115200_one"),
+    ),
+    far_ends=lambda _: [["simulated", f"--baudrate={_BAUDRATE}", "--format=8E1"]],
+    measure=_paced,
+    setup=Setup("modbus-tls", _BAUDRATE, "8E1"),
+    weight=0.4,
 )

@@ -115,6 +115,7 @@ port spare
   first client    bytes from before thrown away
   last client     unsent bytes wait 3s for the line
   no service
+plain             port.meters.raw[0], port.meters.raw[1], port.meters.rfc2217: others can read and change it
 warning: port.spare: no service, so nobody can reach it
 warning: port.meters.raw: this machine does not have the address 192.168.7.7 now
 """
@@ -270,6 +271,8 @@ modbus plant      [::]:5021
     waiting       up to 5s, 32 requests of one client
     reads         one for all who ask the same
     connecting    then 2s of rest
+plain             port.plc.modbus[0], modbus.plant: others can read and change it
+plain for ever    port.plc.modbus[1]: UDP has no TLS; allow, and a VPN
 """
     )
 

@@ -1,12 +1,14 @@
 """What `nportpy check` says of certificates (S1, S12, S29)."""
 
 import json
+import ssl
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nportpy.cli import main
+from nportpy.network.tls_contexts import fingerprint
 from tests.support.tls import Pair, Plant
 
 PORT = '[http]\nlisten = false\n[port.a]\ndevice = "/dev/null"\n'
@@ -43,6 +45,33 @@ def test_s1_services_that_stay_plain_are_named(plant: Plant, tmp_path: Path) -> 
     text = RAW + '[port.a.rfc2217]\nlisten = 5001\n[port.a.reverse_telnet]\nlisten = "127.0.0.1:6001"\n'
     output = check(tmp_path, text + shown(plant.pair("gateway")))
     assert "what goes through port.a.rfc2217\n" in output
+
+
+def test_s1_of_several_services_of_a_kind_the_plain_ones_are_named(plant: Plant, tmp_path: Path) -> None:
+    text = '[[port.a.raw]]\nlisten = 4001\n[[port.a.raw]]\nlisten = 4002\ntls = "plant"\n'
+    output = check(tmp_path, text + shown(plant.pair("gateway")))
+    assert "what goes through port.a.raw[0]\n" in output
+
+
+def test_s1_what_is_plain_is_named_without_any_table_too(tmp_path: Path) -> None:
+    text = (
+        "[port.a.raw]\nlisten = 4001\n[port.a.udp]\nlisten = 4002\n" + '[port.a.rfc2217]\nlisten = "127.0.0.1:5001"\n'
+    )
+    output = " ".join(check(tmp_path, text).split())
+    assert "plain port.a.raw: others can read and change it" in output
+    assert "plain for ever port.a.udp: UDP has no TLS" in output
+
+
+def test_s9_a_certificate_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    text = RAW.replace("plant", "self")
+    output = check(tmp_path, text)
+    assert "made when the gateway starts" in output
+    assert "warning: tls." not in output, "it is not there yet, and that is as it should be"
+    pair = Plant(tmp_path / "tls").pair("self")
+    output = check(tmp_path, text)
+    shown = fingerprint(ssl.PEM_cert_to_DER_cert(Path(pair.certificate).read_text()))
+    assert shown in "".join(output.split())
 
 
 @pytest.mark.parametrize(("days", "said"), [((-9, -1), "has expired"), ((-9, 12.5), "ends in 12 days"), ((-9, 90), "")])

@@ -92,7 +92,7 @@ def test_one_screen(site: Site) -> None:
     assert lines[0].startswith("pi-07: nportpy ")
     assert lines[0].endswith(", up 60 min, ready, 5 faults")
     titles = [line for line, before in zip(lines[1:], lines, strict=False) if not before]
-    assert titles == ["Faults", "Lines", "Services", "Clients", "Who asks", "Units"]
+    assert titles == ["Faults", "Lines", "Certificates", "Services", "Clients", "Who asks", "Units"]
     text = result.stdout
     for words in (
         "60 min  plc                   /dev/ttyAMA0 is lost: No such file or directory",
@@ -202,7 +202,7 @@ def test_an_answer_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asking, "opened", lambda *_, **__: Short())
     with pytest.raises(asking.Unreachable, match="broke off"):
-        asking.asked("http://127.0.0.1:1", "/")
+        asking.asked(asking.Place("http://127.0.0.1:1"), "/")
 
 
 def test_many_of_anything_are_cut() -> None:

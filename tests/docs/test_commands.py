@@ -25,6 +25,7 @@ NOT_RUN = {
     "packaging": "tests/packaging does it, in roots of Debian",
     "traffic": "it shows what happens, for as long as somebody looks: tests/peers/test_wireshark.py",
     "hours": "it takes as long as it says",
+    "elsewhere": "it takes certificates and a gateway that has them: tests/network/test_tls_targets.py",
     "user": "it puts a file into a user's home; tests/peers does, into another",
 }
 """Reasons of blocks that are not run."""

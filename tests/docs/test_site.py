@@ -19,7 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_every_page_is_in_the_site(tmp_path: Path) -> None:
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path)))
     there = {page.stem for page in tmp_path.glob("*.html")}
-    assert {page.stem for page in (ROOT / "docs").glob("*.md")} | {"overview", "contributing", "changelog"} <= there
+    beside = {"overview", "contributing", "changelog", "flaws"}
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} | beside <= there
     assert (tmp_path / "etc/nportpy.toml").exists()
     assert "https://" not in "".join(
         line for line in (tmp_path / "index.html").read_text().splitlines() if "<script" in line or "stylesheet" in line
@@ -28,7 +29,8 @@ def test_every_page_is_in_the_site(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["nowhere.md", "modbus.md#nowhere", "../etc/nowhere.toml"])
 def test_a_broken_link_ends_it(link: str, tmp_path: Path) -> None:
-    for name in ("docs", "etc", "mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Dockerfile", "LICENSE"):
+    beside = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "Dockerfile", "LICENSE")
+    for name in ("docs", "etc", "mkdocs.yml", *beside):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     with (tmp_path / "docs/attach.md").open("a") as page:

@@ -7,12 +7,21 @@ import ssl
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
 
+from nportpy.linesettings import LineSettings
 from nportpy.modbus.rules import Refusal, concerning, judge, look_at
 from nportpy.modbus.settings import Action, Matching, RoutingSettings, Rule
 from nportpy.network.tls_settings import Clients
 from nportpy.port.loopback import Cable
+from nportpy.protocols.capture.packets import Capture
+from nportpy.protocols.capture.records import Asked, Kind, Unsent
 from nportpy.protocols.modbus import mbap
+from nportpy.protocols.modbus.functions import Span, Table
+from nportpy.services.metrics import registry
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import Client, Served, connect, plan, serving, settings, until
 from tests.support.tls import CLIENT, Plant, context_of, read, secured, table, utf8, write
@@ -171,6 +180,40 @@ async def test_s15_the_same_identity_in_status_and_log(plant: Plant, caplog: pyt
     assert told["request refused by a rule"].role == "Viewer"  # type: ignore[attr-defined]
 
 
+async def test_s15_the_same_identity_in_captures(plant: Plant) -> None:
+    async with _serving(plant, rules=OPERATORS_WRITE) as served:
+        client = await _shown(plant, served, "Viewer")
+        async with served.gateway._ports["cable"].line.tap().watch("test") as watcher:
+            await _ask(client, READ)
+            await _ask(client, WRITE)
+            heard = watcher.take()[1]
+        records = [record for record in heard if record.kind in (Kind.TX, Kind.UNSENT)]
+        asked = [str(record.about.client) for record in records if isinstance(record.about, Asked | Unsent)]
+        await client.close()
+    assert len(asked) >= 1
+    assert all(name.endswith(" (CN=scada, Viewer)") for name in asked)
+    capture = Capture("cable", LineSettings(115200), requests=True)
+    file = capture.feed([(watcher.wall(record.time), record) for record in heard]) + capture.finish()
+    assert b"CN=scada, Viewer" in file
+
+
+async def test_s15_metrics_have_the_role_and_never_the_name(plant: Plant) -> None:
+    async with _serving(plant, rules=OPERATORS_WRITE) as served:
+        for role in ("Viewer", "Operator", None, "a role that no rule names"):
+            client = await _shown(plant, served, role)
+            await _ask(client, WRITE)
+            await client.close()
+        text = generate_latest(registry(served.gateway.status)).decode()
+        refused = dict(served.service("modbus").refused_by)
+    assert "scada" not in text
+    assert "a role that no rule names" not in text
+    assert sum(refused.values()) == 3
+    assert {role for _, role in refused} <= {"NULL", "other", "Viewer"}
+    for (rule, role), count in refused.items():
+        labels = f'port="cable",role="{role}",rule="{rule}",service="modbus"'
+        assert f"nportpy_modbus_refused_by_rule_total{{{labels}}} {float(count)}" in text
+
+
 async def test_s12_r_46_the_whole_chain_is_sent(plant: Plant, tmp_path: Any) -> None:
     pair = plant.pair("gateway")
     chain = tmp_path / "chain.crt"
@@ -207,6 +250,65 @@ def test_s13_random_requests_and_roles_against_a_model() -> None:
         role, pdu = chance.choice([*roles, None]), chance.choice((READ, WRITE))
         found = judge(concerning(rules, None, role), look_at(pdu), frozenset({1}))
         assert found is _modelled(rules, role, pdu), (rules, role, pdu)
+
+
+_ROLES = ("", "Operator", "Viewer")
+_TABLES = (Table.HOLDING_REGISTERS, Table.INPUT_REGISTERS)
+_SPANS = st.builds(Span, st.sampled_from(_TABLES), st.integers(0, 20), st.integers(1, 10))
+_RULES = st.builds(
+    Rule,
+    st.builds(
+        Matching,
+        units=st.frozensets(st.integers(1, 3), max_size=2),
+        functions=st.frozensets(st.sampled_from((3, 4, 6, 16)), max_size=2),
+        span=st.none() | _SPANS,
+        roles=st.frozensets(st.sampled_from(_ROLES), max_size=2),
+    ),
+    st.sampled_from(Action),
+)
+
+
+@given(
+    rules=st.lists(_RULES, max_size=6).map(tuple),
+    role=st.none() | st.sampled_from((*_ROLES, "Unknown")),
+    unit=st.integers(1, 3),
+    function=st.sampled_from((3, 4, 6, 16)),
+    address=st.integers(0, 25),
+    count=st.integers(1, 8),
+)
+@hypothesis_settings(max_examples=1500, deadline=None)
+def test_s13_roles_units_functions_and_registers_against_a_model(
+    rules: tuple[Rule, ...], role: str | None, unit: int, function: int, address: int, count: int
+) -> None:
+    pdu = bytes((function,)) + address.to_bytes(2, "big")
+    match function:
+        case 6:
+            pdu, count = pdu + b"\0\1", 1
+        case 16:
+            pdu += count.to_bytes(2, "big") + bytes((2 * count,)) + bytes(2 * count)
+        case _:
+            pdu += count.to_bytes(2, "big")
+    table_of = Table.INPUT_REGISTERS if function == 4 else Table.HOLDING_REGISTERS
+    touched = {(table_of, each) for each in range(address, address + count)}
+    expected = None
+    for rule in rules:
+        matching, writes = rule.matching, function in (6, 16)
+        passes = rule.action is Action.READ_WRITE or (rule.action is Action.READ_ONLY and not writes)
+        if matching.roles and (role is None or role not in matching.roles):
+            continue
+        if (matching.functions and function not in matching.functions) or (
+            matching.units and unit not in matching.units
+        ):
+            continue
+        if matching.span is not None:
+            table, first, size = matching.span
+            meant = {(table, each) for each in range(first, first + size)}
+            if not (touched <= meant if passes else touched & meant):
+                continue  # all of it has to be allowed, and any of it can be forbidden
+        if not passes:
+            expected = Refusal.IGNORED if rule.action is Action.IGNORE else Refusal.FORBIDDEN
+        break
+    assert judge(concerning(rules, None, role), look_at(pdu), frozenset({unit})) is expected
 
 
 def _modelled(rules: tuple[Rule, ...], role: str | None, pdu: bytes) -> Refusal | None:

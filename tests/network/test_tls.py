@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -11,13 +12,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from nportpy import wallclock
+from nportpy.network.addresses import Endpoint
+from nportpy.network.listener import Listener
 from nportpy.network.service import AccessSettings, WhenFull
+from nportpy.network.tls_contexts import read_table
 from nportpy.network.tls_door import AT_ONCE, HANDSHAKE_TIME
 from nportpy.network.tls_settings import Clients, Expired, KeyPair
 from nportpy.network.tls_transport import shake_hands
@@ -90,6 +94,21 @@ async def test_s3_five_hundred_silent_connections_from_one_address(plant: Plant)
         await until(lambda: all(client.lost for client in silent), within=HANDSHAKE_TIME + 2)
         assert served.results()["tls_failed"] == 64
         await good.close()
+
+
+async def test_s3_who_says_nothing_has_no_object_of_openssls(plant: Plant) -> None:
+    async with serving(plan("cable", raw(tls="plant")), cables=[Cable()], tls=(table(plant),)) as served:
+        before = _alive(ssl.SSLObject)
+        silent = [await connect(Client, served.port()) for _ in range(100)]
+        await asyncio.sleep(1)
+        assert _alive(ssl.SSLObject) == before
+        for client in silent:
+            await client.close()
+
+
+def _alive(kind: type) -> int:
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 async def test_s3_silent_connections_from_many_addresses_hold_others_up_for_a_second_each_sixteen(plant: Plant) -> None:
@@ -252,6 +271,22 @@ async def _calling(port: int, make: Callable[[], asyncio.Protocol]) -> None:
     await asyncio.get_running_loop().create_connection(make, "127.0.0.1", port)
 
 
+async def test_s4_a_hundred_thousand_attempts_write_fewer_than_a_hundred_lines(
+    plant: Plant, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A half from one address, the others each from one of its own, all within a minute."""
+    with _told(caplog) as reasons:
+        async with serving(plan("cable", raw(tls="plant")), cables=[Cable()], tls=(table(plant),)) as served:
+            listener = served.gateway._ports["cable"].services.running[0].runs
+            assert isinstance(listener, Listener)
+            first, one = int(ip_address("2001:db8::")), ip_address("192.0.2.1")
+            for number in range(100_000):
+                address = one if number % 2 else ip_address(first + (number << 64))
+                listener._say_failed(Endpoint(str(address), 1), address, ConnectionResetError())
+            assert served.results() == {"tls_failed": 100_000}
+    assert 1 < len(reasons) < 100
+
+
 # S5: files that change.
 
 
@@ -338,7 +373,32 @@ async def test_s5_a_key_with_a_password(plant: Plant, tmp_path: Path, caplog: py
     assert "canary" not in caplog.text, "S29"
 
 
-async def test_s5_three_hundred_reloads_under_load(plant: Plant) -> None:
+def test_s5_two_hundred_readings_shake_hands_and_leave_nothing_behind(plant: Plant) -> None:
+    """In memory: each reading serves a client at once, and contexts of before are given back."""
+    settings, client = table(plant), context_of(plant)
+    read_again = read_table(settings)
+    before = _alive(ssl.SSLContext)
+    for number in range(200):
+        read_again.read(settings)
+        if number % 50 == 0:
+            assert read_again.server is not None
+            _agree(client, read_again.server)
+    assert _alive(ssl.SSLContext) == before
+
+
+def _agree(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    """Shake hands between memory and memory; raises if there is no agreement."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(back, there, server_hostname="localhost"), server.wrap_bio(there, back, server_side=True)]
+    while ends:
+        for end in tuple(ends):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                ends.remove(end)
+
+
+@pytest.mark.long
+async def test_s5_a_thousand_reloads_under_load(plant: Plant) -> None:
     cable = Cable()
     port, tls = plan("cable", raw(tls="plant", max_clients=100, half_close=0.0)), (table(plant),)
     async with serving(port, cables=[cable], tls=tls) as served:
@@ -356,9 +416,9 @@ async def test_s5_three_hundred_reloads_under_load(plant: Plant) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             coming = [tasks.create_task(come_and_go()) for _ in range(3)]
-            for _ in range(300):
+            for _ in range(1000):
                 await served.gateway.reload(settings(port, tls=tls))
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.003)
             done = True
         assert sum(task.result() for task in coming) > 100
         assert "tls_failed" not in served.results()
@@ -419,6 +479,38 @@ async def test_s6_a_client_that_breaks_tls_ends_alone(plant: Plant) -> None:
         await good.close()
 
 
+async def test_s6_nothing_is_said_of_connections_that_came_and_went(
+    plant: Plant, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    """As S6 wants it with --times 20: 10,000, each ended in one of four ways. Nothing is left behind."""
+    service = raw(tls="plant", half_close=0.05, max_clients=64)
+    context, port = context_of(plant), plan("cable", service)
+    async with serving(port, cables=[Cable()], tls=(table(plant),), access=AccessSettings(1000, 1000)) as served:
+
+        async def come_and_go(way: int) -> None:
+            client = await secured(served.port(), context)
+            client.send(b"x")
+            match way:
+                case 0:
+                    await client.close()
+                case 1:
+                    client.transport.abort()
+                case 2:
+                    await client.reset()
+                case 3:
+                    client.transport.close()
+
+        with caplog.at_level(logging.WARNING):
+            before = _alive(ssl.SSLObject)
+            for _ in range(125 * times):
+                await asyncio.gather(*(come_and_go(way) for way in range(4)))
+            await until(lambda: not served.service().clients)
+        results = served.results()
+        assert results.pop("accepted") == sum(results.values()) == 500 * times
+        await until(lambda: _alive(ssl.SSLObject) <= before)
+    assert [record.message for record in caplog.records] == []
+
+
 # S7: off costs nothing.
 
 
@@ -446,7 +538,7 @@ print(sorted(name for name in sys.modules if name.startswith("nportpy") and ("tl
 
 
 async def _with_clock(plant: Plant, monkeypatch: pytest.MonkeyPatch, now: float, *, synchronised: bool) -> None:
-    monkeypatch.setattr(wallclock, "synchronised", lambda: synchronised)
+    monkeypatch.setattr(wallclock, "disciplined", lambda: synchronised)
     monkeypatch.setattr(time, "time", lambda: now)
 
 

@@ -19,8 +19,22 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_systemd_rates_the_service_two_or_better() -> None:
-    result = run("systemd-analyze", "security", "--offline=true", "--threshold=20", ETC / "nportpy.service")
+WITH_MORE = {
+    "as it is": "",
+    "keys of root's": "LoadCredential=pi-07.key:/etc/nportpy/tls/pi-07.key\n",
+    "editing": "ReadWritePaths=/etc/nportpy\n",
+    "all of it": "LoadCredential=pi-07.key:/etc/nportpy/tls/pi-07.key\nReadWritePaths=/etc/nportpy\n",
+}
+"""What `systemctl edit nportpy` may add: keys that stay root's, and a configuration that the console may write."""
+
+
+@pytest.mark.parametrize("more", WITH_MORE)
+def test_s32_systemd_rates_the_service_two_or_better(tmp_path: Path, more: str) -> None:
+    unit = tmp_path / "nportpy.service"
+    text = (ETC / "nportpy.service").read_text()
+    assert text.count("[Install]") == 1
+    unit.write_text(text.replace("[Install]", f"{WITH_MORE[more]}\n[Install]"))
+    result = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
     assert result.returncode == 0, result.stdout
     assert "Overall exposure level" in result.stdout
 

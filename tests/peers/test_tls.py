@@ -1,10 +1,12 @@
 """TLS with programs that nobody here wrote: openssl, socat, gensio by ser2net, curl, pymodbus."""
 
 import asyncio
+import contextlib
 import os
 import shutil
-import socket
 import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from click.testing import CliRunner
 from pymodbus import FramerType, ModbusException
 from pymodbus.client import AsyncModbusTlsClient
 
+from nportpy.attach.attachment import Attachment
+from nportpy.attach.settings import AttachSettings
+from nportpy.attach.target import Target
 from nportpy.cli import main
 from nportpy.gateway.plans import Kind, PortPlan
 from nportpy.modbus.settings import Action, Matching, RoutingSettings, Rule
@@ -20,9 +25,11 @@ from nportpy.network.calling import Destination
 from nportpy.network.tls_settings import Clients, KeyPair, TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
-from nportpy.services.http import HttpSettings
+from nportpy.services.http import ConsoleMode, HttpSettings
+from tests.support.brokers import free_port
+from tests.support.browser import PROGRAM, browser
 from tests.support.modbus_serving import attach, holding, modbus, units
-from tests.support.serving import plan, raw, serving, until
+from tests.support.serving import com, plan, raw, serving, until
 from tests.support.tls import Plant, context_of, table
 
 pytestmark = [pytest.mark.peer, pytest.mark.real]
@@ -182,34 +189,87 @@ async def test_s1_socat_makes_a_pseudo_terminal_of_it(made: Path, tmp_path: Path
             await process.wait()
 
 
-@needs("ser2net")
-async def test_s1_ser2net_is_called_by_tls(plant: Plant, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+@needs("gensiot")
+@pytest.mark.parametrize("layers", ["", "telnet(rfc2217),"])
+async def test_s1_gensio_comes_by_tls(made: Path, layers: str) -> None:
+    cable = Cable()
+    service, kind = (com(tls="plant"), "rfc2217") if layers else (raw(tls="plant"), "raw")
+    async with serving(plan("cable", service), cables=[cable], tls=(of(made),), drain=0.1) as served:
+        files = f"CA={made}/ca.crt,cert={made}/scada.crt,key={made}/scada.key"
+        process = await asyncio.create_subprocess_exec(
+            *("gensiot", "-i", "stdio(self)", f"{layers}ssl({files}),tcp,localhost,{served.port(kind)}"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            await until(lambda: served.service(kind).clients)
+            assert served.service(kind).clients[0].identity == "CN=scada, Operator"
+            process.stdin.write(b"to the line")
+            await until(lambda: cable.heard == b"to the line")
+            cable.far.write(b"from the line")
+            async with asyncio.timeout(10):
+                assert await process.stdout.readexactly(13) == b"from the line"
+        finally:
+            process.terminate()
+            await process.communicate()
+
+
+@contextlib.asynccontextmanager
+async def _ser2net(plant: Plant, folder: Path, layers: str = "") -> AsyncIterator[tuple[int, int]]:
+    """One that serves a pseudo-terminal by TLS: its port, and the other side of the terminal."""
+    port = free_port()
     host = plant.pair("host")
     ours, theirs = os.openpty()
-    file = tmp_path / "ser2net.yaml"
+    file = folder / "ser2net.yaml"
     file.write_text(
-        f"connection: &c\n  accepter: ssl(key={host.key},cert={host.certificate}),tcp,127.0.0.1,{port}\n"
+        f"connection: &c\n  accepter: {layers}ssl(key={host.key},cert={host.certificate}),tcp,127.0.0.1,{port}\n"
         f"  connector: serialdev,{os.ttyname(theirs)},115200n81,local\n"
     )
     process = await asyncio.create_subprocess_exec("ser2net", "-n", "-c", str(file))
-    cable = Cable()
-    settings = TcpClientSettings(destinations=(Destination("localhost", port),), tls="plant")
-    client = PortPlan("cable", PortSettings("cable"), modes=((Kind.TCP_CLIENT, settings),))
-    tls = (TlsSettings("plant", (), plant.ca),)
     try:
+        yield port, ours
+    finally:
+        process.terminate()
+        await process.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+@needs("ser2net")
+async def test_s1_ser2net_is_called_by_tls(plant: Plant, tmp_path: Path) -> None:
+    cable = Cable()
+    tls = (TlsSettings("plant", (), plant.ca),)
+    async with _ser2net(plant, tmp_path) as (port, ours):
+        settings = TcpClientSettings(destinations=(Destination("localhost", port),), tls="plant")
+        client = PortPlan("cable", PortSettings("cable"), modes=((Kind.TCP_CLIENT, settings),))
         async with serving(client, cables=[cable], tls=tls, drain=0.1) as served:
             await until(lambda: served.service("tcp_client").clients, within=20)
             cable.far.write(b"said here")
             assert await asyncio.to_thread(os.read, ours, 100) == b"said here"
             os.write(ours, b"said there")
             await until(lambda: cable.heard == b"said there")
-    finally:
-        process.terminate()
-        await process.wait()
-        os.close(ours)
-        os.close(theirs)
+
+
+@needs("ser2net")
+@pytest.mark.parametrize("layers", ["", "telnet(rfc2217),"])
+async def test_s1_a_line_of_ser2net_s_is_a_virtual_com_port_by_tls(plant: Plant, tmp_path: Path, layers: str) -> None:
+    scheme, link = "rfc2217s" if layers else "raws", tmp_path / "ttyV0"
+    async with _ser2net(plant, tmp_path, layers) as (port, ours):
+        target = Target.parse(f"{scheme}://localhost:{port}")
+        target = replace(target, tls=TlsSettings("", ca=plant.ca))
+        attachment = Attachment(AttachSettings(target, str(link), drain=1.0))
+        attachment.open()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(attachment.run())
+            terminal = os.open(link, os.O_RDWR | os.O_NOCTTY)
+            os.write(terminal, b"said here")
+            assert await asyncio.to_thread(os.read, ours, 100) == b"said here"
+            os.write(ours, b"said there")
+            assert await asyncio.to_thread(os.read, terminal, 100) == b"said there"
+            os.close(terminal)
+            attachment.stop()
 
 
 @needs("curl")
@@ -222,6 +282,26 @@ async def test_s8_curl_accepts_the_certificate(made: Path) -> None:
         assert (code, output) == (0, b"ok\n")
         code, output = await run("curl", "-sS", f"http://127.0.0.1:{port}/healthz")
         assert b"https://" in output
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")
+@needs("certutil")
+@pytest.mark.parametrize("believed", [True, False])
+@pytest.mark.real("asyncio")
+async def test_s8_chromium_accepts_the_certificate(made: Path, believed: bool) -> None:
+    """With the authority installed, and not without."""
+    http = HttpSettings((("127.0.0.1", 0),), tls="plant", console=ConsoleMode.OFF)
+    tls = (TlsSettings("plant", of(made).pairs),)
+    async with (
+        serving(plan("cable"), cables=[Cable()], tls=tls, http=http, drain=0.1) as served,
+        browser(str(made / "ca.crt") if believed else "") as running,
+    ):
+        port = served.gateway._http._service.endpoints[0].port  # type: ignore[union-attr]
+        page = await running.page(f"https://localhost:{port}/healthz")
+        if believed:
+            await page.until("document.body.innerText.trim() === 'ok'")
+        else:
+            await page.until("location.href.startsWith('chrome-error:')")
 
 
 async def test_s12_pymodbus_asks_by_modbus_security(plant: Plant) -> None:

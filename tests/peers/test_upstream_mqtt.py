@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from nportpy.edge.messages import StationState, decode_state
-from nportpy.edge.settings import TlsFiles
 from nportpy.edge.wire import decode_meta
+from nportpy.network.tls_settings import KeyPair, TlsSettings
 from tests.support.brokers import Server, found, free_port, mosquitto
 from tests.support.certificates import Authority
 from tests.support.holes import Hole
@@ -159,7 +159,7 @@ async def test_tls_whose_authority_is_known(tmp_path: Path) -> None:
     async with (
         mosquitto(tmp_path / "broker", secured.config) as broker,
         paho(broker.port) as heard,
-        sending_to(tmp_path, secured.url, tls=TlsFiles(ca=secured.authority.certificate)) as at,
+        sending_to(tmp_path, secured.url, tls=TlsSettings("", ca=secured.authority.certificate)) as at,
     ):
         for _ in range(5):
             await at.feed(0.2, 2000.0)
@@ -182,7 +182,7 @@ async def test_tls_that_is_not_what_it_should_be(
     trusted = secured.authority if known else Authority(tmp_path / "tls", "somebody-else")
     async with (
         mosquitto(tmp_path / "broker", secured.config),
-        sending_to(tmp_path, secured.url, tls=TlsFiles(ca=trusted.certificate)) as at,
+        sending_to(tmp_path, secured.url, tls=TlsSettings("", ca=trusted.certificate)) as at,
     ):
         await at.feed(0.3, 100.0)
         await says(at, "its certificate is not accepted", words)
@@ -201,10 +201,12 @@ async def test_a_client_certificate_that_the_broker_wants(tmp_path: Path) -> Non
     secured = _Secured(tmp_path / "tls", "broker", "IP:127.0.0.1", clients=True)
     ca, ours = secured.authority.certificate, secured.authority.certify("pi", "DNS:pi")
     async with mosquitto(tmp_path / "broker", secured.config):
-        async with sending_to(tmp_path, secured.url, tls=TlsFiles(ca=ca)) as at:
+        async with sending_to(tmp_path, secured.url, tls=TlsSettings("", ca=ca)) as at:
             await until(lambda: at.upstream.status().reason not in ("", "not connected yet"), 20.0)
             assert at.upstream.status().connects == 0
-        async with sending_to(tmp_path, secured.url, tls=TlsFiles(ca, ours.certificate, ours.key)) as at:
+        async with sending_to(
+            tmp_path, secured.url, tls=TlsSettings("", (KeyPair(ours.certificate, ours.key),), ca)
+        ) as at:
             await at.feed(0.3, 100.0)
             await at.settle()
 

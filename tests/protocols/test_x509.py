@@ -45,6 +45,18 @@ def test_s14_any_role(plant: Plant, role: str) -> None:
     assert _of(plant, role=utf8(role)).role == role
 
 
+@given(value=st.binary(max_size=90) | st.binary(max_size=90).map(lambda data: bytes((12, len(data))) + data))
+@settings(max_examples=300, deadline=None)
+def test_s14_whatever_stands_in_the_place_of_a_role(plant: Plant, value: bytes) -> None:
+    """Against a model of R-21 to R-23: one UTF8String of printable characters and nothing else, or the NULL role."""
+    role = ""
+    if len(value) > 2 and value[0] == 12 and value[1] == len(value) - 2:
+        with contextlib.suppress(UnicodeDecodeError):
+            role = value[2:].decode()
+    known = 0 < len(role) <= LONGEST_ROLE and role.isprintable()
+    assert _of(plant, role=value).role == (role if known else "")
+
+
 STRANGE = {
     "no string": (b"\x02\x01\x05", "no UTF8String"),
     "printable string": (b"\x13\x08Operator", "no UTF8String"),

@@ -45,6 +45,18 @@ def test_what_is_said_of_each_kind() -> None:
     )
 
 
+def test_s9_what_is_said_of_each_kind_by_tls() -> None:
+    offers = [Offer(kind, "", kind, (Endpoint("::", 1),), tls=True) for kind in ("raw", "rfc2217", "modbus")]
+    said = announced(*offers, Offer("http", "", "", (Endpoint("::", 1),), {"fingerprint": "AB:CD"}, tls=True))
+    assert [(each.type.partition(".")[0], dict(each.facts).get("gensiostack")) for each in said] == [
+        ("_iostream", "ssl,tcp"),
+        ("_iostream", "telnet(rfc2217),ssl,tcp"),
+        ("_mbap-s", None),
+        ("_https", None),
+    ]
+    assert dict(said[-1].facts)["fingerprint"] == "AB:CD"
+
+
 @pytest.mark.parametrize("kind", ["raw", "rfc2217", "realcom", "modbus", "http"])
 def test_each_kind_can_be_left_out(kind: str) -> None:
     settings = MdnsSettings(raw=kind != "raw", rfc2217=kind != "rfc2217", realcom=kind != "realcom",

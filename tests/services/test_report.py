@@ -18,7 +18,7 @@ def test_fields_under_their_names() -> None:
     found = document(samples.gateway())
     assert list(found) == [
         "version", "time", "name", "started", "ready", "reloads", "reloads_failed", "lines", "services", "buses",
-        "missing", "edge", "tls", "loop", "actions", "recordings", "faults",
+        "missing", "edge", "tls", "loop", "actions", "recordings", "trial", "faults",
     ]  # fmt: skip
     assert found["edge"] is None
     assert (found["version"], found["name"], found["started"]) == (__version__, "pi-07", "2026-01-01T00:00:00.000Z")

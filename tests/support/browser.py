@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -155,10 +156,21 @@ class Browser:
             task.cancel()
 
 
+def _believe(folder: str, authority: str) -> None:
+    """Install an authority for the user whose home this is."""
+    database = f"{folder}/.pki/nssdb"
+    os.makedirs(database)
+    for words in (("-N", "--empty-password"), ("-A", "-t", "C,,", "-n", "plant", "-i", authority)):
+        subprocess.run(["certutil", "-d", f"sql:{database}", *words], check=True, timeout=20)
+
+
 @asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
+async def browser(authority: str = "") -> AsyncIterator[Browser]:
+    """`authority`: a file with one whose certificates it is to believe."""
     assert PROGRAM is not None
     with tempfile.TemporaryDirectory(prefix="nportpy-browser-", ignore_cleanup_errors=True) as folder:
+        if authority:
+            _believe(folder, authority)
         program = await asyncio.create_subprocess_exec(
             PROGRAM,
             *("--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--hide-scrollbars", "--no-first-run"),

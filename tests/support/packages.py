@@ -22,12 +22,16 @@ DEBIAN: Final = {
         )
     },
     "Chromium": "chromium-headless-shell",
+    "certutil": "libnss3-tools",
     "conmand": "conman",
     "conserver": "conserver-server",
     "console": "conserver-client",
+    "gensiot": "gensio-bin",
+    "libfaketime": "libfaketime",
     "libmodbus": "libmodbus-dev",
     "nc": "netcat-openbsd",
     "promtool": "prometheus",
+    "sshd": "openssh-server",
     "systemd-analyze": "systemd",
     "tshark": "tshark",
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -118,7 +119,15 @@ class Served:
 C = TypeVar("C", bound="Client")
 
 
-async def connect(make: "type[C]", port: int, host: str = "127.0.0.1", *, source: str = "", **kind: Any) -> "C":
+async def connect(
+    make: "type[C]",
+    port: int,
+    host: str = "127.0.0.1",
+    *,
+    source: str = "",
+    tls: ssl.SSLContext | None = None,
+    **kind: Any,
+) -> "C":
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # only with a protocol there is no Nagle delay
@@ -131,7 +140,8 @@ async def connect(make: "type[C]", port: int, host: str = "127.0.0.1", *, source
     except OSError:
         sock.close()
         raise
-    _, client = await loop.create_connection(lambda: make(**kind), sock=sock)
+    name = "localhost" if tls is not None else None
+    _, client = await loop.create_connection(lambda: make(**kind), sock=sock, ssl=tls, server_hostname=name)
     return client
 
 

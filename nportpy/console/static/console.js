@@ -3,6 +3,7 @@ import { html, render, useEffect, useState } from "./vendor/preact.js";
 import t from "./texts.js";
 import { run, useStore } from "./store.js";
 import { moment } from "./format.js";
+import { Trial } from "./trial.js";
 import { Overview } from "./pages/overview.js";
 import { Lines } from "./pages/lines.js";
 import { Services } from "./pages/services.js";
@@ -61,6 +62,7 @@ function Console() {
         aria-current=${page === where.page ? "page" : null}>${t.pages[page]}</a></li>`)}</ul></nav></header>
     ${!store.live && html`<p class="alarm" role="alert">${store.lostAt ? `${t.noConnection} ${moment(store.lostAt / 1000)}` : t.connecting}${
       store.why && ` – ${store.why}`}</p>`}
+    <${Trial} trial=${store.doc?.trial} live=${store.live} />
     ${tabs > 4 && html`<p class="notice" role="status">${t.manyTabs}</p>`}
     <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[where.page]}</h1>${store.doc && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
 }

@@ -90,8 +90,8 @@ async function problemOf(response) {
 }
 
 // What the API answers; `error.problem` has what is wrong.
-export async function ask(path, body, method = body === undefined ? "GET" : "POST") {
-  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+export async function ask(path, body, method = body === undefined ? "GET" : "POST", more = {}) {
+  const headers = body === undefined ? more : { "Content-Type": "application/json", ...more };
   const response = await fetch(new URL(path, base), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   if (response.ok) return response.json();
   const problem = await problemOf(response);

@@ -62,7 +62,7 @@ class JetStreamSource:
             LinkError: there is no connection, or no JetStream.
         """
         settings = self._settings
-        secure = servers[0].startswith("tls://") or bool(settings.tls.ca or settings.tls.certificate)
+        secure = servers[0].startswith("tls://") or settings.tls is not None
         password = password_of(settings.password_file) if settings.user else None
         tls = tls_context(settings.tls) if secure else None  # before there is a client that would have to be closed
         try:

@@ -18,7 +18,8 @@ from nportpy.edge.collect.rows import SeriesKey, clamped, rows_of
 from nportpy.edge.collect.schema import MOST_DEAD_LETTERS, NAME, POSTGRES_STEPS
 from nportpy.edge.collect.stores import NodeReport, StoreError, StoreRefused, Written, holes_of, note
 from nportpy.edge.links.base import LinkError
-from nportpy.edge.links.credentials import password_of
+from nportpy.edge.links.credentials import password_of, tls_context
+from nportpy.network.tls_settings import TlsSettings
 
 _KNOWN_SERIES: Final = 200_000
 _PATIENCE: Final = 60.0
@@ -52,11 +53,12 @@ WHERE nodes.site = n.site AND nodes.node = n.node
 class PostgresStore:
     """See `Store`."""
 
-    def __init__(self, url: str, password_file: str = "") -> None:
-        """Not connected yet."""
+    def __init__(self, url: str, password_file: str = "", tls: TlsSettings | None = None) -> None:
+        """Not connected yet. `tls`: how it is believed; None: as the URL says."""
         self.name = f"postgresql {url.rpartition('@')[2].partition('://')[2] or url.rpartition('@')[2]}"
         self._url = url
         self._password_file = password_file
+        self._tls = tls
         self._connection: asyncpg.Connection | None = None
         self._series: dict[SeriesKey, int] = {}
         self._nodes: set[Node] = set()
@@ -71,6 +73,7 @@ class PostgresStore:
             connection = self._connection = await asyncpg.connect(
                 self._url,
                 password=password,
+                ssl=None if self._tls is None else tls_context(self._tls),
                 timeout=10.0,
                 command_timeout=_PATIENCE,
                 server_settings={"application_name": "nportpy collect"},

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from nportpy.edge.settings import TlsFiles
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.services.logs import LogSettings
 
 
@@ -20,7 +20,7 @@ class SourceSettings:
         keepalive: after so long without a sign of life the connection counts as lost.
         user: user name; empty: none. `password_file`: the first line of it is the password.
         credentials: a NATS credentials file.
-        tls: for mqtts, and NATS with TLS.
+        tls: for mqtts, and NATS with TLS; None: the system's authorities.
     """
 
     name: str
@@ -32,7 +32,7 @@ class SourceSettings:
     user: str = ""
     password_file: str = ""
     credentials: str = ""
-    tls: TlsFiles = field(default_factory=TlsFiles)
+    tls: TlsSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,14 @@ class StoreSettings:
         path: SQLite's file; empty where there is a `url`.
         url: of a database of PostgreSQL.
         password_file: the first line of it is the password.
+        tls: how it is believed; None: as the `url` says.
         commit: for how long a message may wait for others, so that they share a commit.
     """
 
     path: str = ""
     url: str = ""
     password_file: str = ""
+    tls: TlsSettings | None = None
     commit: float = 0.2
 
 

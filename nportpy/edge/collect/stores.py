@@ -125,7 +125,7 @@ def store_for(settings: StoreSettings, *, read_only: bool = False) -> Store:
         from nportpy.edge.collect.postgres import PostgresStore
     except ModuleNotFoundError as error:
         raise StoreError(f"{error.name} is not installed: pip install 'nportpy[collect]'", final=True) from error
-    return PostgresStore(settings.url, settings.password_file)
+    return PostgresStore(settings.url, settings.password_file, settings.tls)
 
 
 def note(work: Work, written: Written) -> None:

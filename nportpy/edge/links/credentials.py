@@ -8,7 +8,8 @@ import socket
 import ssl
 
 from nportpy.edge.links.base import LinkError
-from nportpy.edge.settings import TlsFiles
+from nportpy.network.tls_contexts import TlsFileError, read_table
+from nportpy.network.tls_settings import TlsSettings
 
 
 def password_of(path: str) -> str:
@@ -42,18 +43,37 @@ def failure_of(error: Exception) -> str:
     return f"cannot connect: {error or type(error).__name__}"
 
 
-def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """A client's context that checks certificate and name.
+def tls_context(settings: TlsSettings | None) -> ssl.SSLContext:
+    """A client's context that checks certificate and name, made of what the files say now; None: the system's.
+
+    What holds for everybody whom we call by TLS holds here, too: versions and suites, revocation lists, and that no
+    dates are looked at before the clock is known. See `Table`.
 
     Raises:
         LinkError: a file cannot be read, or is not what it should be.
     """
     try:
-        context = ssl.create_default_context(cafile=files.ca or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if files.certificate:
-            context.load_cert_chain(files.certificate, files.key or None)
-    except (OSError, ValueError) as error:  # SSLError is an OSError
-        named = ", ".join(path for path in (files.ca, files.certificate, files.key) if path)
-        raise LinkError(f"TLS files {named}: {getattr(error, 'strerror', None) or error}") from error
-    return context
+        return read_table(settings or TlsSettings("")).client
+    except TlsFileError as error:
+        raise LinkError(f"TLS: {error.reason}") from error
+
+
+class Named:
+    """A context for a library that checks the host's own name, where the certificate is for another.
+
+    It has what paho-mqtt asks of one.
+    """
+
+    check_hostname = True
+
+    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
+        """`server_name`: whom the certificate must be for; empty: whoever is called."""
+        self._context = context
+        self._name = server_name
+
+    def wrap_socket(
+        self, sock: socket.socket, server_hostname: str | None = None, do_handshake_on_connect: bool = True
+    ) -> ssl.SSLSocket:
+        """As that of `ssl.SSLContext`."""
+        name = self._name or server_hostname
+        return self._context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=do_handshake_on_connect)

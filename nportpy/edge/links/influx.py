@@ -45,6 +45,7 @@ class InfluxLink:
             self._write = f"{base}/api/v2/write?{urlencode(query)}"
         else:
             self._write = f"{base}/write?{urlencode({'db': settings.database or 'nportpy', 'precision': 'ns'})}"
+        self._server_name = (settings.tls.server_name if settings.tls else "") or None
         headers = {"Authorization": f"Token {password_of(settings.token_file)}"} if settings.token_file else {}
         auth = aiohttp.BasicAuth(settings.user, password_of(settings.password_file)) if settings.user else None
         tls = tls_context(settings.tls) if place.scheme == "https" else False
@@ -87,7 +88,11 @@ class InfluxLink:
         headers = {"Content-Type": "text/plain; charset=utf-8"} | ({"Content-Encoding": "gzip"} if packed else {})
         try:
             answer = await self._http.post(
-                self._write, data=_gzip(lines) if packed else lines, headers=headers, allow_redirects=False
+                self._write,
+                data=_gzip(lines) if packed else lines,
+                headers=headers,
+                allow_redirects=False,
+                server_hostname=self._server_name,
             )
             async with answer:
                 status, strange = answer.status, answer.content_type == "text/html"

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -22,7 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from nportpy.edge.links.base import Heard, LinkError, Message, RefusedError
-from nportpy.edge.links.credentials import failure_of, password_of, tls_context
+from nportpy.edge.links.credentials import Named, failure_of, password_of, tls_context
 from nportpy.edge.settings import UpstreamSettings
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,9 @@ class MqttLink:
         if secure:
             context = tls_context(settings.tls)
             context.sslsocket_class = _TlsSocket
-            client.tls_set_context(context)
+            client.tls_set_context(
+                cast(ssl.SSLContext, Named(context, settings.tls.server_name if settings.tls else ""))
+            )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe

@@ -51,7 +51,7 @@ class NatsLink:
         """
         settings = self._settings
         hosts = ", ".join(urlsplit(each).hostname or each for each in servers)
-        secure = servers[0].startswith("tls://") or bool(settings.tls.ca or settings.tls.certificate)
+        secure = servers[0].startswith("tls://") or settings.tls is not None
         password = password_of(settings.password_file) if settings.user else None
         tls = tls_context(settings.tls) if secure else None
         try:
@@ -67,6 +67,7 @@ class NatsLink:
                     ping_interval=max(1, round(settings.keepalive / 2)),
                     max_outstanding_pings=2,
                     tls=tls,
+                    tls_hostname=(settings.tls.server_name if settings.tls else "") or None,
                     user_credentials=settings.credentials or None,
                     user=settings.user or None,
                     password=password,

@@ -213,7 +213,7 @@ class Capture:
     # Requests.
 
     def _query(self, time: int, asked: Asked) -> bytes:
-        comments = [waited(asked.waited)] if asked.waited >= _WORTH_SAYING else []
+        comments = [*_known(asked.client), *([waited(asked.waited)] if asked.waited >= _WORTH_SAYING else [])]
         if asked.attempt > 1:
             comments.append(f"retry {asked.attempt - 1}")
         return self._modbus(time, asked.client, asked.request, asked.unit, asked.pdu, comments, query=True)
@@ -232,7 +232,7 @@ class Capture:
         return self._modbus(time, ended.clients[0], ended.request, ended.unit, pdu, comments, query=False)
 
     def _unsent(self, time: int, unsent: Unsent, pdu: bytes) -> bytes:
-        comment = [f"never on the line: {unsent.why.replace('_', ' ')}"]
+        comment = [*_known(unsent.client), f"never on the line: {unsent.why.replace('_', ' ')}"]
         pdu = pdu or bytes((unsent.pdu[0] | 0x80, _GATEWAY.get(unsent.why, 0x0B)))
         query = self._modbus(time, unsent.client, 0, unsent.unit, unsent.pdu, comment, query=True)
         silent = unsent.why in ("ignored", "gone")
@@ -247,6 +247,12 @@ class Capture:
         data = _tags(client, query=query) + adu
         flags = Flags.OUTBOUND if query else Flags.INBOUND
         return encode(Packet(_MODBUS, time, data, tuple(comments), flags))
+
+
+def _known(client: Client) -> list[str]:
+    """Who it is by its certificate, if anybody knows."""
+    identity = getattr(client, "identity", "")
+    return [identity] if identity else []
 
 
 _WORTH_SAYING: Final = 0.001

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nportpy.edge.messages import decode_state
-from nportpy.edge.settings import TlsFiles
+from nportpy.network.tls_settings import TlsSettings
 from tests.support.mqtt_broker import OddBroker
 from tests.support.serving import until
 from tests.support.upstreams import Sending, sending_to
@@ -212,5 +212,5 @@ async def test_a_password_file_that_is_missing_is_named(tmp_path: Path, url: str
 @pytest.mark.parametrize("url", ["mqtts://127.0.0.1:1", "tls://127.0.0.1:1", "influx+https://127.0.0.1:1"])
 async def test_a_file_of_tls_that_is_missing_is_named(tmp_path: Path, url: str) -> None:
     missing = str(tmp_path / "ca.pem")
-    async with sending_to(tmp_path, url, tls=TlsFiles(ca=missing)) as at:
+    async with sending_to(tmp_path, url, tls=TlsSettings("", ca=missing)) as at:
         await says(at, missing, "No such file")

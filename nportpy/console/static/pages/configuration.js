@@ -4,10 +4,11 @@ import t from "../texts.js";
 import { Table } from "../parts.js";
 import { moment } from "../format.js";
 import { ask } from "../store.js";
+import { Editing } from "./editing.js";
 
 const c = t.configuration;
 
-export function Configuration() {
+export function Configuration({ doc }) {
   const [found, setFound] = useState(null);
   const [why, setWhy] = useState("");
   const [busy, setBusy] = useState(false);
@@ -22,7 +23,7 @@ export function Configuration() {
     setBusy(false);
   };
   useEffect(() => { look(); }, []);
-  return html`<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found?.file && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
+  return html`${found?.file !== null && html`<${Editing} trial=${doc.trial} />`}<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found?.file && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
     ${why && html`<p class="why" role="alert">${why}</p>`}${found && (found.file ? html`<${Found} found=${found} />` : html`<p class="empty">${c.noFile}</p>`)}`;
 }
 

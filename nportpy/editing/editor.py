@@ -1,0 +1,388 @@
+"""A candidate for the configuration file: checked, tried for a while, and kept or taken back.
+
+    idle -> trying         apply: the gateway goes over to the candidate; the file stays what it is
+    trying -> confirmed    confirm: the candidate becomes the file, in one step
+    trying -> timed out    nobody confirmed it in time: the gateway goes back
+    trying -> taken back   somebody did not want to wait for that
+    trying -> overtaken    the file was read anew (SIGHUP): that holds
+
+So the file is the old one for as long as a candidate is only tried: a gateway that ends in that time, however it does,
+starts with the old one. The candidate lies beside it then, whole and on the disk, so that confirming takes a renaming.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from nportpy.editing import files
+from nportpy.editing.files import Prepared
+from nportpy.editing.history import Entry, Fate, History
+from nportpy.errors import EditError, Fault, NportpyError
+from nportpy.status import TrialStatus
+
+WINDOW: Final = 60.0
+"""Seconds in which a change is to be confirmed, where nobody says another time."""
+
+SHORTEST, LONGEST = 10.0, 3600.0
+"""Seconds that somebody may say."""
+
+log = logging.getLogger(__name__)
+
+
+class Stale(EditError):
+    """The file is another one by now. Stays between editor and console.
+
+    Attributes:
+        text: what is in it.
+    """
+
+    def __init__(self, text: str) -> None:
+        """`text` is what is in it."""
+        super().__init__("the file was changed meanwhile")
+        self.text = text
+
+
+class Faulty(EditError):
+    """The candidate has faults. Stays between editor and console."""
+
+    def __init__(self, candidate: "Candidate") -> None:
+        """With all that is known of it."""
+        count = len(candidate.faults)
+        super().__init__(f"the candidate has {count} fault{'s' * (count != 1)}: nothing has changed")
+        self.candidate = candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A text, and what `nportpy check` says of it.
+
+    Attributes:
+        text: the text.
+        faults: what is wrong with it.
+        said: the same as `nportpy check` writes it, a fault each.
+        warnings: what is odd about it.
+        diff: how it differs from the text that it was compared with: a unified diff.
+        values: what a form can show: paths and values, as JSON has them; none where the text is not TOML.
+        settings: what it means to the gateway; None where there are faults.
+    """
+
+    text: str
+    faults: tuple[Fault, ...] = ()
+    said: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    diff: str = ""
+    values: tuple[tuple[tuple[str | int, ...], Any], ...] = ()
+    settings: Any = None
+
+
+Changes = Sequence[Mapping[str, Any]]
+"""Changes of single values, as JSON has them: `path`, and `value` or `remove`."""
+
+Checker = Callable[[str, str, Changes, str], Candidate]
+"""Checks the text of a file of some name, after some changes, in a process of its own, and compares it with another
+text; waits for that."""
+
+
+class Gateway(Protocol):
+    """What goes over to other settings."""
+
+    def now(self) -> Any:
+        """The settings that it runs with."""
+
+    async def go_over(self, settings: Any) -> None:
+        """Go over to others."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """A candidate that is tried.
+
+    Attributes:
+        entry: its entry in the history.
+        window: seconds in which it is to be confirmed.
+        until: when that ends, in seconds since the epoch.
+        prepared: the file that it may become.
+        base: the tag of the file that it was made from.
+        settings: what it means to the gateway.
+        before: what the gateway goes back to.
+        over: set when the gateway has gone over to it.
+        decided: set when it is known what comes of it.
+        fate: that.
+    """
+
+    entry: Entry
+    window: float
+    until: float
+    prepared: Prepared
+    base: str
+    settings: Any
+    before: Any
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    fate: Fate = Fate.TRYING
+
+
+class Editor:
+    """Of one file.
+
+    Attributes:
+        trial: what is tried now.
+        last: what came of the one before, since the start.
+    """
+
+    def __init__(self, path: str | None, checker: Checker | None, gateway: Gateway) -> None:
+        """Switched off. `path` is the file, None: there is none; None for a `checker`: nothing can be changed."""
+        self.on = False
+        self.trial: Trial | None = None
+        self.last: Entry | None = None
+        self._path = path
+        self._checker = checker
+        self._gateway = gateway
+        self._history = History(path or "")
+        self._one = asyncio.Lock()
+        self._checking = asyncio.Lock()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def switch(self, on: bool, tasks: asyncio.TaskGroup) -> None:
+        """Let the file be changed, or not. What is being tried goes on."""
+        self._tasks = tasks
+        if on and not self.on and self._path is not None:
+            try:
+                for each in await asyncio.to_thread(self._recovered):
+                    extra = {"number": each.number, "by": each.by, "why": each.why}
+                    log.warning("a change was not confirmed before the gateway ended: it is not in force", extra=extra)
+            except OSError as error:
+                log.warning("the history of the file cannot be kept", extra={"reason": error.strerror})
+        self.on = on
+
+    def _recovered(self) -> list[Entry]:
+        assert self._path is not None
+        files.forget(self._path)
+        return self._history.recover()
+
+    async def stop(self) -> None:
+        """End what is being tried: the gateway ends, and will start with the file as it is."""
+        if self._task is not None:
+            self._decide(Fate.INTERRUPTED)
+            await asyncio.wait([self._task])
+
+    def status(self) -> TrialStatus | None:
+        """What is tried now."""
+        if self.trial is None:
+            return None
+        entry = self.trial.entry
+        return TrialStatus(entry.number, entry.by, entry.why, entry.time, self.trial.until)
+
+    def path(self) -> str:
+        """The file.
+
+        Raises:
+            EditError: there is none.
+        """
+        if self._path is None:
+            raise EditError("this gateway has no configuration file: it was started with devices")
+        return self._path
+
+    def why_not(self) -> str:
+        """Why the file cannot be changed; empty: it can."""
+        if self._path is None or self._checker is None:
+            return "this gateway has no configuration file: it was started with devices"
+        if not self.on:
+            return 'editing is switched off: it takes console = "edit" in [http]'
+        return files.why_not(self._path)
+
+    async def read(self) -> str:
+        """The file's text, with everything that is in it.
+
+        Raises:
+            EditError: it cannot be read, or is no text.
+        """
+        return _text(await asyncio.to_thread(files.read, self.path()))
+
+    async def check(self, text: str, changes: Changes = (), base: str | None = None) -> Candidate:
+        """What would be said of a text, after some changes of single values.
+
+        Args:
+            text: the candidate.
+            changes: made in it first.
+            base: what it is compared with; without it, `text` as it was before the changes.
+
+        Raises:
+            EditError: it is too large, or the changes cannot be made, or nothing is said.
+        """
+        if len(text.encode(errors="surrogatepass")) > files.LARGEST:
+            raise EditError("the candidate is larger than 1 MiB")
+        if self._checker is None:
+            raise EditError(self.why_not())
+        async with self._checking:
+            return await asyncio.to_thread(self._checker, self.path(), text, changes, text if base is None else base)
+
+    async def apply(self, text: str, base: str, *, by: str, why: str, window: float = WINDOW) -> Trial:
+        """Try a text: the gateway goes over to it, and back after `window` seconds without a confirmation.
+
+        Args:
+            text: the candidate.
+            base: the tag of the text that it was made from.
+            by: who wants it.
+            why: in his words.
+            window: seconds.
+
+        Raises:
+            Stale: the file is not the one of `base` any more.
+            Faulty: the candidate has faults.
+            EditError: it cannot be tried now; the message says why.
+        """
+        async with self._one:
+            if self.trial is not None:
+                raise EditError(f"change {self.trial.entry.number} by {self.trial.entry.by} is to be confirmed first")
+            if reason := self.why_not():
+                raise EditError(reason)
+            await self._compare(base)
+            candidate = await self.check(text)
+            if candidate.faults:
+                raise Faulty(candidate)
+            before = await self._compare(base)
+            assert self._tasks is not None  # it is on
+            entry, prepared = await asyncio.to_thread(self._prepare, before, text, by, why)
+            until = time.time() + window
+            trial = Trial(entry, window, until, prepared, base, candidate.settings, self._gateway.now())
+            self.trial = trial
+            log.info("a change is tried", extra={"number": entry.number, "by": by, "why": why, "window": window})
+            self._task = self._tasks.create_task(self._try(trial), name="change on trial")
+            return trial
+
+    def _prepare(self, before: str, text: str, by: str, why: str) -> tuple[Entry, Prepared]:
+        now, path = time.time(), self.path()
+        try:
+            prepared = Prepared(path, text.encode())
+            try:
+                known = next((each for each in self._history.all() if each.fate in (Fate.CONFIRMED, Fate.FOUND)), None)
+                if known is None or known.tag != files.tag(before.encode()):
+                    self._history.add(before, Fate.FOUND, by="", why="", time=now)
+                return self._history.add(text, Fate.TRYING, by=by, why=why, time=now), prepared
+            except BaseException:
+                prepared.abandon()
+                raise
+        except OSError as error:
+            raise EditError(f"nothing has changed: {path} cannot be written: {error.strerror}") from error
+
+    async def confirm(self, number: int, *, by: str) -> Entry:
+        """Keep what is tried under that number: it becomes the file.
+
+        Raises:
+            Stale: somebody else has changed the file meanwhile: what is tried ends.
+            EditError: that is not tried any more, or cannot be written; the message says why.
+        """
+        await self._tried(number).over.wait()
+        async with self._one:
+            trial = self._tried(number)
+            await self._compare(trial.base)
+            try:
+                await asyncio.to_thread(trial.prepared.commit)
+            except OSError as error:
+                raise EditError(f"the file cannot be written: {error.strerror}; it is not confirmed") from error
+            log.info("a change is confirmed", extra={"number": number, "by": by})
+            overtaken = not self._decide(Fate.CONFIRMED)
+        assert self._task is not None  # it was started with the trial
+        await asyncio.wait([self._task])
+        if overtaken:  # while it was written: what is in the file now holds
+            await self._gateway.go_over(trial.settings)
+            await self._close(trial, Fate.CONFIRMED)
+        assert self.last is not None  # it has ended
+        return self.last
+
+    async def take_back(self, number: int, *, by: str) -> Entry:
+        """Go back before the time is over; who asked through a listener that goes is answered before that.
+
+        Raises:
+            EditError: that is not tried any more.
+        """
+        async with self._one:
+            trial = self._tried(number)
+            log.info("a change is taken back", extra={"number": number, "by": by})
+            self._decide(Fate.TAKEN_BACK)
+            return trial.entry
+
+    def overtake(self) -> None:
+        """The file was read anew, and that holds."""
+        if self.trial is not None:
+            log.warning("the file is read anew: a change on trial ends", extra={"number": self.trial.entry.number})
+            self._decide(Fate.OVERTAKEN)
+
+    async def history(self) -> list[Entry]:
+        """The entries, the newest first."""
+        return await asyncio.to_thread(self._history.all)
+
+    async def entry(self, number: int) -> Entry:
+        """One of them.
+
+        Raises:
+            EditError: it is not there.
+        """
+        found = await asyncio.to_thread(self._history.get, number)
+        if found is None:
+            raise EditError(f"there is no change {number} in the history")
+        return found
+
+    def _tried(self, number: int) -> Trial:
+        if self.trial is None or self.trial.entry.number != number or self.trial.decided.is_set():
+            raise EditError(f"change {number} is not being tried")
+        return self.trial
+
+    async def _compare(self, base: str) -> str:
+        """The file's text, which has to be the one of that tag."""
+        text = await self.read()
+        if files.tag(text.encode()) != base:
+            raise Stale(text)
+        return text
+
+    def _decide(self, fate: Fate) -> bool:
+        """Say what comes of what is tried; False: it has been said."""
+        trial = self.trial
+        if trial is None or trial.decided.is_set():
+            return False
+        trial.fate = fate
+        trial.decided.set()
+        return True
+
+    async def _try(self, trial: Trial) -> None:
+        try:
+            try:
+                await self._gateway.go_over(trial.settings)
+            except (NportpyError, OSError) as error:
+                log.error("a change cannot be tried", extra={"number": trial.entry.number, "reason": str(error)})
+                self._decide(Fate.FAILED)
+            trial.until = time.time() + trial.window
+            trial.over.set()
+            try:
+                async with asyncio.timeout(trial.window):
+                    await trial.decided.wait()
+            except TimeoutError:
+                async with self._one:  # who is confirming it now has come in time
+                    if self._decide(Fate.TIMED_OUT):
+                        log.warning("a change was not confirmed in time", extra={"number": trial.entry.number})
+            if trial.fate in (Fate.TIMED_OUT, Fate.TAKEN_BACK, Fate.FAILED):
+                await self._gateway.go_over(trial.before)
+        finally:
+            trial.prepared.abandon()
+        await self._close(trial, trial.fate)
+        self.trial = None
+
+    async def _close(self, trial: Trial, fate: Fate) -> None:
+        try:
+            await asyncio.to_thread(self._history.mark, trial.entry.number, fate)
+        except OSError as error:
+            log.warning("the history of the file cannot be kept", extra={"reason": error.strerror})
+        self.last = replace(trial.entry, fate=fate)
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise EditError(f"line {line} of the file is not UTF-8 text") from error

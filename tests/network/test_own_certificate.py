@@ -1,0 +1,117 @@
+"""S9: a console that others can reach has a certificate that the gateway makes for itself."""
+
+import asyncio
+import logging
+import os
+import ssl
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from nportpy.config import parse
+from nportpy.network.tls_contexts import fingerprint
+from nportpy.port.loopback import Cable
+from nportpy.security import own
+from nportpy.services.http import HttpSettings
+from tests.support.serving import plan, raw, serving, settings, until
+from tests.support.tls import Plant, secured
+
+pytestmark = pytest.mark.process
+
+WITH_CONSOLE = '[http]\nlisten = "0.0.0.0:9550"\nconsole = "view"\n[port.a]\ndevice = "loop://"\n'
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The state directory of a device that starts for the first time."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+async def _start() -> str:
+    """Start as the file says, but for the addresses; the fingerprint that a client sees, and that the status has."""
+    found = parse(WITH_CONSOLE, "f")
+    http = HttpSettings((("127.0.0.1", 0),), tls=found.http.tls if found.http else "")
+    async with serving(plan("cable"), cables=[Cable()], tls=found.tls, http=http) as served:
+        port = served.gateway._http._service.endpoints[0].port  # type: ignore[union-attr]
+        seen = fingerprint(ssl.PEM_cert_to_DER_cert(await asyncio.to_thread(_certificate_at, port)))
+        (table,) = served.gateway.status().tls
+        assert (table.name, table.error) == ("self", "")
+        assert [each.fingerprint for each in table.certificates] == [seen]
+        return seen
+
+
+def _certificate_at(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+
+
+async def test_s9_the_same_after_a_restart_and_another_on_another_device(
+    device: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        first = await _start()
+        assert await _start() == first
+    said = [record.fingerprint for record in caplog.records if record.message == "certificates read"]  # type: ignore[attr-defined]
+    assert said == [first, first]
+    assert [record.message for record in caplog.records].count("made a certificate of our own") == 1
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "second device"))
+    assert await _start() != first
+    assert stat.S_IMODE(os.stat(device / "tls" / "self.key").st_mode) == 0o600
+
+
+async def test_s9_it_is_for_this_machine_and_who_has_it_believes_it(device: Path) -> None:
+    found = parse('[port.a]\ndevice = "loop://"\n[port.a.raw]\nlisten = 4001\ntls = "self"\n', "f")
+    cable = Cable()
+    async with serving(plan("cable", raw(tls="self")), cables=[cable], tls=found.tls) as served:
+        context = ssl.create_default_context(cafile=str(device / "tls" / "self.crt"))
+        client = await secured(served.port(), context)
+        client.send(b"in")
+        await until(lambda: cable.heard == b"in")
+        await client.close()
+
+
+async def test_s9_it_is_made_at_a_reload_too(device: Path) -> None:
+    tls = parse('[port.a]\ndevice = "loop://"\n[port.a.raw]\nlisten = 4001\ntls = "self"\n', "f").tls
+    async with serving(plan("cable", raw()), cables=[Cable()]) as served:
+        await served.gateway.reload(settings(plan("cable", raw(tls="self")), tls=tls))
+        assert not served.gateway.status().tls[0].error
+        before = (device / "tls" / "self.crt").read_bytes()
+        await served.gateway.reload(settings(plan("cable", raw(tls="self")), tls=tls))
+        assert (device / "tls" / "self.crt").read_bytes() == before
+
+
+@pytest.mark.parametrize("why", ["no folder", "no cryptography", "no python"])
+async def test_s9_without_one_nobody_comes_in_and_the_log_says_why_once(
+    device: Path, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if why == "no folder":
+        (device / "tls").write_bytes(b"a file is in the way")
+        reason = "File exists"
+    elif why == "no cryptography":
+        (device / "cryptography.py").write_text("raise ImportError")
+        monkeypatch.setenv("PYTHONPATH", str(device))
+        reason = "pip install 'nportpy[tls]'"
+    else:
+        monkeypatch.setattr(sys, "executable", "/none/python")
+        reason = "No such file"
+    tls = parse('[port.a]\ndevice = "loop://"\n[port.a.raw]\nlisten = 4001\ntls = "self"\n', "f").tls
+    async with serving(plan("cable", raw(tls="self")), cables=[Cable()], tls=tls) as served:
+        status = served.gateway.status()
+        assert not status.ready
+        assert "is not made yet" in status.missing[0].reason
+        await served.gateway._certificates.look(settings(plan("cable"), tls=tls))
+    said = [record for record in caplog.records if record.message.startswith("cannot make")]
+    assert len(said) == 1
+    assert reason in said[0].reason  # type: ignore[attr-defined]
+
+
+def test_s9_what_is_there_is_left_alone(device: Path) -> None:
+    plant = Plant(device)
+    pair = plant.pair("of somebody")
+    before = Path(pair.certificate).read_bytes()
+    table = parse(WITH_CONSOLE, "f").tls[0]
+    table = table.__class__("self", (pair.files,), made=True)
+    asyncio.run(own.OwnCertificates().make([table]))
+    assert Path(pair.certificate).read_bytes() == before
