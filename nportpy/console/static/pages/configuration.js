@@ -23,7 +23,7 @@ export function Configuration({ doc }) {
     setBusy(false);
   };
   useEffect(() => { look(); }, []);
-  return html`${found?.file !== null && html`<${Editing} trial=${doc.trial} />`}<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found?.file && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
+  return html`${found?.file && html`<${Editing} trial=${doc.trial} />`}<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found?.file && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
     ${why && html`<p class="why" role="alert">${why}</p>`}${found && (found.file ? html`<${Found} found=${found} />` : html`<p class="empty">${c.noFile}</p>`)}`;
 }
 
