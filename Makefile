@@ -49,7 +49,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(ARGS)
 
 $(VENV)/.dist: pyproject.toml $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dist]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dist,full,tls]'
 	@touch $@
 
 # What packages are made of; folders too, since a file that is gone changes nothing else.

@@ -10,6 +10,7 @@
     │   └── LeaseEnded         the time for which the line was to be had alone is over
     ├── ListenError            a service's address cannot be bound
     ├── ArchiveError           the archive cannot be opened; the message names the file and the way out
+    ├── AccountError           accounts cannot be read or changed; the message says why
     ├── EditError              a change of the configuration cannot be made; the message says why
     ├── ProtocolError          the peer broke the protocol
     └── MisuseError            this code was called in a way its contract forbids
@@ -98,6 +99,10 @@ class ListenError(NportpyError):
 
 class ArchiveError(NportpyError):
     """The archive cannot be opened."""
+
+
+class AccountError(NportpyError):
+    """Accounts cannot be read or changed."""
 
 
 class EditError(NportpyError):

@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from nportpy.config import edge_tables, fault_lines, load, modbus_tables, parse, schema, stream_tables, tls_tables
+from nportpy.config import (
+    edge_tables,
+    fault_lines,
+    http_tables,
+    load,
+    modbus_tables,
+    parse,
+    schema,
+    stream_tables,
+    tls_tables,
+)
 from nportpy.config.devices import for_devices
 from nportpy.config.edge_access import KEYS, SecretKeys
 from nportpy.config.editors import json_schema
@@ -329,7 +339,8 @@ def test_the_shipped_file_shows_every_key() -> None:
             shown["packing"].update(re.findall(r"(\w+) = ", line.partition("=")[2]))
     assert shown == {
         "gateway": set(schema.Gateway.model_fields),
-        "http": set(schema.Http.model_fields),
+        "http": set(http_tables.Http.model_fields),
+        "certificates": set(http_tables.CertificateTable.model_fields),
         "capture": set(schema.Capture.model_fields),
         "log": set(schema.Log.model_fields),
         "port.meters": set(schema.Port.model_fields) - tables,
@@ -467,7 +478,7 @@ def test_the_schema_for_editors_knows_every_table() -> None:
     assert set(made["properties"]) == set(schema.File.model_fields)
     tables = {"Gateway", "Http", "Capture", "Log", "Discovery", "Mdns", "Port", "Raw", "Rfc2217", "Rs485"}
     others = (*modbus_tables.TABLES.values(), *stream_tables.TABLES.values(), *edge_tables.TABLES.values())
-    others += (*tls_tables.TABLES.values(),)
+    others += (*tls_tables.TABLES.values(), *http_tables.TABLES.values())
     assert set(made["$defs"]) == tables | {model.__name__ for _, model in others}
     assert made["$defs"]["Port"]["required"] == ["device"]
     assert made["$defs"]["Port"]["properties"]["raw"]["anyOf"][0] == {"$ref": "#/$defs/Raw"}

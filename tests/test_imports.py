@@ -14,7 +14,7 @@ FLOORS = (
     {"errors", "linesettings", "throttle", "wallclock"},
     {"status"},
     {"protocols"},
-    {"network"},
+    {"network", "accounts"},
     {"services", "port", "security", "editing"},
     {"line"},
     {"client", "modbus", "attach", "meters"},

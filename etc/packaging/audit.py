@@ -36,6 +36,8 @@ def verdict(answer: str, wanted: list[str]) -> tuple[int, list[str]]:
         for flaw in each.get("vulns", ())
     ]
     asked = [each for each in found if "skip_reason" not in each]
+    if not wanted:
+        return UNASKED, ["nportpy is not installed here, so nobody knows what it needs"]
     unasked = len(wanted) - len(asked)
     if unasked:
         flaws.append(f"nobody could be asked about {unasked} of {len(wanted)} packages")

@@ -20,6 +20,7 @@ from nportpy.cli import completion
 from nportpy.cli.asking import Unreachable, opened, place_of
 from nportpy.cli.options import parsed
 from nportpy.cli.times import moment
+from nportpy.cli.tokens import token_file
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.values import duration_text
 from nportpy.errors import ArchiveError, ConfigError
@@ -53,6 +54,7 @@ def archive() -> None:
 @archive.command()
 @CONFIG
 @click.option("--json", "as_json", is_flag=True, help="An object, for programs.")
+@token_file
 def status(path: str, as_json: bool) -> None:
     """How much is kept, and what each upstream has of it."""
     settings = _settings(path)
@@ -110,6 +112,7 @@ def export(tag: str, target: IO[str], start: datetime | None, end: datetime | No
 @click.option("--from", "start", metavar="TIME", callback=parsed(moment), required=True, help="From when.")
 @TO
 @CONFIG
+@token_file
 def send(upstream: str, start: datetime, end: datetime | None, path: str) -> None:
     """Send an interval again, marked late, to one upstream or to all of them."""
     query = {"upstream": upstream} | _interval(start, end or moment("now"))

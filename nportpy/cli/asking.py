@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from nportpy.cli.tokens import authorised
 from nportpy.network.tls_settings import TlsSettings
 from nportpy.services.http import HttpSettings
 
@@ -99,6 +100,8 @@ def opened(base: Place, page: str, query: dict[str, str] | None = None, *, post:
     if query:
         url += f"?{urllib.parse.urlencode(query)}"
     request = urllib.request.Request(url, method="POST" if post else "GET")  # noqa: S310 - http or https: see callers
+    for name, text in authorised(base.url).items():
+        request.add_unredirected_header(name, text)
     try:
         return urllib.request.urlopen(request, timeout=_TIMEOUT, context=base.tls)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

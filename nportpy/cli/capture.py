@@ -12,6 +12,7 @@ import click
 
 from nportpy.cli.options import parsed
 from nportpy.cli.tls_options import https_context, tls_options
+from nportpy.cli.tokens import token_file
 from nportpy.cli.watching import NotThere, one_port, parted, pieces, stream
 from nportpy.config.values import duration, duration_text, size
 from nportpy.errors import ProtocolError
@@ -38,6 +39,7 @@ _PACKET: Final = 6
 @click.option(
     "--frozen", type=click.IntRange(0), metavar="NUMBER", help="A moment that was frozen: nportpy monitor --moments."
 )
+@token_file
 @tls_options
 def capture(
     words: tuple[str, ...], target: str, seconds: float | None, most: int | None, ring_files: int | None,

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 import click
 
+from nportpy.cli.check_accounts import account_warnings
 from nportpy.cli.check_addresses import address_warnings
 from nportpy.cli.check_edge import edge_picture, edge_warnings
 from nportpy.cli.check_json import faults_object, settings_object
@@ -92,7 +93,8 @@ def check(path: str, as_json: bool, schema: bool) -> None:
 def all_warnings(text: str, path: str, settings: GatewaySettings) -> list[str]:
     """Everything that is odd about a file without faults, on the machine where it is to be used."""
     found = [*without_effect(text, path), *warnings(settings), *address_warnings(settings)]
-    return [*found, *edge_warnings(settings.edge), *tls_warnings(settings)]
+    found += [*edge_warnings(settings.edge), *tls_warnings(settings)]
+    return [*found, *account_warnings(settings.http, path)]
 
 
 def _picture(settings: GatewaySettings) -> Picture:

@@ -5,6 +5,7 @@ Wireshark starts this with arguments of its own (its Developer's Guide, 8.2): --
 """
 
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -18,6 +19,7 @@ import click
 
 from nportpy import __version__
 from nportpy.cli.tls_options import files_of, https_context, tls_options
+from nportpy.cli.tokens import token_file, told_file
 from nportpy.cli.watching import DEFAULT_URL, NotThere, pieces, ports, stream, url_of
 from nportpy.network.tls_settings import TlsSettings
 
@@ -49,6 +51,7 @@ _MOVED: Final = (4, 2)
 @click.option("--port", default="", hidden=True)
 @click.option("--history", default="", hidden=True)
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+@token_file
 def extcap(
     install: bool, urls: tuple[str, ...], folder: Path | None, listing: bool, dlts: bool, config: bool,
     extcap_reload_option: str | None, interface: str, extcap_version: str | None, extcap_capture_filter: str | None,
@@ -60,6 +63,7 @@ def extcap(
     \b
         nportpy extcap --install
         nportpy extcap --install --url http://192.0.2.10:9550
+        nportpy extcap --install --url https://pi-07.plant:9550 --token-file ~/.nportpy-token
         nportpy extcap --install --url https://pi-07.plant:9550 --ca ca.crt
         tshark -i nportpy-127.0.0.1-bus
     """  # noqa: D301 - click wants the character
@@ -158,6 +162,8 @@ def _install(places: list[str], folder: Path | None, tls: TlsSettings | None) ->
     windows = sys.platform == "win32"
     script = folder / ("nportpy.bat" if windows else "nportpy")
     options = "".join(f' --url "{url}"' for url in places)
+    if told := told_file():
+        options += f' --token-file "{told}"' if windows else f" --token-file {shlex.quote(told)}"
     options += "".join(f' {option} "{path}"' for option, path in files_of(tls).items())
     command = f'"{sys.executable}" -m nportpy extcap{options}'
     text = f"@echo off\r\n{command} %*\r\n" if windows else f'#!/bin/sh\nexec {command} "$@"\n'

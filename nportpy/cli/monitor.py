@@ -10,6 +10,7 @@ import click
 
 from nportpy.cli.options import parsed
 from nportpy.cli.tls_options import https_context, tls_options
+from nportpy.cli.tokens import token_file
 from nportpy.cli.watching import NotThere, one_port, parted, pieces, ports, stream
 from nportpy.config.values import duration, duration_text
 from nportpy.network.tls_settings import TlsSettings
@@ -36,6 +37,7 @@ _ROWS = click.IntRange(0, MOST_ROWS)
 @click.option("--moments", is_flag=True, help="List the moments that were frozen, and who watches.")
 @tls_options
 @click.option("--json", "as_json", is_flag=True, help="An object a line, for programs.")
+@token_file
 def monitor(
     words: tuple[str, ...], trigger: str | None, before: int, after: int, seconds: float | None, history: bool,
     kept: bool, frozen: int | None, moments: bool, as_json: bool,

@@ -14,6 +14,7 @@ from nportpy.cli.asking import Place, Unreachable, asked, place_of
 from nportpy.cli.options import parsed
 from nportpy.cli.status_screen import bus_names, screen, sentences
 from nportpy.cli.tls_options import believed, https_context, tls_options
+from nportpy.cli.tokens import token_file
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.values import duration
 from nportpy.errors import ConfigError
@@ -33,6 +34,7 @@ def _every(text: str) -> float:
     help=f"The gateway's configuration, which says where it is asked.  [default: {DEFAULT_PATH} if it is there]",
 )  # fmt: skip
 @click.option("--url", metavar="URL", help="Where it is asked instead: http://192.0.2.10:9550.")
+@token_file
 @click.option("--bus", metavar="NAME", help="In words: who hogs this bus, and which of its units are bad; * for all.")
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
 @click.option("--every", metavar="TIME", default="2s", show_default=True, callback=parsed(_every), help="How often.")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from nportpy.cli.tokens import authorised
+
 if TYPE_CHECKING:
     import ssl
 
@@ -83,6 +85,8 @@ def opened(
     """
     address = f"{url}{page}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
     request = urllib.request.Request(address, headers={"User-Agent": "nportpy"})  # noqa: S310 - see `url_of`
+    for name, text in authorised(url).items():
+        request.add_unredirected_header(name, text)
     try:
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=within, context=tls)  # noqa: S310 - as above
     except urllib.error.HTTPError as error:

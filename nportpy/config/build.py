@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
-from nportpy.config import schema
+from nportpy.config import http_tables, schema
 from nportpy.config.edge_build import edge
 from nportpy.config.modbus_tables import ModbusService, Routed
 from nportpy.config.places import state_file
@@ -64,7 +64,7 @@ def _servers(routers: tuple[RouterPlan, ...]) -> dict[Endpoint, ServerSettings]:
     return {to.endpoint: to for to in routes if isinstance(to, ServerSettings)}
 
 
-def _http(http: schema.Http, gateway: schema.Gateway) -> HttpSettings:
+def _http(http: http_tables.Http, gateway: schema.Gateway) -> HttpSettings:
     """The HTTP service. Without a word of it: pages for this machine, none for others.
 
     What others look at on pages is by TLS, if by no other certificate then by one that the gateway makes for itself.
@@ -76,6 +76,9 @@ def _http(http: schema.Http, gateway: schema.Gateway) -> HttpSettings:
         _rings(http.listen, _outer(gateway), AllowList(http.allow, "http.allow")),
         http.tls or ("" if here or console is ConsoleMode.OFF else SELF),
         console,
+        http.accounts_file,
+        frozenset(http.names),
+        {each.subject: each.whom() for each in http.certificates},
     )
 
 

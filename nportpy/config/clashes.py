@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from nportpy.config import values
+from nportpy.config.http_tables import http_clashes
 from nportpy.config.modbus_clashes import modbus_clashes
 from nportpy.config.positions import Lines, Origins
 from nportpy.config.tables import OWN_LINE
@@ -42,7 +43,7 @@ class _Claim:
 def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     """Every fault that lies between two keys."""
     faults = [*_shared_addresses(data, lines), *_shared_devices(data, lines), *modbus_clashes(data, lines)]
-    faults += [*_two_speeds(data, lines), *tls_clashes(data, lines)]
+    faults += [*_two_speeds(data, lines), *tls_clashes(data, lines), *http_clashes(data, lines)]
     faults += _recorded(data, lines)
     if not any(data.get(kind) for kind in ("port", "modbus", "station")):
         faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))

@@ -32,6 +32,8 @@ _EXAMPLES = {
     "every": 'an interval, as in every = "10s"',
     "name": 'a name, as in name = "power"',
     "url": 'where to, as in url = "mqtt://broker.example:1883"',
+    "subject": 'whose certificate it is, as in subject = "CN=anna"',
+    "role": 'a role, as in role = "operator"',
     "gap": "how far apart reads may be, as in { gap = 16 }",
 }
 _PASSWORD = re.compile(r"([/,][^\s/:@,'\"]*:)[^\s/@'\"]+@")

@@ -7,7 +7,16 @@ from typing import Annotated, Self, get_origin
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from nportpy.config import edge_tables, edge_values, modbus_tables, stream_tables, stream_values, tls_tables, values
+from nportpy.config import (
+    edge_tables,
+    edge_values,
+    http_tables,
+    modbus_tables,
+    stream_tables,
+    stream_values,
+    tls_tables,
+    values,
+)
 from nportpy.config.modbus_tables import LineModbus, Master, Routed
 from nportpy.config.stream_tables import COMMANDS, Modem, Pair, RealCom, ReverseTelnet, StreamService, TcpClient, Udp
 from nportpy.config.tables import (
@@ -19,7 +28,6 @@ from nportpy.config.tables import (
     Leaf,
     Many,
     Table,
-    UsesTls,
     duration,
     integer,
     size,
@@ -37,7 +45,6 @@ from nportpy.network.service import Direction
 from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.protocols.capture.records import Cause
 from nportpy.protocols.packing import PackingSettings
-from nportpy.services.http import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 from nportpy.services.mdns import MdnsSettings
 
@@ -64,10 +71,6 @@ _FILE_SIZE = size("64KiB", "1024MiB")
 _CAPTURE = CaptureSettings()
 _IDENTITY = DiscoverySettings()
 _MDNS = MdnsSettings()
-_HttpListen = Annotated[
-    list[Annotated[Endpoint, Leaf(values.endpoint, TEXT)]],
-    Many("false switches http off", single=True, off=True, example='"127.0.0.1:9550" or false'),
-]
 _SERVICES = Many("a service is a table", single=True, example="[port.NAME.raw] or [[port.NAME.raw]]")
 _MODBUS = Many("a service is a table", single=True, example="[port.NAME.modbus] or [[port.NAME.modbus]]")
 
@@ -81,15 +84,6 @@ class Gateway(Table):
     max_connections: Annotated[int, integer(1, 10000)] = _ACCESS.max_connections
     max_connections_per_address: Annotated[int, integer(1, 10000)] = _ACCESS.max_per_address
     drain: Annotated[float, duration("0s", "1h")] = _GATEWAY.drain
-
-
-class Http(Table):
-    """[http]: metrics, status and the console."""
-
-    listen: _HttpListen = Field(default_factory=lambda: [Endpoint(*pair) for pair in HttpSettings().listen])
-    allow: Allow = Field(default_factory=list)
-    tls: UsesTls = HttpSettings().tls
-    console: Annotated[ConsoleMode | None, words(ConsoleMode)] = None
 
 
 class Capture(Table):
@@ -258,7 +252,7 @@ class File(Table):
     """The whole file."""
 
     gateway: Gateway = Field(default_factory=Gateway)
-    http: Http = Field(default_factory=Http)
+    http: http_tables.Http = Field(default_factory=http_tables.Http)
     capture: Capture = Field(default_factory=Capture)
     log: Log = Field(default_factory=Log)
     discovery: Discovery | None = None
@@ -305,7 +299,7 @@ def tables_with(key: str) -> list[str]:
 
 _TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     "gateway": ("[gateway]", Gateway),
-    "http": ("[http]", Http),
+    **http_tables.TABLES,
     "capture": ("[capture]", Capture),
     "log": ("[log]", Log),
     "discovery": ("[discovery]", Discovery),

@@ -182,6 +182,16 @@ def folder(value: object) -> str:
     return text.rstrip("/") or "/"
 
 
+def file(value: object) -> str:
+    """A file's absolute path."""
+    allowed = 'an absolute path, as in "/var/lib/nportpy/accounts.json"'
+    typed(value, str, allowed)
+    text = str(value)
+    if not text.startswith("/") or not text.isprintable() or ".." in text.split("/") or text.endswith("/"):
+        raise ValueFault("is no whole path of a file", allowed)
+    return text
+
+
 def device_identity(text: str) -> str | None:
     """What two names of one device have in common; None for `loop:`, which is a line of its own each time."""
     if text.startswith("loop:"):

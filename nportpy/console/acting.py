@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import math
 from collections.abc import Awaitable
 from http import HTTPStatus
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from nportpy.accounts.roles import Right
 from nportpy.console.desk import Desk
-from nportpy.console.routes import Asked, Field, Handler, Right, Route, Wrong
+from nportpy.console.routes import Asked, Field, Handler, Route, Wrong
 from nportpy.console.streams import EVENTS, Stream, Streams
 from nportpy.errors import NportpyError
 from nportpy.line.arbiter import Line
@@ -32,8 +32,6 @@ _UNIT: Final = Field("unit", "integer", "whom", required=True, low=1, high=255)
 _TYPE: Final = Field("type", "string", "float32, int16, string8, ...: as nportpy read has them", high=20)
 _ORDER: Final = Field("order", "string", "of bytes; ABCD", choices=("ABCD", "CDAB", "BADC", "DCBA"))
 _CONFIRM: Final = Field("confirm", "string", "the request, as an answer 428 has shown it: do it", high=600)
-
-log = logging.getLogger("nportpy.console")
 
 
 class Acting:
@@ -160,11 +158,9 @@ class Acting:
                 raise
             finally:
                 self._desk.count(name, result)
-                what = {
-                    key: str(value)[:100] for key, value in asked.values.items() if key not in ("name", "text", "hex")
-                }
-                extra = {"action": name, "by": str(asked.request.remote), "result": result}
-                log.info("action", extra=extra | what | ({"port": asked.get("name")} if asked.get("name") else {}))
+                who, client = asked.who, str(asked.request.remote)
+                event = _EVENTS.get(name, name)
+                self._desk.audit.tell(event, who=who.name, how=who.how, client=client, result=result, **_told(asked))
             return response
 
         return act
@@ -322,6 +318,21 @@ class Acting:
         except (ValueError, LookupError) as error:
             raise Wrong(HTTPStatus.BAD_REQUEST, str(error.args[0])) from error
         return found({"upstreams": names})
+
+
+_EVENTS: Final = {"end": "kick", "ask": "request"}
+"""What the audit calls them, where it is not the last word of their paths."""
+
+_TOLD: Final = {
+    "bus": "bus", "unit": "unit", "read": "read", "write": "write", "value": "value", "pdu": "pdu", "first": "first",
+    "last": "last", "milliseconds": "milliseconds", "dtr": "dtr", "rts": "rts", "port": "port", "service": "service",
+    "client": "ended", "upstream": "upstream", "from": "from", "to": "to", "name": "port",
+}  # fmt: skip
+"""What of a request stands in the audit, and as what. Not what is sent on a line: it may be a password."""
+
+
+def _told(asked: Asked) -> dict[str, object]:
+    return {_TOLD[key]: value for key, value in asked.values.items() if key in _TOLD}
 
 
 class _Sender:

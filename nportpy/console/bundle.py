@@ -16,9 +16,10 @@ from typing import Final
 from aiohttp import web
 
 from nportpy import __version__
+from nportpy.accounts.roles import Right
 from nportpy.console.desk import Desk, Moment
 from nportpy.console.redacting import redacted, without_secrets
-from nportpy.console.routes import Asked, Field, Right, Route
+from nportpy.console.routes import Asked, Field, Route
 from nportpy.services import exposition, metrics, report
 from nportpy.services.answers import HEADERS
 

@@ -17,10 +17,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from nportpy.accounts.roles import Right
 from nportpy.console.desk import Desk
 from nportpy.console.looking import packed
 from nportpy.console.redacting import LEFT_OUT, is_secret, secrets_of, without_secrets
-from nportpy.console.routes import Asked, Right, Route, Wrong
+from nportpy.console.routes import Asked, Route, Wrong
 
 PATIENCE: Final = 60.0
 """Seconds that it may take: two on a Raspberry Pi, ten on the smallest one under load."""

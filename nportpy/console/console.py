@@ -6,6 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
+from nportpy.accounts.roles import Right
+from nportpy.console.accounts import Accounts
 from nportpy.console.acting import Acting
 from nportpy.console.bundle import Bundle
 from nportpy.console.checking import Checking
@@ -17,13 +19,14 @@ from nportpy.console.openapi import describe
 from nportpy.console.routes import Asked, Route, Routes
 from nportpy.console.streams import Streams
 from nportpy.services.answers import HEADERS, found
+from nportpy.services.pages import Found
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _HTML: Final = "text/html; charset=utf-8"
 
 
 class Console:
-    """See `Pages` (services/site.py)."""
+    """See `Pages` (services/pages.py)."""
 
     def __init__(self, desk: Desk) -> None:
         """Of one gateway. Files are read when they are asked for."""
@@ -32,8 +35,15 @@ class Console:
         streams = Streams()
         self.routes = Routes(
             (
-                Route("GET", "/assets/{hash}/{name}", "a file of the pages", self._file, gives=("*/*",)),
-                Route("GET", "/assets/{hash}/{folder}/{name}", "a file of the pages", self._file, gives=("*/*",)),
+                Route("GET", "/assets/{hash}/{name}", "a file of the pages", self._file, Right.OPEN, gives=("*/*",)),
+                Route(
+                    "GET",
+                    "/assets/{hash}/{folder}/{name}",
+                    "a file of the pages",
+                    self._file,
+                    Right.OPEN,
+                    gives=("*/*",),
+                ),
                 Route(
                     "GET",
                     "/api/v1/openapi.json",
@@ -46,17 +56,21 @@ class Console:
                 *Checking(desk).routes(),
                 *Editing(desk).routes(),
                 *Bundle(desk).routes(),
+                *Accounts(desk).routes(),
             ),
             lambda route: desk.count(route.path.rpartition("/")[2], "refused"),
         )
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """The answer; None: there is no such page."""
+    async def route(self, request: web.BaseRequest) -> Found | None:
+        """See `Pages`."""
         if request.path == "/" and request.method in ("GET", "HEAD"):
             if "text/html" not in request.headers.get("Accept", ""):
                 return None  # a program: it is told what there is
-            return _sent(request, _HTML, self._files.index, "no-cache")
-        return await self.routes.answer(request)
+            return Found(Right.OPEN, lambda _who: self._index(request))
+        return self.routes.find(request)
+
+    async def _index(self, request: web.BaseRequest) -> web.StreamResponse:
+        return _sent(request, _HTML, self._files.index, "no-cache")
 
     async def _file(self, asked: Asked) -> web.StreamResponse:
         folder = asked.get("folder")

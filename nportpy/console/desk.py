@@ -8,6 +8,8 @@ from nportpy.editing.editor import Editor
 from nportpy.editing.impact import Impact
 from nportpy.line.arbiter import Line
 from nportpy.services.archived import Archived
+from nportpy.services.audit import Audit
+from nportpy.services.gate import Gate
 from nportpy.services.recent import Recent
 from nportpy.status import GatewayStatus
 
@@ -44,6 +46,14 @@ class Desk(Protocol):
     @property
     def editor(self) -> Editor:
         """Changes the configuration file."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """Who says who may what, while HTTP is on."""
+
+    @property
+    def audit(self) -> Audit:
+        """Who did what."""
 
     def status(self) -> GatewayStatus:
         """A snapshot."""

@@ -4,7 +4,6 @@ Every change names the file that it was made from: `If-Match` with the tag of a 
 if that is not the file any more.
 """
 
-import logging
 import math
 import re
 import sys
@@ -16,14 +15,16 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from nportpy.accounts.roles import Right
 from nportpy.console.desk import Desk
 from nportpy.console.looking import packed
-from nportpy.console.routes import Asked, Field, Right, Route, Wrong, content_of
+from nportpy.console.routes import Asked, Field, Route, Wrong
 from nportpy.editing import files
 from nportpy.editing.editor import LONGEST, SHORTEST, WINDOW, Candidate, Faulty, Stale
 from nportpy.editing.history import Entry
 from nportpy.errors import EditError
 from nportpy.services.answers import HEADERS, found
+from nportpy.services.bodies import BadBody, content_of
 
 TOML: Final = "application/toml"
 MOST: Final = 3 * files.LARGEST
@@ -47,8 +48,6 @@ _WINDOW: Final = Field(
     high=int(LONGEST),
 )
 _NUMBER: Final = Field("number", "integer", "of the change, as it was told", required=True)
-
-log = logging.getLogger("nportpy.console")
 
 
 def drop_in() -> str:
@@ -141,10 +140,21 @@ class Editing:
                 return response
             finally:
                 self._desk.count(name, result)
-                what = {key: asked.get(key) for key in ("number", "why", "window") if asked.get(key) is not None}
-                log.info("action", extra={"action": name, "by": _by(asked), "result": result} | what)
+                who, client = asked.who, str(asked.request.remote)
+                what = {"action": name, **self._told(asked)}
+                self._desk.audit.tell("config", who=who.name, how=who.how, client=client, result=result, **what)
 
         return act
+
+    def _told(self, asked: Asked) -> dict[str, object]:
+        """What the audit is told: what for, and the SHA-256 of the file as it was and as it is to be."""
+        what = {key: asked.get(key) for key in ("number", "why", "window") if asked.get(key) is not None}
+        editor = self._desk.editor
+        if editor.trial is not None:
+            what |= {"number": editor.trial.entry.number, "before": editor.trial.base, "after": editor.trial.entry.tag}
+        elif editor.last is not None and editor.last.number == what.get("number"):
+            what["after"] = editor.last.tag
+        return what
 
     # Reading.
 
@@ -216,7 +226,10 @@ class Editing:
         base = _base(asked)
         if asked.request.content_type != TOML:
             raise Wrong(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {TOML}: curl -H 'Content-Type: {TOML}'")
-        content = await content_of(asked.request, files.LARGEST)
+        try:
+            content = await content_of(asked.request, files.LARGEST)
+        except BadBody as bad:
+            raise Wrong(bad.status, bad.detail) from bad
         try:
             text = content.decode()
         except UnicodeDecodeError as error:
@@ -254,8 +267,8 @@ class Editing:
 
 
 def _by(asked: Asked) -> str:
-    """Who asks."""
-    return str(asked.request.remote)
+    """Who asks: by name, or from where while there are no accounts."""
+    return asked.who.name or str(asked.request.remote)
 
 
 def _base(asked: Asked) -> str:

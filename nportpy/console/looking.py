@@ -11,10 +11,11 @@ from typing import Final
 from aiohttp import web
 
 from nportpy import __version__
+from nportpy.accounts.roles import Right
 from nportpy.console.changes import HEARTBEAT, PERIOD, Changes
 from nportpy.console.desk import Desk
 from nportpy.console.files import Files
-from nportpy.console.routes import Asked, Field, Right, Route, Wrong
+from nportpy.console.routes import Asked, Field, Route, Wrong
 from nportpy.console.streams import EVENTS, Stream, Streams
 from nportpy.services import archived
 from nportpy.services.answers import HEADERS, JSON, NDJSON, found
@@ -77,6 +78,16 @@ class Looking:
                 example="'{url}/api/v1/log?level=warning'",
                 schema="Log",
             ),
+            Route(
+                "GET",
+                "/api/v1/audit",
+                "who did what: the last events, the newest last",
+                self.audit,
+                Right.AUDIT,
+                query=(Field("after", "integer", "behind this number"),),
+                example="{url}/api/v1/audit",
+                schema="Log",
+            ),
         )
 
     async def events(self, asked: Asked) -> web.StreamResponse:
@@ -135,6 +146,11 @@ class Looking:
             asked.request,
             {"from": start / 1e6, "to": last / 1e6, "seconds": seconds, "curves": [_shallow(each) for each in curves]},
         )
+
+    async def audit(self, asked: Asked) -> web.StreamResponse:
+        """Events."""
+        events = self._desk.audit.recent
+        return await packed(asked.request, {"newest": events.newest, "records": events.since(asked.get("after", 0))})
 
     async def log(self, asked: Asked) -> web.StreamResponse:
         """Records."""

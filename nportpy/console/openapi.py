@@ -11,7 +11,8 @@ from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from nportpy import __version__
-from nportpy.console.routes import Field, Right, Route
+from nportpy.accounts.roles import Right
+from nportpy.console.routes import Field, Route
 from nportpy.services.answers import JSON, PROBLEM
 from nportpy.services.archived import Curve, ShownSample
 from nportpy.services.faults import Fault
@@ -23,11 +24,10 @@ _TIME: Final = {"type": "string", "format": "date-time"}
 _SIMPLE: Final = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
+_HERE: Final = "without accounts, from this machine only."
 _RIGHTS: Final = {
-    Right.LOOK: "",
-    Right.MONITOR: " From this machine only.",
-    Right.ACT: " From this machine only.",
-    Right.EDIT: " From this machine only.",
+    right: "" if right is Right.OPEN else f" Takes the right {right}{f'; {_HERE}' if right is not Right.LOOK else '.'}"
+    for right in Right
 }
 
 _LIVE: Final = Field("live", "string", "1: what comes", choices=("0", "1"))
@@ -35,7 +35,21 @@ _FOR: Final = Field("for", "string", "time after which it ends, as in 60s")
 _HISTORY: Final = Field("history", "string", "1: begin with what is kept", choices=("0", "1"))
 _FROZEN: Final = Field("frozen", "integer", "number of a moment, as /api/v1/captures has it")
 
+_SESSION: Final = "/api/v1/session"
+
 SITE: Final = (
+    Route("GET", _SESSION, "who asks, and what he may", right=Right.OPEN, example=f"{{url}}{_SESSION}"),
+    Route(
+        "POST",
+        _SESSION,
+        "log in: a session, in a cookie",
+        right=Right.OPEN,
+        body=(
+            Field("name", "string", "of an account", required=True),
+            Field("password", "string", "its password", required=True),
+        ),
+    ),
+    Route("DELETE", _SESSION, "log out", right=Right.OPEN),
     Route("GET", "/api/v1/status", "everything as it is now", schema="Status", example="{url}/api/v1/status"),
     Route(
         "GET",

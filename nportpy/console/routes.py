@@ -1,34 +1,25 @@
 """Which paths there are, who may ask them, and what they take: one table, which answers and describes them."""
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from nportpy.accounts.roles import Right
 from nportpy.errors import ArchiveError, LineError, NportpyError
-from nportpy.services import rights
 from nportpy.services.answers import JSON, problem
+from nportpy.services.bodies import BadBody, json_object
+from nportpy.services.pages import Found
+from nportpy.services.who import Who
 
 MOST: Final = 64 * 1024
 """Bytes of a request's body."""
 
 Handler = Callable[["Asked"], Awaitable[web.StreamResponse]]
-
-
-class Right(Enum):
-    """What a route needs. Until there are accounts, all but LOOK are for who is on this machine."""
-
-    LOOK = auto()
-    MONITOR = auto()  # what is on the lines, and in the log
-    ACT = auto()
-    EDIT = auto()  # the configuration
 
 
 class Wrong(Exception):
@@ -105,11 +96,13 @@ class Asked:
     Attributes:
         request: itself.
         route: the route.
+        who: who asks; he may.
         values: what varies in the path, the query and the body, by name; what is not there is not in it.
     """
 
     request: web.BaseRequest
     route: Route
+    who: Who
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -126,8 +119,8 @@ class Routes:
         self._refused = refused
         self._patterns = [(re.compile(_pattern(each.path)), each) for each in self.all if each.handler is not None]
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """The answer; None: there is no such path."""
+    def find(self, request: web.BaseRequest) -> Found | None:
+        """The route; None: there is no such path."""
         path = request.raw_path.partition("?")[0]
         fitting = [(route, match) for pattern, route in self._patterns if (match := pattern.fullmatch(path))]
         if not fitting:
@@ -135,24 +128,36 @@ class Routes:
         method = "GET" if request.method == "HEAD" else request.method
         route, match = next(((r, m) for r, m in fitting if r.method == method), (None, None))
         if route is None or match is None:
-            response = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not for {request.path[:80]}")
-            response.headers["Allow"] = ", ".join(sorted({each.method for each, _ in fitting}))
-            return response
-        if route.right is not Right.LOOK and (reason := rights.refused(request)):
-            self._refused(route)
-            return problem(HTTPStatus.FORBIDDEN, reason)
+            allowed = ", ".join(sorted({each.method for each, _ in fitting}))
+            return Found(Right.OPEN, lambda _who: _not_allowed(request, allowed))
+        return Found(
+            route.right,
+            lambda who: self._answer(request, route, match, who),
+            page=route.right is not Right.OPEN,
+            refused=lambda: self._refused(route),
+        )
+
+    async def _answer(
+        self, request: web.BaseRequest, route: Route, match: re.Match[str], who: Who
+    ) -> web.StreamResponse:
         try:
             values = _path_values(match) | _query_values(request, route)
             if route.body:
                 values |= await _body_values(request, route)
             assert route.handler is not None  # only those with one have a pattern
-            return await route.handler(Asked(request, route, values))
+            return await route.handler(Asked(request, route, who, values))
         except Wrong as wrong:
             return problem(wrong.status, wrong.detail, **wrong.more)
         except (ArchiveError, LineError) as error:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except NportpyError as error:
             return problem(HTTPStatus.BAD_REQUEST, str(error))
+
+
+async def _not_allowed(request: web.BaseRequest, allowed: str) -> web.StreamResponse:
+    response = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not for {request.path[:80]}")
+    response.headers["Allow"] = allowed
+    return response
 
 
 def _pattern(path: str) -> str:
@@ -179,29 +184,11 @@ def _query_values(request: web.BaseRequest, route: Route) -> dict[str, Any]:
     return _complete(found, route.query)
 
 
-async def content_of(request: web.BaseRequest, most: int) -> bytes:
-    """A request's body, of `most` bytes at most."""
-    try:
-        content = await request.content.read(most + 1)
-        while len(content) <= most and (more := await request.content.read(most + 1 - len(content))):
-            content += more
-    except (HttpProcessingError, web.HTTPException) as error:
-        raise Wrong(HTTPStatus.BAD_REQUEST, "the body cannot be read") from error
-    if len(content) > most:
-        raise Wrong(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {most} bytes at most")
-    return content
-
-
 async def _body_values(request: web.BaseRequest, route: Route) -> dict[str, Any]:
-    if request.content_type != JSON:  # what a form of another site cannot send
-        raise Wrong(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {JSON}: curl -H 'Content-Type: {JSON}'")
-    content = await content_of(request, route.most)
     try:
-        body = json.loads(content or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise Wrong(HTTPStatus.BAD_REQUEST, f"this is not JSON: {error}"[:200]) from error
-    if not isinstance(body, dict):
-        raise Wrong(HTTPStatus.BAD_REQUEST, "a JSON object is wanted, as in {}")
+        body = await json_object(request, route.most)
+    except BadBody as bad:
+        raise Wrong(bad.status, bad.detail) from bad
     known = {each.name: each for each in route.body}
     for name in body:
         if name not in known:

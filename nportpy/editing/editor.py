@@ -95,6 +95,9 @@ class Gateway(Protocol):
     async def go_over(self, settings: Any) -> None:
         """Go over to others."""
 
+    def tried(self, entry: Entry) -> None:
+        """A change was tried, and that came of it."""
+
 
 @dataclass(slots=True)
 class Trial:
@@ -378,6 +381,7 @@ class Editor:
         except OSError as error:
             log.warning("the history of the file cannot be kept", extra={"reason": error.strerror})
         self.last = replace(trial.entry, fate=fate)
+        self._gateway.tried(self.last)
 
 
 def _text(content: bytes) -> str:

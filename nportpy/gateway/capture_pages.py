@@ -15,7 +15,6 @@ Nobody is waited for: who reads too slowly is told what it has lost, and cut off
 import asyncio
 import contextlib
 import json
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
@@ -25,16 +24,17 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from nportpy.accounts.roles import Right
 from nportpy.gateway.captures import Captures, Watched
 from nportpy.gateway.recording import capture_of, file_name
 from nportpy.line.recorder import Frozen
 from nportpy.line.watcher import Watcher
-from nportpy.network.addresses import address_of, barred_by
 from nportpy.protocols.capture.filters import Filter, Trigger
 from nportpy.protocols.capture.records import Record
 from nportpy.protocols.capture.rows import Row, Rows
-from nportpy.services import rights
 from nportpy.services.answers import HEADERS, NDJSON, found, problem
+from nportpy.services.pages import Found
+from nportpy.services.who import Who
 
 MOST_WATCHERS: Final = 16
 """Streams at once; others of the site's clients are left for whoever only asks something."""
@@ -46,8 +46,6 @@ _BEAT: Final = 10.0  # seconds without a row after which a stream shows that it 
 _FOREVER: Final = float(1 << 40)
 _UNITS: Final = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
 _SIZES: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-log = logging.getLogger(__name__)
 
 
 class _Wrong(Exception):
@@ -86,40 +84,30 @@ _KEYS: Final = {"capture.pcapng": (*_COMMON, "size"), "monitor": (*_COMMON, "fil
 
 
 class CapturePages:
-    """See `Pages` (services/site.py)."""
+    """See `Pages` (services/pages.py)."""
 
     def __init__(self, captures: Captures) -> None:
         """Nobody watches."""
         self._captures = captures
         self._open = 0
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """The answer; None: there is no such page."""
+    async def route(self, request: web.BaseRequest) -> Found | None:
+        """See `Pages`."""
         parts = request.raw_path.partition("?")[0].split("/")[3:]
         if parts != ["captures"] and not (len(parts) == 3 and parts[0] == "ports" and parts[2] in _KEYS):
             return None
         if request.method not in ("GET", "HEAD"):
-            response = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not for this")
-            response.headers["Allow"] = "GET, HEAD"
-            return response
-        if reason := self._refused(request):
-            return problem(HTTPStatus.FORBIDDEN, reason)
+            return Found(Right.OPEN, lambda _who: _not_allowed(request))
+        right = Right.CAPTURE if parts[-1] == "capture.pcapng" else Right.MONITOR
+        return Found(right, lambda who: self._answer(request, parts, who), self._captures.settings.allow)
+
+    async def _answer(self, request: web.BaseRequest, parts: list[str], who: Who) -> web.StreamResponse:
         try:
             if parts == ["captures"]:
                 return found(self._listed())
-            return await self._stream(request, unquote(parts[1]), parts[2])
+            return await self._stream(request, unquote(parts[1]), parts[2], who)
         except _Wrong as wrong:
             return problem(wrong.status, str(wrong))
-
-    def _refused(self, request: web.BaseRequest) -> str:
-        """Why it may not watch; empty: it may."""
-        reason = rights.refused(request)
-        allow = self._captures.settings.allow
-        if reason and allow and request.remote and rights.is_own(request):
-            reason = (
-                "" if not barred_by(address_of(request.remote), (allow,)) else f"{request.remote} is not in {allow.key}"
-            )
-        return reason
 
     def _listed(self) -> list[dict[str, Any]]:
         return [
@@ -127,7 +115,7 @@ class CapturePages:
             for name in self._captures.names()
         ]
 
-    async def _stream(self, request: web.BaseRequest, name: str, what: str) -> web.StreamResponse:
+    async def _stream(self, request: web.BaseRequest, name: str, what: str, by: Who) -> web.StreamResponse:
         if self._captures.forbidden(name):
             raise _Wrong(HTTPStatus.FORBIDDEN, f"[port.{name}] has monitor = false: nobody may watch this line")
         watched = self._captures.find(name)
@@ -142,9 +130,10 @@ class CapturePages:
         if self._open >= MOST_WATCHERS:
             raise _Wrong(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_WATCHERS} watch already, and no more may")
         self._open += 1
-        who = f"{request.remote} {request.headers.get('User-Agent', '')[:40]}".strip()
-        extra = {"port": name, "client": who, "what": what}
-        log.info("watching begins", extra=extra)
+        who = f"{by.name or request.remote} {request.headers.get('User-Agent', '')[:40]}".strip()
+        told = {"who": by.name, "how": by.how, "client": str(request.remote), "port": name}
+        event = "capture" if what == "capture.pcapng" else "monitor"
+        self._captures.audit.tell(event, **told, result="begins")
         watcher = watched.line.tap().watch(who, history=query.history or not query.live)
         try:
             made: _Packets | _Lines = _Packets(watched) if what == "capture.pcapng" else _Lines(request, watcher, query)
@@ -155,7 +144,7 @@ class CapturePages:
         finally:
             watcher.close()
             self._open -= 1
-            log.info("watching ends", extra=extra | {"lost": watcher.lost})
+            self._captures.audit.tell(event, **told, result="ends", lost=watcher.lost)
 
     async def _send(
         self,
@@ -186,6 +175,12 @@ class CapturePages:
                 break
         await response.write(made.finish())
         await response.write_eof()
+
+
+async def _not_allowed(request: web.BaseRequest) -> web.StreamResponse:
+    response = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not for this")
+    response.headers["Allow"] = "GET, HEAD"
+    return response
 
 
 async def _portions(watcher: Watcher, moment: Frozen | None, query: _Query) -> AsyncIterator[tuple[int, list[Record]]]:

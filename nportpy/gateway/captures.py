@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nportpy.gateway.recording import Recording
     from nportpy.line.arbiter import Line
     from nportpy.line.recorder import FlightRecorder
+    from nportpy.services.audit import Audit
+    from nportpy.services.pages import Found
 
 _ROOTS: Final = ("/api/v1/captures", "/api/v1/ports/")
 
@@ -41,14 +43,21 @@ class Watched:
 
 
 class Captures:
-    """Of all lines: ports, and servers and lines elsewhere that are asked. See `Pages` (services/site.py)."""
+    """Of all lines: ports, and servers and lines elsewhere that are asked. See `Pages` (services/pages.py).
 
-    def __init__(self, lines: "Callable[[], Mapping[str, Line | None]]") -> None:
+    Attributes:
+        settings: who may watch, and what is kept.
+        audit: hears who watches.
+    """
+
+    def __init__(self, lines: "Callable[[], Mapping[str, Line | None]]", audit: "Audit") -> None:
         """Nothing is kept.
 
         Args:
             lines: those that there are, by name; None for one that nobody may watch.
+            audit: hears who watches.
         """
+        self.audit = audit
         self.settings = CaptureSettings()
         self._lines = lines
         self._watched: dict[str, Watched] = {}
@@ -129,7 +138,7 @@ class Captures:
             await watched.recording.stop()
             watched.recording = None
 
-    async def answer(self, request: "web.BaseRequest") -> "web.StreamResponse | None":
+    async def route(self, request: "web.BaseRequest") -> "Found | None":
         """See `Pages`."""
         if not request.path.startswith(_ROOTS):
             return None
@@ -138,4 +147,4 @@ class Captures:
             from nportpy.gateway.capture_pages import CapturePages
 
             self._pages = self._pages or CapturePages(self)
-        return await self._pages.answer(request)
+        return await self._pages.route(request)

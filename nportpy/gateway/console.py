@@ -10,17 +10,18 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from nportpy.console.console import Console
+    from nportpy.services.pages import Found
 
 
 class LateConsole:
-    """See `Pages` (services/site.py)."""
+    """See `Pages` (services/pages.py)."""
 
     def __init__(self, desk: GatewayDesk) -> None:
         """Nothing is imported yet."""
         self._desk = desk
         self._console: Console | None = None
 
-    async def answer(self, request: "web.BaseRequest") -> "web.StreamResponse | None":
+    async def route(self, request: "web.BaseRequest") -> "Found | None":
         """See `Pages`."""
         if self._console is None:
             if not (request.path == "/" or request.path.startswith(("/assets/", "/api/"))):
@@ -29,4 +30,4 @@ class LateConsole:
             from nportpy.console.console import Console
 
             self._console = self._console or Console(self._desk)
-        return await self._console.answer(request)
+        return await self._console.route(request)

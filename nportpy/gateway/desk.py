@@ -10,12 +10,14 @@ from nportpy.gateway.lines import RunningPort, Servers
 from nportpy.gateway.services import Services
 from nportpy.line.arbiter import Line
 from nportpy.services.archived import Archived
+from nportpy.services.audit import Audit
 from nportpy.services.recent import Recent
 from nportpy.status import End, GatewayStatus
 
 if TYPE_CHECKING:  # a gateway without Modbus, or whose console nobody opens, need not import what it takes
     from nportpy.console.desk import Moment
     from nportpy.modbus.bus import Bus
+    from nportpy.services.gate import Gate
 
 
 class GatewayDesk:
@@ -23,6 +25,8 @@ class GatewayDesk:
 
     Attributes:
         recent: the last records of the log.
+        audit: who did what.
+        gate: who says who may what, while HTTP is on.
         actions: what was done from the console, by action and result.
         editor: changes the configuration file.
         impact: what would come of other settings.
@@ -36,6 +40,7 @@ class GatewayDesk:
         servers: Servers,
         services: Callable[[], Iterable[Services]],
         moments: "Callable[[], list[Moment]]",
+        audit: Audit,
         file: str | None,
         editor: Editor,
         impact: Callable[[Any], Impact],
@@ -44,6 +49,8 @@ class GatewayDesk:
         self.editor = editor
         self.impact = impact
         self.recent = Recent()
+        self.audit = audit
+        self.gate: Gate | None = None
         self.actions: Counter[tuple[str, str]] = Counter()
         self.status = status
         self.archive = archive

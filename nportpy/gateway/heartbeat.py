@@ -23,9 +23,10 @@ _MINUTE: Final = 60.0
 class Heartbeat:
     """It, from `start` to `stop`."""
 
-    def __init__(self, buses: Callable[[], Iterable["Bus"]]) -> None:
-        """`buses` are those that exist when a minute is over."""
+    def __init__(self, buses: Callable[[], Iterable["Bus"]], each_beat: Callable[[], None] = lambda: None) -> None:
+        """`buses` are those that exist when a minute is over; `each_beat` is called each second."""
         self._buses = buses
+        self._each_beat = each_beat
         self._timer: Timer | None = None
         self._due = self._minute_ends = 0.0
         self._lags = [0] * (len(DURATIONS) + 1)
@@ -67,6 +68,7 @@ class Heartbeat:
             self._minute_ends = now + _MINUTE
             self._worst, self._worst_before = 0.0, self._worst
         self._mark(now, all_of_them=over)
+        self._each_beat()
         self._arm(now)
 
     def _mark(self, now: float, *, all_of_them: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nportpy.gateway.captures import Captures
@@ -13,12 +14,13 @@ from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
-from nportpy.services.http import ConsoleMode, HttpService, HttpSettings
+from nportpy.services.http import ConsoleMode, HttpService, HttpSettings, accounts_of
 from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:  # a gateway without TLS need not import what it takes
     from nportpy.network.tls_contexts import Table
     from nportpy.network.tls_door import Door
+    from nportpy.services.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Http:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._desk.recent.detach()
+            self._desk.audit.detach()
             self._service = self._task = None
 
     def chosen_by_kernel(self) -> list[Place]:
@@ -88,6 +91,21 @@ class Http:
 
         return Door(self._table(settings.tls))
 
+    def _gate(self) -> "Gate":
+        """Who says who may what."""
+        from nportpy.services.gate import Gate, GateSettings
+
+        settings = self._settings
+        assert settings is not None  # it is being served
+        told = GateSettings(
+            file=accounts_of(settings.accounts, self._desk.file()), names=settings.names, subjects=settings.subjects
+        )
+        if settings.tls:
+            table = self._table(settings.tls)
+            told = replace(told, secure=True, admits=table.admits, vouched=lambda: table.vouched)
+        gate = self._desk.gate = Gate(told, self._desk.audit, self._desk.gate)
+        return gate
+
     def _take(self) -> Iterator[socket.socket]:
         """The sockets that can be had, as sockets of its own: who serves HTTP closes them."""
         for place in http_places(self._settings):
@@ -103,6 +121,7 @@ class Http:
         if self._settings is None or not sockets:
             return
         console = None
+        self._desk.audit.attach()
         if self._settings.console is not ConsoleMode.OFF:
             self._desk.recent.attach()
             console = LateConsole(self._desk)
@@ -115,6 +134,7 @@ class Http:
             self._archive,
             pages,
             self._door(self._settings),
+            self._gate,
         )
         task = self._task = tasks.create_task(service.run(), name="http")
         listening = tasks.create_task(service.listening.wait(), name="http listening")

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nportpy.editing.editor import Checker, Editor
+from nportpy.editing.history import Entry
 from nportpy.editing.impact import Impact
 from nportpy.gateway.announcing import Announcing
 from nportpy.gateway.captures import Captures, watchable
 from nportpy.gateway.certificates import Certificates
 from nportpy.gateway.changes import changed, line_changes
 from nportpy.gateway.desk import GatewayDesk
+from nportpy.gateway.events import Events
 from nportpy.gateway.heartbeat import Heartbeat
 from nportpy.gateway.http import Http
 from nportpy.gateway.lines import RunningPort, Servers
@@ -38,6 +40,7 @@ from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
+from nportpy.services.audit import Audit
 from nportpy.services.http import ConsoleMode
 from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
@@ -100,7 +103,8 @@ class Gateway:
         self._throttle = Throttle()
         self._reloaded_to = reloaded
         self._editor = Editor(file, checker, self)
-        self._captures = Captures(lambda: watchable(self._ports, self._servers))
+        self._audit = Audit()
+        self._captures = Captures(lambda: watchable(self._ports, self._servers), self._audit)
         self._desk = GatewayDesk(
             self.status,
             self._archived,
@@ -108,6 +112,7 @@ class Gateway:
             self._servers,
             self._all_services,
             self._captures.moments,
+            self._audit,
             file,
             self._editor,
             self._impact,
@@ -127,7 +132,8 @@ class Gateway:
         self._announcing: Announcing | None = None
         self._edge: Edge | None = None
         self._shared: Shared | None = None
-        self._heartbeat = Heartbeat(self._buses)
+        self._events = Events(self._audit, file)
+        self._heartbeat = Heartbeat(self._buses, self._events.tick)
 
     async def run(self) -> None:
         """Serve until `stop`. Cancelling ends it at once.
@@ -144,6 +150,7 @@ class Gateway:
                     self._tasks, self._sockets, self._access, self._throttle, self._find, self._tried, self._table
                 )
                 await self._certificates.read(self._settings)
+                self._events.certificates(self._certificates.status())
                 self._announcing = Announcing(self._shared, self._all_services, self._certificates.status)
                 await self._start_all(self._settings)
                 await self._announcing.change(self._settings)
@@ -186,6 +193,7 @@ class Gateway:
         """
         self._editor.overtake()
         await self.go_over(settings)
+        self._events.reloaded()
 
     async def go_over(self, settings: GatewaySettings) -> None:
         """The same for what the file does not say, or not yet."""
@@ -205,6 +213,10 @@ class Gateway:
         """What it was told to be at last."""
         return self._settings
 
+    def tried(self, entry: Entry) -> None:
+        """See `Gateway` (editing/editor.py)."""
+        self._events.tried(entry)
+
     def _impact(self, settings: GatewaySettings) -> Impact:
         from nportpy.gateway.impact import impact
 
@@ -213,6 +225,7 @@ class Gateway:
     def reload_failed(self) -> None:
         """Count a reload that did not come so far: the file was bad."""
         self._reloads_failed += 1
+        self._events.reloaded(failed=True)
 
     def status(self) -> GatewayStatus:
         """A snapshot."""
@@ -260,6 +273,7 @@ class Gateway:
         assert self._tasks is not None
         self._sockets.bind(listening(settings))
         await self._certificates.read(settings)
+        self._events.certificates(self._certificates.status())
         await self._editor.switch(_may_edit(settings), self._tasks)
         await self._http.change(settings.http, self._tasks)
         plans = {plan.name: plan for plan in settings.ports}
@@ -432,6 +446,7 @@ class Gateway:
             await self._certificates.wait()
             async with self._changing:
                 await self._certificates.look(self._settings)
+                self._events.certificates(self._certificates.status())
                 for services in self._all_services():
                     services.certificates_changed()
                 self._tell_of_addresses()

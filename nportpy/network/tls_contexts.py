@@ -137,6 +137,11 @@ class Table:
         return self._settings.server_name
 
     @property
+    def vouched(self) -> bool:
+        """Whether somebody else has signed our certificates, and not we ourselves."""
+        return bool(self._own) and all(own.issuer != own.subject for own in self._own)
+
+    @property
     def in_force(self) -> bool:
         """Whether files were read well once."""
         return self._read_once

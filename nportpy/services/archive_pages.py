@@ -6,7 +6,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from nportpy.errors import ArchiveError
-from nportpy.services import answers, archived, rights
+from nportpy.services import answers, archived
 from nportpy.services.answers import problem
 from nportpy.services.archived import Archived
 
@@ -53,8 +53,6 @@ class ArchivePages:
 
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send an interval again."""
-        if reason := rights.refused(request):
-            return problem(HTTPStatus.FORBIDDEN, reason)
         archive = self._find()
         if archive is None:
             return problem(HTTPStatus.NOT_FOUND, "nothing is archived here")

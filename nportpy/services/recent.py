@@ -19,11 +19,12 @@ class Recent(logging.Handler):
         newest: number of the newest.
     """
 
-    def __init__(self, records: int = RECORDS, size: int = BYTES) -> None:
-        """Nothing is kept before `attach`."""
+    def __init__(self, records: int = RECORDS, size: int = BYTES, logger: str = "") -> None:
+        """Nothing is kept before `attach`. `logger`: of this one alone."""
         super().__init__()
         self.setFormatter(JsonFormatter())
         self.newest = 0
+        self._logger = logging.getLogger(logger)
         self._records = records
         self._size = size
         self._kept: deque[str] = deque()
@@ -31,11 +32,11 @@ class Recent(logging.Handler):
 
     def attach(self) -> None:
         """Keep what is logged from now on."""
-        logging.getLogger().addHandler(self)
+        self._logger.addHandler(self)
 
     def detach(self) -> None:
         """Keep nothing any more."""
-        logging.getLogger().removeHandler(self)
+        self._logger.removeHandler(self)
         self._kept.clear()
         self._bytes = 0
 

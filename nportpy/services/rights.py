@@ -21,11 +21,17 @@ def refused(request: web.BaseRequest) -> str:
     """Why it may not act; empty: it may."""
     if not request.remote or not address_of(request.remote).is_loopback:
         return "from this machine only"
-    if any(name in request.headers for name in _PROXIED):
+    if not is_here(request):
         return "from this machine only: this came through a proxy"
     if not _is_this_machine(request.headers.get("Host", "")):
         return "from this machine only: open it as localhost or 127.0.0.1"
     return "" if is_own(request) else "from a page of its own only: another site asked for this"
+
+
+def is_here(request: web.BaseRequest) -> bool:
+    """Whether it comes from this machine, and through no proxy."""
+    here = bool(request.remote) and address_of(request.remote or "").is_loopback
+    return here and not any(name in request.headers for name in _PROXIED)
 
 
 def is_own(request: web.BaseRequest) -> bool:

@@ -13,16 +13,25 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import Final, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 
 from nportpy import __version__
+from nportpy.accounts.roles import Right
 from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
+from nportpy.network.tls_settings import Identity
 from nportpy.services import edge_metrics, exposition, metrics, report
-from nportpy.services.answers import HEADERS, JSON
+from nportpy.services.answers import HEADERS, JSON, problem
 from nportpy.services.archive_pages import ArchivePages
 from nportpy.services.archived import Archived
+from nportpy.services.audit import Audit
+from nportpy.services.gate import Gate, GateSettings
+from nportpy.services.pages import Found, Pages
+from nportpy.services.session_pages import SessionPages
+from nportpy.services.who import Who
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
 
@@ -41,19 +50,19 @@ STALLED = 20.0
 LEFTOVERS = 1.0
 """Seconds in which a client that has closed its side still gets its answer."""
 
+LASTING: Final = 1.0
+"""Seconds between two looks whether those who are being answered still may: their sessions end, too."""
+
+_STRICT: Final = "max-age=31536000"
+"""HTTPS for a year (RFC 6797); not for other names of the same domain. Not with a certificate that vouches for itself:
+who has accepted that by hand could not do so any more."""
+
 _MAX_LINE, _MAX_FIELD, _MAX_HEADERS = 4096, 4096, 64
 _WORTH_PACKING, _PACKED_AT_ONCE = 1024, 32 * 1024
 
 log = logging.getLogger("nportpy.services.http")
 
 Answer = tuple[HTTPStatus, str, bytes]  # status, content type, body
-
-
-class Pages(Protocol):
-    """What is answered beside what is here: the console, what is on the lines."""
-
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """The answer; None: there is no such page."""
 
 
 class Site:
@@ -66,6 +75,7 @@ class Site:
         healthy: Callable[[], bool],
         archive: Callable[[], Archived | None] = lambda: None,
         more: Sequence[Pages] = (),
+        gate: Gate | None = None,
     ) -> None:
         """Needs a running event loop. For the arguments see HttpService."""
         self._allow = allow
@@ -73,25 +83,34 @@ class Site:
         self._healthy = healthy
         self._registry = metrics.registry(status)
         self._throttle = Throttle()
-        self._more = more
-        self._server = web.Server(self._answer)
+        self._gate = gate = gate or Gate(GateSettings(), Audit())
+        self._more = (SessionPages(gate), *more)
+        self._looked: asyncio.TimerHandle | None = None
+        self._server = web.Server(self._answer, request_factory=_Request)
         self._clients: set[Connection] = set()
-        self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[Answer]]] = {
-            "/": self._contents,
-            "/metrics": self._metrics,
-            "/healthz": self._health,
-            "/readyz": self._readiness,
-            "/api/v1/status": self._document,
-            "/api/v1/verdict": self._verdict,
-            "/api/v1/stations": self._stations,
-            "/api/v1/archive": self._archive,
-            "/readings": self._readings,
+        self._pages: dict[str, tuple[Right, Callable[[web.BaseRequest], Awaitable[Answer]]]] = {
+            "/": (Right.LOOK, self._contents),
+            "/metrics": (Right.LOOK, self._metrics),
+            "/healthz": (Right.OPEN, self._health),
+            "/readyz": (Right.OPEN, self._readiness),
+            "/api/v1/status": (Right.LOOK, self._document),
+            "/api/v1/verdict": (Right.LOOK, self._verdict),
+            "/api/v1/stations": (Right.LOOK, self._stations),
+            "/api/v1/archive": (Right.LOOK, self._archive),
+            "/readings": (Right.LOOK, self._readings),
         }
         pages = ArchivePages(archive)
-        self._streams: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
-            ("GET", "/api/v1/archive/samples"): pages.samples,
-            ("POST", "/api/v1/archive/send"): pages.send,
+        self._streams: dict[
+            tuple[str, str], tuple[Right, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]]
+        ] = {
+            ("GET", "/api/v1/archive/samples"): (Right.LOOK, pages.samples),
+            ("POST", "/api/v1/archive/send"): (Right.ACT, pages.send),
         }
+
+    @property
+    def vouched(self) -> bool:
+        """Whether somebody else has signed the certificate of this HTTPS."""
+        return self._gate.settings.vouched()
 
     def accept(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
@@ -127,30 +146,74 @@ class Site:
         """End all connections; answers under way get a second."""
         self._server.pre_shutdown()  # the idle ones
         await self._server.shutdown(1.0)
+        if self._looked is not None:
+            self._looked.cancel()
         for client in tuple(self._clients):
             client.abort()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        page = self._pages.get(request.path)
-        assert isinstance(request.protocol, Connection)
-        if request.protocol.barred_by:
-            host = request.protocol.peer.host
-            return _short(HTTPStatus.FORBIDDEN, f": {host} is not in {request.protocol.barred_by}")
-        if request.protocol.crowded:
+        client = request.protocol
+        assert isinstance(client, Connection)
+        if client.barred_by:
+            return _short(HTTPStatus.FORBIDDEN, f": {client.peer.host} is not in {client.barred_by}")
+        if client.crowded:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
+        if self._gate.misdirected(request):
+            return _misdirected(request)
+        if not self._gate.settings.admits(client.identity):
+            return _short(HTTPStatus.FORBIDDEN, ": the certificate is not believed any more")
+        found = await self._find(request)
+        who = self._gate.who(request, client.identity)
+        if refusal := self._gate.refusal(request, who, found):
+            found.refused()
+            response = problem(refusal.status, refusal.detail)
+            if refusal.status is HTTPStatus.UNAUTHORIZED:
+                response.headers["WWW-Authenticate"] = 'Bearer realm="nportpy"'
+            return response
+        client.who = who
+        self._look_later()
+        try:
+            return await found.answer(who)
+        finally:
+            client.who = None
+
+    async def _find(self, request: web.BaseRequest) -> Found:
+        """The route; what there is none for is answered, too, to everybody in the same way."""
         for pages in self._more:
-            if (answer := await pages.answer(request)) is not None:
-                return answer
+            if (found := await pages.route(request)) is not None:
+                return found
         if stream := self._streams.get((request.method, request.path)):
-            return await stream(request)
+            right, answer = stream
+            return Found(right, lambda _who: answer(request))
+        page = self._pages.get(request.path)
         if page is None:
             known = any(request.path == path for _, path in self._streams)
-            return _short(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
+            return Found(
+                Right.OPEN, lambda _who: _refusing(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND)
+            )
         if request.method not in ("GET", "HEAD"):
-            response = _short(HTTPStatus.METHOD_NOT_ALLOWED)
-            response.headers["Allow"] = "GET, HEAD"
-            return response
-        status, content_type, body = await page(request)
+            return Found(Right.OPEN, lambda _who: _refusing(HTTPStatus.METHOD_NOT_ALLOWED, Allow="GET, HEAD"))
+        right, write = page
+        return Found(right, lambda _who: self._written(request, write))
+
+    def _look_later(self) -> None:
+        """See in a while whether those who are being answered still may."""
+        if self._looked is None:
+            self._looked = asyncio.get_running_loop().call_later(LASTING, self._look)
+
+    def _look(self) -> None:
+        self._looked = None
+        for client in tuple(self._clients):
+            if client.who is not None:
+                if self._gate.lasts(client.who, client.identity):
+                    self._look_later()
+                else:
+                    client.abort()
+
+    async def _written(
+        self, request: web.BaseRequest, write: Callable[[web.BaseRequest], Awaitable[Answer]]
+    ) -> web.StreamResponse:
+        status, content_type, body = await write(request)
         headers = {**HEADERS, "Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if len(body) >= _WORTH_PACKING and _takes_gzip(request.headers.get("Accept-Encoding", "")):
             headers["Content-Encoding"] = "gzip"
@@ -206,6 +269,27 @@ class Site:
         return HTTPStatus.OK, form, await _joined(exposition.written(families, form))
 
 
+class _Request(web.BaseRequest):
+    """A request whose answer has the headers of all answers, whoever gives it."""
+
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> None:
+        super().__init__(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        for name, text in HEADERS.items():
+            response.headers.setdefault(name, text)
+        assert isinstance(self.protocol, Connection)
+        if self.protocol.vouched:
+            response.headers["Strict-Transport-Security"] = _STRICT
+
+
 class Connection(web.RequestHandler):
     """A client's connection, with the limits that aiohttp does not have."""
 
@@ -224,6 +308,8 @@ class Connection(web.RequestHandler):
         self.peer = Endpoint("", 0)
         self.barred_by = ""
         self.crowded = False
+        self.who: Who | None = None  # whom it belongs to while it is answered
+        self.identity: Identity | None = None  # by its certificate
         self._site = site
         self._wire: asyncio.Transport | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -233,6 +319,11 @@ class Connection(web.RequestHandler):
         """Whether it is only told why it is not served."""
         return bool(self.barred_by) or self.crowded
 
+    @property
+    def vouched(self) -> bool:
+        """Whether this is HTTPS with a certificate that others vouch for: browsers may insist on it from now on."""
+        return self._site.vouched
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Come in, or go at once."""
         self._wire = wire = cast(asyncio.Transport, transport)  # uvloop's is not of that class
@@ -240,6 +331,7 @@ class Connection(web.RequestHandler):
         if not peer or not self._site.enter(self, peer_of(peer)):
             wire.abort()
             return
+        self.identity = getattr(wire, "identity", None)  # of TLS' transport
         wire.set_write_buffer_limits(high=0)  # tells us as soon as anything waits
         super().connection_made(transport)
 
@@ -310,6 +402,18 @@ def _short(status: HTTPStatus, why: str = "") -> web.Response:
     """Just the status, and why; and the end of the connection: such clients are not worth keeping."""
     response = web.Response(status=status, text=f"{status.value} {status.phrase}{why}\n", headers=HEADERS)
     response.force_close()
+    return response
+
+
+def _misdirected(request: web.BaseRequest) -> web.Response:
+    """Host names somebody else (RFC 9110, 15.5.20)."""
+    host = request.headers.get("Host", "")[:80]
+    return _short(HTTPStatus.MISDIRECTED_REQUEST, f": {host!r} is none of our names; names in [http] has others")
+
+
+async def _refusing(status: HTTPStatus, **headers: str) -> web.Response:
+    response = _short(status)
+    response.headers.update(headers)
     return response
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from nportpy.accounts import changing, passwords
+from nportpy.accounts.roles import Extra, Role
 from nportpy.cli import candidate
 from nportpy.config import fault_lines, load
 from nportpy.console.editing import drop_in
@@ -334,3 +336,67 @@ def test_c35_what_is_the_hosts_has_a_command_and_no_button() -> None:
     commands = re.findall(r"`(sudo [^`]+|timedatectl)`", rows)
     assert len(commands) == 5
     assert [command for command in commands if f'"{command}"' not in texts] == []
+
+
+async def test_s17_c30_with_accounts_it_takes_the_right_and_another_session_confirms(tmp_path: Path) -> None:
+    async with edited(tmp_path) as at:
+        path = str(tmp_path / "accounts.json")
+        tokens = {
+            name: {"Authorization": f"Bearer {changing.add_token(path, name, role, extras, None)}"}
+            for name, role, extras in (
+                ("viewer", Role.VIEWER, []),
+                ("operator", Role.OPERATOR, []),
+                ("editor", Role.VIEWER, [Extra.EDIT]),
+                ("admin", Role.ADMIN, []),
+            )
+        }
+        assert (await ask(at, "")).status == 401
+        for name in ("viewer", "operator"):
+            for asked, body in (("", None), ("/file", None), ("/history", None), ("/check", {}), ("/apply", {})):
+                assert (await ask(at, asked, body, **tokens[name])).status == 403
+        changes = [{"path": ["port", "a", "raw", "max_clients"], "value": 7}]
+        answer = await ask(at, "/apply", {"changes": changes, "why": "x"}, If_Match=etag(at), **tokens["editor"])
+        number = answer.json()["number"]
+        assert (await ask(at, "", **tokens["admin"])).json()["trial"]["by"] == "editor"
+        assert (await ask(at, "/confirm", {"number": number}, **tokens["operator"])).status == 403
+        assert (await ask(at, "/confirm", {"number": number}, **tokens["admin"])).json()["by"] == "editor"
+        # Each event once, with the file's hashes.
+        events = [each for each in at.gateway._audit.recent.since(0) if each.get("event") == "config"]
+        assert [(each["who"], each["action"], each["result"]) for each in events] == [
+            ("editor", "apply", "done"), ("admin", "confirm", "done")
+        ]  # fmt: skip
+        assert events[0]["after"] == events[1]["after"] == at.tag
+        await at.gateway.reload(load(str(at.file)))
+        assert sum(each.get("event") == "config" for each in at.gateway._audit.recent.since(0)) == 2
+
+
+async def test_s28_what_goes_back_by_itself_is_told(tmp_path: Path) -> None:
+    async with edited(tmp_path) as at:
+        await apply(at, {"changes": [{"path": ["gateway", "name"], "value": "x"}], "window": 10}, If_Match=etag(at))
+        await until(lambda: at.editor.trial is None, 20)
+        events = [each for each in at.gateway._audit.recent.since(0) if each.get("event") == "config"]
+        assert [(each["how"], each["result"], each["number"]) for each in events] == [
+            ("local", "done", 2), ("clock", "timed out", 2)
+        ]  # fmt: skip
+
+
+async def test_c30_a_session_goes_on_where_the_console_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_COST", 4)
+    monkeypatch.setattr(passwords, "NOBODY", passwords.hashed("nobody's"))
+    async with edited(tmp_path) as at:
+        changing.add(str(tmp_path / "accounts.json"), "anna", Role.ADMIN, [], "correct horse battery")
+        gate = at.gateway._desk.gate
+        assert gate is not None
+        logins = gate.logins
+        assert logins is not None
+        account = logins.accounts.account("anna")
+        assert account is not None
+        session = logins.sessions.begin(account, asyncio.get_running_loop().time())
+        mine = {"Cookie": f"nportpy={session}", "Sec_Fetch_Site": "same-origin"}
+        text = at.text((f"127.0.0.1:{at.ports['http']}", f"127.0.0.1:{at.ports['spare']}"))
+        number = (await apply(at, {"text": text}, If_Match=etag(at), **mine)).json()["number"]
+        confirmed = await call(at.ports["spare"], f"{ROOT}/confirm", {"number": number}, **mine)
+        assert (confirmed.status, confirmed.json()["by"]) == (200, "anna")
+        assert at.file.read_text() == text

@@ -26,6 +26,7 @@ class Fake:
         self.settings: Any = "old"
         self.went: list[Any] = []
         self.refuses: object = None
+        self.tells: list[Fate] = []
 
     def now(self) -> Any:
         return self.settings
@@ -36,6 +37,9 @@ class Fake:
             raise LineError("it does not want to")
         self.went.append(settings)
         self.settings = settings
+
+    def tried(self, entry: Entry) -> None:
+        self.tells.append(entry.fate)
 
     def check(self, path: str, text: str, changes: Changes, base: str) -> Candidate:
         if "bad" in text:

@@ -193,7 +193,7 @@ def test_s31_files_of_certificates_are_good_or_said_to_be_bad(plant: Plant, tmp_
     crl = plant.revoke("gateway")
     files = {"crt": read(pair.certificate), "key": read(pair.key), "ca": read(plant.ca), "crl": read(crl)}
     rng = random.Random("S31 files")
-    for _ in range(250 * times):
+    for _ in range(100 * times):
         for name, data in files.items():
             changed = mutated(rng, [data, *files.values()]) if rng.randrange(2) else data
             (tmp_path / name).write_bytes(changed)
@@ -283,9 +283,10 @@ async def test_s31_whatever_a_handshake_begins_with(plant: Plant, times: int) ->
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     others = [b"GET / HTTP/1.1\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28", b"\x80\x2e\x01\x03\x01"]  # an alert, SSL 2
     seeds = [_Far(context).hello(), _Far(old).hello(), *others]
-    for data in inputs("handshakes", seeds, 1500 * times):
+    for data in inputs("handshakes", seeds, 1000 * times):
         found = await _offered(server, data)
         assert isinstance(found, OSError), found  # ssl.SSLError is one
+        await asyncio.sleep(2)  # who was refused has a second to fetch the alert
 
 
 class _Heard(asyncio.Protocol):
@@ -316,8 +317,8 @@ async def test_s31_whatever_records_come_only_what_was_sent_is_heard(plant: Plan
     assert server is not None
     rng = random.Random("S31 records")
     before = 0
-    for number in range(500 * times):
-        if number == 100 * times:
+    for number in range(250 * times):
+        if number == 60 * times:
             before = _held()
         far, above, memory = _agreed(server, client)
         heard = _Heard()
@@ -338,6 +339,7 @@ async def test_s31_whatever_records_come_only_what_was_sent_is_heard(plant: Plan
             above.fed_eof()
         above.wire_lost(None)
         assert b"".join(said).startswith(bytes(heard.data))
+        await asyncio.sleep(0)
     assert _held() - before < GROWTH
 
 
@@ -388,7 +390,7 @@ async def test_s31_whatever_http_comes_the_next_one_is_answered(caplog: pytest.L
                 assert not client.heard or client.heard.startswith(b"HTTP/"), client.heard[:80]
                 client.transport.abort()
 
-            waiting = inputs("http", REQUESTS, 600 * times)
+            waiting = inputs("http", REQUESTS, 400 * times)
             while batch := [data for data, _ in zip(waiting, range(8), strict=False)]:
                 await asyncio.gather(*map(one, batch))
             answer = await call(port, "/healthz")

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from nportpy.cli import main
 from nportpy.config import parse
 from nportpy.network.tls_contexts import fingerprint
 from nportpy.port.loopback import Cable
 from nportpy.security import own
 from nportpy.services.http import HttpSettings
+from tests.support.brokers import free_port
 from tests.support.serving import plan, raw, serving, settings, until
 from tests.support.tls import Plant, secured
 
@@ -70,6 +73,33 @@ async def test_s9_it_is_for_this_machine_and_who_has_it_believes_it(device: Path
         client.send(b"in")
         await until(lambda: cable.heard == b"in")
         await client.close()
+
+
+async def test_s9_mdns_says_the_fingerprint_of_what_vouches_for_itself(device: Path) -> None:
+    tls = parse(WITH_CONSOLE, "f").tls
+    http = HttpSettings((("127.0.0.1", 0),), tls="self")
+    async with serving(plan("cable", raw(tls="self")), cables=[Cable()], tls=tls, http=http) as served:
+        announcing = served.gateway._announcing
+        assert announcing is not None
+        offers = {offer.kind: offer for offer in announcing._offers()}
+        fingerprint = served.gateway.status().tls[0].certificates[0].fingerprint
+        assert len(fingerprint) == 95
+        for kind in ("raw", "http"):
+            assert (offers[kind].tls, offers[kind].facts) == (True, {"fingerprint": fingerprint})
+
+
+async def test_s9_commands_on_the_same_machine_believe_it(device: Path) -> None:
+    port, file = free_port(), device / "nportpy.toml"
+    file.write_text(f'[http]\nlisten = "127.0.0.1:{port}"\ntls = "self"\n[port.a]\ndevice = "loop://"\n')
+    found = parse(file.read_text(), str(file))
+    async with serving(plan("cable"), cables=[Cable()], tls=found.tls, http=found.http) as served:
+        shown = await asyncio.to_thread(CliRunner().invoke, main, ["status", "-c", str(file)])
+        assert shown.exit_code == 0, shown.output
+        assert served.gateway.status().tls[0].certificates[0].fingerprint in shown.output
+        ca = str(device / "tls" / "self.crt")
+        url = ["status", "--url", f"https://localhost:{port}"]
+        assert (await asyncio.to_thread(CliRunner().invoke, main, [*url, "--ca", ca])).exit_code == 0
+        assert (await asyncio.to_thread(CliRunner().invoke, main, url)).exit_code == 1
 
 
 async def test_s9_it_is_made_at_a_reload_too(device: Path) -> None:

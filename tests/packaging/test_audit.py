@@ -39,6 +39,10 @@ def test_s33_what_nobody_was_asked_about_is_not_clean(found: list[dict[str, Any]
     assert any(said in line for line in lines)
 
 
+def test_s33_nothing_is_not_clean() -> None:
+    assert verdict('{"dependencies": []}', [])[0] == UNASKED
+
+
 def test_s33_all_of_a_release_is_asked_about() -> None:
     asked = requirements(bill())
     assert {"aiohttp", "uvloop", "pydantic-core"} <= {each.partition("==")[0] for each in asked}

@@ -42,7 +42,7 @@ pytestmark = [
 
 PAGES = (
     *("overview", "lines", "services", "modbus", "monitor", "stations", "upstreams", "log", "alarms"),
-    *("configuration", "support"),
+    *("configuration", "support", "accounts"),
 )
 PICTURES = os.environ.get("NPORTPY_PICTURES", "")
 """A folder for pictures of all pages, for who wants to look at them."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from http.client import HTTPResponse
+from typing import Any
 
 import pytest
 
@@ -192,19 +193,25 @@ async def test_send_again() -> None:
     ],
 )
 async def test_send_again_is_for_this_machine_only(remote: str | None, status: int) -> None:
-    from nportpy.services.archive_pages import ArchivePages
+    from nportpy.accounts.roles import Right
+    from nportpy.services.audit import Audit
+    from nportpy.services.gate import Gate, GateSettings
+    from nportpy.services.pages import Found
 
     class Request:
-        query: dict[str, str] = {}  # noqa: RUF012 - as aiohttp's
-        headers = {"Host": "localhost:9550"}  # noqa: RUF012
+        headers = {"Host": "localhost:9550"}  # noqa: RUF012 - as aiohttp's
 
         def __init__(self) -> None:
             self.remote = remote
 
-    archive = FakeArchive()
-    response = await ArchivePages(lambda: archive).send(Request())  # type: ignore[arg-type]
-    assert response.status == status
-    assert bool(archive.asked) is (status == 200)
+    request: Any = Request()
+    gate = Gate(GateSettings(), Audit())
+
+    async def answer(_who: Any) -> Any:
+        raise AssertionError
+
+    refusal = gate.refusal(request, gate.who(request), Found(Right.ACT, answer))
+    assert (refusal.status if refusal else 200) == status
 
 
 async def test_readings_stations_and_the_archive() -> None:

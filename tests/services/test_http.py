@@ -217,7 +217,7 @@ async def test_a_connection_is_kept_between_scrapes() -> None:
     async with serving() as service:
         reader, writer = await asyncio.open_connection(*split(service.addresses[0]))
         for _ in range(3):
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 OK\r\n")
         writer.close()
 
@@ -242,12 +242,12 @@ async def test_a_client_that_closes_its_side_first_gets_its_answer() -> None:
         b"GET /metrics HTTP/9.9\r\n\r\n",
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n" + b"z" * 100_000,
-        b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET //%ff%00%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n" + b"z" * 100_000,
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET //%ff%00%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
     ids=range(13),
@@ -328,7 +328,7 @@ async def test_several_addresses_and_an_end_with_clients_connected() -> None:
         clients = []
         for address in service.addresses:
             reader, writer = await asyncio.open_connection(*split(address))
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await reader.readuntil(b"ok\n")
             clients.append((reader, writer))
         addresses = service.addresses
@@ -367,7 +367,7 @@ async def test_a_client_that_takes_no_answer_is_cut_off() -> None:
         status = samples.gateway(*[f"port{number}" for number in range(16)])
         async with serving(status=lambda: status) as service:
             await loop.sock_connect(sock, split(service.addresses[0]))
-            await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+            await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 400)
             await asyncio.sleep(site.STALLED + 5)
             assert await read_to_the_end(sock) < 1_000_000  # of 20 MB
 
@@ -379,7 +379,7 @@ async def test_the_service_can_be_stopped_while_a_client_takes_no_answer() -> No
         sock.setblocking(False)
         async with serving(status=lambda: samples.gateway(*map(str, range(16)))) as service:
             await loop.sock_connect(sock, split(service.addresses[0]))
-            await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+            await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 400)
             await asyncio.sleep(1)
             started = loop.time()
         assert loop.time() - started < 5

@@ -29,9 +29,14 @@ async def call(
             lines.append("Content-Type: application/json")
         lines += [f"{name.replace('_', '-')}: {text}" for name, text in headers.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode() + sent)
-        head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+        return answered(await reader.read())
     finally:
         writer.close()
+
+
+def answered(data: bytes) -> Answered:
+    """An answer as it was written."""
+    head, _, rest = data.partition(b"\r\n\r\n")
     first, *more = head.decode("latin-1").split("\r\n")
     found = dict(line.lower().split(": ", 1) for line in more if line)
     return Answered(int(first.split()[1]), found, _unchunked(rest) if "transfer-encoding" in found else rest)

@@ -1,7 +1,7 @@
 // The frame of the pages: which one is shown, the way between them, and whether what they show is true.
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 import t from "./texts.js";
-import { run, useStore } from "./store.js";
+import { logIn, logOut, run, useStore } from "./store.js";
 import { moment } from "./format.js";
 import { Trial } from "./trial.js";
 import { Overview } from "./pages/overview.js";
@@ -15,9 +15,14 @@ import { Log } from "./pages/log.js";
 import { Configuration } from "./pages/configuration.js";
 import { Alarms } from "./pages/alarms.js";
 import { Support } from "./pages/support.js";
+import { Accounts } from "./pages/accounts.js";
 
 const PAGES = { overview: Overview, lines: Lines, services: Services, modbus: Modbus, monitor: Monitor, stations: Stations,
-  upstreams: Upstreams, log: Log, alarms: Alarms, configuration: Configuration, support: Support };
+  upstreams: Upstreams, log: Log, alarms: Alarms, configuration: Configuration, support: Support, accounts: Accounts };
+
+// The rights that pages take beside that of looking.
+const NEEDS = { monitor: ["monitor"], log: ["monitor"], configuration: ["monitor", "edit"], support: ["monitor"], accounts: ["accounts"] };
+const mine = (store, page) => !NEEDS[page] || NEEDS[page].some((right) => store.rights.includes(right));
 
 // #/page/rest?key=value
 function place() {
@@ -44,6 +49,19 @@ function useTabs() {
   return count;
 }
 
+function Login() {
+  const [wrong, say] = useState("");
+  const submit = (event) => {
+    event.preventDefault();
+    const { name, password } = event.target.elements;
+    logIn(name.value, password.value).catch((error) => say(error.message));
+  };
+  return html`<header><span class="brand">${t.title}</span></header><main><h1>${t.logIn}</h1><form onSubmit=${submit}>
+    <p><label>${t.name} <input name="name" autocomplete="username" required maxlength="64" /></label></p>
+    <p><label>${t.password} <input name="password" type="password" autocomplete="current-password" required maxlength="256" /></label></p>
+    ${wrong && html`<p class="alarm" role="alert">${wrong}</p>`}<p><button>${t.logIn}</button></p></form></main>`;
+}
+
 function Console() {
   const store = useStore();
   const [where, go] = useState(place());
@@ -53,18 +71,21 @@ function Console() {
     addEventListener("hashchange", hear);
     return () => removeEventListener("hashchange", hear);
   }, []);
-  useEffect(() => document.querySelector("nav [aria-current]").scrollIntoView({ inline: "center", block: "nearest" }), [where.page]);
-  const Page = PAGES[where.page];
+  useEffect(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }), [where.page]);
+  if (store.login) return html`<${Login} />`;
+  const page = mine(store, where.page) ? where.page : "overview";
+  const Page = PAGES[page];
   return html`
     <a class="skip" href=${location.hash || "#/"} onClick=${(e) => { e.preventDefault(); document.querySelector("main").focus(); }}>${t.skip}</a>
     <header><a class="brand" href="#/">${t.title}</a> <span class="gateway">${store.doc?.name ?? ""}</span>
-      <nav aria-label=${t.title}><ul>${Object.keys(PAGES).map((page) => html`<li key=${page}><a href=${`#/${page}`}
-        aria-current=${page === where.page ? "page" : null}>${t.pages[page]}</a></li>`)}</ul></nav></header>
+      ${store.who && html`<button class="who" onClick=${logOut} title=${store.who}>${t.logOut}</button>`}
+      <nav aria-label=${t.title}><ul>${Object.keys(PAGES).filter((each) => mine(store, each)).map((each) => html`<li key=${each}><a href=${`#/${each}`}
+        aria-current=${each === page ? "page" : null}>${t.pages[each]}</a></li>`)}</ul></nav></header>
     ${!store.live && html`<p class="alarm" role="alert">${store.lostAt ? `${t.noConnection} ${moment(store.lostAt / 1000)}` : t.connecting}${
       store.why && ` – ${store.why}`}</p>`}
-    <${Trial} trial=${store.doc?.trial} live=${store.live} />
+    <${Trial} trial=${store.doc?.trial} live=${store.live} mine=${store.rights.includes("edit")} />
     ${tabs > 4 && html`<p class="notice" role="status">${t.manyTabs}</p>`}
-    <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[where.page]}</h1>${store.doc && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
+    <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[page]}</h1>${store.doc && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
 }
 
 render(html`<${Console} />`, document.body);

@@ -7,7 +7,7 @@ const HISTORY = 120;
 export const base = new URL("../../", import.meta.url).href;
 const assets = new URL(".", import.meta.url).pathname.split("/").at(-2);
 
-export const store = { doc: null, at: 0, live: false, lostAt: 0, why: "", skew: 0, history: [], step: 0 };
+export const store = { doc: null, at: 0, live: false, lostAt: 0, why: "", skew: 0, history: [], step: 0, login: false, who: "", rights: [] };
 const listeners = new Set();
 
 export function useStore() {
@@ -43,6 +43,7 @@ function heard(message) {
   store.at = performance.now();
   if (message.time) store.skew = Date.now() / 1000 - message.time;
   if (message.event === "hello" && message.assets !== assets && renewed(message.assets)) return;
+  if (message.event === "hello") knowWho();
   if (message.event === "status") {
     store.doc = message.status;
     store.history = [];
@@ -68,7 +69,10 @@ function renewed(wanted) {
 // Lines of NDJSON from a stream, until it ends. `hear` gets each object.
 export async function follow(path, hear, options = {}) {
   const response = await fetch(new URL(path, base), { headers: { Accept: "application/x-ndjson", ...options.headers }, ...options });
-  if (!response.ok) throw new Error((await problemOf(response)).detail);
+  if (!response.ok) {
+    const problem = await problemOf(response);
+    throw Object.assign(new Error(problem.detail), { problem });
+  }
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -100,6 +104,25 @@ export async function ask(path, body, method = body === undefined ? "GET" : "POS
   throw error;
 }
 
+// Who is logged in; "" where nobody need be.
+async function knowWho() {
+  store.login = false;
+  const found = await ask("api/v1/session").catch(() => ({ how: "", rights: [] }));
+  store.who = found.how === "session" ? found.name : "";
+  store.rights = found.rights;
+  tell();
+}
+
+export async function logIn(name, password) {
+  await ask("api/v1/session", { name, password });
+  location.reload();
+}
+
+export async function logOut() {
+  await ask("api/v1/session", undefined, "DELETE");
+  location.reload();
+}
+
 function lost(why) {
   if (store.live || !store.lostAt) store.lostAt = Date.now();
   store.live = false;
@@ -122,6 +145,7 @@ export async function run() {
       await follow("api/v1/events", (message) => { pause = 300; heard(message); }, { signal: stop.signal });
       lost("");
     } catch (error) {
+      store.login = error.problem?.status === 401;
       lost(error.name === "TypeError" || error.name === "AbortError" ? "" : error.message);
     }
     await new Promise((resolve) => setTimeout(resolve, pause));

@@ -5,8 +5,10 @@ export default {
   pages: {
     overview: "Overview", lines: "Lines", services: "Services", modbus: "Modbus", monitor: "Monitor",
     stations: "Stations", upstreams: "Upstreams", log: "Log", alarms: "Alarms", configuration: "Configuration", support: "Support",
+    accounts: "Accounts",
   },
   connecting: "Connecting…",
+  logIn: "Log in", logOut: "Log out", password: "Password",
   noConnection: "No connection since",
   manyTabs: "Five or more pages of this gateway are open in this browser. It keeps six connections at most: close some.",
   none: "none", unknown: "–", yes: "yes", no: "no", now: "now", all: "All", ago: "ago", since: "since", of: "of",
@@ -23,6 +25,11 @@ export default {
     ready: "ready", unready: "not everything can be reached", silent: "silent", answers: "answers", unasked: "not asked yet",
     away: "away", connected: "connected", listening: "listening", calling: "calls out", deaf: "does not listen",
     dead: "dead", late: "too late", noisy: "noisy", flaky: "flaky", slow: "slow", hogging: "has too much", left: "has left",
+  },
+  accounts: {
+    accounts: "Accounts", tokens: "Tokens for programs", audit: "Who did what", role: "Role", end: "Ends", never: "never", days: "Days",
+    add: "Add", addToken: "Make a token", remove: "Remove", removeAsk: "Remove", once: "is shown this once.",
+    nobody: "There is nobody: whoever is on the gateway's own machine may do everything.", noTokens: "There are none.",
   },
   overview: {
     gateway: "Gateway", version: "Version", running: "Running", reloads: "Reloads", failedReloads: "of these failed",

@@ -17,7 +17,7 @@ function link(place) {
   return `${location.protocol}//${any ? location.hostname : host}:${port}/#/configuration`;
 }
 
-export function Trial({ trial, live }) {
+export function Trial({ trial, live, mine }) {
   const [, again] = useState(0);
   useEffect(() => {
     if (!trial) return undefined;
@@ -30,5 +30,5 @@ export function Trial({ trial, live }) {
   return html`<section class="trial" role="alert" aria-label=${c.title}>
     <p><strong>${c.title} ${trial.number}</strong> ${trial.why && html`<q>${trial.why}</q>`} (${trial.by}) ${left > 0 ? `${c.back} ${span(left)}` : c.going}</p>
     ${!live && html`<p>${c.lost} ${moved.places.map((place) => html` <a href=${link(place)} target="_blank" rel="noopener">${link(place)}</a>`)}</p>`}
-    ${live && html`<p><${Act} label=${c.confirm} run=${tell("confirm")} /> <${Act} label=${c.takeBack} run=${tell("back")} danger /></p>`}</section>`;
+    ${live && mine && html`<p><${Act} label=${c.confirm} run=${tell("confirm")} /> <${Act} label=${c.takeBack} run=${tell("back")} danger /></p>`}</section>`;
 }

@@ -3,19 +3,27 @@ import { html, useEffect, useState } from "../vendor/preact.js";
 import t from "../texts.js";
 import { Table } from "../parts.js";
 import { moment } from "../format.js";
-import { ask } from "../store.js";
+import { ask, store } from "../store.js";
 import { Editing } from "./editing.js";
 
 const c = t.configuration;
 
 export function Configuration({ doc }) {
+  const may = (right) => store.rights.includes(right);
+  const [file, setFile] = useState(null); // without one there is nothing to edit
+  return html`${may("edit") && (file || !may("monitor")) && html`<${Editing} trial=${doc.trial} />`}${may("monitor") && html`<${Check} tell=${setFile} />`}`;
+}
+
+function Check({ tell }) {
   const [found, setFound] = useState(null);
   const [why, setWhy] = useState("");
   const [busy, setBusy] = useState(false);
   const look = async () => {
     setBusy(true);
     try {
-      setFound(await ask("api/v1/check"));
+      const said = await ask("api/v1/check");
+      setFound(said);
+      tell(said.file);
       setWhy("");
     } catch (error) {
       setWhy(error.message);
@@ -23,7 +31,7 @@ export function Configuration({ doc }) {
     setBusy(false);
   };
   useEffect(() => { look(); }, []);
-  return html`${found?.file && html`<${Editing} trial=${doc.trial} />`}<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found?.file && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
+  return html`<p><button type="button" disabled=${busy} onClick=${look}>${busy ? t.working : c.again}</button> ${found?.file && html`<span role="status">${found.ok ? c.right : c.wrong} (${moment(found.at)})</span>`}</p>
     ${why && html`<p class="why" role="alert">${why}</p>`}${found && (found.file ? html`<${Found} found=${found} />` : html`<p class="empty">${c.noFile}</p>`)}`;
 }
 

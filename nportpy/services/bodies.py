@@ -1,0 +1,54 @@
+"""What comes in a request's body, as far as it is JSON."""
+
+import json
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from nportpy.services.answers import JSON
+
+
+class BadBody(Exception):
+    """It cannot be taken."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        """As `answers.problem`."""
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+async def content_of(request: web.BaseRequest, most: int) -> bytes:
+    """A body of `most` bytes at most.
+
+    Raises:
+        BadBody: it is larger, or cannot be read.
+    """
+    try:
+        content = await request.content.read(most + 1)
+        while len(content) <= most and (more := await request.content.read(most + 1 - len(content))):
+            content += more
+    except (HttpProcessingError, web.HTTPException) as error:
+        raise BadBody(HTTPStatus.BAD_REQUEST, "the body cannot be read") from error
+    if len(content) > most:
+        raise BadBody(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {most} bytes at most")
+    return content
+
+
+async def json_object(request: web.BaseRequest, most: int) -> dict[str, object]:
+    """The object of a body of `most` bytes at most; empty if there is none.
+
+    Raises:
+        BadBody: it is something else.
+    """
+    if request.content_type != JSON:  # what a form of another site cannot send
+        raise BadBody(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {JSON}: curl -H 'Content-Type: {JSON}'")
+    content = await content_of(request, most)
+    try:
+        body = json.loads(content or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise BadBody(HTTPStatus.BAD_REQUEST, f"this is not JSON: {error}"[:200]) from error
+    if not isinstance(body, dict):
+        raise BadBody(HTTPStatus.BAD_REQUEST, "a JSON object is wanted, as in {}")
+    return body
