@@ -10,6 +10,7 @@ from typing import IO, Final
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.cli.tls_options import https_context, tls_options
 from nportpy.cli.tokens import token_file
@@ -23,7 +24,7 @@ _PACKET: Final = 6
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[URL] [PORT]")
+@click.argument("words", nargs=-1, metavar="[URL] [PORT]", shell_complete=completion.lines)
 @click.option("-w", "--write", "target", required=True, metavar="FILE", help='Where to; "-" is a pipe.')
 @click.option(
     "--for", "seconds", metavar="TIME", callback=parsed(lambda text: duration(text, "1s", "7d")),

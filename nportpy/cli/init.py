@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from nportpy.cli import init_service
+from nportpy.cli import completion, init_service
 from nportpy.cli.check import warnings
 from nportpy.cli.check_addresses import address_warnings
 from nportpy.cli.init_devices import Candidate, search
@@ -30,7 +30,9 @@ _ON_PATH: Final = ("/usr/bin", "/usr/local/bin", "/bin")  # where sudo looks
 
 
 @click.command()
-@click.argument("devices", metavar="[DEVICE]...", nargs=-1, callback=parsed_each(Said.parse))
+@click.argument(
+    "devices", metavar="[DEVICE]...", nargs=-1, callback=parsed_each(Said.parse), shell_complete=completion.devices
+)
 @click.option(
     "-o", "--output", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True,
     help="Where to write; - is standard output.",

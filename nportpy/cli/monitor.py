@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.cli.tls_options import https_context, tls_options
 from nportpy.cli.tokens import token_file
@@ -23,7 +24,7 @@ _ROWS = click.IntRange(0, MOST_ROWS)
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[URL] [PORT] [FILTER]...")
+@click.argument("words", nargs=-1, metavar="[URL] [PORT] [FILTER]...", shell_complete=completion.lines)
 @click.option("--trigger", metavar="FILTER", help="Show nothing before a row that this matches, then stop.")
 @click.option("--before", type=_ROWS, default=20, show_default=True, help="Rows before that one.")
 @click.option("--after", type=_ROWS, default=10, show_default=True, help="Rows after it.")

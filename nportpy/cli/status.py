@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from nportpy.cli import completion
 from nportpy.cli.asking import Place, Unreachable, asked, place_of
 from nportpy.cli.options import parsed
 from nportpy.cli.status_screen import bus_names, screen, sentences
@@ -35,7 +36,12 @@ def _every(text: str) -> float:
 )  # fmt: skip
 @click.option("--url", metavar="URL", help="Where it is asked instead: http://192.0.2.10:9550.")
 @token_file
-@click.option("--bus", metavar="NAME", help="In words: who hogs this bus, and which of its units are bad; * for all.")
+@click.option(
+    "--bus",
+    metavar="NAME",
+    shell_complete=completion.lines,
+    help="In words: who hogs this bus, and which of its units are bad; * for all.",
+)
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
 @click.option("--every", metavar="TIME", default="2s", show_default=True, callback=parsed(_every), help="How often.")
 @tls_options

@@ -46,7 +46,8 @@ def clashes(data: dict[str, object], lines: Lines) -> list[Fault]:
     faults += [*_two_speeds(data, lines), *tls_clashes(data, lines), *http_clashes(data, lines)]
     faults += _recorded(data, lines)
     if not any(data.get(kind) for kind in ("port", "modbus", "station")):
-        faults.append(Fault("port", "is missing", "", 'a table [port.NAME] with device = "/dev/..."', 0))
+        allowed = 'a table [port.NAME] with device = "/dev/..."; `nportpy init` writes one'
+        faults.append(Fault("port", "is missing", "", allowed, 0))
     return faults
 
 

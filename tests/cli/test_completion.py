@@ -79,6 +79,12 @@ def test_devices_stations_and_upstreams_are_offered_where_they_belong(tmp_path: 
     assert offered("attach", "ra") == ["raw://localhost:4001"]
 
 
+def test_lines_and_devices_are_offered_to_those_who_look_and_begin() -> None:
+    assert offered("monitor", "m") == offered("capture", "m") == offered("status", "--bus", "m") == ["meters"]
+    assert offered("monitor", "") == ["meters", "odd", "plant"]
+    assert offered("init", "/d") == [BY_ID]
+
+
 @pytest.mark.parametrize("text", ["port = 1", "[port", "port = { x = 2 }", "modbus.a.routes = 1\nstation.b = 2"])
 def test_a_file_that_is_wrong_offers_less_and_says_nothing(
     text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
