@@ -117,6 +117,7 @@ def outside(old: str, new: str) -> str:
     return old[start : len(old) - end]
 
 
+@pytest.mark.long
 @given(documents(), DATA, st.data())
 @hypothesis_settings(deadline=None, max_examples=80)
 def test_c27_a_value_is_set_and_nothing_else_is_touched(text: str, value: Any, data: st.DataObject) -> None:
@@ -140,6 +141,7 @@ def test_c27_a_value_is_set_and_nothing_else_is_touched(text: str, value: Any, d
         assert "#" not in gone or isinstance(at(old, path), str)
 
 
+@pytest.mark.long
 @given(documents(), DATA, st.data())
 @hypothesis_settings(deadline=None, max_examples=80)
 def test_c27_a_value_is_added_and_every_byte_stays(text: str, value: Any, data: st.DataObject) -> None:
@@ -164,6 +166,7 @@ def test_c27_a_value_is_added_and_every_byte_stays(text: str, value: Any, data: 
     event("added")
 
 
+@pytest.mark.long
 @given(documents(), st.data())
 @hypothesis_settings(deadline=None, max_examples=80)
 def test_c27_a_value_is_removed_and_every_other_byte_stays(text: str, data: st.DataObject) -> None:
@@ -205,6 +208,7 @@ def test_c27_any_text_is_refused_or_changed_right(text: str, data: st.DataObject
     assert at(found, path) == 7
 
 
+@pytest.mark.long
 @given(documents())
 @hypothesis_settings(deadline=None)
 def test_c27_every_value_is_found_where_it_stands(text: str) -> None:

@@ -161,18 +161,19 @@ class Editing:
     async def look(self, asked: Asked) -> web.StreamResponse:
         """The file, and how things stand."""
         editor = self._desk.editor
-        text, trial, reason = await editor.read(), editor.status(), editor.why_not()
+        path, reason = self._desk.file(), editor.why_not()
+        text = await editor.read() if path is not None else ""
         tag = files.tag(text.encode())
         response = await packed(
             asked.request,
             {
-                "file": editor.path(),
+                "file": path,
                 "tag": tag,
                 "text": text,
                 "editable": not reason,
                 "reason": reason,
-                "drop_in": drop_in() if reason else "",
-                "trial": _shown_trial(trial),
+                "drop_in": drop_in() if reason and path is not None else "",
+                "trial": _shown_trial(editor.status()),
                 "last": _shown(editor.last) if editor.last is not None else None,
             },
         )

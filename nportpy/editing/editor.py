@@ -145,6 +145,7 @@ class Editor:
         self._checker = checker
         self._gateway = gateway
         self._history = History(path or "")
+        self._looked_back = False  # for what was tried when the gateway ended before
         self._one = asyncio.Lock()
         self._checking = asyncio.Lock()
         self._tasks: asyncio.TaskGroup | None = None
@@ -153,7 +154,8 @@ class Editor:
     async def switch(self, on: bool, tasks: asyncio.TaskGroup) -> None:
         """Let the file be changed, or not. What is being tried goes on."""
         self._tasks = tasks
-        if on and not self.on and self._path is not None:
+        if on and not self._looked_back and self._path is not None:
+            self._looked_back = True
             try:
                 for each in await asyncio.to_thread(self._recovered):
                     extra = {"number": each.number, "by": each.by, "why": each.why}
@@ -318,7 +320,7 @@ class Editor:
 
     async def history(self) -> list[Entry]:
         """The entries, the newest first."""
-        return await asyncio.to_thread(self._history.all)
+        return await asyncio.to_thread(self._history.all) if self._path is not None else []
 
     async def entry(self, number: int) -> Entry:
         """One of them.

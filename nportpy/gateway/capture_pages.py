@@ -24,13 +24,12 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from nportpy import __version__
 from nportpy.accounts.roles import Right
 from nportpy.gateway.captures import Captures, Watched
+from nportpy.gateway.recording import capture_of, file_name
 from nportpy.line.recorder import Frozen
-from nportpy.line.tap import Watcher
+from nportpy.line.watcher import Watcher
 from nportpy.protocols.capture.filters import Filter, Trigger
-from nportpy.protocols.capture.packets import Capture
 from nportpy.protocols.capture.records import Record
 from nportpy.protocols.capture.rows import Row, Rows
 from nportpy.services.answers import HEADERS, NDJSON, found, problem
@@ -125,7 +124,7 @@ class CapturePages:
             raise _Wrong(HTTPStatus.NOT_FOUND, f"there is no port {name[:40]!r}; ports are {names}")
         query = _query(request.query, _KEYS[what])
         moment = _moment(watched, query)
-        if moment is None and not query.live and not watched.port.line.tap().on:
+        if moment is None and not query.live and not watched.line.tap().on:
             text = "nothing is kept: set keep in [capture], or add live=1 for what comes"
             raise _Wrong(HTTPStatus.NOT_FOUND, text)
         if self._open >= MOST_WATCHERS:
@@ -135,11 +134,9 @@ class CapturePages:
         told = {"who": by.name, "how": by.how, "client": str(request.remote), "port": name}
         event = "capture" if what == "capture.pcapng" else "monitor"
         self._captures.audit.tell(event, **told, result="begins")
-        watcher = watched.port.line.tap().watch(who, history=query.history or not query.live)
+        watcher = watched.line.tap().watch(who, history=query.history or not query.live)
         try:
-            made: _Packets | _Lines = (
-                _Packets(watched, watcher) if what == "capture.pcapng" else _Lines(request, watcher, query)
-            )
+            made: _Packets | _Lines = _Packets(watched) if what == "capture.pcapng" else _Lines(request, watcher, query)
             response = web.StreamResponse(headers={**HEADERS, "Content-Type": made.content_type, **made.headers})
             with contextlib.suppress(ConnectionError):  # the client has gone
                 await self._send(response, request, made, moment, watcher, query)
@@ -166,7 +163,7 @@ class CapturePages:
         sent, until, beat = 0, clock() + query.seconds, clock()
         async for lost, records in _portions(watcher, moment, query):
             data = made.feed([(watcher.wall(record.time), record) for record in records], lost)
-            data += made.expire(watcher.wall(watcher.tap.clock()))
+            data += made.expire(watcher.now())
             if not data and clock() - beat > _BEAT:
                 data = made.beat
             if data:
@@ -209,17 +206,11 @@ class _Packets:
     beat = b""
     done = False
 
-    def __init__(self, watched: Watched, watcher: Watcher) -> None:
-        line = watched.port.line
+    def __init__(self, watched: Watched) -> None:
+        line = watched.line
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.headers = {"Content-Disposition": f'attachment; filename="{line.name}-{stamp}.pcapng"'}
-        self._capture = Capture(
-            line.name,
-            watcher.tap.settings,
-            requests=line.transactions is not None,
-            application=f"nportpy {__version__}",
-            modem=line.modem_lines(),
-        )
+        self.headers = {"Content-Disposition": f'attachment; filename="{file_name(line.name)}-{stamp}.pcapng"'}
+        self._capture = capture_of(line)
         self.head = self._capture.head
         self.feed = self._capture.feed
         self.finish = self._capture.finish
@@ -274,13 +265,13 @@ class _Lines:
 
 
 def _shown(watched: Watched) -> dict[str, Any]:
-    line = watched.port.line
+    line = watched.line
     tap = line.tap()
     now, offset = time.time_ns(), time.time_ns() - tap.clock()
     return {
         "port": line.name,
         "monitor": True,
-        "settings": str(line.settings),
+        "settings": str(tap.settings or "connection"),
         "requests": line.transactions is not None,
         "records": tap.next_number - tap.first_number,
         "bytes": tap.size,

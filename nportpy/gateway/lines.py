@@ -129,6 +129,10 @@ class Servers:
         server = self._running.get(settings)
         return None if server is None else server.line
 
+    def lines(self) -> list[Line]:
+        """All of them."""
+        return [server.line for server in self._running.values()]
+
     def buses(self) -> list["Bus"]:
         """All units."""
         return [server.bus for server in self._running.values() if server.bus is not None]

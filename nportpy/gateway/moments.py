@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
-from nportpy import __version__
 from nportpy.console.desk import Moment
 from nportpy.gateway.captures import Watched
+from nportpy.gateway.recording import capture_of
 from nportpy.line.recorder import Frozen
-from nportpy.protocols.capture.packets import Capture
 
 _AT_ONCE = 500  # records, between two of which the lines have their turn
 
@@ -18,7 +17,7 @@ def moments(watched: Iterable[tuple[str, Watched]]) -> list[Moment]:
     """Those of some lines, by name; the newest first."""
     found = []
     for name, each in watched:
-        offset = time.time_ns() - each.port.line.tap().clock()
+        offset = time.time_ns() - each.line.tap().clock()
         for frozen in each.recorder.frozen.values():
             when = (frozen.time + offset) / 1e9
             found.append(Moment(name, frozen.number, frozen.cause, when, partial(_packets, each, frozen, offset)))
@@ -27,14 +26,7 @@ def moments(watched: Iterable[tuple[str, Watched]]) -> list[Moment]:
 
 async def _packets(watched: Watched, frozen: Frozen, offset: int) -> bytes:
     """The bytes of a file; times are nanoseconds on the tap's clock, plus `offset` since the epoch."""
-    line = watched.port.line
-    capture = Capture(
-        line.name,
-        line.tap().settings,
-        requests=line.transactions is not None,
-        application=f"nportpy {__version__}",
-        modem=line.modem_lines(),
-    )
+    capture = capture_of(watched.line)
     parts = [capture.head()]
     for start in range(0, len(frozen.records), _AT_ONCE):
         portion = frozen.records[start : start + _AT_ONCE]

@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from nportpy import __version__
 from nportpy.line.arbiter import Line
-from nportpy.line.tap import Watcher
+from nportpy.line.watcher import Watcher
 from nportpy.protocols.capture.packets import Capture
 from nportpy.status import RecordingStatus
 
@@ -43,6 +43,7 @@ class Recording:
         self.lost = 0
         self._line = line
         self._folder = Path(directory)
+        self._stem = file_name(line.name)
         self._files = files
         self._size = size
         self._file: IO[bytes] | None = None
@@ -95,19 +96,12 @@ class Recording:
             await self._write_file(watcher)
 
     async def _write_file(self, watcher: Watcher) -> None:
-        line = self._line
-        capture = Capture(
-            line.name,
-            line.settings,
-            requests=line.transactions is not None,
-            application=f"nportpy {__version__}",
-            modem=line.modem_lines(),
-        )
+        capture = capture_of(self._line)
         file = await asyncio.to_thread(self._open)
         try:
             await asyncio.to_thread(_write, file, capture.head())
             if self.error:
-                log.info("recording goes on", extra={"port": line.name})
+                log.info("recording goes on", extra={"port": self._line.name})
                 self.error = ""
             written = 0
             async for lost, records in watcher.follow(_WITHIN):
@@ -126,17 +120,33 @@ class Recording:
 
     def _open(self) -> IO[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        own = re.compile(re.escape(self._line.name) + r"-[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.pcapng")
+        own = re.compile(re.escape(self._stem) + r"-[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.pcapng")
         found = sorted((each for each in self._folder.iterdir() if own.fullmatch(each.name)), key=_age)
         for old in found[: max(len(found) - self._files + 1, 0)]:
             old.unlink(missing_ok=True)
-        stem, number = f"{self._line.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}", 0
+        stem, number = f"{self._stem}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}", 0
         while True:
             name = f"{stem}-{number}.pcapng" if number else f"{stem}.pcapng"
             try:
                 return (self._folder / name).open("xb")
             except FileExistsError:
                 number += 1
+
+
+def capture_of(line: Line) -> Capture:
+    """What makes a file of a line's records, from now on."""
+    return Capture(
+        line.name,
+        line.tap().settings,
+        requests=line.transactions is not None,
+        application=f"nportpy {__version__}",
+        modem=line.modem_lines(),
+    )
+
+
+def file_name(line: str) -> str:
+    """A line's name as the beginning of a file's: a server elsewhere is called by its address."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", line).strip("-.") or "line"
 
 
 def _age(path: Path) -> tuple[float, str]:

@@ -11,7 +11,7 @@ from nportpy.editing.editor import Checker, Editor
 from nportpy.editing.history import Entry
 from nportpy.editing.impact import Impact
 from nportpy.gateway.announcing import Announcing
-from nportpy.gateway.captures import Captures
+from nportpy.gateway.captures import Captures, watchable
 from nportpy.gateway.certificates import Certificates
 from nportpy.gateway.changes import changed, line_changes
 from nportpy.gateway.desk import GatewayDesk
@@ -104,7 +104,7 @@ class Gateway:
         self._reloaded_to = reloaded
         self._editor = Editor(file, checker, self)
         self._audit = Audit()
-        self._captures = Captures(lambda: self._ports, self._audit)
+        self._captures = Captures(lambda: watchable(self._ports, self._servers), self._audit)
         self._desk = GatewayDesk(
             self.status,
             self._archived,

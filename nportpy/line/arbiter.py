@@ -146,6 +146,7 @@ class Line:
 
         self.transactions = Transactions(self._bus_wire, self.stream, exchange, settings)
         self._let_requests_in()
+        self._choose_write()  # a tap that is on tells of requests from now on
         return self.transactions
 
     def lease(

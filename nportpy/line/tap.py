@@ -17,16 +17,16 @@ nor is what was heard until the next write: only how much there was.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol
 
 import uvloop
 
 from nportpy.line.ring import MORE, OVERHEAD, Raw, Ring
 from nportpy.line.turns import Outcome
 from nportpy.line.watch import INTERVAL, Watch
+from nportpy.line.watcher import Watcher
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
 from nportpy.protocols.capture.passwords import FIRST_BYTES, has_password
 from nportpy.protocols.capture.records import (
@@ -52,15 +52,9 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT: Final = 256 * 1024
 """Bytes of a ring, unless the flight recorder is to keep more."""
 
-GATHERED: Final = 0.05
-"""Seconds in which records are gathered for a watcher that follows: waking for each would cost more than they do."""
-
 UNWATCHED: Final = 1.0
 """Seconds between two looks at modem lines and error counters while the flight recorder alone is on: with some USB
 adapters a look is a request on the bus."""
-
-MOST_AT_ONCE: Final = 1000
-"""Records of one portion."""
 
 
 class Asker(Protocol):
@@ -127,9 +121,10 @@ class Tap:
         return self._on
 
     @property
-    def settings(self) -> LineSettings:
-        """Of the line, now."""
-        return self._line.settings
+    def settings(self) -> LineSettings | None:
+        """Of the line, now; None: it is a connection to a Modbus TCP server."""
+        bus = self._line.transactions
+        return self._line.settings if bus is None or bus.serial else None
 
     @property
     def size(self) -> int:
@@ -260,77 +255,88 @@ class Tap:
                     self._sleepers.remove(sleeper)
         return self.next_number > number
 
-    # The byte path: closures, as a call of a method more would cost as much as the entry.
+    # The byte path: closures, as a call of a method more would cost as much as the entry. What is rare is not asked for
+    # here: while a password may be heard, other closures hear and write.
 
     def hearing(self, hear: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """`hear`, with the bytes recorded before."""
-        line, ring, clock, turn, tap = self._line, self._ring, self.clock, self._turn, self
+        ring, clock, turn, tap = self._ring, self.clock, self._turn, self
         append = ring.records.append
-        bus = line.transactions
 
         def heard(data: bytes) -> None:
-            if tap._hides or line.secret:
-                append((clock(), RX, b"", Hidden(len(data))))
-                ring.fill += OVERHEAD + MORE
-            else:
-                append((clock(), RX, data))
-                ring.fill += len(data) + OVERHEAD
-            if ring.fill > ring.mark:
+            append((clock(), RX, data))
+            ring.fill = fill = ring.fill + len(data) + OVERHEAD
+            if fill > ring.mark:
                 turn()
             hear(data)
 
+        def heard_in_secret(data: bytes) -> None:
+            tap._add(RX, b"", Hidden(len(data)))
+            hear(data)
+
+        bus = self._line.transactions
+        if self._hides or self._line.secret:
+            heard = heard_in_secret
         if bus is None:
             return heard
         counts = bus.counts
 
         def heard_beside_requests(data: bytes) -> None:
-            if tap._hides or line.secret:
-                heard(data)
-            else:  # as above
-                append((clock(), RX, data))
-                ring.fill += len(data) + OVERHEAD
-                if ring.fill > ring.mark:
-                    turn()
-                hear(data)
+            append((clock(), RX, data))
+            ring.fill = fill = ring.fill + len(data) + OVERHEAD
+            if fill > ring.mark:
+                turn()
+            hear(data)
             if counts.total() != tap._discarded:
                 tap._note_discards()
 
-        return heard_beside_requests
+        def heard_in_secret_beside_requests(data: bytes) -> None:
+            heard_in_secret(data)
+            tap._note_discards()
+
+        return heard_in_secret_beside_requests if heard is heard_in_secret else heard_beside_requests
 
     def writing(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """`write`, with the bytes recorded before."""
         line, ring, clock, turn, tap = self._line, self._ring, self.clock, self._turn, self
-        append, number = ring.records.append, self._number
+        append, bus = ring.records.append, line.transactions
         soh, context = FIRST_BYTES
-        bus = line.transactions
 
         def written(data: bytes) -> None:
             if line.secret or ((soh in data or context in data) and has_password(data)):
-                tap._hides = True
-                append((clock(), TX, b"", Hidden(len(data))))
-                ring.fill += OVERHEAD + MORE
+                tap._write_in_secret(data)
             else:
-                tap._hides = False
                 append((clock(), TX, data if type(data) is bytes else bytes(data)))
-                ring.fill += len(data) + OVERHEAD
-            if ring.fill > ring.mark:
-                turn()
+                ring.fill = fill = ring.fill + len(data) + OVERHEAD
+                if fill > ring.mark:
+                    turn()
             write(data)
 
-        if bus is None:
-            return written
+        own = written if bus is None else self._writing_requests(bus, write, written)
+
+        def written_after_a_secret(data: bytes) -> None:
+            if not line.secret and not has_password(data):
+                tap._hides = False
+                line.set_tapped(True)
+            own(data)
+
+        return written_after_a_secret if self._hides or line.secret else own
+
+    def _writing_requests(
+        self, bus: "Transactions", write: Callable[[bytes], None], written: Callable[[bytes], None]
+    ) -> Callable[[bytes], None]:
+        """The same for a line with requests: `written` for what streams write, `write` after what is recorded here."""
+        clock, append, number, tap = self.clock, self._ring.records.append, self._number, self
 
         def written_beside_streams(data: bytes) -> None:
             request = bus.request
             if request is None:
                 written(data)
                 return
-            tap._hides = False
             if request is tap._request or request.probed:
                 asked = tap._again(request, data)
             else:
                 tap._request = request
-                client = request.client
                 asked = tap._asked = (
                     clock(),
                     TX,
@@ -338,7 +344,7 @@ class Tap:
                     number(),
                     request.unit,
                     request.pdu,
-                    getattr(client, "called", None) or who(client),
+                    getattr(request.client, "called", None) or who(request.client),
                     request.sent_at,
                     request.queued_at,
                     request.timeout if request.awaited else 0.0,
@@ -347,6 +353,13 @@ class Tap:
             write(data)  # what it takes is counted when the request ends
 
         return written_beside_streams
+
+    def _write_in_secret(self, data: bytes) -> None:
+        """Tell how much was written, and keep what is heard until the next write: it may be an echo."""
+        if not self._hides:
+            self._hides = not self._line.secret  # where it is, the line says itself when it is no more
+            self._line.set_tapped(True)
+        self._add(TX, b"", Hidden(len(data)))
 
     # Requests. The ring has bare fields: whoever reads it makes the named tuples, which takes longer than all the rest.
 
@@ -378,15 +391,15 @@ class Tap:
 
     def ended(self, request: "Request", result: "Result", asks: Sequence[Asker]) -> None:
         """A request has ended; `asks` are those whom it served."""
-        outcome, answer, waited, took = result
         mine = request is self._request
-        good = outcome is _ANSWERED and len(answer) > 0 and answer[0] < EXCEPTION_BIT
-        if mine and good and len(asks) == 1:
+        if mine and result[0] is _ANSWERED and len(asks) == 1 and (answer := result[1]) and answer[0] < EXCEPTION_BIT:
             self._request = None
             ring = self._ring
-            ring.records.append((took, ANSWER, answer, self._asked))
+            ring.records.append((result[3], ANSWER, answer, self._asked))
             ring.fill += len(answer) + _REQUEST
             return  # a look at the mark comes with the next bytes
+        outcome, answer, waited, took = result
+        good = outcome is _ANSWERED and len(answer) > 0 and answer[0] < EXCEPTION_BIT
         clients = (who(request.client),) if len(asks) < 2 else tuple([who(ask.client) for ask in asks])
         if request.waits:
             for client in clients:
@@ -425,77 +438,6 @@ class Tap:
         if modem != self._modem:
             self._modem = modem
             self.note(Kind.MODEM, modem)
-
-
-@dataclass(slots=True, eq=False)
-class Watcher:
-    """Somebody who reads a tap's records, at its own pace. An async context; leaving it ends it.
-
-    Attributes:
-        tap: whose.
-        who: for others to see.
-        since: when it came, on the tap's clock.
-        place: number of the record that it reads next.
-        lost: records that were gone before it could read them.
-        over: it may not watch any more.
-    """
-
-    tap: Tap
-    who: str
-    since: int
-    place: int = 0
-    lost: int = 0
-    over: bool = False
-    _offset: int = 0
-
-    def take(self, most: int = MOST_AT_ONCE) -> tuple[int, list[Record]]:
-        """What came since the last call: how many records were lost before these, and these."""
-        lost = max(self.tap.first_number - self.place, 0)
-        records = self.tap.since(self.place, most)
-        self.place += lost + len(records)
-        self.lost += lost
-        return lost, records
-
-    def skip(self) -> int:
-        """Go over what is there; how much of it there was, and was lost before it."""
-        skipped = self.tap.next_number - self.place
-        self.place = self.tap.next_number
-        self.lost += skipped
-        return skipped
-
-    async def follow(self, within: float = 1.0) -> AsyncIterator[tuple[int, list[Record]]]:
-        """Portions as they come, until the line is no more or it may not watch.
-
-        Args:
-            within: seconds; where nothing came for as long, there is an empty one.
-        """
-        while not self.over and (not self.tap.closed or self.place < self.tap.next_number):
-            if await self.tap.another(self.place, within) and self.tap.next_number - self.place < MOST_AT_ONCE:
-                await asyncio.sleep(GATHERED)
-            yield self.take()
-
-    def wall(self, at: int) -> int:
-        """Nanoseconds since the epoch of a record's time.
-
-        By the time of day as it is now: who boots without a clock and gets the time later has right times in what was
-        recorded before. The difference of two records stays what it is unless the time of day is set by 10 ms or more.
-        """
-        offset = time.time_ns() - self.tap.clock()
-        if abs(offset - self._offset) > _SET:
-            self._offset = offset
-        return at + self._offset
-
-    def close(self) -> None:
-        """Watch no more."""
-        self.tap.leave(self)
-
-    async def __aenter__(self) -> Self:
-        """Itself."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """See `close`."""
-        self.close()
 
 
 def who(client: Hashable) -> Client:
@@ -539,4 +481,3 @@ def _discards(bus: "Transactions") -> Discards:
 
 _ANSWERED: Final = Outcome.ANSWERED
 _NO_ERRORS = UartCounters()
-_SET = 10_000_000

@@ -124,6 +124,11 @@ class Transactions:
         """Whether another question was sent in its place, to find out about the echo."""
         return self._awaiting is _PROBE
 
+    @property
+    def serial(self) -> bool:
+        """Whether frames are on a serial line, and not in a connection of their own."""
+        return self._exchange.serial
+
     def clock(self) -> float:
         """The time that deadlines are compared with, in seconds."""
         return self._clock()

@@ -22,6 +22,7 @@ from tests.bench.modbus_paced import MODBUS_19200, MODBUS_115200, MODBUS_DEAD
 from tests.bench.modbus_soak import LATE, SOAK
 from tests.bench.modes import MODES, NportpyModes
 from tests.bench.modes_others import OTHER_MODES, NportpyOtherModes
+from tests.bench.monitor import MONITOR, NportpyMonitor
 from tests.bench.packing import PACKING, NportpyPacking
 from tests.bench.processes import BrokenError, DeadlockError, far_ends, machine
 from tests.bench.realcom import REALCOM, NportpyRealCom
@@ -61,6 +62,7 @@ BENCHES = (
     CONSOLE_UNSEEN,
     CONSOLE,
     CHART,
+    MONITOR,
     DLMS_LINE,
     LATE,
 )
@@ -74,6 +76,7 @@ OTHERWISE: tuple[Subject, ...] = (
     NportpyTap(),
     NportpyConsole(),
     NportpyChart(),
+    NportpyMonitor(),
 )
 
 

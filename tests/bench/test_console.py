@@ -4,7 +4,9 @@ import pytest
 
 from tests.bench.__main__ import run
 from tests.bench.console import CONSOLE, CONSOLE_UNSEEN, NportpyConsole
+from tests.bench.monitor import MONITOR, NportpyMonitor
 from tests.bench.report import Scale
+from tests.support import browser
 
 pytestmark = pytest.mark.process
 
@@ -14,3 +16,12 @@ def test_c2_c4_a_taste_of_them() -> None:
     results = run(benches, (NportpyConsole(),), Scale(lines=2, paced_seconds=1, idle_seconds=1), 1)
     assert not results.failures
     assert all(figure.key in results.samples["nportpy"] for bench in benches for figure in bench.figures)
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium here")
+def test_c1_c14_a_taste_of_the_monitor_in_a_browser() -> None:
+    results = run((MONITOR,), (NportpyMonitor(),), Scale(soak_seconds=1), 1)
+    assert not results.failures
+    assert all(figure.key in results.samples["nportpy"] for figure in MONITOR.figures)
+    assert max(results.samples["nportpy"]["monitor_dom"]) <= 100

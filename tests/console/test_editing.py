@@ -18,6 +18,7 @@ from nportpy.console.editing import drop_in
 from nportpy.editing import files
 from nportpy.errors import ConfigError
 from nportpy.services import rights
+from tests.console.test_api import consoled
 from tests.support.api import Answered, call
 from tests.support.editing import FILE, At, edited
 from tests.support.serving import until
@@ -275,6 +276,7 @@ async def test_c33_keys_never_travel(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.long
 async def test_c26_the_checker_is_a_process_of_its_own(tmp_path: Path) -> None:
     text = FILE.format(http=1, a=2, com=3, b=4, modbus=5, plant=6)
     found = await asyncio.to_thread(candidate.check, "x.toml", text + "[port.c]\n", [], text)
@@ -400,3 +402,13 @@ async def test_c30_a_session_goes_on_where_the_console_has_moved(
         confirmed = await call(at.ports["spare"], f"{ROOT}/confirm", {"number": number}, **mine)
         assert (confirmed.status, confirmed.json()["by"]) == (200, "anna")
         assert at.file.read_text() == text
+
+
+async def test_c25_a_gateway_that_was_started_with_devices() -> None:
+    async with consoled() as at:
+        document = (await at.call(ROOT)).json()
+        assert (document["file"], document["text"], document["editable"]) == (None, "", False)
+        assert "started with devices" in document["reason"]
+        assert (await at.call(f"{ROOT}/history")).json() == {"entries": []}
+        for path, body in (("/file", None), ("/check", {}), ("/confirm", {"number": 1})):
+            assert (await at.call(ROOT + path, body)).status == 409

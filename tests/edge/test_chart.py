@@ -166,7 +166,7 @@ async def test_a_slice_is_bounded_in_work_and_walks_its_rows_once(tmp_path: Path
                 db.set_trace_callback(None)
                 steps.append(100 * count)
 
-        archive._look = counted  # type: ignore[assignment,method-assign]
+        archive._look = counted  # type: ignore[method-assign, assignment]
         ids = [tag_id(archive, name) for name in names[:asked]]
         found = await archive.buckets(ids, BEGAN, BEGAN + 10**10, 10_000_000)
     assert sum(each.count for buckets in found.values() for each in buckets.values()) == 1000 * asked

@@ -1,6 +1,7 @@
 """Watching a gateway's lines over HTTP: captures, rows, the flight recorder, recording to files, and who may."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -87,6 +88,26 @@ async def test_c20_a_capture_is_streamed_while_the_line_speaks() -> None:
             packets += [block for block in reader.feed(await answer.some()) if isinstance(block, Packet)]
         assert [packet.interface for packet in packets] == [1, 0, 0, 1]
         assert [packet.time for packet in packets] == sorted(packet.time for packet in packets)
+
+
+@pytest.mark.parametrize("requests", [False, True])
+async def test_c21_the_first_packet_comes_within_half_a_second(requests: bool) -> None:
+    """Of a line that says one thing, and then nothing for long; and each one after it."""
+    async with watched() as at, at.get("capture.pcapng?live=1") as answer:
+        reader = Reader()
+        await at.watched_by(1)
+        list(reader.feed(await answer.some()))
+        clock = asyncio.get_running_loop().time
+        for _ in range(3):
+            began = clock()
+            if requests:
+                at.asker().ask(read(1000, 2), unit=5)
+            else:
+                at.cable.far.write(b"x")
+            while not any(isinstance(block, Packet) for block in list(reader.feed(await answer.some()))):
+                pass
+            assert clock() - began < 0.5
+            await asyncio.sleep(20)
 
 
 async def test_c20_a_capture_ends_after_its_time_or_size_and_is_whole() -> None:
@@ -421,6 +442,35 @@ async def test_c23_a_disk_that_fails_stops_the_recording_and_nothing_else(
     messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert messages == ["recording stops, trying again every minute"]
     assert isinstance(list(Reader().feed(recorded(tmp_path / "captures")[-1].read_bytes()))[-1], Statistics)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOTDIR])
+async def test_c23_a_folder_that_cannot_be_written_stops_the_recording_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    from nportpy.gateway.recording import Recording
+
+    opens, failing = Recording._open, True
+
+    def fail(self: Recording) -> Any:
+        if failing:
+            raise OSError(number, os.strerror(number))
+        return opens(self)
+
+    monkeypatch.setattr(Recording, "_open", fail)
+    async with watched(CaptureSettings(directory=str(tmp_path / "captures"))) as at:
+        client = await at.served.raw()
+        at.cable.far.write(b"x")
+        await client.hears(b"x")
+        (now,) = at.served.gateway.status().recordings
+        assert (now.error, recorded(tmp_path / "captures")) == (os.strerror(number), [])
+        failing = False
+        await asyncio.sleep(70)
+        at.cable.far.write(b"y")
+        await client.hears(b"xy")
+        await until(lambda: recorded(tmp_path / "captures"))
+        (now,) = at.served.gateway.status().recordings
+        assert (now.error, now.lost) == ("", 1)
 
 
 async def test_c23_off_by_default_and_a_reload_switches_it(tmp_path: Path) -> None:

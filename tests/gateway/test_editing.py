@@ -119,7 +119,9 @@ async def test_c30_a_reload_in_the_window_goes_over_to_the_file(tmp_path: Path) 
         assert at.editor.last.fate is Fate.OVERTAKEN
 
 
-async def test_c30_a_change_that_switches_editing_off_goes_back_all_the_same(tmp_path: Path) -> None:
+async def test_c30_a_change_that_switches_editing_off_goes_back_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with edited(tmp_path) as at:
         trial = await at.apply(at.text(('console = "edit"', 'console = "view"')))
         assert "switched off" in at.editor.why_not()
@@ -127,6 +129,7 @@ async def test_c30_a_change_that_switches_editing_off_goes_back_all_the_same(tmp
             await at.editor.apply("x", at.tag, by="", why="")
         await until(lambda: at.editor.trial is None, 70)
         assert at.editor.why_not() == ""
+        assert "before the gateway ended" not in caplog.text
         trial = await at.apply(at.text(('console = "edit"', 'console = "view"')))
         await at.editor.confirm(trial.entry.number, by="anna")
         assert "switched off" in at.editor.why_not()

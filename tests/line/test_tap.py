@@ -8,7 +8,8 @@ import pytest
 
 from nportpy.line.arbiter import Line
 from nportpy.line.ring import OVERHEAD
-from nportpy.line.tap import DEFAULT_LIMIT, Watcher
+from nportpy.line.tap import DEFAULT_LIMIT
+from nportpy.line.watcher import Watcher
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.settings import BusSettings, Timeout

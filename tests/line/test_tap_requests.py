@@ -12,7 +12,7 @@ from nportpy.line.tap import DEFAULT_LIMIT
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
-from nportpy.protocols.capture.records import Asked, Discards, Ended, Kind, Record, Unsent
+from nportpy.protocols.capture.records import Asked, Discards, Ended, Hidden, Kind, Record, Unsent
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.asking import Client, read, registers, write
 from tests.support.bus import Units, reply
@@ -190,3 +190,85 @@ async def test_c18_what_a_ring_takes_is_what_it_says() -> None:
                 assert taken > 0.5 * line.tap().size
         finally:
             tracemalloc.stop()
+
+
+async def test_c12_a_request_whose_client_has_gone_is_told_of_those_who_still_wait() -> None:
+    cable = Cable()
+    Units(cable, slowly)
+    async with running(cable) as line:
+        bus = Bus(line, QUICK)
+        async with line.tap().watch("test") as watcher:
+            clients = [Named(bus, name) for name in ("anna", "bert")]
+            for client in clients:
+                client.ask(read(1000, 2), unit=7)
+            await asyncio.sleep(SLOW / 2)
+            bus.leave(clients[0])
+            await clients[1].ended()
+            _, records = watcher.take()
+    (asked,), (ended,) = abouts(records, Kind.TX), abouts(records, Kind.ANSWER)
+    assert (asked.client, ended.clients) == ("anna", ("bert",))
+    assert (ended.request, ended.outcome, ended.attempts) == (asked.request, "answered", 1)
+
+
+class Named(Client):
+    """A client with an address."""
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        super().__init__(bus)
+        self.peer = name
+
+
+async def test_c12_a_request_with_the_bytes_of_a_password_is_none() -> None:
+    cable = Cable()
+    Units(cable, slowly)
+    async with running(cable) as line:
+        bus = Bus(line, QUICK)
+        async with line.tap().watch("test") as watcher:
+            client = Client(bus)
+            client.ask(write(0x0150, 0x0150), unit=1)
+            await client.ended()
+            _, records = watcher.take()
+    assert not [record for record in records if isinstance(record.about, Hidden)]
+    probe, asked = abouts(records, Kind.TX)
+    (ended,) = abouts(records, Kind.ANSWER)
+    assert (probe.probe, asked.probe) == (True, False)
+    assert (probe.request, asked.request, ended.request) == (1, 1, 1)
+    assert (asked.attempt, ended.attempts, ended.outcome) == (1, 1, "answered")
+    assert probe.waited >= 0
+    assert b"\x01P" in records[2].data
+
+
+async def test_c12_times_of_what_is_told_of_a_request_are_in_order_and_its_own() -> None:
+    cable = Cable()
+    Units(cable, slowly)
+    async with running(cable) as line:
+        bus = Bus(line, QUICK)
+        async with line.tap().watch("test") as watcher:
+            client = Client(bus)
+            clock = asyncio.get_running_loop().time
+            for _ in range(3):
+                began = clock()
+                client.ask(read(1000, 2), unit=7)
+                await client.ended()
+                sent, heard, ended = watcher.take()[1]
+                times = [
+                    round(began * 1e6) - 1,
+                    *(each.time // 1000 for each in (sent, heard, ended)),
+                    round(clock() * 1e6) + 1,
+                ]
+                assert times == sorted(times)
+                assert (ended.time - sent.time) / 1e9 == pytest.approx(SLOW, rel=0.1)
+                await asyncio.sleep(1)
+
+
+async def test_c12_a_line_that_is_watched_already_when_requests_come_to_it() -> None:
+    cable = Cable()
+    Units(cable, slowly)
+    async with running(cable) as line, line.tap().watch("test") as watcher:
+        bus = Bus(line, QUICK)
+        client = Client(bus)
+        client.ask(read(1000, 2), unit=7)
+        await client.ended()
+        _, records = watcher.take()
+    (asked,), (ended,) = abouts(records, Kind.TX), abouts(records, Kind.ANSWER)
+    assert (asked.request, ended.request, ended.outcome) == (1, 1, "answered")

@@ -1,6 +1,7 @@
 """The console in a real browser: what its pages show is what the gateway, and a scripted bus, have done."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -19,15 +20,18 @@ from typing import Any
 import aiohttp
 import pytest
 
+from nportpy.console import checking
 from nportpy.console.files import Files
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.rtu import Frame
 from nportpy.services.http import HttpSettings
+from tests.console.test_checking import WARNED, WRONG
 from tests.support import browser
 from tests.support.asking import Client, read
 from tests.support.browser import Browser, Page
 from tests.support.bus import Units, reply
+from tests.support.editing import edited
 from tests.support.serving import Served, plan, raw, serving, until
 
 pytestmark = [
@@ -323,6 +327,9 @@ async def test_c3_c6_a_line_that_goes_and_a_client_that_is_ended() -> None:
         assert at.cable.near is not None
         at.cable.near.lose()
         await page.until("document.querySelector('.alarms')?.innerText.includes('bus is lost')")
+        assert "since" in await page.text(".alarms")
+        assert at.served.line("bus").error in await page.text("table")  # with the reason
+        assert await page.run("document.querySelector('td .state').classList.contains('bad')")
         at.cable.plugged = True
         await page.until("!document.querySelector('.alarms')")  # and it comes back
         client = await at.served.raw(port="bus")
@@ -370,6 +377,48 @@ async def test_the_modbus_page_says_what_the_verdict_says() -> None:
         await go(page, "overview")
         await page.until("document.querySelector('.alarms').innerText.includes('unit 3 is dead')")
         await healthy(page, at.url)
+
+
+@once
+async def test_c8_the_configuration_page_has_a_row_for_each_warning_and_each_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "AGAIN", 0.0)
+    async with edited(tmp_path, console="view") as at, browser.browser() as chromium:
+        base = f"http://127.0.0.1:{at.ports['http']}/"
+        page = await chromium.page(base)
+        for name, text, right in (("warned", WARNED, True), ("wrong", WRONG, False)):
+            await asyncio.to_thread(at.file.write_text, text)
+            await go(page, "overview")
+            await go(page, "configuration")
+            said = json.dumps("The file can be loaded" if right else "The file cannot be loaded")
+            await page.until(
+                f"[...document.querySelectorAll('[role=status]')].some(e => e.innerText.startsWith({said}))"
+            )
+            async with aiohttp.ClientSession() as session, session.get(f"{base}api/v1/check") as answer:
+                found = await answer.json()
+            assert found["ok"] == right
+            warnings = await page.run(IN_SECTION % ("Allowed, and perhaps not meant", ".warnings li"))
+            assert warnings == [" ".join(each.split()) for each in found["warnings"]]
+            rows = await page.run(IN_SECTION % ("Faults", "tbody tr"))
+            assert len(rows) == len(found["faults"])
+            for row, fault in zip(rows, found["faults"], strict=True):
+                assert fault["key"] in row
+                assert " ".join(fault["reason"].split()) in " ".join(row.split())
+            for mode in ("light", "dark", "phone"):
+                size = (360, 780) if mode == "phone" else (1200, 900)
+                await page.look(*size, dark=mode == "dark", phone=mode == "phone")
+                wide = await page.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert wide <= 0, mode
+                assert await page.run(PALE) == [], mode
+                if PICTURES:
+                    await page.picture(Path(PICTURES) / f"configuration-{name}-{mode}.png", whole=True)
+            await page.look()
+        await healthy(page, base)
+
+
+IN_SECTION = """[...document.querySelectorAll('main section')].filter(e => e.querySelector('h2')?.innerText === '%s')
+    .flatMap(e => [...e.querySelectorAll('%s')]).map(e => e.innerText)"""
 
 
 @once

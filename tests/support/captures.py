@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nportpy.line.tap import Watcher
+from nportpy.line.watcher import Watcher
 from nportpy.protocols.capture.packets import Capture
 
 

@@ -56,7 +56,7 @@ class Capture:
     def __init__(
         self,
         name: str,
-        settings: LineSettings,
+        settings: LineSettings | None,
         *,
         requests: bool,
         application: str = "nportpy",
@@ -66,13 +66,14 @@ class Capture:
 
         Args:
             name: the line's.
-            settings: its speed and format when the capture begins.
+            settings: its speed and format when the capture begins; None: it is a connection.
             requests: whether it has Modbus requests.
             application: what writes the file.
             modem: its modem lines when the capture begins.
         """
         self._name = name
         self._settings = settings
+        self._character = settings.character_time if settings is not None else 0.0
         self._requests = requests
         self._application = application
         self._modem = modem or ModemLines(0)
@@ -84,14 +85,17 @@ class Capture:
 
     def head(self) -> bytes:
         """What the file begins with."""
-        settings = self._settings
+        if self._settings is None:
+            wire, speed = f"connection to {self._name}", 0
+        else:
+            wire, speed = f"serial line {self._name}, {self._settings}", self._settings.baudrate
         blocks: list[Section | Interface] = [
             Section(self._application, _NOTE),
-            Interface(LinkType.RTAC_SERIAL, self._name, f"serial line {self._name}, {settings}", settings.baudrate),
+            Interface(LinkType.RTAC_SERIAL, self._name, wire, speed),
         ]
         if self._requests:
             text = f"Modbus requests on {self._name}, as its clients ask them"
-            blocks.append(Interface(LinkType.UPPER_PDU, f"{self._name}-modbus", text, settings.baudrate))
+            blocks.append(Interface(LinkType.UPPER_PDU, f"{self._name}-modbus", text, speed))
         return b"".join(map(encode, blocks))
 
     def feed(self, records: Iterable[tuple[int, Record]], lost: int = 0) -> bytes:
@@ -114,13 +118,13 @@ class Capture:
             if self._over(time, record):
                 written.append(self.flush())
             settings = record.about.after if isinstance(record.about, Changed) else record.about
-            if isinstance(settings, LineSettings):
-                self._settings = settings
+            if isinstance(settings, LineSettings) and self._settings is not None:
+                self._settings, self._character = settings, settings.character_time
         return b"".join(written)
 
     def _joins(self, time: int, record: Record) -> bool:
         """Whether bytes go on with what was held back last: frames, and not the chunks in which they were read."""
-        spent = round(len(record.data) * self._settings.character_time * 1e9)
+        spent = round(len(record.data) * self._character * 1e9)
         begins, ends = (time, time + spent) if record.kind is Kind.TX else (time - spent, time)
         before, self._ends = self._ends, max(ends, self._ends)
         if not self._held or record.about is not None or record.kind not in (Kind.RX, Kind.TX):
@@ -129,7 +133,7 @@ class Capture:
         if last.kind is not record.kind or last.about is not None or len(last.data) + len(record.data) > LONGEST_FRAME:
             return False
         answers = self._asking and record.kind is Kind.RX
-        if not answers and begins - before > 1e9 * max(SILENCE, 3.5 * self._settings.character_time):
+        if not answers and begins - before > 1e9 * max(SILENCE, 3.5 * self._character):
             return False
         self._held[-1] = first, last._replace(data=last.data + record.data)
         return True

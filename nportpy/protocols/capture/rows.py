@@ -96,9 +96,10 @@ def printable(data: bytes) -> str:
 class Rows:
     """Makes rows of records. Times of records are given as nanoseconds since the epoch."""
 
-    def __init__(self, settings: LineSettings) -> None:
-        """Nothing was heard; `settings` are those of the line when it begins."""
-        self._character = settings.character_time
+    def __init__(self, settings: LineSettings | None) -> None:
+        """Nothing was heard; `settings` are those of the line when it begins; None: of a connection."""
+        self._serial = settings is not None
+        self._character = settings.character_time if settings is not None else 0.0
         self._frame: Row | None = None  # that may go on
         self._frame_ends = 0  # when its last byte had passed
         self._quiet_since: int | None = None  # when the last byte before it had passed
@@ -156,7 +157,7 @@ class Rows:
                 row.text = " ".join(str(line.name) for line in ModemLines if about & line) or "all down"
             case Changed():
                 self._character = about.after.character_time
-            case LineSettings():
+            case LineSettings() if self._serial:
                 self._character = about.character_time
         if record.kind in (Kind.DOWN, Kind.PURGED):
             row.faults = [str(record.kind)]
@@ -188,7 +189,7 @@ class Rows:
         row = self._new(time, record)
         if self._quiet_since is not None:
             row.gap = max(begins - self._quiet_since, 0) / 1e9
-            row.gap_characters = row.gap / self._character
+            row.gap_characters = row.gap / self._character if self._serial else None
         if isinstance(about, Asked):
             self._asked, self._asked_ends = about, ends
             self._belongs(row, about)

@@ -27,6 +27,7 @@ export function Editing({ trial }) {
       const found = await ask("api/v1/config");
       setFile(found);
       setWhy("");
+      if (found.file === null) return undefined; // started with devices
       if (keep && kept.text !== null) {
         setText(kept.text);
         return check(kept.text);
@@ -77,6 +78,7 @@ export function Editing({ trial }) {
     return c.tried;
   };
   if (!file) return html`<p class=${why ? "why" : "empty"} role="status">${why || t.working}</p>`;
+  if (file.file === null) return null;
   const current = checked && checked.text === text && edits.size === 0;
   const changes = () => [...edits.values()];
   return html`

@@ -13,7 +13,7 @@ const phone = matchMedia("(max-width: 640px)");
 const quoted = (text) => `"${text.replace(/(["\\])/g, "\\$1")}"`;
 
 export function Monitor({ doc, rest }) {
-  const names = doc.lines.map((each) => each.name);
+  const names = [...new Set([...doc.lines, ...doc.buses].map((each) => each.name))]; // servers elsewhere have no line
   if (!names.length) return html`<p class="empty">${m.busy}</p>`;
   const name = names.includes(rest[0]) ? rest[0] : names[0];
   return html`<div class="actions"><div><${Field} label=${m.line}><select value=${name} onChange=${(e) => { location.hash = `#/monitor/${encodeURIComponent(e.target.value)}`; }}>${
