@@ -1,5 +1,6 @@
 """The console as a whole: its files, its routes, and what describes them."""
 
+import asyncio
 import gzip
 from http import HTTPStatus
 from typing import Final
@@ -69,10 +70,16 @@ class Console:
             return Found(Right.OPEN, lambda _who: self._index(request))
         return self.routes.find(request)
 
+    async def _pack(self) -> None:
+        if not self._files.packed:
+            await asyncio.to_thread(self._files.pack)  # the lines go on meanwhile
+
     async def _index(self, request: web.BaseRequest) -> web.StreamResponse:
+        await self._pack()
         return _sent(request, _HTML, self._files.index, "no-cache")
 
     async def _file(self, asked: Asked) -> web.StreamResponse:
+        await self._pack()
         folder = asked.get("folder")
         found = self._files.find(f"{folder}/{asked.get('name')}" if folder else asked.get("name"))
         if found is None or asked.get("hash") != self._files.hash:

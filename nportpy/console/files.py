@@ -47,6 +47,15 @@ class Files:
         page = self._raw["index.html"].decode().replace("{preload}", preload).replace("{hash}", self.hash)
         return gzip.compress(page.encode(), 9, mtime=0)
 
+    @property
+    def packed(self) -> bool:
+        """Whether `pack` was called."""
+        return "_packed" in vars(self)
+
+    def pack(self) -> None:
+        """Read and pack all of them. For a thread: it takes 20 ms, and 100 ms on a small machine."""
+        _ = self.index, self.hash, self._packed
+
     def find(self, name: str) -> tuple[str, bytes] | None:
         """Content type and packed content of a file; None: there is none of that name."""
         packed = self._packed.get(name)

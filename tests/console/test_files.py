@@ -3,8 +3,10 @@
 import gzip
 import json
 import re
+import threading
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,7 +109,41 @@ def test_every_text_that_is_used_is_there() -> None:
                 assert re.search(rf"\b{name}:", texts), f"{path.name}: {part}.{name}"
 
 
-async def test_files_are_kept_for_ever_and_the_page_is_not() -> None:
+def test_c2_files_are_read_and_packed_when_somebody_asks_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = 0
+    pack = gzip.compress
+
+    def counting(*arguments: Any, **named: Any) -> bytes:
+        nonlocal packed
+        packed += 1
+        return pack(*arguments, **named)
+
+    monkeypatch.setattr(gzip, "compress", counting)
+    files = Files()
+    assert not vars(files)  # nothing is read before
+    found = files.find("console.js"), files.index
+    once = packed
+    assert (files.find("console.js"), files.index) == found
+    assert packed == once <= len(files._raw) + 1
+
+
+async def test_c2_no_line_waits_while_files_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    where = []
+    pack = Files.pack
+
+    def noticing(files: Files) -> None:
+        where.append(threading.current_thread() is threading.main_thread())
+        pack(files)
+
+    monkeypatch.setattr(Files, "pack", noticing)
+    async with consoled() as at:
+        for _ in range(2):
+            page = await at.call("/", Accept="text/html")
+            assert page.status == 200
+    assert where == [False]
+
+
+async def test_c2_files_are_kept_for_ever_and_the_page_is_not() -> None:
     async with consoled() as at:
         page = await at.call("/", Accept="text/html", Accept_Encoding="gzip")
         assert page.headers["cache-control"] == "no-cache"
