@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from nportpy.cli.tokens import authorised
+from nportpy.cli.tokens import authorised, wanting
 from nportpy.network.tls_settings import TlsSettings
 from nportpy.services.http import HttpSettings
 
@@ -108,7 +108,7 @@ def opened(base: Place, page: str, query: dict[str, str] | None = None, *, post:
         with error:
             body = error.read().decode(errors="replace")
         detail = json.loads(body)["detail"] if body.startswith("{") else body.strip()
-        raise click.ClickException(f"the gateway at {place} says: {detail}") from None
+        raise click.ClickException(f"the gateway at {place} says: {detail}{wanting(error.code)}") from None
     except (OSError, HTTPException) as error:
         raise Unreachable(f"no gateway answers at {place} ({getattr(error, 'reason', error)})") from None
 

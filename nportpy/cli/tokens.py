@@ -5,6 +5,7 @@ Arguments are for all on a machine to see.
 
 import os
 import urllib.parse
+from http import HTTPStatus
 from typing import Final
 
 import click
@@ -54,3 +55,10 @@ def authorised(url: str) -> dict[str, str]:
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise click.ClickException(f"a token is not sent over plain HTTP to {parts.hostname}: https://...")
     return {"Authorization": f"Bearer {token}"}
+
+
+def wanting(status: int) -> str:
+    """What to do about an answer of this status, as the end of a message; empty: nothing about a token."""
+    if status != HTTPStatus.UNAUTHORIZED:
+        return ""
+    return "; with a token: nportpy user token NAME on the gateway, then --token-file FILE or NPORTPY_TOKEN here"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from nportpy.cli.tokens import authorised
+from nportpy.cli.tokens import authorised, wanting
 
 if TYPE_CHECKING:
     import ssl
@@ -92,7 +92,7 @@ def opened(
     except urllib.error.HTTPError as error:
         with error:
             body = error.read(65536).decode(errors="replace")
-        raise NotThere(f"the gateway at {url} says: {_detail(body)}") from None
+        raise NotThere(f"the gateway at {url} says: {_detail(body)}{wanting(error.code)}") from None
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise NotThere(

@@ -7,6 +7,7 @@ account. Passwords and tokens come over TLS, or from this machine.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -234,6 +235,13 @@ class Gate:
 
 
 def peer_key(request: web.BaseRequest) -> Hashable:
-    """What guesses are counted by: an address, in IPv6 a network of 64 bits, as that is what one host has."""
+    """What guesses are counted by: an address, in IPv6 a network of 64 bits, as that is what one host has.
+
+    Behind a proxy on this machine it is whom that has heard: who guesses there holds up nobody else who comes through
+    it. Who is on this machine and makes addresses up still waits for the account.
+    """
     address = address_of(request.remote or "::")
+    if address.is_loopback and (heard := request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()):
+        with contextlib.suppress(ValueError):
+            address = address_of(heard)
     return ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address

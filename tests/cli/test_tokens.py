@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from nportpy.cli.tokens import authorised, token_file, told_file
+from nportpy.cli.tokens import authorised, token_file, told_file, wanting
 
 
 @click.command()
@@ -48,3 +48,8 @@ def test_s26_files_that_have_none(tmp_path: Path, content: bytes | None, why: st
     told = said("--token-file", str(path), "http://localhost")
     assert why in told
     assert "--token-file" in told
+
+
+def test_s26_who_is_refused_is_told_what_to_do() -> None:
+    assert "nportpy user token NAME" in wanting(401)
+    assert wanting(403) == wanting(404) == ""

@@ -338,7 +338,16 @@ async def test_s29_no_secret_is_anywhere(path: str, caplog: pytest.LogCaptureFix
     async with guarded(path) as at:
         answer = await log_in(at)
         canaries.append(answer.headers["set-cookie"].split(";")[0].partition("=")[2])
-        for page in ("/api/v1/status", "/metrics", "/api/v1/log", "/api/v1/audit", "/api/v1/session", "/api/v1/bundle"):
+        for page in (
+            "/api/v1/status",
+            "/metrics",
+            "/api/v1/log",
+            "/api/v1/audit",
+            "/api/v1/session",
+            "/api/v1/bundle",
+            "/api/v1/users",
+            "/api/v1/check",
+        ):
             body = (await at.call(page, **bearer(token))).body
             assert not [each for each in canaries if each.encode() in body], page
     text = "\n".join(str(vars(record)) for record in caplog.records)

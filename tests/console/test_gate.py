@@ -430,6 +430,19 @@ async def test_s20_three_hundred_guesses_of_one_address_and_the_owner_from_elsew
         assert len(here.gate.audit.recent.since(0)) < 30
 
 
+async def test_s20_behind_a_proxy_one_who_guesses_holds_up_nobody_else(path: str) -> None:
+    changing.add(path, "anna", Role.VIEWER, [], GOOD)
+    async with asking(path) as here:
+        proxied = {"X_Forwarded_Proto": "https", **OWN}
+        wrong, right = {"name": "eve", "password": "x" * 12}, {"name": "anna", "password": GOOD}
+        for status in (401, 429, 429):
+            answer = await here.ask("/api/v1/session", wrong, X_Forwarded_For="192.0.2.66", **proxied)
+            assert answer.status == status
+        for heard in ("192.0.2.7", "192.0.2.66, 192.0.2.8", "none", "2001:db8::7"):
+            answer = await here.ask("/api/v1/session", right, X_Forwarded_For=heard, **proxied)
+            assert answer.status == 200, heard
+
+
 async def test_a_gateway_without_accounts_reads_no_file(tmp_path: Any) -> None:
     async with asking(str(tmp_path / "none" / "accounts.json")) as here:
         assert (await here.ask("/metrics")).status == 200
