@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
-# Of the processes for tests two mostly wait, for real time and for other programs.
-JOBS ?= $(shell expr $$(nproc) + 2)
+# Half of the tests wait more than they work, for real time and for other programs.
+JOBS ?= $(shell expr $$(nproc) + 4)
 
 # What is compiled once is not compiled again by each of a few hundred processes, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE =
@@ -25,16 +25,16 @@ demo: $(VENV)/.run
 
 test: lint suite
 
-# What lives in real time stays in one process: see pytest_collection_modifyitems, which also says what begins first.
+# A file stays in one process, as its tests share what they started; tests/conftest.py says what begins first.
 suite: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What needs no other program, no real time and no patience.
 check: $(VENV)/.test
 	$(MAKE) --jobs=2 --output-sync=target lint fast
 
 fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadgroup --hypothesis-profile=check -m "not (peer or real or process or long)" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --hypothesis-profile=check -m "not (peer or real or process or long)" $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ settings.register_profile("nportpy", deadline=None, suppress_health_check=[Healt
 settings.register_profile("check", settings.get_profile("nportpy"), max_examples=20)
 settings.load_profile("nportpy")
 
-WAITING = ("xdist_group", "peer", "real", "process")
+WAITING = ("slow", "peer", "real", "process")
 """Marks of tests that wait more than they work, in the order in which they begin."""
 
 
@@ -42,17 +42,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.hook.pytest_deselected(items=skipped)
             items[:] = [item for item in items if not item.get_closest_marker(option)]
     items.sort(key=_begins)
-    for item in items:
-        # Of several processes (make test) one has all that lives in real time, one after the other, and one all that
-        # needs other programs. What takes minutes there names a group of its own. A file's other tests stay together,
-        # as they share fixtures and may share a port that cannot be chosen.
-        if not item.get_closest_marker("xdist_group"):
-            group = next((name for name in ("peer", "real") if item.get_closest_marker(name)), "")
-            item.add_marker(pytest.mark.xdist_group(group or item.nodeid.partition("::")[0]))
 
 
 def _begins(item: pytest.Item) -> int:
-    """Place among all tests: whatever waits and begins last is waited for alone."""
+    """Place among all tests: whatever waits and begins last is waited for alone. A file stays in one process."""
     return next((place for place, name in enumerate(WAITING) if item.get_closest_marker(name)), len(WAITING))
 
 

@@ -218,6 +218,7 @@ def demo(
         try:
             if wish.broker:
                 check_broker(wish.broker)
+            logging.getLogger("nportpy.audit").propagate = False  # the page has it; what is done here, the demo does
             if wish.cuts:  # that it is away is known, and shown
                 logging.getLogger("nportpy.edge.trouble").setLevel(logging.ERROR)
             done = runner.run(_demo(wish, ports))

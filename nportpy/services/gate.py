@@ -110,7 +110,10 @@ class Gate:
         local = request.transport and request.transport.get_extra_info("sockname")
         hosts = request.headers.getall("Host", [])
         if not request.raw_path.startswith("/"):
-            hosts.append(request.url.raw_authority.rpartition("@")[2])
+            try:
+                hosts.append(request.url.raw_authority.rpartition("@")[2])
+            except ValueError:  # no bytes of a name
+                return True
         return len(hosts) > 2 or not all(
             is_ours(host, local[0] if isinstance(local, tuple) else "", self.settings.names) for host in hosts if host
         )

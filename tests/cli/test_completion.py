@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
+import nportpy.cli.init  # noqa: F401 - before the search for devices, which it takes by name, is replaced
 from nportpy.cli import COMMANDS, completion, main
 from nportpy.port.inventory import Rs485State, SerialDevice
 

@@ -20,7 +20,7 @@ from nportpy.linesettings import LineSettings
 from nportpy.simulator.client import read_raw
 from tests.support import brokers
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-m", "nportpy", "demo"]
 READING = r"energy delivered 12345\.\d{3} kWh, currents (\d+\.\d\d A, ){2}\d+\.\d\d A"

@@ -1,5 +1,6 @@
 """Where the documents' commands run: simulated lines, a gateway, and a folder in the place of the machine's."""
 
+import asyncio
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nportpy.edge.collect.sqlite import SqliteStore
 from tests.docs.documents import ROOT, Block
 from tests.support.brokers import free_port
 
@@ -159,6 +161,7 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         (folder / name).mkdir(parents=True)
     for name, text in {"served.toml": _SERVED, "nportpy.toml": _OWN, "collect.toml": _COLLECT}.items():
         (folder / "etc/nportpy" / name).write_text(text.format(folder=folder, **here.ports))
+    asyncio.run(_stored(str(folder / "var/lib/nportpy/other.db")))
     (folder / "bin/nportpy").write_text(_NPORTPY.format(folder=folder, python=sys.executable))
     (folder / "bin/nportpy").chmod(0o755)
     (folder / "etc/ser2net.yaml").write_text(
@@ -175,6 +178,13 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         _begun(stack, gateway, "serving")
         with urllib.request.urlopen(f"http://127.0.0.1:{here.ports['http']}/healthz", timeout=10):
             yield here
+
+
+async def _stored(path: str) -> None:
+    """A collector's file, as one that has run leaves it."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
 
 
 def _begun(stack: ExitStack, command: list[str], word: str) -> None:

@@ -19,7 +19,7 @@ from nportpy.cli import main
 from tests.docs.documents import DOCUMENTS, Block, Command, blocks, commands, indented_commands, spans
 from tests.docs.sandbox import Sandbox, sandbox
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 NOT_RUN = {
     "packaging": "tests/packaging does it, in roots of Debian",

@@ -16,7 +16,7 @@ import pytest
 from nportpy.editing import files
 from tests.support.editing import free_ports
 
-pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.xdist_group("editing")]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.slow]
 
 FILE = """[http]
 listen = "127.0.0.1:{}"

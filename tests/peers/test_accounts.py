@@ -94,7 +94,7 @@ async def test_s21_a_browser_logs_in_gets_what_its_role_may_and_logs_out(tmp_pat
         await picture("accounts-phone")
         await page.click("Log out", "header")
         await page.until("!!document.querySelector('input[name=password]')")
-        assert await page.run("fetch('/api/v1/status').then(r => r.status)") == 401
+        await page.until("fetch('/api/v1/status').then(r => r.status === 401)")
         wrong = [each for each in page.trouble if "401" not in each and "403" not in each]
         assert not wrong
 

@@ -21,7 +21,7 @@ from tests.support.collecting import (
 from tests.support.serving import until
 
 # Collectors are processes: the loop of this one does not matter. They wait for minutes, beside all others.
-pytestmark = [pytest.mark.peer, pytest.mark.real("asyncio"), pytest.mark.xdist_group("collect mqtt")]
+pytestmark = [pytest.mark.peer, pytest.mark.real("asyncio"), pytest.mark.slow]
 
 
 @asynccontextmanager

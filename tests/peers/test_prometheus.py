@@ -26,7 +26,7 @@ from nportpy.services.metrics import registry
 from tests.services import samples
 from tests.support.histories import lines, made_up, of_a_gateway, openmetrics
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 ETC = Path(__file__).parent.parent.parent / "etc"
 DASHBOARD = json.loads((ETC / "grafana-nportpy.json").read_text())

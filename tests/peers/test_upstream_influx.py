@@ -16,7 +16,7 @@ from tests.support.brokers import influxd, victoria_metrics
 from tests.support.serving import until
 from tests.support.upstreams import Sending, sending_to
 
-pytestmark = [pytest.mark.peer, pytest.mark.real]
+pytestmark = [pytest.mark.peer, pytest.mark.real, pytest.mark.slow]
 
 
 async def says(at: Sending, *words: str) -> None:

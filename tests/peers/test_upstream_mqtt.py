@@ -22,7 +22,7 @@ from tests.support.stations import station_of, tag
 from tests.support.subscribers import paho
 from tests.support.upstreams import Sending, sending_to
 
-pytestmark = [pytest.mark.peer, pytest.mark.real]
+pytestmark = [pytest.mark.peer, pytest.mark.real, pytest.mark.slow]
 
 STATE = "nportpy/v1/here/pi/state"
 

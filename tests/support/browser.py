@@ -65,7 +65,8 @@ class Page:
         await self._socket.send_json({"id": number, "method": method, "params": params})
         async with asyncio.timeout(PATIENCE):
             told = await waiting
-        assert "error" not in told, told["error"]
+        if "error" in told:  # the page went elsewhere meanwhile, for one
+            raise ScriptError(told["error"])
         return told["result"]
 
     async def open(self, url: str) -> None:

@@ -12,7 +12,7 @@ from tests.support.mqtt_broker import OddBroker
 from tests.support.serving import until
 from tests.support.upstreams import Sending, sending_to
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("odd brokers")]  # they wait long, and beside all others
+pytestmark = [pytest.mark.real, pytest.mark.slow]  # they wait long, and beside all others
 
 
 def samples(topic: str) -> bool:
