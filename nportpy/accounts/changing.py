@@ -1,6 +1,7 @@
 """What can be done to a file of accounts, by a command or from the console."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
@@ -38,16 +39,21 @@ def set_password(path: str, name: str, password: str) -> None:
         AccountError: there is no such account, the password is too weak, or the file is bad.
     """
     hashed = _hashed(password, name)
-    _change_account(path, name, lambda account: replace(account, password=hashed))
+    store.change(path, lambda found: _with(found, name, lambda account: replace(account, password=hashed)))
 
 
-def set_role(path: str, name: str, role: Role, extras: Iterable[Extra]) -> None:
-    """Another role; sessions of the account end.
+def set_role(path: str, name: str, role: Role, extras: Iterable[Extra], *, keep_one: bool = False) -> None:
+    """Another role; sessions of the account end. `keep_one`: not that of the last that can change accounts.
 
     Raises:
         AccountError: there is no such account, or the file is bad.
     """
-    _change_account(path, name, lambda account: replace(account, role=role, extras=tuple(dict.fromkeys(extras))))
+
+    def how(found: Accounts) -> Accounts:
+        changed = _with(found, name, lambda account: replace(account, role=role, extras=tuple(dict.fromkeys(extras))))
+        return _kept(changed) if keep_one else changed
+
+    store.change(path, how)
 
 
 def remove(path: str, name: str, *, keep_one: bool = False) -> None:
@@ -102,17 +108,17 @@ def remove_token(path: str, name: str, *, keep_one: bool = False) -> None:
     store.change(path, how)
 
 
-def _change_account(path: str, name: str, one: Callable[[Account], Account]) -> None:
-    def how(found: Accounts) -> Accounts:
-        _known(found, name)
-        return replace(found, accounts=tuple(one(each) if each.name == name else each for each in found.accounts))
-
-    store.change(path, how)
+def _with(found: Accounts, name: str, one: Callable[[Account], Account]) -> Accounts:
+    """The same with one account changed."""
+    _known(found, name)
+    return replace(found, accounts=tuple(one(each) if each.name == name else each for each in found.accounts))
 
 
 def _kept(left: Accounts) -> Accounts:
     """What is left, if somebody is left who can change it: without anybody, all is open on this machine again."""
-    rights = [each.rights for each in left.accounts] + [each.rights for each in left.tokens]
+    now = time.time()
+    tokens = [each.rights for each in left.tokens if each.end is None or each.end > now]
+    rights = [each.rights for each in left.accounts] + tokens
     if not any(Right.ACCOUNTS in each for each in rights):
         raise AccountError("nobody would be left who can change accounts: nportpy user remove, on the gateway itself")
     return left

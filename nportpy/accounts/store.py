@@ -3,6 +3,7 @@
 Neither a password nor a token is in it: an scrypt hash of the one (passwords.py), SHA-256 of the other.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -180,13 +181,14 @@ def _write(path: str, data: bytes) -> None:
         except BaseException:
             os.unlink(temporary)
             raise
+    except OSError as error:
+        raise AccountError(f"{path}: {error.strerror}") from error
+    with contextlib.suppress(OSError):  # it is in force: whoever heard of an error now would be told wrongly
         there = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(there)
         finally:
             os.close(there)
-    except OSError as error:
-        raise AccountError(f"{path}: {error.strerror}") from error
 
 
 def _text(made: Accounts) -> str:

@@ -79,7 +79,8 @@ class Accounts:
         """Another role."""
         from nportpy.accounts import changing
 
-        await self._change(asked, changing.set_role, asked.get("name"), Role(asked.get("role")), _extras(asked))
+        name, role = asked.get("name"), Role(asked.get("role"))
+        await self._change(asked, changing.set_role, name, role, _extras(asked), keep_one=True)
         return found({"name": asked.get("name")})
 
     async def remove(self, asked: Asked) -> web.StreamResponse:

@@ -252,7 +252,10 @@ class Acting:
         text = asked.get("text")
         if (text is None) == (asked.get("hex") is None):
             raise Wrong(HTTPStatus.BAD_REQUEST, "either hex or text")
-        data = _bytes(asked.get("hex"), "hex") if text is None else text.encode()
+        try:
+            data = _bytes(asked.get("hex"), "hex") if text is None else text.encode()
+        except UnicodeEncodeError as error:  # half of a pair of surrogates
+            raise Wrong(HTTPStatus.BAD_REQUEST, "text has what is no character") from error
         if not 1 <= len(data) <= _MOST_SENT:
             raise Wrong(HTTPStatus.BAD_REQUEST, f"1 to {_MOST_SENT} bytes at once")
         sender = _Sender()

@@ -148,11 +148,12 @@ class Editing:
 
     def _told(self, asked: Asked) -> dict[str, object]:
         """What the audit is told: what for, and the SHA-256 of the file as it was and as it is to be."""
-        what = {key: asked.get(key) for key in ("number", "why", "window") if asked.get(key) is not None}
+        given = {"change": asked.get("number"), "why": asked.get("why"), "window": asked.get("window")}
+        what = {key: value for key, value in given.items() if value is not None}
         editor = self._desk.editor
         if editor.trial is not None:
-            what |= {"number": editor.trial.entry.number, "before": editor.trial.base, "after": editor.trial.entry.tag}
-        elif editor.last is not None and editor.last.number == what.get("number"):
+            what |= {"change": editor.trial.entry.number, "before": editor.trial.base, "after": editor.trial.entry.tag}
+        elif editor.last is not None and editor.last.number == what.get("change"):
             what["after"] = editor.last.tag
         return what
 

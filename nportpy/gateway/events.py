@@ -33,7 +33,7 @@ class Events:
         if entry.fate is Fate.CONFIRMED:
             self._digest = entry.tag
         elif entry.fate is not Fate.TAKEN_BACK:
-            self._tell("config", entry.fate, how="clock", number=entry.number, after=entry.tag)
+            self._tell("config", entry.fate, how="clock", change=entry.number, after=entry.tag)
 
     def certificates(self, tables: tuple[TlsStatus, ...]) -> None:
         """These are in force, or should be."""

@@ -64,12 +64,15 @@ class Http:
             await self._start(tasks)
 
     async def stop(self) -> None:
-        """Answer nothing any more."""
+        """Answer nothing any more, and forget what was to be looked at."""
+        await self._end()
+        self._desk.recent.detach()
+        self._desk.audit.detach()
+
+    async def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-            self._desk.recent.detach()
-            self._desk.audit.detach()
             self._service = self._task = None
 
     def chosen_by_kernel(self) -> list[Place]:
@@ -116,13 +119,17 @@ class Http:
                     self._sockets.lose(place, error)
 
     async def _start(self, tasks: asyncio.TaskGroup) -> None:
-        await self.stop()
+        await self._end()
         sockets = list(self._take())
+        if self._settings is None:
+            await self.stop()
         if self._settings is None or not sockets:
             return
         console = None
-        self._desk.audit.attach()
-        if self._settings.console is not ConsoleMode.OFF:
+        self._desk.audit.attach()  # what was kept so far stays: nobody clears it by a change of addresses
+        if self._settings.console is ConsoleMode.OFF:
+            self._desk.recent.detach()
+        else:
             self._desk.recent.attach()
             console = LateConsole(self._desk)
         pages = (self._captures,) if console is None else (console, self._captures)

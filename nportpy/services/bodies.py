@@ -1,12 +1,17 @@
 """What comes in a request's body, as far as it is JSON."""
 
+import asyncio
 import json
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from nportpy.services.answers import JSON
+
+PATIENCE: Final = 20.0
+"""Seconds for a whole body: who sends one drop by drop holds a place that others want."""
 
 
 class BadBody(Exception):
@@ -23,13 +28,16 @@ async def content_of(request: web.BaseRequest, most: int) -> bytes:
     """A body of `most` bytes at most.
 
     Raises:
-        BadBody: it is larger, or cannot be read.
+        BadBody: it is larger, cannot be read, or takes longer than `PATIENCE`.
     """
     try:
-        content = await request.content.read(most + 1)
-        while len(content) <= most and (more := await request.content.read(most + 1 - len(content))):
-            content += more
-    except (HttpProcessingError, web.HTTPException) as error:
+        async with asyncio.timeout(PATIENCE):
+            content = await request.content.read(most + 1)
+            while len(content) <= most and (more := await request.content.read(most + 1 - len(content))):
+                content += more
+    except TimeoutError as error:
+        raise BadBody(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {PATIENCE:g} s") from error
+    except (HttpProcessingError, web.RequestPayloadError, web.HTTPException, ConnectionError) as error:
         raise BadBody(HTTPStatus.BAD_REQUEST, "the body cannot be read") from error
     if len(content) > most:
         raise BadBody(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {most} bytes at most")

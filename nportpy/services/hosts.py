@@ -33,7 +33,7 @@ def is_ours(host: str, local: str, names: Collection[str]) -> bool:
     try:
         address = ip_address(name.partition("%")[0])
     except ValueError:
-        return name == "localhost" or name in own_names()
+        return found["address"] is None and (name == "localhost" or name in own_names())
     return address.is_loopback or address == address_of(local)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from http import HTTPStatus
 from typing import Final
@@ -41,6 +42,7 @@ class Logins:
         self._waiting = 0
         self._one_at_a_time = asyncio.Lock()
         self._read_once = False
+        self._had_any = False
 
     def read(self, by: Who, client: str) -> None:
         """Read the file anew. A bad one lets nobody in: it may have taken somebody's rights away.
@@ -48,8 +50,14 @@ class Logins:
         `by` has changed it, from `client`; nobody: that was done on this machine.
         """
         before = self.accounts
+        if self._had_any and not os.path.exists(self._path):
+            # Without accounts all is open on this machine: that is not what a lost disk may bring about.
+            self.accounts, self.trouble = Accounts(), f"{self._path} is gone: bring it back, or start the gateway anew"
+            log.error("nobody can log in", extra={"reason": self.trouble})
+            return
         try:
             self.accounts, self.trouble = store.load(self._path), ""
+            self._had_any = not self.accounts.empty
         except AccountError as error:
             self.accounts, self.trouble = Accounts(), str(error)
             log.error("nobody can log in", extra={"reason": str(error)})

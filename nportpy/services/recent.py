@@ -61,4 +61,4 @@ class Recent(logging.Handler):
         finally:
             self.release()
         first = newest - len(kept) + 1
-        return [{"number": number, **json.loads(line)} for number, line in enumerate(kept, first) if number > after]
+        return [{**json.loads(line), "number": number} for number, line in enumerate(kept, first) if number > after]

@@ -8,12 +8,13 @@ two, how large its head may be, and how long an answer may wait for a client tha
 
 import asyncio
 import logging
+import sys
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
@@ -205,7 +206,7 @@ class Site:
         self._looked = None
         for client in tuple(self._clients):
             if client.who is not None:
-                if self._gate.lasts(client.who, client.identity):
+                if self._gate.lasts(client.who, client.identity) and not client.barred_by:
                     self._look_later()
                 else:
                     client.abort()
@@ -357,6 +358,11 @@ class Connection(web.RequestHandler):
         if self._wire is not None:
             asyncio.get_running_loop().call_later(LEFTOVERS, self._wire.close)
         return True
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """The rest of a body that cannot be read, after the answer, is the client's doing and no fault here."""
+        if not isinstance(sys.exc_info()[1], web.RequestPayloadError):
+            super().log_exception(*args, **kw)
 
     def abort(self) -> None:
         """Cut the connection, whatever still waits in it."""

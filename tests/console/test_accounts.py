@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,32 @@ async def test_s16_with_one_nobody_may_anything_without_it_and_no_reload_is_need
             assert (await at.call(page)).status == 200
         assert (await at.call("/", Accept="text/html")).status == 200
         assert (await at.call("/")).status == 401  # what there is, for programs
-        os.unlink(path)
+        changing.remove(path, "anna")
         assert (await at.call("/metrics")).status == 200
+
+
+async def test_s16_a_file_that_is_gone_opens_nothing(path: str) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], GOOD)
+    async with guarded(path) as at:
+        assert (await at.call("/metrics")).status == 401
+        os.rename(path, f"{path}.away")
+        answer = await at.call("/metrics")
+        assert (answer.status, answer.json()["detail"]) == (401, "accounts cannot be read; the log says why")
+        os.rename(f"{path}.away", path)
+        assert (await log_in(at)).status == 200
+
+
+async def test_s28_what_is_kept_outlives_a_change_of_addresses(path: str) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], GOOD)
+    async with guarded(path) as at:
+        assert (await log_in(at, password="in vain, surely")).status == 401
+        settings = at.served.gateway.now()
+        assert settings.http is not None
+        await at.served.gateway.reload(replace(settings, http=replace(settings.http, names=frozenset({"pi"}))))
+        events = (await at.call("/api/v1/audit", **await session(at))).json()["records"]
+        assert [each["event"] for each in events if each.get("result") == "failed"] == ["login"]
+        numbers = [each["number"] for each in events]
+        assert numbers == sorted(set(numbers))
 
 
 @pytest.mark.parametrize("bad", [b"", b"{}", b"\xff"])
@@ -386,6 +411,7 @@ async def test_s18_admins_change_accounts_and_tokens_from_the_console(path: str)
             ("users", {"name": "eve", "role": "viewer", "password": "short"}),
             ("users/none/role", {"role": "viewer"}),
             ("users/anna/remove", {}),
+            ("users/anna/role", {"role": "viewer"}),
         ):
             refused = await ask(page, **body)
             assert (refused.status, bool(refused.json()["detail"])) == (409, True), page

@@ -16,7 +16,7 @@ from nportpy.accounts import changing, passwords
 from nportpy.accounts.roles import Extra, Right, Role, rights
 from nportpy.console.openapi import SITE
 from nportpy.network.tls_settings import Identity
-from nportpy.services import site
+from nportpy.services import bodies, site
 from nportpy.services.gate import GateSettings
 from nportpy.services.http import AsWhom, HttpSettings
 from nportpy.services.pages import Found
@@ -132,6 +132,42 @@ def mutations(path: str) -> list[str]:
         *(f"http://localhost{path}", f"http://127.0.0.1/healthz{path}", f"http://healthz@localhost{path}"),
         *(path + "#/healthz", f"{path}?/healthz", f"/healthz?{path}", f"/healthz#{path}", path.replace("/", "\\")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"Origin": "http://["}, HTTPStatus.FORBIDDEN),
+        ({"host": "[localhost]"}, HTTPStatus.MISDIRECTED_REQUEST),
+        ({"host": "["}, HTTPStatus.MISDIRECTED_REQUEST),
+        ({"Content_Encoding": "gzip"}, HTTPStatus.BAD_REQUEST),
+    ],
+)
+async def test_s31_what_no_browser_sends_is_refused_without_a_traceback(
+    path: str, more: dict[str, str], status: HTTPStatus, caplog: pytest.LogCaptureFixture
+) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], "correct horse battery")
+    async with asking(path) as here:
+        answer = await here.ask(
+            "/api/v1/session", {"name": "anna", "password": "x"}, Sec_Fetch_Site="same-origin", **more
+        )
+        assert answer.status == status
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+async def test_s31_a_body_that_does_not_come_holds_its_place_for_a_while(path: str) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], "correct horse battery")
+    async with asking(path) as here:
+        (port,) = {int(place.endpoint.port) for place in here.at.served.gateway._http.chosen_by_kernel()}
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /api/v1/session HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        began = asyncio.get_running_loop().time()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        assert asyncio.get_running_loop().time() - began < bodies.PATIENCE + 1
+        await reader.read()
+        assert asyncio.get_running_loop().time() - began < 2 * bodies.PATIENCE
+        writer.close()
 
 
 async def test_s27_no_route_is_missing_here(path: str) -> None:
