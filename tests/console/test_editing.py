@@ -377,7 +377,7 @@ async def test_s28_what_goes_back_by_itself_is_told(tmp_path: Path) -> None:
         await apply(at, {"changes": [{"path": ["gateway", "name"], "value": "x"}], "window": 10}, If_Match=etag(at))
         await until(lambda: at.editor.trial is None, 20)
         events = [each for each in at.gateway._audit.recent.since(0) if each.get("event") == "config"]
-        assert [(each["how"], each["result"], each["number"]) for each in events] == [
+        assert [(each["how"], each["result"], each["change"]) for each in events] == [
             ("local", "done", 2), ("clock", "timed out", 2)
         ]  # fmt: skip
 
