@@ -352,3 +352,17 @@ def test_a_gateway_without_accounts_imports_nothing_of_them_but_the_table_of_rig
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "['nportpy.accounts.roles']"
+
+
+def test_s18_a_token_that_has_ended_is_nobody_who_is_left(tmp_path: Path) -> None:
+    path = str(tmp_path / "accounts.json")
+    changing.add(path, "anna", Role.ADMIN, [], "correct horse battery")
+    changing.add_token(path, "old", Role.ADMIN, [], 1.0)
+    for change in (
+        lambda: changing.remove(path, "anna", keep_one=True),
+        lambda: changing.set_role(path, "anna", Role.VIEWER, [], keep_one=True),
+    ):
+        with pytest.raises(AccountError, match="nobody would be left"):
+            change()
+    changing.add_token(path, "new", Role.ADMIN, [], None)
+    changing.remove(path, "anna", keep_one=True)
