@@ -276,13 +276,28 @@ class Editor:
             raise EditError(f"nothing has changed: {path} cannot be written: {error.strerror}") from error
 
     async def confirm(self, number: int, *, by: str) -> Entry:
-        """Keep what is tried under that number: it becomes the file.
+        """Keep what is tried under that number: it becomes the file, also if whoever asked has gone meanwhile.
 
         Raises:
             Stale: somebody else has changed the file meanwhile: what is tried ends.
             EditError: that is not tried any more, or cannot be written; the message says why.
         """
         await self._tried(number).over.wait()
+        assert self._tasks is not None  # it was tried
+
+        async def keep() -> Entry | EditError:
+            try:
+                return await self._keep(number, by)
+            except EditError as error:  # it is the one's who asked, and must not end the group
+                return error
+
+        # A thread that exchanges the file cannot be called back: what is said of it has to follow.
+        kept = await asyncio.shield(self._tasks.create_task(keep(), name="change confirmed"))
+        if isinstance(kept, EditError):
+            raise kept
+        return kept
+
+    async def _keep(self, number: int, by: str) -> Entry:
         async with self._one:
             trial = self._tried(number)
             await self._compare(trial.base)

@@ -6,6 +6,7 @@ ends this process, before the renaming leaves the old one.
 
 import contextlib
 import hashlib
+import logging
 import os
 import stat
 from typing import Final
@@ -14,6 +15,8 @@ from nportpy.errors import EditError
 
 LARGEST: Final = 1 << 20
 """Bytes of a file that is edited: more than any gateway reads."""
+
+log = logging.getLogger(__name__)
 
 
 def tag(content: bytes) -> str:
@@ -84,18 +87,22 @@ class Prepared:
             raise
 
     def commit(self) -> None:
-        """Put it in the old one's place.
+        """Put it in the old one's place. Once that is done, nothing is an error any more.
 
         Raises:
-            OSError: it could not be done, and the old one is there; or it was, and the folder cannot be put on the
-                disk: after a loss of power either may be there.
+            OSError: it could not be done, and the old one is there.
         """
-        os.rename(self._beside, self._path)
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(folder)
+            os.rename(self._beside, self._path)
+            try:
+                os.fsync(folder)
+            except OSError as error:
+                extra = {"file": self._path, "reason": error.strerror}
+                log.warning("a new file may be the old one again after a loss of power", extra=extra)
         finally:
-            os.close(folder)
+            with contextlib.suppress(OSError):
+                os.close(folder)
 
     def abandon(self) -> None:
         """Take it away."""

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -256,6 +257,59 @@ async def test_c32_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pyte
         assert at.file.read_text() == OLD
         await at.editor.confirm(entry.number, by="anna")  # there is room again
         assert at.file.read_text() == NEW
+
+
+@pytest.mark.parametrize("call", ["open", "fsync"])
+async def test_c32_a_folder_that_fails_does_not_leave_a_file_that_nobody_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    real, folders = getattr(os, call), 0
+
+    def fail(what: Any, *more: Any, **named: Any) -> Any:
+        nonlocal folders
+        if os.path.isdir(what if call == "open" else f"/proc/self/fd/{what}"):
+            folders += 1
+            if folders == 1:
+                raise OSError(errno.EMFILE, "Too many open files")
+        return real(what, *more, **named)
+
+    async with edited(tmp_path) as at:
+        entry = await at.apply()
+        await asyncio.sleep(1)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, fail)
+            if call == "open":
+                with pytest.raises(EditError, match="Too many open files; it is not confirmed"):
+                    await at.editor.confirm(entry.number, by="anna")
+                assert at.file.read_text() == OLD
+            await at.editor.confirm(entry.number, by="anna")
+        assert ("after a loss of power" in caplog.text) == (call == "fsync")
+        assert at.file.read_text() == NEW
+        assert at.gateway.went == ["new"]
+        assert (await at.fates())[0] == (2, Fate.CONFIRMED)
+
+
+async def test_c32_who_confirms_and_goes_has_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, writes, goes = files.Prepared.commit, threading.Event(), threading.Event()
+
+    def slow(self: files.Prepared) -> None:
+        if not self._path.endswith(".json"):  # the history's are exchanged likewise
+            writes.set()
+            goes.wait(10)
+        commit(self)
+
+    monkeypatch.setattr(files.Prepared, "commit", slow)
+    async with edited(tmp_path) as at:
+        entry = await at.apply()
+        await asyncio.sleep(1)
+        async with asyncio.TaskGroup() as tasks:
+            confirming = tasks.create_task(at.editor.confirm(entry.number, by="anna"))
+            await asyncio.to_thread(writes.wait, 10)
+            confirming.cancel()
+            await asyncio.wait([confirming])
+            goes.set()
+        assert await at.ended() is Fate.CONFIRMED
+        assert (at.file.read_text(), at.gateway.went) == (NEW, ["new"])
 
 
 async def test_c31_twenty_are_kept(tmp_path: Path) -> None:

@@ -89,8 +89,8 @@ def test_c32_whatever_call_fails_it_is_the_old_file_or_the_new_one(file: Path, c
         if number > len(calls.calls):
             assert file.read_bytes() == NEW
             break
-        assert failed or calls.calls[number - 1] == "unlink"
-        assert file.read_bytes() == (NEW if renamed or not failed else OLD)
+        assert failed != renamed or calls.calls[number - 1] == "unlink"
+        assert file.read_bytes() == (OLD if failed else NEW)
         seen.add(calls.calls[number - 1])
         monkeypatch.undo()
         left = beside(file)
