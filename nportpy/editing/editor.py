@@ -145,6 +145,7 @@ class Editor:
         self._checker = checker
         self._gateway = gateway
         self._history = History(path or "")
+        self._stopped = False
         self._looked_back = False  # for what was tried when the gateway ended before
         self._one = asyncio.Lock()
         self._checking = asyncio.Lock()
@@ -170,7 +171,8 @@ class Editor:
         return self._history.recover()
 
     async def stop(self) -> None:
-        """End what is being tried: the gateway ends, and will start with the file as it is."""
+        """End what is being tried, and try nothing more: the gateway ends, and will start with the file as it is."""
+        self._stopped = True
         if self._task is not None:
             self._decide(Fate.INTERRUPTED)
             await asyncio.wait([self._task])
@@ -255,6 +257,10 @@ class Editor:
             entry, prepared = await asyncio.to_thread(self._prepare, before, text, by, why)
             until = time.time() + window
             trial = Trial(entry, window, until, prepared, base, candidate.settings, self._gateway.now())
+            if self._stopped:  # while it was checked: nobody would end what is tried now
+                trial.prepared.abandon()
+                await self._close(trial, Fate.INTERRUPTED)
+                raise EditError("nothing has changed: the gateway is stopping")
             self.trial = trial
             log.info("a change is tried", extra={"number": entry.number, "by": by, "why": why, "window": window})
             self._task = self._tasks.create_task(self._try(trial), name="change on trial")

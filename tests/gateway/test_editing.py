@@ -3,11 +3,16 @@
 import asyncio
 import logging
 import os
+import threading
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nportpy import config
+from nportpy.cli import candidate
+from nportpy.editing.editor import Candidate
 from nportpy.editing.history import Fate
 from nportpy.editing.impact import Becomes
 from nportpy.errors import EditError
@@ -140,3 +145,49 @@ async def test_the_gateway_ends_while_a_change_is_tried(tmp_path: Path) -> None:
         await at.apply(at.text(("max_clients = 4", "max_clients = 7")))
     assert at.file.read_text() == FILE.format(**at.ports)
     assert sorted(os.listdir(tmp_path)) == ["nportpy.toml", "nportpy.toml.history"]
+
+
+async def test_c30_a_gateway_that_ends_while_a_change_is_checked_does_not_try_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks, goes = threading.Event(), threading.Event()
+
+    def slow(*asked: Any) -> Candidate:
+        checks.set()
+        goes.wait(10)
+        return candidate.answer(*asked)
+
+    async with edited(tmp_path) as at:
+        monkeypatch.setattr(at.editor, "_checker", slow)
+        text = at.text(("max_clients = 4", "max_clients = 7"))
+        drains = asyncio.Event()
+        shuts_down = at.gateway._shut_down
+
+        async def shut_down() -> None:
+            drains.set()
+            await applying.wait()
+            await shuts_down()
+
+        applying = asyncio.Event()
+        monkeypatch.setattr(at.gateway, "_shut_down", shut_down)
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(refused(at.editor.apply(text, at.tag, by="anna", why="", window=3600)))
+            await asyncio.to_thread(checks.wait, 10)
+            at.gateway.stop()
+            await drains.wait()
+            goes.set()
+            await asyncio.wait([asked])
+            applying.set()
+            async with asyncio.timeout(10):
+                await asyncio.wait([at.task])
+        assert asked.result() == "nothing has changed: the gateway is stopping"
+        assert [each.fate for each in await at.editor.history()] == [Fate.INTERRUPTED, Fate.FOUND]
+    assert sorted(os.listdir(tmp_path)) == ["nportpy.toml", "nportpy.toml.history"]
+
+
+async def refused(asked: Coroutine[Any, Any, object]) -> str:
+    try:
+        await asked
+    except EditError as error:
+        return str(error)
+    return ""
