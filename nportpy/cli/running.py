@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -118,7 +119,7 @@ async def _reload(gateway: Gateway, path: str | None) -> None:
         log.warning("nothing to reload: there is no configuration file")
         return
     try:
-        settings = await asyncio.to_thread(config.start_loading(path))
+        settings = await _load(path)
         await gateway.reload(settings)
     except ConfigError as error:
         gateway.reload_failed()
@@ -127,6 +128,24 @@ async def _reload(gateway: Gateway, path: str | None) -> None:
         log.error("reload failed, nothing has changed", extra={"file": error.source})
     else:
         log.info("reloaded", extra={"ports": len(settings.ports)})
+
+
+async def _load(path: str) -> GatewaySettings:
+    """What the file says now: one that was exchanged while it was read (a change was confirmed) is read again."""
+    while True:
+        before = _which(path)
+        settings = await asyncio.to_thread(config.start_loading(path))
+        if _which(path) == before:  # who confirms from here on sees that he is overtaken
+            return settings
+
+
+def _which(path: str) -> tuple[int, ...]:
+    """What tells a file from the one that was there before; its content would take a thread, and it may change then."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _open_to_all(kind: Kind, settings: Any) -> bool:

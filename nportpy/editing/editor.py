@@ -92,8 +92,8 @@ class Gateway(Protocol):
     def now(self) -> Any:
         """The settings that it runs with."""
 
-    async def go_over(self, settings: Any) -> None:
-        """Go over to others."""
+    async def go_over(self, settings: Any, still: Callable[[], bool] = lambda: True) -> None:
+        """Go over to others, one after another; `still` is asked when it is their turn: False, they are not wanted."""
 
     def tried(self, entry: Entry) -> None:
         """A change was tried, and that came of it."""
@@ -111,6 +111,7 @@ class Trial:
         base: the tag of the file that it was made from.
         settings: what it means to the gateway.
         before: what the gateway goes back to.
+        overtaken: the file was read anew since, whatever had been decided by then.
         over: set when the gateway has gone over to it.
         decided: set when it is known what comes of it.
         fate: that.
@@ -123,6 +124,7 @@ class Trial:
     base: str
     settings: Any
     before: Any
+    overtaken: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     fate: Fate = Fate.TRYING
@@ -336,8 +338,9 @@ class Editor:
     def overtake(self) -> None:
         """The file was read anew, and that holds."""
         if self.trial is not None:
-            log.warning("the file is read anew: a change on trial ends", extra={"number": self.trial.entry.number})
-            self._decide(Fate.OVERTAKEN)
+            self.trial.overtaken = True
+            if self._decide(Fate.OVERTAKEN):
+                log.warning("the file is read anew: a change on trial ends", extra={"number": self.trial.entry.number})
 
     async def history(self) -> list[Entry]:
         """The entries, the newest first."""
@@ -376,9 +379,13 @@ class Editor:
         return True
 
     async def _try(self, trial: Trial) -> None:
+        def begins() -> bool:
+            trial.before = self._gateway.now()  # a reload may have come in between
+            return not trial.decided.is_set()
+
         try:
             try:
-                await self._gateway.go_over(trial.settings)
+                await self._gateway.go_over(trial.settings, begins)
             except (NportpyError, OSError) as error:
                 log.error("a change cannot be tried", extra={"number": trial.entry.number, "reason": str(error)})
                 self._decide(Fate.FAILED)
@@ -392,7 +399,7 @@ class Editor:
                     if self._decide(Fate.TIMED_OUT):
                         log.warning("a change was not confirmed in time", extra={"number": trial.entry.number})
             if trial.fate in (Fate.TIMED_OUT, Fate.TAKEN_BACK, Fate.FAILED):
-                await self._gateway.go_over(trial.before)
+                await self._gateway.go_over(trial.before, lambda: not trial.overtaken)
         finally:
             trial.prepared.abandon()
         await self._close(trial, trial.fate)

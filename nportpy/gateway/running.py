@@ -195,10 +195,10 @@ class Gateway:
         await self.go_over(settings)
         self._events.reloaded()
 
-    async def go_over(self, settings: GatewaySettings) -> None:
-        """The same for what the file does not say, or not yet."""
+    async def go_over(self, settings: GatewaySettings, still: Callable[[], bool] = lambda: True) -> None:
+        """The same for what the file does not say, or not yet; see `Gateway` (editing/editor.py)."""
         async with self._changing:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or not still():
                 return
             if found := self._sockets.retry():
                 await self._complete(found)

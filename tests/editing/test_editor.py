@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,20 @@ class Fake:
         self.went: list[Any] = []
         self.refuses: object = None
         self.tells: list[Fate] = []
+        self.changing = asyncio.Lock()
 
     def now(self) -> Any:
         return self.settings
 
-    async def go_over(self, settings: Any) -> None:
-        await asyncio.sleep(0.5)
-        if settings == self.refuses:
-            raise LineError("it does not want to")
-        self.went.append(settings)
-        self.settings = settings
+    async def go_over(self, settings: Any, still: Callable[[], bool] = lambda: True) -> None:
+        async with self.changing:
+            if not still():
+                return
+            await asyncio.sleep(0.5)
+            if settings == self.refuses:
+                raise LineError("it does not want to")
+            self.went.append(settings)
+            self.settings = settings
 
     def tried(self, entry: Entry) -> None:
         self.tells.append(entry.fate)
@@ -119,6 +123,7 @@ async def test_c30_not_confirmed_in_time(tmp_path: Path, window: float) -> None:
 async def test_c30_taken_back(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         entry = await at.apply()
+        await asyncio.sleep(0)  # it goes over
         await at.editor.take_back(entry.number, by="bert")
         assert await at.ended() is Fate.TAKEN_BACK
         assert at.gateway.went == ["new", "old"]
@@ -132,6 +137,43 @@ async def test_c30_the_file_is_read_anew_meanwhile(tmp_path: Path) -> None:
         at.editor.overtake()
         await at.gateway.go_over("third")
         assert await at.ended() is Fate.OVERTAKEN
+        assert at.gateway.went == ["new", "third"]
+
+
+async def test_c30_what_is_read_anew_while_a_change_is_applied_is_what_the_gateway_goes_back_to(tmp_path: Path) -> None:
+    async with edited(tmp_path) as at, asyncio.TaskGroup() as tasks:
+        at.editor.overtake()
+        tasks.create_task(at.gateway.go_over("third"))
+        await at.apply()
+        assert at.gateway.settings == "old"
+        assert await at.ended() is Fate.TIMED_OUT
+        assert at.gateway.went == ["third", "new", "third"]
+
+
+async def test_c30_what_is_overtaken_before_its_turn_is_not_gone_over_to(tmp_path: Path) -> None:
+    async with edited(tmp_path) as at, asyncio.TaskGroup() as tasks:
+        await at.apply()  # nothing of it has begun
+        at.editor.overtake()
+        await at.gateway.go_over("third")
+        assert await at.ended() is Fate.OVERTAKEN
+        tasks.create_task(at.gateway.go_over("fourth"))  # a reload of before
+        await asyncio.sleep(0)
+        await at.apply("fifth = 5\n")
+        await asyncio.sleep(0.1)  # it waits for its turn
+        at.editor.overtake()
+        await at.gateway.go_over("sixth")
+        assert await at.ended() is Fate.OVERTAKEN
+        assert at.gateway.went == ["third", "fourth", "sixth"]
+
+
+async def test_c30_what_is_read_anew_right_after_a_change_is_taken_back_holds(tmp_path: Path) -> None:
+    async with edited(tmp_path) as at:
+        entry = await at.apply()
+        await asyncio.sleep(1)
+        await at.editor.take_back(entry.number, by="bert")
+        at.editor.overtake()
+        await at.gateway.go_over("third")
+        assert await at.ended() is Fate.TAKEN_BACK
         assert at.gateway.went == ["new", "third"]
 
 

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nportpy import config
-from nportpy.cli import candidate
+from nportpy.cli import candidate, running
 from nportpy.editing.editor import Candidate
 from nportpy.editing.history import Fate
 from nportpy.editing.impact import Becomes
@@ -122,6 +122,36 @@ async def test_c30_a_reload_in_the_window_goes_over_to_the_file(tmp_path: Path) 
         assert at.gateway.now().ports[0].raw[0].max_clients == 8
         assert at.editor.last is not None
         assert at.editor.last.fate is Fate.OVERTAKEN
+
+
+async def test_c30_a_reload_that_has_read_the_old_file_when_a_change_is_confirmed_reads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    async with edited(tmp_path) as at:
+        loop = asyncio.get_running_loop()
+
+        def start_loading(path: str) -> Callable[[], object]:
+            settings = config.parse(Path(path).read_text(), path)
+
+            def result() -> object:
+                first = not reads
+                reads.append(path)
+                if first:
+                    asyncio.run_coroutine_threadsafe(confirm(), loop).result(10)
+                return settings
+
+            return result
+
+        async def confirm() -> None:
+            await at.editor.confirm(trial.entry.number, by="anna")
+
+        monkeypatch.setattr(config, "start_loading", start_loading)
+        trial = await at.apply(at.text(("max_clients = 4", "max_clients = 7")))
+        await running._reload(at.gateway, str(at.file))
+        assert at.gateway.now() == config.parse(at.file.read_text(), str(at.file))
+        assert at.gateway.now().ports[0].raw[0].max_clients == 7
+        assert len(reads) == 2
 
 
 async def test_c30_a_change_that_switches_editing_off_goes_back_all_the_same(
