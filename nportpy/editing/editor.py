@@ -318,7 +318,8 @@ class Editor:
         assert self._task is not None  # it was started with the trial
         await asyncio.wait([self._task])
         if overtaken:  # while it was written: what is in the file now holds
-            await self._gateway.go_over(trial.settings)
+            wrong = "the gateway cannot go over to a change that is confirmed: reload it, or start it anew"
+            await self._go_over(trial, trial.settings, wrong)
             await self._close(trial, Fate.CONFIRMED)
         assert self.last is not None  # it has ended
         return self.last
@@ -384,10 +385,7 @@ class Editor:
             return not trial.decided.is_set()
 
         try:
-            try:
-                await self._gateway.go_over(trial.settings, begins)
-            except (NportpyError, OSError) as error:
-                log.error("a change cannot be tried", extra={"number": trial.entry.number, "reason": str(error)})
+            if not await self._go_over(trial, trial.settings, "a change cannot be tried", begins):
                 self._decide(Fate.FAILED)
             trial.until = time.time() + trial.window
             trial.over.set()
@@ -399,11 +397,21 @@ class Editor:
                     if self._decide(Fate.TIMED_OUT):
                         log.warning("a change was not confirmed in time", extra={"number": trial.entry.number})
             if trial.fate in (Fate.TIMED_OUT, Fate.TAKEN_BACK, Fate.FAILED):
-                await self._gateway.go_over(trial.before, lambda: not trial.overtaken)
+                wrong = "the gateway cannot go back to what it was before a change: reload it, or start it anew"
+                await self._go_over(trial, trial.before, wrong, lambda: not trial.overtaken)
         finally:
             trial.prepared.abandon()
         await self._close(trial, trial.fate)
         self.trial = None
+
+    async def _go_over(self, trial: Trial, settings: Any, wrong: str, still: Callable[[], bool] = lambda: True) -> bool:
+        """Have the gateway go over; False: it could not, which is logged as `wrong`, and must not end it."""
+        try:
+            await self._gateway.go_over(settings, still)
+        except (NportpyError, OSError) as error:
+            log.error(wrong, extra={"number": trial.entry.number, "reason": str(error)})
+            return False
+        return True
 
     async def _close(self, trial: Trial, fate: Fate) -> None:
         try:

@@ -185,6 +185,46 @@ async def test_c30_a_gateway_that_cannot_go_over(tmp_path: Path) -> None:
         assert at.gateway.went == ["old"]
 
 
+async def test_c30_a_gateway_that_cannot_go_back_lives_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with edited(tmp_path) as at:
+        at.gateway.refuses = "old"
+        await at.apply()
+        assert await at.ended() is Fate.TIMED_OUT
+        assert "the gateway cannot go back to what it was before a change" in caplog.text
+        assert at.file.read_text() == OLD
+        assert (await at.fates())[0] == (2, Fate.TIMED_OUT)
+        assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+        at.gateway.refuses = None
+        entry = await at.apply("third = 3\n")
+        await at.editor.confirm(entry.number, by="anna")
+        assert at.gateway.went == ["new", "third"]
+
+
+async def test_c30_a_gateway_that_cannot_go_over_to_what_is_confirmed_lives_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = files.Prepared.commit
+    async with edited(tmp_path) as at:
+        loop = asyncio.get_running_loop()
+
+        async def read_anew() -> None:
+            at.editor.overtake()
+            at.gateway.refuses = "new"
+
+        def overtaken(self: files.Prepared) -> None:
+            commit(self)
+            if not self._path.endswith(".json"):
+                asyncio.run_coroutine_threadsafe(read_anew(), loop).result(10)
+
+        entry = await at.apply()
+        await asyncio.sleep(1)
+        monkeypatch.setattr(files.Prepared, "commit", overtaken)
+        await at.editor.confirm(entry.number, by="anna")
+        assert "cannot go over to a change that is confirmed" in caplog.text
+        assert at.file.read_text() == NEW
+        assert (await at.fates())[0] == (2, Fate.CONFIRMED)
+
+
 async def test_c30_who_confirms_early_waits_until_the_gateway_has_gone_over(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         entry = await at.apply()
