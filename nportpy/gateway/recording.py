@@ -7,6 +7,7 @@ Files are written in threads, as a card may take seconds.
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -98,12 +99,13 @@ class Recording:
     async def _write_file(self, watcher: Watcher) -> None:
         capture = capture_of(self._line)
         file = await asyncio.to_thread(self._open)
+        written = 0
         try:
             await asyncio.to_thread(_write, file, capture.head())
+            await asyncio.to_thread(self._make_room, file)
             if self.error:
                 log.info("recording goes on", extra={"port": self._line.name})
                 self.error = ""
-            written = 0
             async for lost, records in watcher.follow(_WITHIN):
                 self.lost += lost
                 data = capture.feed([(watcher.wall(record.time), record) for record in records], lost)
@@ -115,15 +117,15 @@ class Recording:
                 if written >= self._size or self._stopping.is_set():
                     break
             await asyncio.to_thread(_write, file, capture.finish())
+        except OSError:
+            if not written:
+                await asyncio.to_thread(_take_away, file)  # or it would count as one of the ring
+            raise
         finally:
             await asyncio.to_thread(_close, file)
 
     def _open(self) -> IO[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        own = re.compile(re.escape(self._stem) + r"-[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.pcapng")
-        found = sorted((each for each in self._folder.iterdir() if own.fullmatch(each.name)), key=_age)
-        for old in found[: max(len(found) - self._files + 1, 0)]:
-            old.unlink(missing_ok=True)
         stem, number = f"{self._stem}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}", 0
         while True:
             name = f"{stem}-{number}.pcapng" if number else f"{stem}.pcapng"
@@ -131,6 +133,14 @@ class Recording:
                 return (self._folder / name).open("xb")
             except FileExistsError:
                 number += 1
+
+    def _make_room(self, file: IO[bytes]) -> None:
+        """Delete what is too old for the ring, now that there is a new one."""
+        own = re.compile(re.escape(self._stem) + r"-[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.pcapng")
+        others = (each for each in self._folder.iterdir() if own.fullmatch(each.name) and each != Path(file.name))
+        found = sorted(others, key=_age)
+        for old in found[: max(len(found) - self._files + 1, 0)]:
+            old.unlink(missing_ok=True)
 
 
 def capture_of(line: Line) -> Capture:
@@ -156,6 +166,11 @@ def _age(path: Path) -> tuple[float, str]:
 def _write(file: IO[bytes], data: bytes) -> None:
     file.write(data)
     file.flush()
+
+
+def _take_away(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        Path(file.name).unlink(missing_ok=True)
 
 
 def _close(file: IO[bytes]) -> None:

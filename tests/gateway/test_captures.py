@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import pytest
@@ -442,6 +442,46 @@ async def test_c23_a_disk_that_fails_stops_the_recording_and_nothing_else(
     messages = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert messages == ["recording stops, trying again every minute"]
     assert isinstance(list(Reader().feed(recorded(tmp_path / "captures")[-1].read_bytes()))[-1], Statistics)
+
+
+@pytest.mark.parametrize("takes_heads", [False, True])
+async def test_c23_a_disk_that_is_full_for_an_hour_costs_no_file_that_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes_heads: bool
+) -> None:
+    from nportpy.gateway import recording
+
+    full, tries = True, 0
+
+    def write(file: IO[bytes], data: bytes) -> None:
+        nonlocal tries
+        tries += 1
+        if full and (file.tell() > 0 or not takes_heads):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        file.write(data)
+        file.flush()
+
+    monkeypatch.setattr(recording, "_write", write)
+    old = [tmp_path / f"cable-20260101T00000{number}Z.pcapng" for number in range(8)]
+    for number, path in enumerate(old):
+        path.write_bytes(b"what was seen")
+        os.utime(path, (number, number))
+    async with watched(CaptureSettings(directory=str(tmp_path), files=8)) as at:
+        for _ in range(360):
+            at.cable.far.write(b"x")
+            await asyncio.sleep(10)
+        await asyncio.sleep(25)  # between two tries
+        assert tries > 50
+        assert recorded(tmp_path)[: len(old) - takes_heads] == old[takes_heads:]
+        assert all(path.stat().st_size for path in recorded(tmp_path))
+        full = False
+        await asyncio.sleep(70)
+        at.cable.far.write(b"y")
+        await asyncio.sleep(5)
+        (now,) = at.served.gateway.status().recordings
+        assert now.error == ""
+    assert recorded(tmp_path)[:7] == old[1:]
+    assert len(recorded(tmp_path)) == 8
+    assert isinstance(list(Reader().feed(recorded(tmp_path)[-1].read_bytes()))[-1], Statistics)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOTDIR])
