@@ -23,7 +23,7 @@ DTR_ON, DTR_OFF, RTS_ON, RTS_OFF = 8, 9, 11, 12
 class ComPort:
     """A connection."""
 
-    def __init__(self, port: int, timeout: float = 20.0) -> None:
+    def __init__(self, port: int, timeout: float = 60.0) -> None:
         """Connect to a forwarded port and agree on the options."""
         self._socket = socket.create_connection((LOCAL, port), timeout)
         self._timeout = timeout

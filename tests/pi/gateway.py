@@ -45,7 +45,7 @@ class Gateway:
         started = time.monotonic()
         self._program = guest.start("python3", "-m", "nportpy", "serve", "-c", CONFIG)
         self.pid = self._program.pid
-        eventually("the gateway listens", lambda: self.http("/readyz"), 60)
+        eventually("the gateway listens", lambda: self.http("/readyz"), 180)
         self.start_time = time.monotonic() - started
 
     @property
@@ -82,7 +82,7 @@ class Gateway:
         if not self.running:
             raise GuestError(f"the gateway has ended:\n{self.log}")
         try:
-            with urllib.request.urlopen(f"http://{LOCAL}:{self.guest.forward(HTTP)}{path}", timeout=10) as page:
+            with urllib.request.urlopen(f"http://{LOCAL}:{self.guest.forward(HTTP)}{path}", timeout=30) as page:
                 return str(page.read().decode())
         except OSError as error:
             raise NotYet(f"{path}: {error}") from error

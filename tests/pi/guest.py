@@ -35,7 +35,7 @@ class NotYet(Exception):
     """What was asked for may come; see `eventually`."""
 
 
-def eventually(what: str, probe: Callable[[], Any], timeout: float = 20.0, every: float = 0.1) -> Any:
+def eventually(what: str, probe: Callable[[], Any], timeout: float = 60.0, every: float = 0.1) -> Any:
     """Wait until `probe()` gives something true, and return it."""
     end = time.monotonic() + timeout
     while True:
@@ -64,7 +64,7 @@ class Program:
 
     def __init__(self, port: int, argv: Sequence[str], text: str = "") -> None:
         """Start it through the agent behind `port`."""
-        self._socket = socket.create_connection((LOCAL, port), timeout=20)
+        self._socket = socket.create_connection((LOCAL, port), timeout=60)
         self._file = self._socket.makefile("rb")
         self.argv = argv
         self.pid = 0
@@ -239,7 +239,7 @@ class Guest:
             return monitor
 
         self._monitor = eventually("QEMU's monitor", connected, 20)
-        self._monitor.settimeout(30)
+        self._monitor.settimeout(90)
         self._answers = self._monitor.makefile("rb")
         self._answers.readline()  # the greeting
         self.command("qmp_capabilities")
@@ -280,7 +280,7 @@ class Guest:
         """Start a program."""
         return Program(self._agent, argv, text)
 
-    def run(self, *argv: str, text: str = "", timeout: float = 30) -> Result:
+    def run(self, *argv: str, text: str = "", timeout: float = 90) -> Result:
         """Run a program to its end."""
         return self.start(*argv, text=text).wait(timeout)
 
@@ -297,7 +297,7 @@ class Guest:
         if result.code:
             raise GuestError(result.err)
 
-    def python(self, source: str, *args: str, timeout: float = 60) -> Any:
+    def python(self, source: str, *args: str, timeout: float = 120) -> Any:
         """Run Python there; what it prints is JSON, and comes back as the value."""
         result = self.run("python3", "-c", source, *args, timeout=timeout)
         if result.code:

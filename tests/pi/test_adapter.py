@@ -47,7 +47,7 @@ class Busy:
         for thread in self._threads:
             thread.join()
         for client in self._clients:
-            client.settimeout(20)
+            client.settimeout(60)
 
 
 def drained(client: socket.socket) -> None:
@@ -57,7 +57,7 @@ def drained(client: socket.socket) -> None:
         while client.recv(65536):
             pass
         pytest.fail("the connection was closed")
-    client.settimeout(20)
+    client.settimeout(60)
 
 
 def descriptors(gateway: Gateway) -> int:
@@ -69,7 +69,7 @@ def count(gateway: Gateway, name: str) -> int:
 
 
 def closed(client: socket.socket) -> bool:
-    client.settimeout(20)
+    client.settimeout(60)
     try:
         while client.recv(65536):
             pass

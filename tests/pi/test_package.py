@@ -14,7 +14,7 @@ import pytest
 from tests.pi import image, system
 from tests.pi.guest import LOCAL, Guest, GuestError, NotYet, booted, eventually
 
-pytestmark = [pytest.mark.pi, pytest.mark.timeout(380, func_only=True)]
+pytestmark = [pytest.mark.pi, pytest.mark.timeout(600, func_only=True)]
 PROJECT = Path(__file__).parents[2]
 INSTALL = ("dpkg", "--force-unsafe-io", "--install")  # an emulated processor syncs thousands of files for minutes
 CONFIG = """
@@ -65,7 +65,7 @@ def compiled(package: Path, folder: Path, version: str) -> Path:
     return made
 
 
-def done(guest: Guest, *argv: str, timeout: float = 120) -> str:
+def done(guest: Guest, *argv: str, timeout: float = 240) -> str:
     """What a program prints, which has to end well."""
     result = guest.run(*argv, timeout=timeout)
     if result.code:
@@ -94,7 +94,7 @@ def echoes(guest: Guest, words: bytes) -> bool:
 
 def lines_up(guest: Guest) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{LOCAL}:{guest.forward(9550)}/api/v1/status", timeout=10) as page:
+        with urllib.request.urlopen(f"http://{LOCAL}:{guest.forward(9550)}/api/v1/status", timeout=30) as page:
             return [line["state"] for line in json.load(page)["lines"]] == ["up"]
     except OSError as error:
         raise NotYet(str(error)) from error
@@ -105,7 +105,7 @@ def lines_up(guest: Guest) -> bool:
 
 def test_the_package_installs_and_serves_nothing_yet(pi: Guest, figures: list[str]) -> None:
     started = time.monotonic()
-    said = done(pi, *INSTALL, system.PACKAGE, timeout=300)
+    said = done(pi, *INSTALL, system.PACKAGE, timeout=500)
     figures.append(f"package installed in {time.monotonic() - started:.1f} s")
     assert "Next: nportpy init" in said
     assert not active(pi)
@@ -129,7 +129,7 @@ def test_systemd_starts_it_as_nobody_in_particular(pi: Guest) -> None:
 
 def test_an_upgrade_restarts_what_runs_and_asks_nothing(pi: Guest) -> None:
     before = main_pid(pi)
-    done(pi, *INSTALL, system.NEWER, timeout=300)
+    done(pi, *INSTALL, system.NEWER, timeout=500)
     assert active(pi)
     assert main_pid(pi) not in ("0", before)
     assert pi.read("/etc/nportpy/nportpy.toml") == CONFIG
@@ -139,7 +139,7 @@ def test_what_was_removed_comes_back_as_it_was(pi: Guest) -> None:
     done(pi, "dpkg", "--remove", "nportpy")
     assert not active(pi)
     assert pi.read("/etc/nportpy/nportpy.toml") == CONFIG
-    done(pi, *INSTALL, system.PACKAGE, timeout=300)
+    done(pi, *INSTALL, system.PACKAGE, timeout=500)
     assert active(pi)
     eventually("the line is up", lambda: lines_up(pi), 60)
 
