@@ -65,13 +65,13 @@ class Gateway:
             self.guest.write(CONFIG, config)
             self._config = config
             self._program.signal(signal.SIGHUP)
-            eventually("a reload", lambda: self.metric("nportpy_reloads_total", result="done") > before, 60)
+            eventually("a reload", lambda: self.metric("nportpy_reloads_total", result="done") > before, 240)
 
     def stop(self) -> tuple[int, float]:
         """End it as a supervisor would; its exit code and how long it took."""
         started = time.monotonic()
         self._program.signal(signal.SIGTERM)
-        return self._program.wait(30).code, time.monotonic() - started
+        return self._program.wait(90).code, time.monotonic() - started
 
     def close(self) -> None:
         """End it, whatever state it is in."""
@@ -103,12 +103,12 @@ class Gateway:
 
     def wait_up(self, name: str) -> dict[str, Any]:
         """Wait until the device is open, which may take its longest pause between two attempts."""
-        eventually(f"{name} is up", lambda: self.line(name)["state"] == "up", 30)
+        eventually(f"{name} is up", lambda: self.line(name)["state"] == "up", 120)
         return self.line(name)
 
     def raw(self, port: int) -> socket.socket:
         """A client of a raw listener."""
-        client = socket.create_connection((LOCAL, self.guest.forward(port)), 20)
+        client = socket.create_connection((LOCAL, self.guest.forward(port)), 60)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
 

@@ -121,8 +121,8 @@ def test_systemd_starts_it_as_nobody_in_particular(pi: Guest) -> None:
     done(pi, "systemctl", "enable", "--now", "nportpy")
     assert active(pi)
     with pi.far_end("ama0", echo=True):
-        eventually("the line is up", lambda: lines_up(pi), 60)
-        eventually("what is sent comes back", lambda: echoes(pi, b"hello"), 60)
+        eventually("the line is up", lambda: lines_up(pi), 180)
+        eventually("what is sent comes back", lambda: echoes(pi, b"hello"), 180)
     assert done(pi, "stat", "-c", "%U", f"/proc/{main_pid(pi)}") != "root\n"
     done(pi, "systemctl", "reload", "nportpy")
 
@@ -141,7 +141,7 @@ def test_what_was_removed_comes_back_as_it_was(pi: Guest) -> None:
     assert pi.read("/etc/nportpy/nportpy.toml") == CONFIG
     done(pi, *INSTALL, system.PACKAGE, timeout=500)
     assert active(pi)
-    eventually("the line is up", lambda: lines_up(pi), 60)
+    eventually("the line is up", lambda: lines_up(pi), 180)
 
 
 def test_purged_nothing_is_left(pi: Guest) -> None:
