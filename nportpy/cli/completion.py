@@ -99,7 +99,6 @@ def _attachable(ctx: click.Context) -> _Found:
 devices: Final = _offering(_devices)
 targets: Final = _offering(_askable, _elsewhere, _devices)
 attach_targets: Final = _offering(_attachable)
-ports: Final = _offering(_names("port", "device"))
 lines: Final = _offering(_names("port", "device"), _names("modbus", "listen"))
 stations: Final = _offering(_names("station", "port", "target"))
 upstreams: Final = _offering(_names("upstream", "url"))

@@ -119,11 +119,12 @@ class Http:
                     self._sockets.lose(place, error)
 
     async def _start(self, tasks: asyncio.TaskGroup) -> None:
-        await self._end()
-        sockets = list(self._take())
         if self._settings is None:
             await self.stop()
-        if self._settings is None or not sockets:
+            return
+        await self._end()
+        sockets = list(self._take())
+        if not sockets:
             return
         console = None
         self._desk.audit.attach()  # what was kept so far stays: nobody clears it by a change of addresses

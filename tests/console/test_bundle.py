@@ -15,8 +15,7 @@ from nportpy.console import bundle, redacting
 from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.protocols.capture.pcapng import Packet, Reader
 from tests.console.test_api import At, consoled
-from tests.support.asking import Client as Asker
-from tests.support.asking import read
+from tests.console.test_description import asked
 
 CANARY = "c4n4ry-7f3a"
 FILE = f"""
@@ -70,12 +69,7 @@ def test_c10_no_secret_whatever_it_is_in(secret: str, name: str) -> None:
 
 async def unanswered(at: At, *units: int) -> None:
     """Have the flight recorder freeze a moment for each of them."""
-    bus = at.served.gateway._ports["cable"].bus
-    assert bus is not None
-    for unit in units:
-        client = Asker(bus)
-        client.ask(read(1000, 2), unit=unit)
-        await client.ended()
+    await asked(at, *units)
     await asyncio.sleep(2)
 
 

@@ -131,7 +131,7 @@ async def prefixed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, p
 
 
 @once
-async def test_c1_c11_every_page_of_the_demo_light_dark_and_on_a_phone(tmp_path: Path) -> None:
+async def test_c11_c1_every_page_of_the_demo_light_dark_and_on_a_phone(tmp_path: Path) -> None:
     port = free_port()
     folder = Path(PICTURES) if PICTURES else tmp_path
     async with demo(port, "--outage=4s"), browser.browser() as chromium:
