@@ -155,6 +155,13 @@ def run(benches: tuple[Bench, ...], subjects: tuple[Subject, ...], scale: Scale,
     return results
 
 
+def _wanted(only: tuple[str, ...]) -> list[Bench]:
+    """What is to be measured: what was named, with what its goals are multiples of; else all but what takes minutes."""
+    chosen = [bench for bench in BENCHES if (bench.name in only if only else not bench.on_demand)]
+    others = {goal.times for bench in chosen for goal in bench.goals}
+    return [b for b in BENCHES if b in chosen or others & {figure.key for figure in b.figures}]
+
+
 def _peer(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[ModbusPeer, ...]:
     try:
         return tuple(ModbusPeer(*value.split("=", 1)) if "=" in value else ModbusPeer(value, "") for value in values)
@@ -191,8 +198,7 @@ def main(
     json_file: Path | None,
     write_page: bool,
 ) -> None:
-    wanted = (bench for bench in BENCHES if (bench.name in only if only else not bench.on_demand))
-    benches = tuple(bench.beside(peer.name for peer in peers) for bench in wanted)
+    benches = tuple(bench.beside(peer.name for peer in peers) for bench in _wanted(only))
     subjects = (*(each for each in (*SUBJECTS, *OTHERWISE) if not subject or each.name in subject), *peers)
     gc.disable()  # a collection here would look like a slow gateway
     results = run(benches, subjects, QUICK if quick else Scale(), rounds or (2 if quick else 5))

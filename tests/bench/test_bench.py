@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.__main__ import run
+from tests.bench.__main__ import BENCHES, _wanted, run
 from tests.bench.clients import _plain
 from tests.bench.farend import reading
 from tests.bench.gateways import Direct, ModbusPeer, Nportpy, Setup, Socat
@@ -55,6 +55,13 @@ def test_spread() -> None:
     assert Spread.over([3, 1, 2]) == Spread(1, 2, 3)
     assert Spread.over([4, 1, 2, 3]) == Spread(1, 2.5, 4)
     assert Spread(1, 2.25, 3).text(1) == "1.0 / 2.2 / 3.0"
+
+
+@pytest.mark.parametrize("name", [bench.name for bench in BENCHES])
+def test_each_measurement_alone_can_be_judged(name: str) -> None:
+    measured = {figure.key for bench in _wanted((name,)) for figure in bench.figures}
+    goals = next(bench.goals for bench in BENCHES if bench.name == name)
+    assert {goal.times for goal in goals if goal.times} <= measured
 
 
 SPEED = Bench(
