@@ -31,17 +31,17 @@ from nportpy.config.editors import json_schema
 from nportpy.config.tables import OWN_LINE
 from nportpy.edge.settings import Protocol
 from nportpy.errors import ConfigError
-from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.line.stream import StreamSettings
+from nportpy.gateway.plans import GatewaySettings, PortPlan
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Parity, Rs485Mode, Rs485Settings, StopBits
 from nportpy.modbus.settings import BusSettings, RoutingSettings, Timeout, UnitSettings
 from nportpy.modes.modbus_base import ModbusSettings
-from nportpy.modes.raw import RawSettings
-from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
+from nportpy.modes.raw_base import RawSettings
+from nportpy.modes.rfc2217_base import Rfc2217Settings, WhoControls
 from nportpy.network.addresses import Endpoint
 from nportpy.network.service import AccessSettings, WhenDown, WhenFull
 from nportpy.port.base import OnClose, OnOpen, PortSettings
-from nportpy.services.http import ConsoleMode, HttpSettings
+from nportpy.services.http_base import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogFormat, LogSettings
 
 SHIPPED = Path(__file__).parent.parent / "etc/nportpy.toml"

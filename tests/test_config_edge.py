@@ -6,8 +6,17 @@ from nportpy.config import fault_lines, parse
 from nportpy.config.edge_build import topic_of
 from nportpy.config.places import state_file
 from nportpy.config.profiles import names, profile
-from nportpy.edge.drivers.modbus import place_of
-from nportpy.edge.settings import SERIAL_GAP, TCP_GAP, Beyond, Confirm, Format, Limits, StationSettings, TagSettings
+from nportpy.edge.settings import (
+    SERIAL_GAP,
+    TCP_GAP,
+    Beyond,
+    Confirm,
+    Format,
+    Limits,
+    StationSettings,
+    TagSettings,
+    place_of,
+)
 from nportpy.errors import ConfigError
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Action, ServerSettings

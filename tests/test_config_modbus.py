@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nportpy.config import fault_lines, modbus_tables, modbus_values, parse
 from nportpy.config.values import ValueFault
 from nportpy.errors import ConfigError
-from nportpy.gateway import PortPlan, RouterPlan
+from nportpy.gateway.plans import PortPlan, RouterPlan
 from nportpy.line.turns import Priority
 from nportpy.modbus.settings import (
     UNITS,

@@ -8,21 +8,19 @@ from nportpy.config import fault_lines, parse
 from nportpy.errors import ConfigError
 from nportpy.gateway.plans import Kind, listening
 from nportpy.gateway.sockets import Place
-from nportpy.line.stream import IdleLevels, StreamSettings
-from nportpy.modes.commands import CommandSettings
-from nportpy.modes.discovery import DiscoverySettings
-from nportpy.modes.modem import ModemSettings, Number
-from nportpy.modes.pair import PairSettings
+from nportpy.line.stream_base import IdleLevels, StreamSettings
+from nportpy.modes.commands_base import CommandSettings
+from nportpy.modes.discovery_base import DiscoverySettings
+from nportpy.modes.modem_base import ModemSettings, Number
+from nportpy.modes.pair_base import PairSettings
 from nportpy.modes.realcom_base import RealComSettings
-from nportpy.modes.reverse_telnet import Enter, ReverseTelnetSettings
-from nportpy.modes.tcp_client import ConnectOn, DisconnectOn, TcpClientSettings
-from nportpy.modes.udp import Range, UdpSettings
-from nportpy.network.addresses import Endpoint
-from nportpy.network.calling import Destination
-from nportpy.network.multicast import Group
+from nportpy.modes.reverse_telnet_base import Enter, ReverseTelnetSettings
+from nportpy.modes.tcp_client_base import ConnectOn, DisconnectOn, TcpClientSettings
+from nportpy.modes.udp_base import Range, UdpSettings
+from nportpy.network.addresses import Destination, Endpoint, Group
 from nportpy.network.service import Direction, WhenJammed
 from nportpy.protocols.packing import Delimiting, Packing, PackingSettings
-from nportpy.services.mdns import MdnsSettings
+from nportpy.services.mdns_base import MdnsSettings
 
 HEAD = '[port.a]\ndevice = "/dev/ttyS0"\n'
 

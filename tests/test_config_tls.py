@@ -4,7 +4,7 @@ import pytest
 
 from nportpy.config import fault_lines, parse
 from nportpy.errors import ConfigError
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 from nportpy.modbus.settings import Action, Matching, Rule, ServerSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.network.tls_settings import Clients, Expired, KeyPair, TlsSettings

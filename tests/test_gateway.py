@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from nportpy.errors import ListenError
-from nportpy.gateway import Gateway, GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
+from nportpy.gateway.running import Gateway
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.network import connection
 from nportpy.network.addresses import Endpoint, listen
 from nportpy.network.service import AccessSettings, Direction, WhenJammed
 from nportpy.port.loopback import Cable, opener_of
 from nportpy.protocols.rfc2217 import SetBaudrate
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.support.serving import Client, Served, com, connect, plan, raw, serving, settings, settle, until
 
 

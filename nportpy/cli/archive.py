@@ -24,7 +24,7 @@ from nportpy.cli.tokens import token_file
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.values import duration_text
 from nportpy.errors import ArchiveError, ConfigError
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 from nportpy.services.archived import ShownSample, csv_head, csv_lines
 
 _WIDE: Final = 500  # columns of a table: a terminal wraps, and a pipe has no width

@@ -14,7 +14,7 @@ import click
 
 from nportpy.cli.tokens import authorised, wanting
 from nportpy.network.tls_settings import TlsSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 if TYPE_CHECKING:  # most gateways are asked on loopback, plainly
     import ssl

@@ -37,16 +37,15 @@ from nportpy.config import DEFAULT_PATH, fault_lines, parse, read, without_effec
 from nportpy.config.toml import toml_text
 from nportpy.config.values import duration_text, size_text
 from nportpy.errors import ConfigError
-from nportpy.gateway import GatewaySettings, PortPlan
 from nportpy.gateway.capture_settings import CaptureSettings
-from nportpy.gateway.plans import discovery_places, places
+from nportpy.gateway.plans import GatewaySettings, PortPlan, discovery_places, places
 from nportpy.linesettings import Flow, Rs485Mode, Rs485Settings
 from nportpy.modes.modbus_base import Access, ModbusSettings
-from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.modes.rfc2217_base import Rfc2217Settings
 from nportpy.network.addresses import Endpoint, Network, Rings
 from nportpy.network.service import ServiceSettings, WhenFull, WhenJammed
 from nportpy.port.base import PortSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 # Linux's default for net.ipv4.ip_unprivileged_port_start.
 _PRIVILEGED_BELOW = 1024

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from nportpy.errors import AccountError
-from nportpy.services.http import ConsoleMode, HttpSettings, accounts_of
+from nportpy.services.http_base import ConsoleMode, HttpSettings, accounts_of
 
 
 def account_warnings(http: HttpSettings | None, configuration: str) -> Iterator[str]:

@@ -4,9 +4,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from nportpy.gateway import GatewaySettings
 from nportpy.gateway.occupants import occupant
-from nportpy.gateway.plans import Kind, discovery_places, http_places, places, services_of
+from nportpy.gateway.plans import GatewaySettings, Kind, discovery_places, http_places, places, services_of
 from nportpy.gateway.sockets import Place
 from nportpy.network.addresses import is_here
 

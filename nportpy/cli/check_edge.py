@@ -9,7 +9,6 @@ from nportpy.cli.check_reach import reach_warnings, reached, read_as
 from nportpy.config.edge_values import SQLITE
 from nportpy.config.values import duration_text, size_text
 from nportpy.edge.drivers.blocks import Blocks
-from nportpy.edge.drivers.modbus import place_of
 from nportpy.edge.settings import (
     ArchiveSettings,
     Backfill,
@@ -21,6 +20,7 @@ from nportpy.edge.settings import (
     StationSettings,
     TagSettings,
     UpstreamSettings,
+    place_of,
 )
 from nportpy.modbus.settings import ServerSettings
 from nportpy.port.base import PortSettings

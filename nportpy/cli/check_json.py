@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from nportpy.errors import ConfigError
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 from nportpy.network.addresses import Endpoint
 
 

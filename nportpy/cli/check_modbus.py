@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from nportpy.config.modbus_values import units_text
 from nportpy.config.values import duration_text
 from nportpy.edge.settings import Protocol
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 from nportpy.modbus.settings import (
     BusSettings,
     Framing,

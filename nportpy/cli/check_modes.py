@@ -8,19 +8,17 @@ from ipaddress import ip_network
 from typing import Any
 
 from nportpy.config.values import duration_text, size_text
-from nportpy.gateway import GatewaySettings, PortPlan
-from nportpy.gateway.plans import Kind, places, services_of
-from nportpy.line.stream import IdleLevels
-from nportpy.modes.commands import CommandSettings
-from nportpy.modes.discovery import DiscoverySettings
-from nportpy.modes.modem import Number
-from nportpy.modes.tcp_client import ConnectOn
-from nportpy.modes.udp import Range
+from nportpy.gateway.plans import GatewaySettings, Kind, PortPlan, places, services_of
+from nportpy.line.stream_base import IdleLevels
+from nportpy.modes.commands_base import CommandSettings
+from nportpy.modes.discovery_base import PORT, DiscoverySettings
+from nportpy.modes.modem_base import Number
+from nportpy.modes.tcp_client_base import ConnectOn
+from nportpy.modes.udp_base import Range
 from nportpy.network.addresses import Endpoint, Network
 from nportpy.network.service import ServiceSettings, WhenBusy
-from nportpy.protocols import dsci
 from nportpy.protocols.packing import PackingSettings
-from nportpy.services.mdns import MdnsSettings
+from nportpy.services.mdns_base import MdnsSettings
 
 Picture = Iterator[tuple[str, str]]
 Rings = tuple[tuple[Network, ...], ...]
@@ -114,11 +112,11 @@ def discovery_warnings(settings: GatewaySettings) -> Iterator[str]:
             names = ", ".join(key for key, _ in services)
             yield f"discovery is off, so the drivers of {names} {_LEAVE}; leave [discovery] out, or its listen = false"
         return
-    hosts = {endpoint.host for endpoint in discovery.listen if endpoint.port == dsci.PORT}
+    hosts = {endpoint.host for endpoint in discovery.listen if endpoint.port == PORT}
     for key, mode in services:
         missed = [host for host in dict.fromkeys(place.host for place in mode.data) if not _hears(hosts, host)]
         if missed:
-            what = ", ".join(map(str, (Endpoint(host, dsci.PORT) for host in missed)))
+            what = ", ".join(map(str, (Endpoint(host, PORT) for host in missed)))
             yield f"discovery does not listen on {what}, so drivers of {key} that connect there {_LEAVE}"
         elif not _answers(discovery.allow, mode.allow):
             yield f"discovery.allow leaves out some who may use {key}, and their drivers {_LEAVE}"

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from nportpy.cli.check_modbus import Picture
 from nportpy.edge.settings import Where
-from nportpy.gateway import GatewaySettings
-from nportpy.gateway.plans import Kind, discovery_places, http_places, places, services_of
+from nportpy.gateway.plans import GatewaySettings, Kind, discovery_places, http_places, places, services_of
 from nportpy.modbus.settings import ServerSettings
 from nportpy.modes.modbus_base import ModbusSettings
 from nportpy.network.tls_settings import Clients, TlsSettings

@@ -28,25 +28,27 @@ from rich.text import Text
 
 from nportpy.cli.demo_edge import Chain, DemoError, Say, Watch, chain, check_broker
 from nportpy.cli.options import parsed
+from nportpy.client.connection import connect
 from nportpy.client.readings import take, wanted_values
-from nportpy.client.target import Target, connect
+from nportpy.client.target import Target
 from nportpy.config.devices import FirstPorts
 from nportpy.config.edge_values import broker_url
 from nportpy.config.values import duration
 from nportpy.edge.collect.stores import StoreError
 from nportpy.errors import LineError, ListenError, NportpyError, ProtocolError
-from nportpy.gateway import Gateway, GatewaySettings, PortPlan
+from nportpy.gateway.plans import GatewaySettings, PortPlan
+from nportpy.gateway.running import Gateway
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings
 from nportpy.modes.modbus_base import ModbusSettings
-from nportpy.modes.raw import RawSettings
-from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.modes.raw_base import RawSettings
+from nportpy.modes.rfc2217_base import Rfc2217Settings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
 from nportpy.protocols.modbus.addresses import parse_range
 from nportpy.protocols.modbus.values import Order, ValueType
 from nportpy.services import logs
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from nportpy.services.logs import LogSettings
 from nportpy.simulator.client import UNIT, Reading, read_raw, read_rfc2217
 from nportpy.simulator.process import simulated_lines

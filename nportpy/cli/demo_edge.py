@@ -24,7 +24,7 @@ from nportpy.edge.collect.rows import columns
 from nportpy.edge.collect.settings import CollectSettings, SourceSettings, StoreSettings
 from nportpy.edge.collect.stores import store_for
 from nportpy.edge.settings import ArchiveSettings, Confirm, EdgeSettings, UpstreamSettings
-from nportpy.gateway import Gateway
+from nportpy.gateway.running import Gateway
 from nportpy.status import EdgeStatus, StationStatus, UpstreamStatus
 
 STATIONS: Final = {

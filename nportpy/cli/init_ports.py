@@ -16,7 +16,7 @@ from nportpy.config.values import ValueFault
 from nportpy.gateway.occupants import occupant
 from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 COMMAND_BEHIND: Final = 16
 """How far Real COM's command connection is behind its data connection: drivers expect 950 and 966."""

@@ -26,7 +26,7 @@ from nportpy.cli.options import parsed, patience
 from nportpy.client.target import Target
 from nportpy.errors import LineDown, NportpyError
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import LineSettings
 from nportpy.meters.dlms.client import DlmsClient
 from nportpy.meters.dlms.errors import MeterSilent

@@ -20,7 +20,7 @@ from nportpy.errors import ConfigError, LineError
 if TYPE_CHECKING:
     from nportpy.edge.settings import StationSettings
     from nportpy.edge.station import Station
-    from nportpy.gateway import GatewaySettings
+    from nportpy.gateway.plans import GatewaySettings
 
     _Show = Callable[[list[Station], datetime], list[str]]
 

@@ -15,8 +15,9 @@ from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, named, parsed, 
 from nportpy.cli.series import Account, Series, series_options
 from nportpy.cli.shown import Printer, Shape, Write, complain, hex_of, printer, text_of
 from nportpy.cli.tls_options import believed, tls_options
+from nportpy.client.connection import Client, connect
 from nportpy.client.readings import Reading, Wanted, reasons, take, wanted_values
-from nportpy.client.target import BY_TLS, Client, Target, connect
+from nportpy.client.target import BY_TLS, Target
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
 from nportpy.network.tls_settings import TlsSettings

@@ -14,8 +14,8 @@ import uvloop
 from nportpy import config
 from nportpy.cli import candidate
 from nportpy.errors import ConfigError, ListenError
-from nportpy.gateway import Gateway, GatewaySettings
-from nportpy.gateway.plans import Kind, all_services, places
+from nportpy.gateway.plans import GatewaySettings, Kind, all_services, places
+from nportpy.gateway.running import Gateway
 from nportpy.network.addresses import address_of
 from nportpy.services import logs
 from nportpy.services.notify import Supervisor

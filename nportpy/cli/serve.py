@@ -14,7 +14,7 @@ from nportpy.cli import completion
 from nportpy.errors import ConfigError, ListenError
 
 if TYPE_CHECKING:
-    from nportpy.gateway import GatewaySettings
+    from nportpy.gateway.plans import GatewaySettings
 
 
 @click.command()

@@ -20,7 +20,7 @@ from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.config.values import duration
 from nportpy.errors import ConfigError
 from nportpy.network.tls_settings import TlsSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 _ALL: Final = "*"
 

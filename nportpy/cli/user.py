@@ -14,7 +14,7 @@ from nportpy.accounts import changing, store
 from nportpy.accounts.roles import Extra, Role
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.errors import AccountError, ConfigError
-from nportpy.services.http import accounts_of
+from nportpy.services.http_base import accounts_of
 
 _DAY: Final = 86400
 

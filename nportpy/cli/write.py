@@ -16,8 +16,9 @@ from nportpy.cli import completion
 from nportpy.cli.options import NUMBERING, ORDER, TIMEOUT, TYPE, parsed, timeout_for
 from nportpy.cli.shown import number
 from nportpy.cli.tls_options import believed, tls_options
+from nportpy.client.connection import Client, connect
 from nportpy.client.readings import MEANINGS, Reading, Wanted, names, take, wanted_values
-from nportpy.client.target import BY_TLS, Client, Target, connect
+from nportpy.client.target import BY_TLS, Target
 from nportpy.errors import NportpyError
 from nportpy.linesettings import LineSettings
 from nportpy.network.tls_settings import TlsSettings

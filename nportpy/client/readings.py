@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nportpy.client.target import Client
+from nportpy.client.connection import Client
 from nportpy.protocols.modbus.addresses import AddressRange
 from nportpy.protocols.modbus.functions import Span
 from nportpy.protocols.modbus.pdu import EXCEPTION_BIT, ExceptionCode

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from nportpy.client.target import Client, Target, connect
+from nportpy.client.connection import Client, connect
+from nportpy.client.target import Target
 from nportpy.errors import LineUnsupported, ProtocolError
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus.functions import Span

@@ -28,7 +28,7 @@ from nportpy.errors import ConfigError, EditError, Fault
 if TYPE_CHECKING:  # `serve` starts loading before it imports what it will run
     from collections.abc import Callable
 
-    from nportpy.gateway import GatewaySettings
+    from nportpy.gateway.plans import GatewaySettings
 
 __all__ = [
     "DEFAULT_PATH",

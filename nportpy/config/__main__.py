@@ -5,7 +5,7 @@ import sys
 
 from nportpy.config import load
 from nportpy.errors import ConfigError
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 
 
 def main() -> None:

@@ -11,24 +11,22 @@ from nportpy.config.modbus_tables import ModbusService, Routed
 from nportpy.config.places import state_file
 from nportpy.config.tables import Service, endpoints
 from nportpy.config.toml import key_path
-from nportpy.gateway import GatewaySettings, PortPlan, RouterPlan
-from nportpy.gateway.plans import Kind, all_services
+from nportpy.gateway.plans import GatewaySettings, Kind, PortPlan, RouterPlan, all_services
 from nportpy.gateway.plans import Service as PlannedService
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Route, RoutingSettings, ServerSettings
-from nportpy.modes.discovery import DiscoverySettings
+from nportpy.modes.discovery_base import PORT, DiscoverySettings
 from nportpy.modes.modbus_base import ModbusSettings
-from nportpy.modes.raw import RawSettings
-from nportpy.modes.reverse_telnet import ReverseTelnetSettings
-from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.modes.raw_base import RawSettings
+from nportpy.modes.reverse_telnet_base import ReverseTelnetSettings
+from nportpy.modes.rfc2217_base import Rfc2217Settings
 from nportpy.network.addresses import AllowList, Endpoint, Network, Rings, address_of
 from nportpy.network.service import AccessSettings
 from nportpy.network.tls_settings import SELF, KeyPair, TlsSettings
-from nportpy.protocols import dsci
-from nportpy.services.http import ConsoleMode, HttpSettings
+from nportpy.services.http_base import ConsoleMode, HttpSettings
 from nportpy.services.logs import LogSettings
-from nportpy.services.mdns import MdnsSettings
+from nportpy.services.mdns_base import MdnsSettings
 
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -103,7 +101,7 @@ def _discovery(file: schema.File) -> DiscoverySettings | None:
         return None
     listen = tuple(table.listen)
     if "listen" not in table.model_fields_set and ":" not in file.gateway.listen:  # a machine that may have no IPv6
-        listen = (Endpoint("0.0.0.0", dsci.PORT),)  # noqa: S104 - a broadcast reaches no other
+        listen = (Endpoint("0.0.0.0", PORT),)  # noqa: S104 - a broadcast reaches no other
     own = {
         "listen": listen,
         "allow": _rings(listen, _outer(file.gateway), AllowList(table.allow, "discovery.allow")),

@@ -19,9 +19,9 @@ from nportpy.errors import Fault
 from nportpy.gateway.sockets import Place
 from nportpy.modes.modbus_base import Access
 from nportpy.modes.realcom_base import MOST_NUMBERED, default_ports
-from nportpy.modes.tcp_client import ConnectOn
+from nportpy.modes.tcp_client_base import ConnectOn
 from nportpy.network.addresses import Endpoint
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 _MAY_HAVE_OWN_LINE = ("raw", "rfc2217", "reverse_telnet", "tcp_client")
 _LISTENING = ("raw", "rfc2217", "modbus", "udp", "reverse_telnet", "modem", "realcom")

@@ -9,15 +9,15 @@ from nportpy.config import values
 from nportpy.config.toml import toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import ConfigError, Fault
-from nportpy.gateway import GatewaySettings, PortPlan
+from nportpy.gateway.plans import GatewaySettings, PortPlan
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings
 from nportpy.modes.modbus_base import ModbusSettings
-from nportpy.modes.raw import RawSettings
-from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.modes.raw_base import RawSettings
+from nportpy.modes.rfc2217_base import Rfc2217Settings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 SOURCE = "command line"
 _MOST = 1000  # devices

@@ -13,7 +13,7 @@ from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
 from nportpy.network.addresses import Endpoint, address_of
-from nportpy.services.http import AsWhom, ConsoleMode, HttpSettings
+from nportpy.services.http_base import AsWhom, ConsoleMode, HttpSettings
 
 _DEFAULTS: Final = HttpSettings()
 _NAME_ALLOWED: Final = 'a name or an address by which programs call it, as in "pi-07.plant"'

@@ -34,19 +34,19 @@ from nportpy.config.tables import (
     words,
 )
 from nportpy.config.values import ValueFault
-from nportpy.gateway import GatewaySettings
 from nportpy.gateway.capture_settings import CaptureSettings
-from nportpy.line.stream import IdleLevels, StreamSettings
+from nportpy.gateway.plans import GatewaySettings
+from nportpy.line.stream_base import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, Rs485Mode, Rs485Settings
-from nportpy.modes.discovery import DiscoverySettings
-from nportpy.modes.rfc2217 import Rfc2217Settings, WhoControls
+from nportpy.modes.discovery_base import DiscoverySettings
+from nportpy.modes.rfc2217_base import Rfc2217Settings, WhoControls
 from nportpy.network.addresses import AllowList, Endpoint
 from nportpy.network.service import Direction
 from nportpy.port.base import OnClose, OnOpen, PortSettings
 from nportpy.protocols.capture.records import Cause
 from nportpy.protocols.packing import PackingSettings
 from nportpy.services.logs import LogFormat, LogSettings
-from nportpy.services.mdns import MdnsSettings
+from nportpy.services.mdns_base import MdnsSettings
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 

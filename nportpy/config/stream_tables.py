@@ -28,15 +28,14 @@ from nportpy.config.tables import (
 )
 from nportpy.config.values import ValueFault
 from nportpy.linesettings import LineSettings
-from nportpy.modes.commands import CommandSettings, Unrequested
-from nportpy.modes.modem import Carrier, ModemSettings, Number
-from nportpy.modes.pair import DtrFrom, PairSettings, Push, WhileAway
+from nportpy.modes.commands_base import CommandSettings, Unrequested
+from nportpy.modes.modem_base import Carrier, ModemSettings, Number
+from nportpy.modes.pair_base import DtrFrom, PairSettings, Push, WhileAway
 from nportpy.modes.realcom_base import MOST_NUMBERED, RealComSettings, default_ports
-from nportpy.modes.reverse_telnet import Enter, LineEnds, ReverseTelnetSettings
-from nportpy.modes.tcp_client import COMBINATIONS, MOST_DESTINATIONS, ConnectOn, DisconnectOn, TcpClientSettings
-from nportpy.modes.udp import LARGEST_PAYLOAD, Accept, Range, UdpSettings
-from nportpy.network.calling import Destination
-from nportpy.network.multicast import Group
+from nportpy.modes.reverse_telnet_base import Enter, LineEnds, ReverseTelnetSettings
+from nportpy.modes.tcp_client_base import COMBINATIONS, MOST_DESTINATIONS, ConnectOn, DisconnectOn, TcpClientSettings
+from nportpy.modes.udp_base import LARGEST_PAYLOAD, Accept, Range, UdpSettings
+from nportpy.network.addresses import Destination, Group
 from nportpy.network.service import Direction, WhenDown, WhenJammed
 from nportpy.protocols.at import check_init
 from nportpy.protocols.packing import MAX_LENGTH, Delimiting, Packing, PackingSettings

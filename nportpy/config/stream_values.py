@@ -5,9 +5,8 @@ from ipaddress import ip_address
 
 from nportpy.config import values
 from nportpy.config.values import ValueFault
-from nportpy.modes.udp import WIDEST_RANGE, Range
-from nportpy.network.calling import Destination
-from nportpy.network.multicast import Group
+from nportpy.modes.udp_base import WIDEST_RANGE, Range
+from nportpy.network.addresses import Destination, Group
 
 _A_HOST = '"host:port", as in "scada.example:4001", "192.0.2.10:4001" or "[fd00::7]:4001"'
 _A_RANGE = '"address:port" or "first-last:port", as in "192.0.2.10-192.0.2.19:4001"'

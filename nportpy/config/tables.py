@@ -127,7 +127,7 @@ def endpoints(where: list[int | Endpoint], host: str) -> tuple[Endpoint, ...]:
 class Table(BaseModel):
     """A table whose keys are all known."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class ServiceKeys(Table):

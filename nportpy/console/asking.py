@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
+from nportpy.client.connection import Client, Overheard
 from nportpy.client.readings import Reading, Wanted, take, wanted_values
 from nportpy.client.scanning import Identity, identify
-from nportpy.client.target import Client, Overheard
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.question import Question
 from nportpy.modbus.routing import fault

@@ -310,3 +310,9 @@ class EdgeSettings:
     archive: ArchiveSettings
     stations: tuple[StationSettings, ...] = ()
     upstreams: tuple[UpstreamSettings, ...] = ()
+
+
+def place_of(tag: TagSettings) -> ModbusPlace:
+    """Where a tag of a Modbus station lies."""
+    assert isinstance(tag.place, ModbusPlace)  # the station's protocol says so
+    return tag.place

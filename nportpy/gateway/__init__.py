@@ -6,8 +6,3 @@ lines.py       a line with its services; servers elsewhere
 services.py    the services of one port or router
 sockets.py     the listening sockets
 """
-
-from nportpy.gateway.plans import GatewaySettings, PortPlan, RouterPlan
-from nportpy.gateway.running import Gateway
-
-__all__ = ["Gateway", "GatewaySettings", "PortPlan", "RouterPlan"]

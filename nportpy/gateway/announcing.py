@@ -14,10 +14,12 @@ from nportpy.network.tls_settings import SELF
 from nportpy.status import ServiceStatus, TlsStatus
 
 if TYPE_CHECKING:  # a gateway without them need not import what they take
-    from nportpy.modes.discovery import Discovery, DiscoverySettings
+    from nportpy.modes.discovery import Discovery
+    from nportpy.modes.discovery_base import DiscoverySettings
     from nportpy.protocols import dsci
-    from nportpy.services.http import HttpSettings
-    from nportpy.services.mdns import MdnsSettings, Offer
+    from nportpy.services.http_base import HttpSettings
+    from nportpy.services.mdns import Offer
+    from nportpy.services.mdns_base import MdnsSettings
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from nportpy.gateway.plans import Kind, PortPlan, Service
 from nportpy.modbus.settings import BusSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 _LIMITS: Final = frozenset(
     {

@@ -14,7 +14,8 @@ from nportpy.gateway.desk import GatewayDesk
 from nportpy.gateway.plans import http_places
 from nportpy.gateway.sockets import Place, Sockets
 from nportpy.services.archived import Archived
-from nportpy.services.http import ConsoleMode, HttpService, HttpSettings, accounts_of
+from nportpy.services.http import HttpService
+from nportpy.services.http_base import ConsoleMode, HttpSettings, accounts_of
 from nportpy.status import GatewayStatus
 
 if TYPE_CHECKING:  # a gateway without TLS need not import what it takes

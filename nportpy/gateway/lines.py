@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nportpy.gateway.plans import Elsewhere, PortPlan, Service, services_of
 from nportpy.gateway.services import Services, Shared
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.modbus.settings import BusSettings, ServerSettings
 from nportpy.port.base import Opener, PortSettings
 from nportpy.status import End

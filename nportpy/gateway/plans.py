@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.sockets import Place
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.modbus.settings import BusSettings, RoutingSettings, ServerSettings
 from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
-from nportpy.modes.raw import RawSettings
-from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.modes.raw_base import RawSettings
+from nportpy.modes.rfc2217_base import Rfc2217Settings
 from nportpy.network.addresses import Endpoint
 from nportpy.network.service import AccessSettings
 from nportpy.network.tls_settings import TlsSettings
 from nportpy.port.base import PortSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from nportpy.services.logs import LogSettings
 
 if TYPE_CHECKING:  # a gateway without them need not import what they take
     from nportpy.edge.settings import EdgeSettings
-    from nportpy.modes.discovery import DiscoverySettings
-    from nportpy.services.mdns import MdnsSettings
+    from nportpy.modes.discovery_base import DiscoverySettings
+    from nportpy.services.mdns_base import MdnsSettings
 
 
 class Kind(StrEnum):

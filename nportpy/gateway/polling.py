@@ -15,7 +15,7 @@ from nportpy.errors import LineError
 from nportpy.gateway.lines import bus_elsewhere, line_elsewhere
 from nportpy.gateway.plans import GatewaySettings, PortPlan
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.modbus.bus import Bus
 from nportpy.modbus.settings import BusSettings
 from nportpy.network.addresses import Endpoint

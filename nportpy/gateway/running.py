@@ -41,7 +41,7 @@ from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener
 from nportpy.port.opening import open_port
 from nportpy.services.audit import Audit
-from nportpy.services.http import ConsoleMode
+from nportpy.services.http_base import ConsoleMode
 from nportpy.status import End, GatewayStatus, MissingStatus
 from nportpy.throttle import Throttle
 

@@ -26,8 +26,8 @@ from nportpy.throttle import Throttle
 
 if TYPE_CHECKING:  # a gateway without Modbus need not import what it takes
     from nportpy.modbus.routing import Find, Router
-    from nportpy.modes.pair import PairSettings
-    from nportpy.modes.tcp_client import TcpClientSettings
+    from nportpy.modes.pair_base import PairSettings
+    from nportpy.modes.tcp_client_base import TcpClientSettings
     from nportpy.network.tls_contexts import Table
     from nportpy.network.tls_door import Door
 

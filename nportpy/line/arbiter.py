@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from nportpy.errors import LineDown, LineError, LineUnsupported
 from nportpy.line.control import Control
 from nportpy.line.keepopen import KeepOpen, LineState
-from nportpy.line.stream import Change, Stream, StreamClient, StreamSettings
+from nportpy.line.stream import Change, Stream, StreamClient
+from nportpy.line.stream_base import StreamSettings
 from nportpy.line.watch import Watch
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
 from nportpy.port.base import Opener, Port, PortSettings

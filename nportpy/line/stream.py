@@ -12,51 +12,21 @@ and all are told when there is room again.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nportpy.line.buffer import Buffer
-from nportpy.line.stream_base import Change, Hearer, StreamClient, Wire, packs
+from nportpy.line.stream_base import Change, Hearer, IdleLevels, StreamClient, StreamSettings, Wire, packs
 from nportpy.linesettings import Flow
 from nportpy.protocols.packing import PackingSettings
 
 if TYPE_CHECKING:
     from nportpy.line.packed import Packed
 
-__all__ = ["Change", "Hearer", "IdleLevels", "Stream", "StreamClient", "StreamSettings", "Wire", "packs"]
+__all__ = ["Change", "Hearer", "Stream", "StreamClient", "Wire", "packs"]
 
 _UNPACKED = PackingSettings()
 _LOOK_AGAIN = 0.05  # whether the last bytes have left
-
-
-class IdleLevels(StrEnum):
-    """What DTR and RTS are while no client is there."""
-
-    KEEP = "keep"  # as they are
-    HIGH = "high"
-    LOW = "low"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """How streams share a line.
-
-    Attributes:
-        flush_on_first: throw away what the kernel holds when the first client comes. Otherwise the line is not
-            read while nobody listens, so that the first client gets what the kernel (4 KiB) could keep.
-        linger: seconds that unsent bytes of clients that have gone may wait for a line that takes none of them
-            (flow control) before they are purged. A line that is merely slow gets all of them.
-        buffer: bytes of the line that are kept in memory while no client listens, the newest, for the first that comes;
-            0: none. Then nothing is flushed, and the line is always read.
-        idle_levels: what DTR and RTS are while no client is there. Unless they are kept as they are, both go up with
-            the first one that comes; those that flow control moves are left to it.
-    """
-
-    flush_on_first: bool = True
-    linger: float = 3.0
-    buffer: int = 0
-    idle_levels: IdleLevels = IdleLevels.KEEP
 
 
 class Stream:

@@ -1,6 +1,7 @@
 """Who is at a stream (stream.py): its clients, and the line that owns the wire."""
 
-from enum import Enum, auto
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 from typing import Protocol
 
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
@@ -84,3 +85,32 @@ def packs(settings: PackingSettings) -> bool:
     """Whether bytes are put together at all, or go on as they come."""
     how = settings.packing is not Packing.IMMEDIATE
     return how or bool(settings.length or settings.delimiters or settings.force_transmit)
+
+
+class IdleLevels(StrEnum):
+    """What DTR and RTS are while no client is there."""
+
+    KEEP = "keep"  # as they are
+    HIGH = "high"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How streams share a line.
+
+    Attributes:
+        flush_on_first: throw away what the kernel holds when the first client comes. Otherwise the line is not
+            read while nobody listens, so that the first client gets what the kernel (4 KiB) could keep.
+        linger: seconds that unsent bytes of clients that have gone may wait for a line that takes none of them
+            (flow control) before they are purged. A line that is merely slow gets all of them.
+        buffer: bytes of the line that are kept in memory while no client listens, the newest, for the first that comes;
+            0: none. Then nothing is flushed, and the line is always read.
+        idle_levels: what DTR and RTS are while no client is there. Unless they are kept as they are, both go up with
+            the first one that comes; those that flow control moves are left to it.
+    """
+
+    flush_on_first: bool = True
+    linger: float = 3.0
+    buffer: int = 0
+    idle_levels: IdleLevels = IdleLevels.KEEP

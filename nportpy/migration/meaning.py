@@ -12,7 +12,7 @@ from nportpy.migration import gensio
 from nportpy.migration.format import Format
 from nportpy.migration.options import Options
 from nportpy.migration.source import Connection, Notes, Remark, Text, switch
-from nportpy.modes.tcp_client import MOST_DESTINATIONS
+from nportpy.modes.tcp_client_base import MOST_DESTINATIONS
 
 _LONGEST_TIMEOUT = 7 * 86400.0  # seconds; what `inactivity` takes
 _LONGEST_RS485_DELAY = 100  # milliseconds; what the kernel takes

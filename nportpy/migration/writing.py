@@ -13,7 +13,7 @@ from nportpy.errors import Fault
 from nportpy.migration.meaning import Line, Service
 from nportpy.migration.source import LeftOut, Notes, Remark
 from nportpy.network.addresses import Endpoint
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 _LONGEST_NAME = 128
 _LONGEST_VALUE = 1 << 16

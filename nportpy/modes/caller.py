@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 from nportpy.line.arbiter import Line
 from nportpy.modes.host import Kept
 from nportpy.modes.session import Session
-from nportpy.network.addresses import Endpoint
-from nportpy.network.calling import Destination, call, outcome, reason
+from nportpy.network.addresses import Destination, Endpoint
+from nportpy.network.calling import call, outcome, reason
 from nportpy.network.connection import Stop
 from nportpy.network.listener import first_opening
 from nportpy.network.service import ServiceSettings

@@ -1,30 +1,17 @@
 """Raw TCP server: the line's bytes and nothing else, no banner and no word when something fails."""
 
 import socket
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nportpy.line.arbiter import Line
-from nportpy.modes.commands_base import CommandSettings
+from nportpy.modes.raw_base import RawSettings
 from nportpy.modes.session import Session
 from nportpy.network.addresses import Address, Endpoint
 from nportpy.network.service import ServiceSettings
 
 if TYPE_CHECKING:
     from nportpy.modes.commands import Commands
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawSettings(ServiceSettings):
-    """A raw TCP listener.
-
-    Attributes:
-        commands: its clients take turns: each gets the answers to its own requests. None: all hear all. With it
-            `packing` and `direction` are to be left alone: an answer goes to its client as a whole.
-    """
-
-    commands: CommandSettings | None = None
 
 
 class RawSession(Session):

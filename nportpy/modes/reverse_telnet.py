@@ -7,14 +7,13 @@ import asyncio
 import logging
 import re
 from collections import deque
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import assert_never
 
+from nportpy.modes.reverse_telnet_base import Enter, LineEnds, ReverseTelnetSettings
 from nportpy.modes.session import Session
 from nportpy.network import tcp
 from nportpy.network.connection import Stop, contained
-from nportpy.network.service import Direction, ServiceSettings
+from nportpy.network.service import Direction
 from nportpy.protocols import telnet
 from nportpy.protocols.telnet import Code, Option
 
@@ -23,40 +22,6 @@ _CR, _IAC = 0x0D, 0xFF  # as numbers: looking for them in bytes is ten times fas
 _ENTER = re.compile(rb"\r\n?")
 
 log = logging.getLogger(__name__)
-
-
-class Enter(StrEnum):
-    """What a client's Enter key is on the serial line. Clients send CR NUL or CR LF for it."""
-
-    CR = "cr"  # what a terminal sends
-    LF = "lf"
-    CRLF = "crlf"
-    AS_SENT = "as_sent"  # CR for CR NUL, CR LF for CR LF
-
-
-class LineEnds(StrEnum):
-    """How a CR that came from the serial line goes to clients."""
-
-    NVT = "nvt"  # a CR without LF as CR NUL, which is what RFC 854 (page 11) demands
-    UNCHANGED = "unchanged"  # for programs that do not know that
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReverseTelnetSettings(ServiceSettings):
-    """A telnet listener for a console port.
-
-    Attributes:
-        enter: what a client's Enter key is on the serial line.
-        line_ends: how a CR that came from the serial line goes to clients.
-        echo: say that the device echoes (WILL ECHO). Clients then send each character as it is typed, and do not
-            show it themselves; without it most of them show and send whole lines.
-        break_time: seconds of the break on the serial line that a client's BREAK makes.
-    """
-
-    enter: Enter = Enter.CR
-    line_ends: LineEnds = LineEnds.NVT
-    echo: bool = True
-    break_time: float = 0.25
 
 
 _SENT_FOR = {Enter.CR: b"\r", Enter.LF: b"\n", Enter.CRLF: b"\r\n"}

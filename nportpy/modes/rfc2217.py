@@ -10,17 +10,16 @@ Plain telnet programs are clients too: what they send is data, and their break k
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import assert_never
 
 from nportpy.line.stream import Change
 from nportpy.linesettings import ModemLines, UartCounters
 from nportpy.modes.comport import ComPort
+from nportpy.modes.rfc2217_base import Rfc2217Settings, WhoControls
 from nportpy.modes.session import Session
 from nportpy.network import tcp
 from nportpy.network.connection import Stop, contained
-from nportpy.network.service import Direction, ServiceSettings
+from nportpy.network.service import Direction
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Code, Option, Side
 
@@ -34,27 +33,6 @@ _BYTES_AT_ONCE, _EVENTS_AT_ONCE = 4096, 64  # a millisecond or two of work at mo
 _POLL = 0.05  # how often the transmitter is looked at for a client that wants to hear of it
 
 log = logging.getLogger(__name__)
-
-
-class WhoControls(StrEnum):
-    """Whose settings count when several clients are there."""
-
-    FIRST = "first"  # the client that came first; the next one when it has gone
-    ANY = "any"  # whoever asks last
-    NONE = "none"  # nobody: the configuration rules
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rfc2217Settings(ServiceSettings):
-    """An RFC 2217 listener.
-
-    Attributes:
-        control: who may change settings and modem lines.
-        signature: what a client that asks for our signature gets; empty: name, version and port.
-    """
-
-    control: WhoControls = WhoControls.FIRST
-    signature: str = ""
 
 
 class Rfc2217Session(Session):

@@ -38,6 +38,42 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Destination:
+    """A host to call.
+
+    Attributes:
+        host: its name, looked up before each attempt, or its address.
+        port: its TCP port.
+        local_port: the port that we call from; 0: any. A host that sees a connection from a fixed port end may refuse
+            the next one from there for a minute (TIME_WAIT), and so may our own kernel.
+    """
+
+    host: str
+    port: int
+    local_port: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A multicast group to hear. Then `listen` must name no address, or the group's own: nothing else hears it.
+
+    Attributes:
+        address: the group's.
+        interface: where: a network interface's name (eth0); empty: the kernel chooses by its routes. One that is not
+            there yet is waited for.
+    """
+
+    address: Address
+    interface: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.address}%{self.interface}" if self.interface else str(self.address)
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """Somebody at an address who is known by a certificate."""
 

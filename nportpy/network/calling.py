@@ -4,28 +4,8 @@ import asyncio
 import errno
 import os
 import socket
-from dataclasses import dataclass
 
 from nportpy.network import keepalive
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A host to call.
-
-    Attributes:
-        host: its name, looked up before each attempt, or its address.
-        port: its TCP port.
-        local_port: the port that we call from; 0: any. A host that sees a connection from a fixed port end may refuse
-            the next one from there for a minute (TIME_WAIT), and so may our own kernel.
-    """
-
-    host: str
-    port: int
-    local_port: int = 0
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 async def call(host: str, port: int, local_port: int, limit: float, alive_check: float) -> socket.socket:

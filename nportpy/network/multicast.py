@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
 
-from nportpy.network.addresses import Address
+from nportpy.network.addresses import Group
 from nportpy.throttle import Throttle
 
 _IP_MULTICAST_ALL = 49  # linux/in.h: 0: hear the groups that this socket has joined, not those of other programs
@@ -21,23 +21,6 @@ _IPV6_MULTICAST_ALL = 29  # linux/in6.h
 _RETRY = 5.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A multicast group to hear. Then `listen` must name no address, or the group's own: nothing else hears it.
-
-    Attributes:
-        address: the group's.
-        interface: where: a network interface's name (eth0); empty: the kernel chooses by its routes. One that is not
-            there yet is waited for.
-    """
-
-    address: Address
-    interface: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.address}%{self.interface}" if self.interface else str(self.address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nportpy.accounts.roles import Role, rights
 from nportpy.network.tls_settings import Identity
-from nportpy.services.http import AsWhom
+from nportpy.services.http_base import AsWhom
 from nportpy.services.who import NOBODY, Who
 
 

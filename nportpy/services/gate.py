@@ -24,7 +24,7 @@ from nportpy.services import rights
 from nportpy.services.audit import Audit
 from nportpy.services.certified import certified
 from nportpy.services.hosts import is_ours
-from nportpy.services.http import AsWhom
+from nportpy.services.http_base import AsWhom
 from nportpy.services.pages import Found
 from nportpy.services.who import NOBODY, OPEN, Refusal, Who
 

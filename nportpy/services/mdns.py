@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from nportpy.network.addresses import Endpoint
+from nportpy.services.mdns_base import MdnsSettings
 
 if TYPE_CHECKING:  # not everybody has it
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
@@ -41,31 +42,6 @@ _BY_TLS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to compare with
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MdnsSettings:
-    """What is announced, and where.
-
-    Attributes:
-        interfaces: addresses of the network interfaces to announce on; none: all of them.
-        raw: announce raw TCP services (`_iostream._tcp`).
-        rfc2217: announce RFC 2217 services (`_iostream._tcp`).
-        realcom: announce Real COM services, by their data port (`_realcom._tcp`).
-        modbus: announce Modbus TCP services (`_mbap._tcp`, by TLS `_mbap-s._tcp`).
-        http: announce the HTTP service (`_http._tcp`, by TLS `_https._tcp`), if it listens beyond this machine.
-    """
-
-    interfaces: tuple[str, ...] = ()
-    raw: bool = True
-    rfc2217: bool = True
-    realcom: bool = True
-    modbus: bool = True
-    http: bool = True
-
-    def wants(self, kind: str) -> bool:
-        """Whether services of a kind are announced."""
-        return kind in _TYPES and bool(getattr(self, kind))
 
 
 @dataclass(frozen=True, slots=True)

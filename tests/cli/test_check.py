@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -703,3 +705,12 @@ def test_b5_settings_of_ones_own_are_shown(file: Path) -> None:
     lines = check("-c", str(file)).stdout.splitlines()
     assert "    line          300 7E1, flow control none" in lines
     assert "    line busy     who comes while it is at other settings waits" in lines
+
+
+@pytest.mark.process
+def test_a_check_imports_nothing_that_serves() -> None:
+    """C26: who edits in a browser waits for it, and so does each start of a gateway."""
+    code = "import sys, nportpy.cli.check, nportpy.config.build, nportpy.config.clashes; print(*sorted(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    served = {"asyncio", "ssl", "nportpy.status", "nportpy.line.arbiter", "nportpy.gateway.running"}
+    assert served.isdisjoint(shown)

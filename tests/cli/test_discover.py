@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nportpy.cli.discover import Search, discover
-from nportpy.modes.discovery import Discovery, DiscoverySettings
+from nportpy.modes.discovery import Discovery
+from nportpy.modes.discovery_base import DiscoverySettings
 from nportpy.network.addresses import Endpoint, listen_datagrams
 from nportpy.protocols import dsci
 from nportpy.throttle import Throttle

@@ -19,7 +19,8 @@ import pytest
 
 from nportpy.cli.scan import scan
 from nportpy.client import scanning
-from nportpy.client.target import Client, Target, connect
+from nportpy.client.connection import Client, connect
+from nportpy.client.target import Target
 from nportpy.errors import LineUnsupported
 from nportpy.linesettings import LineSettings
 from nportpy.protocols.modbus import mbap

@@ -16,7 +16,7 @@ import click.testing
 import pytest
 
 from nportpy.cli import main
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 
 pytestmark = pytest.mark.process
 

@@ -22,7 +22,7 @@ from nportpy.cli import asking
 from nportpy.cli import status as command
 from nportpy.cli.status_screen import MOST_UNITS, screen, size
 from nportpy.services import report
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from nportpy.status import GatewayStatus
 from tests.cli.test_serve import free_port
 from tests.services import samples

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from nportpy.accounts import passwords, store
 from nportpy.cli import main
-from nportpy.services.http import accounts_of
+from nportpy.services.http_base import accounts_of
 
 GOOD = "correct horse battery"
 

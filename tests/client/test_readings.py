@@ -2,8 +2,8 @@
 
 import pytest
 
+from nportpy.client.connection import Client, Overheard
 from nportpy.client.readings import Wanted, take, wanted_values
-from nportpy.client.target import Client, Overheard
 from nportpy.protocols.modbus.addresses import parse_range
 from nportpy.protocols.modbus.values import Order, ValueType
 from tests.support.modbus_server import counting

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
-from nportpy.client.target import Client, Target, connect
+from nportpy.client.connection import Client, connect
+from nportpy.client.target import Target
 from nportpy.errors import ProtocolError
 from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint

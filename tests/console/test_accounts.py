@@ -17,7 +17,7 @@ from nportpy.accounts import changing, passwords
 from nportpy.accounts.roles import Extra, Role
 from nportpy.accounts.sessions import IDLE
 from nportpy.services import logins
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from nportpy.services.logs import JsonFormatter, TextFormatter
 from tests.console.test_api import At, consoled
 from tests.support.api import Answered

@@ -17,7 +17,7 @@ from nportpy.console.changes import Changes, differences
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
 from nportpy.services import site
-from nportpy.services.http import ConsoleMode, HttpSettings
+from nportpy.services.http_base import ConsoleMode, HttpSettings
 from tests.support.api import Answered, call
 from tests.support.bus import Units, reply
 from tests.support.http_streams import asking

@@ -18,7 +18,7 @@ from nportpy.console.openapi import SITE
 from nportpy.network.tls_settings import Identity
 from nportpy.services import bodies, site
 from nportpy.services.gate import GateSettings
-from nportpy.services.http import AsWhom, HttpSettings
+from nportpy.services.http_base import AsWhom, HttpSettings
 from nportpy.services.pages import Found
 from tests.console.test_api import _routes, consoled
 from tests.support.api import Answered

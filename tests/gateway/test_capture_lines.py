@@ -10,7 +10,7 @@ from nportpy.modbus.settings import ServerSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.loopback import Cable
 from nportpy.protocols.capture.pcapng import Interface, Reader
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.gateway.test_captures import BUS, HTTP, watched
 from tests.support.bus import Units, mbap_reply
 from tests.support.http_streams import asking

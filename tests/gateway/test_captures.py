@@ -22,7 +22,7 @@ from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.network.addresses import AllowList
 from nportpy.port.loopback import Cable
 from nportpy.protocols.capture.pcapng import Interface, Packet, Reader, Statistics
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.support.asking import Client as Asker
 from tests.support.asking import read
 from tests.support.bus import Units, reply

@@ -16,7 +16,7 @@ from nportpy.network import addresses
 from nportpy.network.addresses import Endpoint
 from nportpy.port.loopback import Cable
 from nportpy.services import report
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from nportpy.services.metrics import registry
 from nportpy.status import MissingStatus
 from tests.support.serving import Served, plan, raw, serving, settings, settle, until
@@ -199,7 +199,7 @@ async def test_a4_without_a_right_the_rest_is_served(monkeypatch: pytest.MonkeyP
 
 
 async def test_a4_without_a_file_it_fails_at_once() -> None:
-    from nportpy.gateway import Gateway
+    from nportpy.gateway.running import Gateway
 
     with taken(4960):
         gateway = Gateway(settings(plan("cable", raw(listen=(Endpoint(HOST, 4960),)))), strict=True)

@@ -25,7 +25,7 @@ from nportpy.network.tls_transport import TlsTransport, shake_hands
 from nportpy.port.loopback import Cable
 from nportpy.protocols import dsci, dsci_ipv6
 from nportpy.protocols.x509 import certificate, revocation_list
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.support.api import call
 from tests.support.serving import Client, connect, plan, serving, until
 from tests.support.tls import Plant, context_of, read, table, utf8

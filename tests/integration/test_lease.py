@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.modbus.settings import BusSettings
 from nportpy.port.base import PortSettings

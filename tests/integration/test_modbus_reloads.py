@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nportpy.gateway import PortPlan, RouterPlan
+from nportpy.gateway.plans import PortPlan, RouterPlan
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.modbus.settings import (
     Action,

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from nportpy.line.stream import Change, StreamSettings
+from nportpy.line.stream import Change
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines, PortReport, UartCounters
 from nportpy.port.base import Port, PortReceiver, PortSettings
 from nportpy.port.loopback import Cable

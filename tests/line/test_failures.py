@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import LineSettings
 from nportpy.port.base import OnOpen, PortSettings
 from nportpy.port.loopback import Cable

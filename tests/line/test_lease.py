@@ -10,7 +10,7 @@ import pytest
 
 from nportpy.errors import LeaseEnded, LeaseRefused, LineDown, LineError, LineUnsupported
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nportpy.line.stream import Change, IdleLevels, Stream, StreamSettings
+from nportpy.line.stream import Change, Stream
+from nportpy.line.stream_base import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.port.loopback import Cable
 from nportpy.protocols.packing import Packing, PackingSettings

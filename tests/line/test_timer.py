@@ -7,7 +7,7 @@ import pytest
 
 from nportpy.line import timer
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.line.timer import DescriptorTimer, LoopTimer, open_timer
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome

@@ -4,11 +4,11 @@ import pytest
 
 from nportpy.config import parse
 from nportpy.errors import ConfigError
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 from nportpy.linesettings import Flow, LineSettings
 from nportpy.migration import convert
 from nportpy.migration.ser2net_conf import looks_like
-from nportpy.modes.rfc2217 import WhoControls
+from nportpy.modes.rfc2217_base import WhoControls
 from nportpy.network.addresses import Endpoint
 from nportpy.network.service import WhenFull
 

@@ -9,12 +9,14 @@ from dataclasses import replace
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.line.transaction_base import TransactionSettings
 from nportpy.line.turns import Outcome
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.commands import MOST_ANSWER, Commands, CommandSettings, Unrequested
-from nportpy.modes.raw import RawSettings, sessions
+from nportpy.modes.commands import MOST_ANSWER, Commands
+from nportpy.modes.commands_base import CommandSettings, Unrequested
+from nportpy.modes.raw import sessions
+from nportpy.modes.raw_base import RawSettings
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import Endpoint, listen
 from nportpy.network.listener import Listener

@@ -7,7 +7,7 @@ import pytest
 
 from nportpy import __version__
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits
-from nportpy.modes.rfc2217 import WhoControls
+from nportpy.modes.rfc2217_base import WhoControls
 from nportpy.port.loopback import Cable
 from nportpy.protocols.rfc2217 import (
     LineState,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nportpy.modes.discovery import Budget, Discovery, DiscoverySettings
+from nportpy.modes.discovery import Budget, Discovery
+from nportpy.modes.discovery_base import DiscoverySettings
 from nportpy.network.addresses import Endpoint, address_of, listen_datagrams
 from nportpy.network.interfaces import interfaces, network_of, own_mac
 from nportpy.protocols import dsci

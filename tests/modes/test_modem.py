@@ -12,10 +12,10 @@ import pytest
 from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import Flow, LineSettings, ModemLines
-from nportpy.modes.modem import Carrier, Modem, ModemSettings, Number
+from nportpy.modes.modem import Modem
+from nportpy.modes.modem_base import Carrier, ModemSettings, Number
 from nportpy.network.access import AccessLimits
-from nportpy.network.addresses import listen
-from nportpy.network.calling import Destination
+from nportpy.network.addresses import Destination, listen
 from nportpy.network.service import AccessSettings, WhenDown
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle

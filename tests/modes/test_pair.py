@@ -10,12 +10,12 @@ import pytest
 
 from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits, UartCounters
-from nportpy.modes.pair import DtrFrom, Pair, PairSettings, Push, WhileAway
-from nportpy.modes.rfc2217 import WhoControls
-from nportpy.network.addresses import Endpoint
-from nportpy.network.calling import Destination
+from nportpy.modes.pair import Pair
+from nportpy.modes.pair_base import DtrFrom, PairSettings, Push, WhileAway
+from nportpy.modes.rfc2217_base import WhoControls
+from nportpy.network.addresses import Destination, Endpoint
 from nportpy.port.loopback import Cable
 from nportpy.protocols import rfc2217, telnet
 from nportpy.protocols.telnet import Option

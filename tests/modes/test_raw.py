@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from nportpy.line.stream import IdleLevels, StreamSettings
+from nportpy.line.stream_base import IdleLevels, StreamSettings
 from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.network.addresses import Endpoint
 from nportpy.network.service import Direction, WhenDown, WhenJammed

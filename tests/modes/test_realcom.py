@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from nportpy.line.stream import IdleLevels, StreamSettings
+from nportpy.line.stream_base import IdleLevels, StreamSettings
 from nportpy.linesettings import LineSettings, ModemLines
 from nportpy.modes.realcom_base import default_ports
 from nportpy.modes.realcom_pair import DataConnection

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from nportpy.gateway.plans import Kind
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import Flow, LineSettings, UartCounters
-from nportpy.modes.reverse_telnet import Enter, LineEnds, ReverseTelnetSession, ReverseTelnetSettings
+from nportpy.modes.reverse_telnet import ReverseTelnetSession
+from nportpy.modes.reverse_telnet_base import Enter, LineEnds, ReverseTelnetSettings
 from nportpy.network.access import AccessLimits
 from nportpy.network.addresses import listen
 from nportpy.network.listener import Listener

@@ -6,19 +6,12 @@ import socket
 import pytest
 
 from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity
-from nportpy.modes.rfc2217 import WhoControls
+from nportpy.modes.rfc2217_base import WhoControls
 from nportpy.network.service import Direction
 from nportpy.port.loopback import Cable
 from nportpy.protocols import rfc2217
 from nportpy.protocols.packing import PackingSettings
-from nportpy.protocols.rfc2217 import (
-    ModemState,
-    NotifyModemstate,
-    PurgeData,
-    SetBaudrate,
-    SetControl,
-    Signature,
-)
+from nportpy.protocols.rfc2217 import ModemState, NotifyModemstate, PurgeData, SetBaudrate, SetControl, Signature
 from tests.support.serving import TelnetClient, com, plan, raw, serving, settle, until
 
 LINE = LineSettings(9600, 8, Parity.EVEN)

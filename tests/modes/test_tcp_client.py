@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.tcp_client import ConnectOn, DisconnectOn, TcpClient, TcpClientSettings
-from nportpy.network.calling import Destination
+from nportpy.modes.tcp_client import TcpClient
+from nportpy.modes.tcp_client_base import ConnectOn, DisconnectOn, TcpClientSettings
+from nportpy.network.addresses import Destination
 from nportpy.network.service import WhenDown
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable

@@ -10,7 +10,7 @@ import pytest
 from nportpy.linesettings import Flow, LineSettings, ModemLines
 from nportpy.modes import caller
 from nportpy.modes.host import Kept
-from nportpy.modes.tcp_client import ConnectOn, DisconnectOn
+from nportpy.modes.tcp_client_base import ConnectOn, DisconnectOn
 from nportpy.network.calling import call
 from nportpy.network.service import Direction
 from nportpy.port.loopback import Cable

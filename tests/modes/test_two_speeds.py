@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nportpy.config import parse
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 from nportpy.linesettings import LineSettings, Parity
 from nportpy.port.loopback import Cable
 from nportpy.protocols import rfc2217

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nportpy.linesettings import Flow, LineSettings
-from nportpy.modes.udp import Accept, Range, UdpMode, UdpSettings
+from nportpy.modes.udp import UdpMode
+from nportpy.modes.udp_base import Accept, Range, UdpSettings
 from nportpy.network.addresses import Endpoint, listen_datagrams, local_endpoint
 from nportpy.network.datagrams import is_from
 from nportpy.network.service import Direction

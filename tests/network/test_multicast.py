@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nportpy.modes.udp import Group, Range
+from nportpy.modes.udp_base import Range
 from nportpy.network import multicast
-from nportpy.network.addresses import Endpoint, listen_datagrams, local_endpoint
+from nportpy.network.addresses import Endpoint, Group, listen_datagrams, local_endpoint
 from nportpy.throttle import Throttle
 from tests.support.datagrams import Peer, peers, sending
 from tests.support.serving import settle, until

@@ -16,7 +16,7 @@ from nportpy.config import parse
 from nportpy.network.tls_contexts import fingerprint
 from nportpy.port.loopback import Cable
 from nportpy.security import own
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.support.brokers import free_port
 from tests.support.serving import plan, raw, serving, settings, until
 from tests.support.tls import Plant, secured

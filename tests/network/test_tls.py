@@ -26,7 +26,7 @@ from nportpy.network.tls_door import AT_ONCE, HANDSHAKE_TIME
 from nportpy.network.tls_settings import Clients, Expired, KeyPair
 from nportpy.network.tls_transport import shake_hands
 from nportpy.port.loopback import Cable
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.support.serving import Client, Served, connect, plan, raw, serving, settings, until
 from tests.support.tls import Pair, Plant, context_of, read, secured, table, write
 

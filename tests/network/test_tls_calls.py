@@ -7,13 +7,11 @@ from typing import Any, Self
 
 import pytest
 
-from nportpy.gateway import RouterPlan
-from nportpy.gateway.plans import Kind, PortPlan
+from nportpy.gateway.plans import Kind, PortPlan, RouterPlan
 from nportpy.modbus.settings import RoutingSettings, ServerSettings
-from nportpy.modes.pair import PairSettings
-from nportpy.modes.tcp_client import TcpClientSettings
-from nportpy.network.addresses import Endpoint
-from nportpy.network.calling import Destination
+from nportpy.modes.pair_base import PairSettings
+from nportpy.modes.tcp_client_base import TcpClientSettings
+from nportpy.network.addresses import Destination, Endpoint
 from nportpy.network.tls_settings import Clients, TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable

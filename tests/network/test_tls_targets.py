@@ -17,7 +17,8 @@ from nportpy.cli import main
 from nportpy.cli.asking import asked, place_of
 from nportpy.cli.tls_options import https_context
 from nportpy.cli.watching import NotThere, opened
-from nportpy.client.target import Target, connect
+from nportpy.client.connection import connect
+from nportpy.client.target import Target
 from nportpy.errors import LineDown
 from nportpy.linesettings import LineSettings
 from nportpy.network.addresses import Endpoint
@@ -25,7 +26,7 @@ from nportpy.network.tls_settings import Clients, TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
 from nportpy.port.opening import open_port
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import Client, com, plan, raw, serving, until
 from tests.support.tls import Pair, Plant, table

@@ -13,7 +13,7 @@ from nportpy.accounts import changing
 from nportpy.accounts.roles import Extra, Role
 from nportpy.network.tls_settings import Clients
 from nportpy.port.loopback import Cable
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.peers.test_console import free_port, once
 from tests.support import browser
 from tests.support.serving import plan, raw, serving

@@ -25,7 +25,7 @@ from nportpy.console.files import Files
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
 from nportpy.protocols.modbus.rtu import Frame
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.console.test_checking import WARNED, WRONG
 from tests.support import browser
 from tests.support.asking import Client, read

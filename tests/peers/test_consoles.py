@@ -12,8 +12,8 @@ from subprocess import DEVNULL
 import pytest
 
 from nportpy.gateway.plans import Kind
-from nportpy.modes.reverse_telnet import ReverseTelnetSettings
-from nportpy.modes.rfc2217 import WhoControls
+from nportpy.modes.reverse_telnet_base import ReverseTelnetSettings
+from nportpy.modes.rfc2217_base import WhoControls
 from nportpy.port.loopback import Cable
 from tests.support.peers import Typing, typing_to
 from tests.support.serving import ANY_PORT, com, plan, serving, settle, until

@@ -12,9 +12,9 @@ import pytest
 
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import LineSettings
-from nportpy.modes.pair import Pair, PairSettings
-from nportpy.network.addresses import Endpoint, listen
-from nportpy.network.calling import Destination
+from nportpy.modes.pair import Pair
+from nportpy.modes.pair_base import PairSettings
+from nportpy.network.addresses import Destination, Endpoint, listen
 from nportpy.port.ioctls import Termios2
 from nportpy.port.loopback import Cable
 from nportpy.port.tty import open_tty

@@ -11,8 +11,8 @@ from subprocess import PIPE
 
 import pytest
 
-from nportpy.modes.tcp_client import ConnectOn, DisconnectOn
-from nportpy.network.calling import Destination
+from nportpy.modes.tcp_client_base import ConnectOn, DisconnectOn
+from nportpy.network.addresses import Destination
 from tests.support.calls import calling, closed_port
 from tests.support.serving import until
 

@@ -20,12 +20,12 @@ from nportpy.attach.target import Target
 from nportpy.cli import main
 from nportpy.gateway.plans import Kind, PortPlan
 from nportpy.modbus.settings import Action, Matching, RoutingSettings, Rule
-from nportpy.modes.tcp_client import TcpClientSettings
-from nportpy.network.calling import Destination
+from nportpy.modes.tcp_client_base import TcpClientSettings
+from nportpy.network.addresses import Destination
 from nportpy.network.tls_settings import Clients, KeyPair, TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
-from nportpy.services.http import ConsoleMode, HttpSettings
+from nportpy.services.http_base import ConsoleMode, HttpSettings
 from tests.support.brokers import free_port
 from tests.support.browser import PROGRAM, browser
 from tests.support.modbus_serving import attach, holding, modbus, units

@@ -9,8 +9,8 @@ from subprocess import PIPE
 
 import pytest
 
-from nportpy.modes.udp import Accept, Group, Range
-from nportpy.network.addresses import Endpoint
+from nportpy.modes.udp_base import Accept, Range
+from nportpy.network.addresses import Endpoint, Group
 from tests.support.datagrams import Peer, sending
 from tests.support.serving import until
 

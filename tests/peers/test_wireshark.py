@@ -16,7 +16,7 @@ from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.modbus.settings import BusSettings
 from nportpy.port.loopback import Cable
 from nportpy.protocols.capture.pcapng import Packet, Reader
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 from tests.support.asking import Client, read
 from tests.support.bus import Units, reply
 from tests.support.serving import Served, plan, raw, serving

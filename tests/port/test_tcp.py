@@ -10,7 +10,7 @@ import pytest
 
 from nportpy.errors import LineDown, LineError, LineUnsupported
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import LineSettings, Rs485Mode, Rs485Settings
 from nportpy.port import tcp
 from nportpy.port.base import PortSettings

@@ -15,15 +15,8 @@ import pytest
 
 from nportpy.errors import LineDown, LineUnsupported
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import StreamSettings
-from nportpy.linesettings import (
-    Flow,
-    LineSettings,
-    ModemLines,
-    Parity,
-    StopBits,
-    UartCounters,
-)
+from nportpy.line.stream_base import StreamSettings
+from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBits, UartCounters
 from nportpy.port import ioctls, terminal
 from nportpy.port import tty as port_tty
 from nportpy.port.base import OnClose, OnOpen, PortSettings

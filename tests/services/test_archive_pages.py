@@ -15,7 +15,8 @@ import pytest
 from nportpy.errors import ArchiveError
 from nportpy.network.addresses import Endpoint, listen
 from nportpy.services.archived import COLUMNS, Archived, Curve, ShownSample, interval, utc
-from nportpy.services.http import HttpService, HttpSettings
+from nportpy.services.http import HttpService
+from nportpy.services.http_base import HttpSettings
 from nportpy.status import GatewayStatus
 from tests.services import samples
 from tests.services.test_http import fetch

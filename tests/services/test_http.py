@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families as text_metr
 
 from nportpy.network.addresses import AllowList, Endpoint, listen
 from nportpy.services import site
-from nportpy.services.http import HttpService, HttpSettings
+from nportpy.services.http import HttpService
+from nportpy.services.http_base import HttpSettings
 from nportpy.status import GatewayStatus
 from tests.services import samples
 

@@ -11,7 +11,8 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from nportpy.network.addresses import Endpoint
 from nportpy.services import mdns
-from nportpy.services.mdns import Announcement, Mdns, MdnsSettings, Offer, announcements
+from nportpy.services.mdns import Announcement, Mdns, Offer, announcements
+from nportpy.services.mdns_base import MdnsSettings
 from tests.support.serving import until
 
 HERE = ("192.0.2.7", "2001:db8::7")

@@ -8,8 +8,9 @@ from typing import Any
 
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import LineSettings
-from nportpy.modes.tcp_client import TcpClient, TcpClientSettings
-from nportpy.network.calling import Destination
+from nportpy.modes.tcp_client import TcpClient
+from nportpy.modes.tcp_client_base import TcpClientSettings
+from nportpy.network.addresses import Destination
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
 from tests.support.lines import running

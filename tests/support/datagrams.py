@@ -9,7 +9,8 @@ from typing import Any
 
 from nportpy.line.arbiter import Line
 from nportpy.linesettings import LineSettings
-from nportpy.modes.udp import Range, UdpMode, UdpSettings
+from nportpy.modes.udp import UdpMode
+from nportpy.modes.udp_base import Range, UdpSettings
 from nportpy.network.addresses import Endpoint, listen_datagrams
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle

@@ -14,7 +14,7 @@ from nportpy.edge.drivers.modbus import ModbusDriver
 from nportpy.edge.sample import Sample
 from nportpy.edge.settings import ArchiveSettings, EdgeSettings, StationSettings, TagSettings, UpstreamSettings
 from nportpy.edge.upstream import Upstream
-from nportpy.gateway import PortPlan
+from nportpy.gateway.plans import PortPlan
 from nportpy.port.base import Opener
 from nportpy.port.loopback import Cable
 from nportpy.simulator.bus import Bus

@@ -12,7 +12,7 @@ from nportpy.cli import candidate
 from nportpy.editing import files
 from nportpy.editing.editor import Trial
 from nportpy.editing.impact import Affected
-from nportpy.gateway import Gateway
+from nportpy.gateway.running import Gateway
 from nportpy.port.loopback import Cable, opener_of
 from tests.support.serving import Served, until
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from nportpy.line.arbiter import Line
-from nportpy.line.stream import Change, StreamSettings
+from nportpy.line.stream import Change
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
 from nportpy.port.base import Opener, PortSettings
 from nportpy.port.loopback import Cable

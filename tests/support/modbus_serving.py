@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nportpy.gateway import RouterPlan
+from nportpy.gateway.plans import RouterPlan
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import Framing, Route, RoutingSettings, ServerSettings
 from nportpy.modes.modbus_base import Access, ModbusSettings

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from nportpy.gateway import Gateway, GatewaySettings, PortPlan
-from nportpy.line.stream import StreamSettings
+from nportpy.gateway.plans import GatewaySettings, PortPlan
+from nportpy.gateway.running import Gateway
+from nportpy.line.stream_base import StreamSettings
 from nportpy.linesettings import LineSettings
 from nportpy.modbus.settings import BusSettings
 from nportpy.modes.modbus_base import MasterSettings, ModbusSettings
-from nportpy.modes.raw import RawSettings
-from nportpy.modes.rfc2217 import Rfc2217Settings
+from nportpy.modes.raw_base import RawSettings
+from nportpy.modes.rfc2217_base import Rfc2217Settings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import Opener, PortSettings
 from nportpy.port.loopback import Cable, opener_of

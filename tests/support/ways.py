@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from nportpy.config import parse
-from nportpy.gateway import GatewaySettings
+from nportpy.gateway.plans import GatewaySettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.loopback import Cable
 from tests.support.calls import Host as Called

@@ -13,7 +13,7 @@ from nportpy.client.readings import MEANINGS
 from nportpy.edge.clock import Clock
 from nportpy.edge.driver import RawReading, StationSilent
 from nportpy.edge.drivers.blocks import Blocks, within
-from nportpy.edge.settings import ModbusPlace, StationSettings, TagSettings, Where
+from nportpy.edge.settings import StationSettings, TagSettings, Where, place_of
 from nportpy.errors import ProtocolError
 from nportpy.line.turns import Priority
 from nportpy.modbus.bus import Bus
@@ -109,12 +109,6 @@ class ModbusDriver:
 def _decoded(tag: TagSettings, at: int, data: bytes) -> RawReading:
     place = place_of(tag)
     return RawReading(tag, at, decode(data, place.kind, place.order))
-
-
-def place_of(tag: TagSettings) -> ModbusPlace:
-    """Where a tag of a Modbus station lies."""
-    assert isinstance(tag.place, ModbusPlace)  # the station's protocol says so
-    return tag.place
 
 
 def reason_of(unit: int, code: int) -> str:

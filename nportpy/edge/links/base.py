@@ -4,12 +4,14 @@ A link keeps nothing: the archive is the only queue. What was not acknowledged w
 next one.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nportpy.errors import NportpyError
+
+if TYPE_CHECKING:  # the checker of a file reads settings only
+    import asyncio
 
 Heard = Callable[[str, bytes], None]
 """Called with the last part of a topic, `cmd` or `ack`, and what came there."""
@@ -64,7 +66,7 @@ class Link(Protocol):
 
     name: str
     carries_types: bool
-    lost: asyncio.Future[str]
+    lost: "asyncio.Future[str]"
 
     async def publish(self, message: Message) -> None:
         """Send, and wait until the other side says that it has it.
