@@ -434,6 +434,13 @@ class Line:
         self._choose_write()
         self._tell_tapped(self._tapped)
 
+    def keep_secret(self, secret: bool) -> None:
+        """What is sent from now on, and heard, is for nobody to see; or is again."""
+        if secret is not self.secret:
+            self.secret = secret
+            if self._tapped is not None:
+                self.set_tapped(True)
+
     def tell_tapped(self, tell: "Callable[[Tap | None], None]") -> None:
         """Call `tell` when the tap goes on, with it, or off, with None; now, if it is on."""
         self._tell_tapped = tell
@@ -534,7 +541,7 @@ class Line:
     def reclaim(self) -> None:
         """The wire is the line's own again: as its clients want it, also by what they have wanted meanwhile."""
         self._lent_to = None
-        self.secret = False
+        self.keep_secret(False)
         self._choose_hearer()
         port = self._port
         if port is None:

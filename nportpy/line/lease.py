@@ -122,7 +122,7 @@ class _Lease:
 
     def write(self, data: bytes, *, secret: bool = False) -> None:
         self.check()
-        self._line.secret = secret
+        self._line.keep_secret(secret)
         self._line.put(data)
 
     async def sent(self) -> None:

@@ -81,7 +81,6 @@ class Lender(Protocol):
     name: str
     received: int
     sent: int
-    secret: bool
     stream: Stream
     transactions: "Transactions | None"
 
@@ -95,6 +94,9 @@ class Lender(Protocol):
 
     def put(self, data: bytes) -> None:
         """Send `data`."""
+
+    def keep_secret(self, secret: bool) -> None:
+        """What is sent from now on, and heard, is for nobody to see; or is again."""
 
     def unsent(self) -> int:
         """Bytes that have not left, of anybody."""

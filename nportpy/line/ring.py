@@ -69,8 +69,8 @@ class Ring:
         """Number of the record that comes next."""
         return self.first + len(self.records)
 
-    def turn(self) -> None:
-        """Begin another part if the last one is full, and drop the oldest where there is no room."""
+    def turn(self) -> list[Raw]:
+        """Begin another part if the last one is full, and drop the oldest where there is no room: those."""
         self.mark = self._part
         if self.fill > self._part:
             count = len(self.records) - self._parted
@@ -83,15 +83,19 @@ class Ring:
             count, size = self._parts.popleft()
             self._full -= size
             gone += count
+        dropped = self.records[:gone]
         if gone:
             del self.records[:gone]
             self._parted -= gone
             self.first += gone
             self.lost += gone
+        return dropped
 
-    def clear(self) -> None:
-        """Forget all of it; the numbers go on."""
+    def clear(self) -> list[Raw]:
+        """Forget all of it, and tell what it was; the numbers go on."""
+        dropped = self.records[:]
         self.first = self.end
         self.records.clear()
         self._parts.clear()
         self._parted = self._full = self.fill = 0
+        return dropped

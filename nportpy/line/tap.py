@@ -11,8 +11,9 @@ bounded in bytes, with what Python takes for each record counted.
         async for lost, records in watcher.follow():
             ...
 
-What was written with a password in it (`Leased.write`, or as protocols/capture/passwords.py recognises it) is not kept,
-nor is what was heard until the next write: only how much there was.
+What was written with a password in it is told by its length only, and so is what was heard until the next write: it may
+be an echo. A lease says so itself (`Leased.write`); of what others write protocols/capture/passwords.py recognises it,
+when somebody reads the records.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from nportpy.line.turns import Outcome
 from nportpy.line.watch import INTERVAL, Watch
 from nportpy.line.watcher import Watcher
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
-from nportpy.protocols.capture.passwords import FIRST_BYTES, has_password
+from nportpy.protocols.capture.passwords import has_password
 from nportpy.protocols.capture.records import (
     ANSWER,
     RX,
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT: Final = 256 * 1024
 """Bytes of a ring, unless the flight recorder is to keep more."""
+
+_ECHO: Final = 60_000_000_000
+"""Nanoseconds within which what was written comes back if the line has an echo, however slow it is."""
 
 UNWATCHED: Final = 1.0
 """Seconds between two looks at modem lines and error counters while the flight recorder alone is on: with some USB
@@ -104,7 +108,7 @@ class Tap:
         self._sleepers: list[asyncio.Future[None]] = []
         self._kept = 0
         self._on = False
-        self._hides = False  # what is heard: a password was written, and the line may have an echo
+        self._echo_until = 0  # of what was dropped from the ring and had a password in it
         self._request: Request | None = None  # whose frame was written last
         self._asked: Raw = ()  # that record
         self._number = count(1).__next__  # of requests
@@ -199,11 +203,11 @@ class Tap:
                 self._ring.lost = 0
                 self._modem = self._line.modem_lines()
                 if self._line.transactions is not None:
-                    self._discarded = self._line.transactions.counts.total()
+                    self._discarded = self._line.transactions.counts.changes
                     self._discards = _discards(self._line.transactions)
             self._line.set_tapped(on)
             if not on:
-                self._ring.clear()
+                self._drop(self._ring.clear())
                 self._request = None
         if on:
             self._line.watch.add(self, INTERVAL if self.watchers else UNWATCHED)
@@ -214,9 +218,18 @@ class Tap:
 
     def since(self, number: int, most: int) -> list[Record]:
         """Records from `number` on, `most` of them at most; those that are gone are left out."""
-        number = max(number, self._ring.first)
+        records, number = self._ring.records, max(number, self._ring.first)
         at = number - self._ring.first
-        return [Record(each, *_whole(record)) for each, record in enumerate(self._ring.records[at : at + most], number)]
+        until = _echo_until(records, at, self._echo_until)
+        found = []
+        for each, record in enumerate(records[at : at + most], number):
+            kind, data = record[1], record[2]
+            if kind is TX:
+                until = record[0] + _ECHO if len(record) == _BARE and has_password(data) else 0
+            hides = until and (kind is TX or (kind is RX and record[0] < until)) and data
+            whole = (record[0], kind, b"", Hidden(len(data))) if hides else _whole(record)
+            found.append(Record(each, *whole))
+        return found
 
     def _add(self, kind: Kind, data: bytes, about: object) -> None:
         ring = self._ring
@@ -233,11 +246,15 @@ class Tap:
 
     def _turn(self) -> None:
         """What is to be done now and then: make room, and wake those who wait."""
-        self._ring.turn()
+        self._drop(self._ring.turn())
         sleepers, self._sleepers = self._sleepers, []
         for sleeper in sleepers:
             if not sleeper.done():
                 sleeper.set_result(None)
+
+    def _drop(self, records: list[Raw]) -> None:
+        """They are gone; an echo of what they wrote may still come."""
+        self._echo_until = _echo_until(records, len(records), self._echo_until)
 
     async def another(self, number: int, within: float) -> bool:
         """Wait until there is a record `number`, `within` seconds at most; whether there is."""
@@ -275,7 +292,7 @@ class Tap:
             hear(data)
 
         bus = self._line.transactions
-        if self._hides or self._line.secret:
+        if self._line.secret:
             heard = heard_in_secret
         if bus is None:
             return heard
@@ -287,7 +304,7 @@ class Tap:
             if fill > ring.mark:
                 turn()
             hear(data)
-            if counts.total() != tap._discarded:
+            if counts.changes != tap._discarded:
                 tap._note_discards()
 
         def heard_in_secret_beside_requests(data: bytes) -> None:
@@ -298,29 +315,22 @@ class Tap:
 
     def writing(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """`write`, with the bytes recorded before."""
-        line, ring, clock, turn, tap = self._line, self._ring, self.clock, self._turn, self
-        append, bus = ring.records.append, line.transactions
-        soh, context = FIRST_BYTES
+        ring, clock, turn, tap = self._ring, self.clock, self._turn, self
+        append, bus = ring.records.append, self._line.transactions
 
         def written(data: bytes) -> None:
-            if line.secret or ((soh in data or context in data) and has_password(data)):
-                tap._write_in_secret(data)
-            else:
-                append((clock(), TX, data if type(data) is bytes else bytes(data)))
-                ring.fill = fill = ring.fill + len(data) + OVERHEAD
-                if fill > ring.mark:
-                    turn()
+            append((clock(), TX, data if type(data) is bytes else bytes(data)))
+            ring.fill = fill = ring.fill + len(data) + OVERHEAD
+            if fill > ring.mark:
+                turn()
             write(data)
 
-        own = written if bus is None else self._writing_requests(bus, write, written)
+        def written_in_secret(data: bytes) -> None:
+            tap._add(TX, b"", Hidden(len(data)))
+            write(data)
 
-        def written_after_a_secret(data: bytes) -> None:
-            if not line.secret and not has_password(data):
-                tap._hides = False
-                line.set_tapped(True)
-            own(data)
-
-        return written_after_a_secret if self._hides or line.secret else own
+        own = written_in_secret if self._line.secret else written
+        return own if bus is None else self._writing_requests(bus, write, own)
 
     def _writing_requests(
         self, bus: "Transactions", write: Callable[[bytes], None], written: Callable[[bytes], None]
@@ -353,13 +363,6 @@ class Tap:
             write(data)  # what it takes is counted when the request ends
 
         return written_beside_streams
-
-    def _write_in_secret(self, data: bytes) -> None:
-        """Tell how much was written, and keep what is heard until the next write: it may be an echo."""
-        if not self._hides:
-            self._hides = not self._line.secret  # where it is, the line says itself when it is no more
-            self._line.set_tapped(True)
-        self._add(TX, b"", Hidden(len(data)))
 
     # Requests. The ring has bare fields: whoever reads it makes the named tuples, which takes longer than all the rest.
 
@@ -423,9 +426,9 @@ class Tap:
 
     def _note_discards(self) -> None:
         bus = self._line.transactions
-        if bus is None or (total := bus.counts.total()) == self._discarded:
+        if bus is None or (changes := bus.counts.changes) == self._discarded:
             return
-        self._discarded = total
+        self._discarded = changes
         before, self._discards = self._discards, _discards(bus)
         self.note(Kind.DISCARDED, Discards(*(now - then for now, then in zip(self._discards, before, strict=True))))
 
@@ -448,10 +451,23 @@ def who(client: Hashable) -> Client:
     return type(client).__name__ if found is None else found
 
 
+_BARE: Final = 3  # fields of bytes that belong to no request
 _NUMBER, _WHO, _FIRST = 3, 6, 10  # places in the bare fields of a frame, and how many it has the first time
 _REQUEST: Final = (
     2 * (OVERHEAD + MORE) + 8
 )  # what a frame that was written and its answer take, most of their bytes apart
+
+
+def _echo_until(records: list[Raw], before: int, until: int) -> int:
+    """Until when what is heard may be the echo of a password, after the records `before` that place; 0: it is none.
+
+    `until` is what that is before the first of them.
+    """
+    for place in range(before - 1, -1, -1):
+        time, kind, data = records[place][:3]
+        if kind is TX:
+            return time + _ECHO if len(records[place]) == _BARE and has_password(data) else 0
+    return until
 
 
 def _attempt(asked: Raw) -> int:

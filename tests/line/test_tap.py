@@ -15,6 +15,7 @@ from nportpy.modbus.bus import Bus
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
 from nportpy.protocols.capture.records import Ended, Hidden, Kind, Record, Unsent
+from nportpy.protocols.modbus.exchange import Counts
 from nportpy.protocols.modbus.rtu import Frame
 from tests.support.asking import Client as Asker
 from tests.support.asking import read
@@ -251,3 +252,35 @@ async def test_c12_a_bus_with_faults_is_told_byte_for_byte_and_verdict_for_verdi
             case Unsent() as unsent:
                 told["answered" if unsent.why == "cache" else unsent.why] += 1
     assert told == counted
+
+
+async def test_an_echo_of_a_password_is_hidden_whatever_of_it_has_left_the_ring_and_for_a_minute() -> None:
+    cable, client = Cable(), Client()
+    async with running(cable) as line:
+        tap = line.tap()
+        line.stream.join(client)
+        tap.keep(256 * 1024)
+        line.stream.write(client, b"\x01P1\x02(12345678)\x03\x61")
+        for _ in range(200):  # what was written is dropped from the ring
+            cable.far.write(b"12345678" * 256)
+            await asyncio.sleep(0.01)
+        assert tap.first_number > 0
+        heard = tap.snapshot()
+        assert {type(record.about) for record in heard} == {Hidden}
+        assert b"".join(record.data for record in heard) == b""
+        assert tap.since(tap.next_number - 1, 1) == [heard[-1]]
+        await asyncio.sleep(60)
+        cable.far.write(b"a minute later")
+        await asyncio.sleep(1)
+        assert tap.snapshot()[-1].data == b"a minute later"
+        tap.keep(0)
+
+
+async def test_what_a_line_discards_is_told_once() -> None:
+    counts = Counts()
+    before = counts.changes
+    counts.junk += 0
+    assert counts.changes == before
+    counts.junk += 3
+    counts.late_from(7)
+    assert (counts.junk, counts.late, counts.changes - before, counts.total()) == (3, 1, 2, 4)

@@ -13,10 +13,6 @@ _DLMS_LOW_LEVEL: Final = b"\x8b\x07\x60\x85\x74\x05\x08\x02\x01"
 """mechanism-name of low-level security in an AARQ; the password follows it (IEC 62056-5-3, 7.2.2 and annex)."""
 
 
-FIRST_BYTES: Final = (_IEC_62056_21[0], _DLMS_LOW_LEVEL[0])
-"""Data without them has no password in it. To look for a byte takes a tenth of what looking for several does."""
-
-
 def has_password(data: bytes) -> bool:
     """Whether what is sent has a password in it."""
     return data.find(_IEC_62056_21) >= 0 or data.find(_DLMS_LOW_LEVEL) >= 0

@@ -93,6 +93,21 @@ class EchoSense:
             self.present = False
 
 
+class _Counter:
+    """A number of `Counts` whose changes are counted: those who watch look at one number instead of six."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._slot = f"_{name}"
+
+    def __get__(self, counts: "Counts", owner: type) -> int:
+        value: int = getattr(counts, self._slot)
+        return value
+
+    def __set__(self, counts: "Counts", value: int) -> None:
+        counts.changes += value != getattr(counts, self._slot, 0)
+        setattr(counts, self._slot, value)
+
+
 class Counts:
     """What was heard beside the awaited answers, since the start.
 
@@ -105,11 +120,15 @@ class Counts:
         echoes: copies of what was sent.
         spoilt_of: spoilt ones by the unit that was asked, and those that were cut off.
         late_of: late ones by the unit that was asked.
+        changes: how often one of the six numbers has changed.
     """
 
-    __slots__ = ("echoes", "foreign", "junk", "late", "late_of", "spoilt", "spoilt_of", "unfit")
+    __slots__ = ("_echoes", "_foreign", "_junk", "_late", "_spoilt", "_unfit", "changes", "late_of", "spoilt_of")
+
+    junk, spoilt, foreign, unfit, late, echoes = (_Counter() for _ in range(6))
 
     def __init__(self) -> None:
+        self.changes = 0
         self.junk = self.spoilt = self.foreign = self.unfit = self.late = self.echoes = 0
         self.spoilt_of: dict[int, int] = {}
         self.late_of: dict[int, int] = {}

@@ -310,7 +310,8 @@ class ReplyFinder(Exchange):
 
     def _put_aside(self, end: int) -> None:
         aside = self._aside + self._heard[:end]
-        self.counts.junk += max(len(aside) - KEPT, 0)
+        if len(aside) > KEPT:
+            self.counts.junk += len(aside) - KEPT
         self._aside = aside[-KEPT:]
 
     def _trim(self) -> None:
