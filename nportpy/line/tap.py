@@ -24,18 +24,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import uvloop
 
+from nportpy.line.entries import ANSWERED, NUMBER, WHO, attempt_of, echo_until, records_of
 from nportpy.line.ring import MORE, OVERHEAD, Raw, Ring
-from nportpy.line.turns import Outcome
 from nportpy.line.watch import INTERVAL, Watch
 from nportpy.line.watcher import Watcher
 from nportpy.linesettings import LineSettings, ModemLines, UartCounters
-from nportpy.protocols.capture.passwords import has_password
 from nportpy.protocols.capture.records import (
     ANSWER,
     RX,
     TX,
     UNSENT,
-    Asked,
     Client,
     Discards,
     Ended,
@@ -52,9 +50,6 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT: Final = 256 * 1024
 """Bytes of a ring, unless the flight recorder is to keep more."""
-
-_ECHO: Final = 60_000_000_000
-"""Nanoseconds within which what was written comes back if the line has an echo, however slow it is."""
 
 UNWATCHED: Final = 1.0
 """Seconds between two looks at modem lines and error counters while the flight recorder alone is on: with some USB
@@ -218,18 +213,9 @@ class Tap:
 
     def since(self, number: int, most: int) -> list[Record]:
         """Records from `number` on, `most` of them at most; those that are gone are left out."""
-        records, number = self._ring.records, max(number, self._ring.first)
+        entries, number = self._ring.records, max(number, self._ring.first)
         at = number - self._ring.first
-        until = _echo_until(records, at, self._echo_until)
-        found = []
-        for each, record in enumerate(records[at : at + most], number):
-            kind, data = record[1], record[2]
-            if kind is TX:
-                until = record[0] + _ECHO if len(record) == _BARE and has_password(data) else 0
-            hides = until and (kind is TX or (kind is RX and record[0] < until)) and data
-            whole = (record[0], kind, b"", Hidden(len(data))) if hides else _whole(record)
-            found.append(Record(each, *whole))
-        return found
+        return records_of(entries[at : at + most], number, echo_until(entries, at, self._echo_until))
 
     def _add(self, kind: Kind, data: bytes, about: object) -> None:
         ring = self._ring
@@ -254,7 +240,7 @@ class Tap:
 
     def _drop(self, records: list[Raw]) -> None:
         """They are gone; an echo of what they wrote may still come."""
-        self._echo_until = _echo_until(records, len(records), self._echo_until)
+        self._echo_until = echo_until(records, len(records), self._echo_until)
 
     async def another(self, number: int, within: float) -> bool:
         """Wait until there is a record `number`, `within` seconds at most; whether there is."""
@@ -372,7 +358,7 @@ class Tap:
         probes = self._line.transactions.probing
         sent_at = self._line.transactions.clock() if request.waits else request.sent_at
         if request is self._request:
-            number, attempt = self._asked[_NUMBER], _attempt(self._asked)
+            number, attempt = self._asked[NUMBER], attempt_of(self._asked)
             self._count(self._asked)
         else:
             number, attempt = self._number(), 0
@@ -387,7 +373,7 @@ class Tap:
     def taken_over(self, request: "Request") -> None:
         """Whoever had the turn has gone, and the request goes on for another."""
         if request is self._request:
-            self._asked = (*self._asked[:_WHO], who(request.client), *self._asked[_WHO + 1 :])
+            self._asked = (*self._asked[:WHO], who(request.client), *self._asked[WHO + 1 :])
 
     def _count(self, asked: Raw) -> None:
         self._ring.fill += len(asked[2]) + OVERHEAD + MORE
@@ -395,14 +381,14 @@ class Tap:
     def ended(self, request: "Request", result: "Result", asks: Sequence[Asker]) -> None:
         """A request has ended; `asks` are those whom it served."""
         mine = request is self._request
-        if mine and result[0] is _ANSWERED and len(asks) == 1 and (answer := result[1]) and answer[0] < EXCEPTION_BIT:
+        if mine and result[0] is ANSWERED and len(asks) == 1 and (answer := result[1]) and answer[0] < EXCEPTION_BIT:
             self._request = None
             ring = self._ring
             ring.records.append((result[3], ANSWER, answer, self._asked))
             ring.fill += len(answer) + _REQUEST
             return  # a look at the mark comes with the next bytes
         outcome, answer, waited, took = result
-        good = outcome is _ANSWERED and len(answer) > 0 and answer[0] < EXCEPTION_BIT
+        good = outcome is ANSWERED and len(answer) > 0 and answer[0] < EXCEPTION_BIT
         clients = (who(request.client),) if len(asks) < 2 else tuple([who(ask.client) for ask in asks])
         if request.waits:
             for client in clients:
@@ -410,7 +396,7 @@ class Tap:
             return
         number, attempts = 0, 1
         if mine:
-            number, attempts = self._asked[_NUMBER], max(_attempt(self._asked), 1)
+            number, attempts = self._asked[NUMBER], max(attempt_of(self._asked), 1)
             self._request = None
             self._count(self._asked)
         about = Ended(number, request.unit, request.pdu, outcome, clients, waited, took, attempts)
@@ -451,43 +437,7 @@ def who(client: Hashable) -> Client:
     return type(client).__name__ if found is None else found
 
 
-_BARE: Final = 3  # fields of bytes that belong to no request
-_NUMBER, _WHO, _FIRST = 3, 6, 10  # places in the bare fields of a frame, and how many it has the first time
-_REQUEST: Final = (
-    2 * (OVERHEAD + MORE) + 8
-)  # what a frame that was written and its answer take, most of their bytes apart
-
-
-def _echo_until(records: list[Raw], before: int, until: int) -> int:
-    """Until when what is heard may be the echo of a password, after the records `before` that place; 0: it is none.
-
-    `until` is what that is before the first of them.
-    """
-    for place in range(before - 1, -1, -1):
-        time, kind, data = records[place][:3]
-        if kind is TX:
-            return time + _ECHO if len(records[place]) == _BARE and has_password(data) else 0
-    return until
-
-
-def _attempt(asked: Raw) -> int:
-    return asked[-2] if len(asked) > _FIRST else 1
-
-
-def _whole(record: Raw) -> tuple[int, Kind, bytes, object]:
-    """A record with what it is about, as `Kind` says."""
-    match record:
-        case time, kind, data:
-            return time, kind, data, None
-        case took, kind, data, asked if type(asked) is tuple:
-            _, _, _, number, unit, pdu, client, sent_at, queued_at, *_ = asked
-            about = Ended(number, unit, pdu, _ANSWERED, (client,), sent_at - queued_at, took, _attempt(asked))
-            return round((sent_at + took) * 1e9), kind, data, about
-        case time, kind, data, about:
-            return time, kind, data, about
-    time, kind, data, number, unit, pdu, client, sent_at, queued_at, timeout, *again = record
-    attempt, probe = again or (1, False)
-    return time, kind, data, Asked(number, unit, pdu, client, sent_at - queued_at, max(attempt, 1), probe, timeout)
+_REQUEST: Final = 2 * (OVERHEAD + MORE) + 8  # what a frame and its answer take, most of their bytes apart
 
 
 def _discards(bus: "Transactions") -> Discards:
@@ -495,5 +445,4 @@ def _discards(bus: "Transactions") -> Discards:
     return Discards(counts.junk, counts.spoilt, counts.foreign, counts.unfit, counts.late, counts.echoes)
 
 
-_ANSWERED: Final = Outcome.ANSWERED
 _NO_ERRORS = UartCounters()
