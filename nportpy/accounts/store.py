@@ -3,7 +3,6 @@
 Neither a password nor a token is in it: an scrypt hash of the one (passwords.py), SHA-256 of the other.
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -14,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nportpy import atomicfile
 from nportpy.accounts import passwords
 from nportpy.accounts.roles import Extra, Right, Role, rights
+from nportpy.atomicfile import Owner
 from nportpy.errors import AccountError
 
 MOST: Final = 1000
@@ -161,34 +162,11 @@ def change(path: str, how: Callable[[Accounts], Accounts]) -> Accounts:
 
 
 def _write(path: str, data: bytes) -> None:
-    """Put a file there: the old one or the new one is there, whatever happens.
-
-    It belongs to whom the old one, or the folder, belongs to: root adds accounts, the gateway's user reads them.
-    """
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{os.path.basename(path)}.{secrets.token_hex(4)}")
+    """Put a file there. Root adds accounts, the gateway's user reads them: it belongs to whom the folder belongs."""
     try:
-        owner = os.stat(path if os.path.exists(path) else folder)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _SECRET)
-        try:
-            with open(descriptor, "wb") as file:
-                if os.geteuid() == 0:
-                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        atomicfile.write(path, data, _SECRET, always=True, owner=Owner.FOLDERS)
     except OSError as error:
         raise AccountError(f"{path}: {error.strerror}") from error
-    with contextlib.suppress(OSError):  # it is in force: whoever heard of an error now would be told wrongly
-        there = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(there)
-        finally:
-            os.close(there)
 
 
 def _text(made: Accounts) -> str:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from nportpy import atomicfile
+from nportpy.atomicfile import Prepared
 from nportpy.editing import files
-from nportpy.editing.files import Prepared
 from nportpy.editing.history import Entry, Fate, History
 from nportpy.errors import EditError, Fault, NportpyError
 from nportpy.status import TrialStatus
@@ -169,7 +170,7 @@ class Editor:
 
     def _recovered(self) -> list[Entry]:
         assert self._path is not None
-        files.forget(self._path)
+        atomicfile.forget(self._path)
         return self._history.recover()
 
     async def stop(self) -> None:

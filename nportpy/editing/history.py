@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from nportpy import atomicfile
 from nportpy.editing import files
 
 MOST: Final = 20
@@ -116,7 +117,7 @@ class History:
 
     def _write(self, entry: Entry) -> None:
         content = json.dumps(asdict(entry), indent=1).encode()
-        files.write(self._place(entry.number), content, stat.S_IMODE(os.stat(self._path).st_mode))
+        atomicfile.write(self._place(entry.number), content, stat.S_IMODE(os.stat(self._path).st_mode))
 
     def _read(self, name: str) -> Entry | None:
         try:
