@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from nportpy import atomicfile
@@ -18,6 +18,7 @@ from nportpy.accounts import passwords
 from nportpy.accounts.roles import Extra, Right, Role, rights
 from nportpy.atomicfile import Owner
 from nportpy.errors import AccountError
+from nportpy.wallclock import judged
 
 MOST: Final = 1000
 """Accounts, and tokens."""
@@ -76,10 +77,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What is in the file."""
+    """What is in the file.
+
+    Attributes:
+        accounts: those who have a password.
+        tokens: what programs show.
+        written: when the file was, in seconds since the epoch.
+    """
 
     accounts: tuple[Account, ...] = ()
     tokens: tuple[Token, ...] = ()
+    written: float = 0.0
 
     @property
     def empty(self) -> bool:
@@ -90,10 +98,13 @@ class Accounts:
         """The one of this name."""
         return next((each for each in self.accounts if each.name == name), None)
 
-    def token(self, digest: str, now: float) -> Token | None:
-        """The one of this digest that has not ended; every one is looked at, so that the time tells nothing."""
+    def token(self, digest: str) -> Token | None:
+        """The one of this digest, unless it has ended; every one is looked at, so that the time tells nothing.
+
+        As with certificates, a clock that is not known ends none (wallclock.py): after a power cut nobody could come.
+        """
         found = [each for each in self.tokens if secrets.compare_digest(each.digest, digest)]
-        return next((each for each in found if each.end is None or now < each.end), None)
+        return next((each for each in found if each.end is None or judged(self.written) < each.end), None)
 
 
 def check_name(name: str) -> str:
@@ -115,7 +126,8 @@ def load(path: str) -> Accounts:
     """
     try:
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
+            found = os.fstat(file.fileno())
+            if found.st_mode & 0o077:
                 raise AccountError(f"{path} is not for its owner alone: chmod 600 {path}")
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
@@ -123,7 +135,7 @@ def load(path: str) -> Accounts:
     except OSError as error:
         raise AccountError(f"{path}: {error.strerror}") from error
     try:
-        return _parsed(data)
+        return replace(_parsed(data), written=found.st_mtime)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, AccountError) as error:
         raise AccountError(f"{path} is no file of accounts ({error!s:.100}): mend it, or remove it") from error
 
