@@ -127,6 +127,10 @@ class Logins:
         self._audit.tell("login", who=name, how="password", client=client, result="done", role=account.role)
         return account, text
 
+    def forget(self, text: str) -> None:
+        """A browser has another session now: what stood for the one before, which it may share, is worth nothing."""
+        self.sessions.end(key_of(text))
+
     def log_out(self, who: Who, client: str) -> None:
         """The session is over."""
         self.sessions.end(who.key)

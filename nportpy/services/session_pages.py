@@ -73,6 +73,7 @@ class SessionPages:
         account, text = made
         response = found({"name": name, "how": "session", "rights": sorted(account.rights), "accounts": True})
         cookie = self._gate.cookie(request)
+        logins.forget(request.cookies.get(cookie, ""))
         secure = cookie == SECURE_COOKIE  # without an age: it goes with the browser
         response.set_cookie(cookie, text, path="/", httponly=True, samesite="Strict", secure=secure)
         return response

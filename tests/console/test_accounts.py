@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from nportpy.accounts import changing, passwords
+from nportpy.accounts import changing, passwords, sessions
 from nportpy.accounts.roles import Extra, Role
-from nportpy.accounts.sessions import IDLE
+from nportpy.accounts.sessions import IDLE, LONGEST
 from nportpy.services import logins
 from nportpy.services.http_base import HttpSettings
 from nportpy.services.logs import JsonFormatter, TextFormatter
@@ -145,6 +145,41 @@ async def test_s21_a_session_from_login_to_logout(path: str) -> None:
         assert (refused.status, refused.json()["detail"]) == (403, "anna may not: it takes the right to audit")
         assert (await at.call("/api/v1/session", method="DELETE", **headers)).status == 200
         assert (await at.call("/api/v1/status", **headers)).status == 401
+
+
+async def test_s21_nobody_chooses_the_session_of_another_one_and_a_new_login_ends_the_one_before(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    # `call` gives headers in lower case.
+    monkeypatch.setattr(sessions.secrets, "token_urlsafe", lambda size: asked.append(size) or f"{len(asked):043}")
+    changing.add(path, "anna", Role.OPERATOR, [], GOOD)
+    changing.add(path, "bob", Role.VIEWER, [], GOOD)
+    async with guarded(path) as at:
+        planted = {"Cookie": "nportpy=chosen-by-somebody-else"} | OWN
+        answer = await at.call("/api/v1/session", {"name": "anna", "password": GOOD}, **planted)
+        first = cookie(answer)
+        assert answer.status == 200
+        assert asked == [32]
+        assert (await at.call("/api/v1/status", **planted)).status == 401
+        second = cookie(await at.call("/api/v1/session", {"name": "bob", "password": GOOD}, **first))
+        assert second != first
+        assert (await at.call("/api/v1/session", **second)).json()["name"] == "bob"
+        assert (await at.call("/api/v1/status", **first)).status == 401
+        # In vain: who cannot log in does not end another's.
+        await at.call("/api/v1/session", {"name": "anna", "password": "in vain, surely"}, **second)
+        assert (await at.call("/api/v1/status", **second)).status == 200
+
+
+async def test_s21_however_busy_it_is_it_ends_after_twelve_hours(path: str) -> None:
+    changing.add(path, "anna", Role.VIEWER, [], GOOD)
+    async with guarded(path) as at:
+        headers = await session(at)
+        for _ in range(int(LONGEST / (IDLE - 60))):
+            await asyncio.sleep(IDLE - 60)
+            assert (await at.call("/api/v1/session", **headers)).json()["name"] == "anna"
+        await asyncio.sleep(IDLE - 60)
+        assert (await at.call("/api/v1/session", **headers)).json()["name"] == ""
 
 
 async def test_s21_behind_tls_the_cookie_is_for_this_host_and_for_tls_alone(path: str) -> None:
