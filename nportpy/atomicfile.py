@@ -115,7 +115,10 @@ class Prepared:
         like = os.stat(self._folder) if old is None and owner is Owner.FOLDERS else old
         if like is not None:
             self._give(like, owner)
-        os.fchmod(self._file, stat.S_IMODE(old.st_mode) if mode is None or (old and not always) else mode)
+        if mode is None or not always:
+            mode = mode if old is None else stat.S_IMODE(old.st_mode)
+        assert mode is not None  # else there is an old one
+        os.fchmod(self._file, mode)
 
     def _give(self, like: os.stat_result, owner: Owner) -> None:
         new = os.fstat(self._file)

@@ -12,13 +12,12 @@ import os
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from nportpy.accounts.roles import Right
-from nportpy.network.addresses import address_of, barred_by
+from nportpy.network.addresses import address_of, barred_by, host_of
 from nportpy.network.tls_settings import Identity
 from nportpy.services import rights
 from nportpy.services.audit import Audit
@@ -238,7 +237,7 @@ class Gate:
 
 
 def peer_key(request: web.BaseRequest) -> Hashable:
-    """What guesses are counted by: an address, in IPv6 a network of 64 bits, as that is what one host has.
+    """What guesses are counted by: a host.
 
     Behind a proxy on this machine it is whom that has heard: who guesses there holds up nobody else who comes through
     it. Who is on this machine and makes addresses up still waits for the account.
@@ -247,4 +246,4 @@ def peer_key(request: web.BaseRequest) -> Hashable:
     if address.is_loopback and (heard := request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()):
         with contextlib.suppress(ValueError):
             address = address_of(heard)
-    return ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address
+    return host_of(address)

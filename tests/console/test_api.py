@@ -1,6 +1,7 @@
 """The console's API on a gateway: what it shows, what it does, who may, and that nothing else can be done with it."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -183,6 +184,15 @@ async def test_c4_the_33rd_client_hears_why(monkeypatch: pytest.MonkeyPatch) -> 
             503,
             b"503 Service Unavailable: 2 clients are connected, and no more may be\n",
         )
+        monkeypatch.setattr(site, "MAX_STRANGERS", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+    async with consoled() as at, asking(at.port, "/api/v1/events"):
+        silent = await asyncio.open_connection("127.0.0.1", at.port)
+        assert (await at.call("/healthz")).status == 200  # who asks nothing makes room
+        silent[1].close()
 
 
 async def test_c9_the_log_is_shown_filtered_and_bounded() -> None:
