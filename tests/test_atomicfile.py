@@ -1,6 +1,7 @@
 """A file is exchanged as a whole or not at all, whatever fails and whenever the process is killed."""
 
 import errno
+import fcntl
 import os
 import random
 import signal
@@ -169,7 +170,8 @@ def test_what_a_killed_one_has_left_goes_and_what_another_one_writes_stays(file:
 def test_who_tidies_up_while_one_begins_to_write_takes_nothing_from_it(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, tidied = os.open, []
+    opened = os.open
+    tidied: list[str] = []
 
     def tidying(path: str, flags: int, *more: int) -> int:
         made = opened(path, flags, *more)
@@ -242,7 +244,7 @@ def test_a_file_system_without_locks(file: Path, monkeypatch: pytest.MonkeyPatch
     def none(*_: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(atomicfile.fcntl, "flock", none)
+    monkeypatch.setattr(fcntl, "flock", none)
     left = file.with_name(f".{file.name}.0123abcd.new")
     left.write_bytes(b"of whom?")
     atomicfile.write(str(file), NEW)

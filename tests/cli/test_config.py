@@ -130,8 +130,8 @@ async def test_c34_c29_what_somebody_else_has_changed_is_not_overwritten(tmp_pat
 async def test_c34_c27_single_values_leave_the_rest_alone(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         old = at.file.read_text()
-        words = ("--set", "gateway.name=pi-09", "--set", "port.a.raw.max_clients = 7", "--unset", "gateway.drain")
-        words += ("--set", "modbus.plant.routes.0.units=1-9")
+        words = ["--set", "gateway.name=pi-09", "--set", "port.a.raw.max_clients = 7", "--unset", "gateway.drain"]
+        words += ["--set", "modbus.plant.routes.0.units=1-9"]
         applied = await run(at, "apply", *words, "--confirm")
         assert applied.exit_code == 0, applied.output
         expected = old.replace('"pi-07"', '"pi-09"').replace("clients = 4", "clients = 7").replace('drain = "0s"\n', "")

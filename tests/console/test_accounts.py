@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nportpy.accounts import changing, passwords, sessions
+from nportpy.accounts import changing, passwords
 from nportpy.accounts.roles import Extra, Role
 from nportpy.accounts.sessions import IDLE, LONGEST
 from nportpy.services import logins
@@ -152,7 +153,12 @@ async def test_s21_nobody_chooses_the_session_of_another_one_and_a_new_login_end
 ) -> None:
     asked: list[int] = []
     # `call` gives headers in lower case.
-    monkeypatch.setattr(sessions.secrets, "token_urlsafe", lambda size: asked.append(size) or f"{len(asked):043}")
+
+    def token(size: int) -> str:
+        asked.append(size)
+        return f"{len(asked):043}"
+
+    monkeypatch.setattr(secrets, "token_urlsafe", token)
     changing.add(path, "anna", Role.OPERATOR, [], GOOD)
     changing.add(path, "bob", Role.VIEWER, [], GOOD)
     async with guarded(path) as at:

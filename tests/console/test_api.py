@@ -235,6 +235,13 @@ async def test_c7_values_are_read_and_written_after_confirmation() -> None:
         assert wrong.status == 428  # that was another request
         done = await at.call("/api/v1/modbus/write", write | {"confirm": asked.json()["confirm"]})
         assert done.status == 200
+        records = (await at.call("/api/v1/audit")).json()["records"]  # S28
+        told = [(each["event"], each["result"]) for each in records if each["event"] in ("read", "write")]
+        assert told == [("read", "done"), *[("write", "unconfirmed")] * 2, ("write", "done")]
+        assert (records[-1]["bus"], records[-1]["unit"], records[-1]["write"], records[-1]["value"]) == (
+            *("cable", 1),
+            *("41001", "7"),
+        )
         assert at.counted()["write", "done"] == 1
         assert at.counted()["write", "unconfirmed"] == 2
 

@@ -262,6 +262,36 @@ async def test_c30_the_gateway_was_killed_in_the_window(tmp_path: Path, caplog: 
         await at.apply()
 
 
+async def test_c30_killed_between_the_renaming_and_the_history_it_is_confirmed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "nportpy.toml"
+    file.write_text(NEW)
+    History(str(file)).add(NEW, Fate.TRYING, by="anna", why="", time=0.0)
+    async with edited(tmp_path) as at:
+        assert await at.fates() == [(1, Fate.CONFIRMED)]
+        assert "was not confirmed" not in caplog.text
+
+
+async def test_c31_a_disk_that_is_full_when_it_is_written_what_came_of_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with edited(tmp_path) as at:
+        entry = await at.apply()
+        await asyncio.sleep(1)
+        with monkeypatch.context() as patched:
+            patched.setattr(History, "mark", full)
+            assert (await at.editor.confirm(entry.number, by="anna")).fate is Fate.CONFIRMED
+        assert "history of the file cannot be kept" in caplog.text
+        assert at.file.read_text() == NEW
+        assert (await at.fates())[0] == (2, Fate.TRYING)
+        await at.apply("third = 3\n")
+        assert await at.fates() == [(3, Fate.TRYING), (2, Fate.CONFIRMED), (1, Fate.FOUND)]
+
+
 async def test_c30_one_at_a_time(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         await at.apply()

@@ -132,9 +132,9 @@ async def test_s9_without_one_nobody_comes_in_and_log_and_status_say_why(
     async with serving(plan("cable", raw(tls="self")), cables=[Cable()], tls=_own_table()) as served:
         status = served.gateway.status()
         assert not status.ready
-        for said in (status.missing[0].reason, status.tls[0].error):
-            assert reason in said
-            assert "cannot be made" in said
+        for told in (status.missing[0].reason, status.tls[0].error):
+            assert reason in told
+            assert "cannot be made" in told
         served.gateway._certificates.look()
     said = [record.reason for record in caplog.records if "nobody can connect" in record.message]  # type: ignore[attr-defined]
     assert len(said) == 1

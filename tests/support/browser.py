@@ -187,7 +187,7 @@ class Shown:
         for words in (made, taken):
             subprocess.run(words, check=True, timeout=20, stdout=subprocess.DEVNULL)
         # What AutoSelectCertificateForUrls of a policy would set: a folder of policies is the whole machine's.
-        always = {f"{self.site},*": {"setting": {"filters": [{}]}}}
+        always: dict[str, Any] = {f"{self.site},*": {"setting": {"filters": [{}]}}}
         settings = {"profile": {"content_settings": {"exceptions": {"auto_select_certificate": always}}}}
         os.makedirs(f"{folder}/Default")
         Path(f"{folder}/Default/Preferences").write_text(json.dumps(settings))
