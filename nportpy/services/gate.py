@@ -160,6 +160,10 @@ class Gate:
         """Whether a password or token may come this way: TLS, or this machine."""
         return self._by_tls(request) or rights.is_here(request)
 
+    def is_own(self, request: web.BaseRequest) -> bool:
+        """Whether no page of another site has sent it."""
+        return rights.is_own(request, secure=self._by_tls(request))
+
     def cookie(self, request: web.BaseRequest) -> str:
         """The name of a session's cookie."""
         return SECURE_COOKIE if self._by_tls(request) else LOCAL_COOKIE
@@ -197,7 +201,7 @@ class Gate:
         if found.page and found.right is Right.LOOK:
             reason = f"{who.reason}, as long as there is no account: nportpy user add NAME, and tls in [http]"
             return Refusal(HTTPStatus.FORBIDDEN, reason)
-        if not found.allow or not request.remote or not rights.is_own(request):
+        if not found.allow or not request.remote or not self.is_own(request):
             return Refusal(HTTPStatus.FORBIDDEN, who.reason)
         if not barred_by(address_of(request.remote), (found.allow,)):
             return None
@@ -226,7 +230,7 @@ class Gate:
         know. A form of another site sends neither JSON nor TOML.
         """
         reason = ""
-        if not rights.is_own(request):
+        if not self.is_own(request):
             reason = "from a page of its own only: another site asked for this"
         elif request.method not in _READING:
             if strict and not ("Origin" in request.headers or "Sec-Fetch-Site" in request.headers):

@@ -11,7 +11,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from nportpy.accounts.roles import Right
-from nportpy.services import rights
 from nportpy.services.answers import found, problem
 from nportpy.services.bodies import BadBody, json_object
 from nportpy.services.gate import SECURE_COOKIE, Gate, peer_key
@@ -50,7 +49,7 @@ class SessionPages:
         return found(document | {"accounts": self._gate.closed, "reason": who.reason})
 
     async def _log_in(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not rights.is_own(request):
+        if not self._gate.is_own(request):
             return problem(HTTPStatus.FORBIDDEN, "from a page of its own only: another site asked for this")
         if not self._gate.safe(request):
             detail = "a password comes over TLS, or from this machine: others could read it; tls in [http]"

@@ -371,6 +371,21 @@ async def test_s22_what_another_site_sends_with_a_session_is_refused(path: str) 
             assert login.status == 403
 
 
+async def test_s22_a_page_that_came_in_plain_is_not_ours_where_we_are_https(path: str) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], GOOD)
+    page, body = "/api/v1/lines/cable/send", {"text": "x"}
+    async with asking(path) as here:
+        cookie = {"Cookie": here.session()["Cookie"].replace("nportpy=", "__Host-nportpy=")}
+        here.told(secure=True)
+        for scheme, status in (("https", 200), ("http", 403), ("ftp", 403)):
+            origin = {"Origin": f"{scheme}://localhost"}
+            assert (await here.ask(page, body, **cookie, **origin)).status == status
+            anna = shown("CN=anna", "operator")
+            assert (await here.ask(page, body, identity=anna, **origin)).status == status
+            login = await here.ask("/api/v1/session", {"name": "anna", "password": GOOD}, **origin)
+            assert login.status == status
+
+
 # Headers.
 
 
