@@ -17,7 +17,7 @@ from nportpy.cli.tokens import token_file
 from nportpy.config import DEFAULT_PATH, fault_lines, load
 from nportpy.errors import ConfigError
 from nportpy.network.tls_settings import TlsSettings
-from nportpy.services.http import HttpSettings
+from nportpy.services.http_base import HttpSettings
 
 
 @dataclass(frozen=True, slots=True)
