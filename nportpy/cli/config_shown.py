@@ -34,7 +34,8 @@ def entry_lines(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
     for each in entries:
         when = datetime.fromisoformat(each["at"]).astimezone()
         line = f"{each['number']:>5}  {when:%Y-%m-%d %H:%M:%S}  {each['fate']:<11}  {each['by']:<16}  {each['why']}"
-        yield line.rstrip()
+        # Somebody has written it: it must not do anything to this terminal.
+        yield "".join(letter if letter.isprintable() else "." for letter in line.rstrip())
 
 
 def after(place: Place, impact: Iterable[dict[str, Any]]) -> Place | None:

@@ -12,7 +12,7 @@ from nportpy.accounts import changing, passwords
 from nportpy.accounts.roles import Extra, Role
 from nportpy.cli import config, main
 from nportpy.cli.asking import Place
-from nportpy.cli.config_shown import after, impact_lines
+from nportpy.cli.config_shown import after, entry_lines, impact_lines
 from nportpy.config import fault_lines, load
 from nportpy.errors import ConfigError
 from tests.support.editing import At, edited
@@ -203,6 +203,12 @@ def test_where_a_gateway_is_afterwards(http: dict[str, Any] | None, url: str | N
     impact = [] if http is None else [{"part": "http", "port": "", "name": "http"} | http]
     found = after(Place("http://gw:9550"), impact)
     assert (found and found.url) == url
+
+
+def test_s28_what_somebody_wrote_does_nothing_to_a_terminal() -> None:
+    entry = {"number": 1, "at": "2026-01-01T00:00:00.000Z", "by": "anna", "fate": "confirmed"}
+    (line,) = entry_lines([entry | {"why": "new\x1b]0;owned\x07 meter\n  2  forged"}])
+    assert line.endswith("anna              new.]0;owned. meter.  2  forged")
 
 
 def test_what_a_change_does_in_lines() -> None:
