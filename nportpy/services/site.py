@@ -61,6 +61,7 @@ _STRICT: Final = "max-age=31536000"
 """HTTPS for a year (RFC 6797); not for other names of the same domain. Not with a certificate that vouches for itself:
 who has accepted that by hand could not do so any more."""
 
+_BEGINNING: Final = 1.0  # seconds from a connection to its first request, among many of one host
 _MAX_LINE, _MAX_FIELD, _MAX_HEADERS = 4096, 4096, 64
 _WORTH_PACKING, _PACKED_AT_ONCE = 1024, 32 * 1024
 
@@ -147,12 +148,14 @@ class Site:
         """Cut off somebody who is not being answered: of the host that has most, the one that has waited longest.
 
         So a host that opens connections and asks nothing, or never to the end, keeps nobody out. Who has more of them
-        than anybody that could go is the one that is told.
+        than anybody that could go is the one that is told; and who has just opened his own will ask in a moment.
         """
         many = Counter(each.host for each in (*served, client))
         spare = [each for each in served if each.spare]
         gone = max(spare, key=lambda each: (many[each.host], -each.idle_since), default=None)
         if gone is None or many[gone.host] < many[client.host]:
+            return False
+        if gone.host == client.host and asyncio.get_running_loop().time() - gone.idle_since < _BEGINNING:
             return False
         self.leave(gone)
         gone.abort()

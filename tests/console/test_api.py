@@ -191,6 +191,8 @@ async def test_c4_the_33rd_client_hears_why(monkeypatch: pytest.MonkeyPatch) -> 
         writer.close()
     async with consoled() as at, asking(at.port, "/api/v1/events"):
         silent = await asyncio.open_connection("127.0.0.1", at.port)
+        assert (await at.call("/healthz")).status == 503
+        await asyncio.sleep(1.1)
         assert (await at.call("/healthz")).status == 200  # who asks nothing makes room
         silent[1].close()
 
