@@ -189,6 +189,7 @@ async def test_c4_the_33rd_client_hears_why(monkeypatch: pytest.MonkeyPatch) -> 
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
         writer.close()
+    monkeypatch.setattr(site, "MAX_STRANGERS", 8)
     async with consoled() as at, asking(at.port, "/api/v1/events"):
         silent = await asyncio.open_connection("127.0.0.1", at.port)
         assert (await at.call("/healthz")).status == 503
