@@ -174,3 +174,17 @@ def asked(base: Place, page: str, query: dict[str, str] | None = None, **more: A
         except (OSError, HTTPException) as error:
             raise Unreachable(f"the gateway at {urllib.parse.urlsplit(base.url).netloc} broke off ({error})") from None
     return text
+
+
+def told(base: Place, page: str, query: dict[str, str] | None = None, **more: Any) -> Any:
+    """The same as JSON has it.
+
+    Raises:
+        Unreachable: none answers, or something else does.
+        Refused: it refuses.
+    """
+    try:
+        return json.loads(asked(base, page, query, **more))
+    except ValueError:
+        place = urllib.parse.urlsplit(base.url).netloc
+        raise Unreachable(f"what answers at {place} is no gateway of this kind") from None

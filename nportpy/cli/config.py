@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from nportpy.cli.asking import Place, Refused, Unreachable, asked
+from nportpy.cli.asking import Place, Refused, Unreachable, told
 from nportpy.cli.config_shown import after, entry_lines, impact_lines
 from nportpy.cli.options import parsed
 from nportpy.cli.where import Where, gateway_options
@@ -160,7 +160,7 @@ def apply(where: Where, wanted: _Wanted, base: str | None, why: str, within: flo
 def restore(where: Where, number: int, why: str, within: float, at_once: bool) -> None:
     """Have the gateway try what it was by the history, or what it was to be."""
     with where.asking():
-        entry = json.loads(asked(where.place(), f"{_ROOT}/history/{number}"))
+        entry = told(where.place(), f"{_ROOT}/history/{number}")
         wanted = _Wanted(f"change {number}", entry["text"])
         _apply(where, wanted, None, why or f"back to change {number}", within, at_once=at_once)
 
@@ -193,7 +193,7 @@ def undo(where: Where, number: int | None) -> None:
 def history(where: Where, number: int | None, as_json: bool) -> None:
     """Say who has changed the file when and why, and what came of it; with NUMBER, what the file was then."""
     with where.asking():
-        found = json.loads(asked(where.place(), f"{_ROOT}/history" + ("" if number is None else f"/{number}")))
+        found = told(where.place(), f"{_ROOT}/history" + ("" if number is None else f"/{number}"))
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif number is not None:
@@ -245,7 +245,7 @@ def _tried(place: Place) -> int:
 
 
 def _document(place: Place) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(asked(place, _ROOT))
+    found: dict[str, Any] = told(place, _ROOT)
     return found
 
 
@@ -270,9 +270,7 @@ def _tell(faults: list[dict[str, Any]], name: str) -> None:
 
 def _post(place: Place, what: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(
-            asked(place, f"{_ROOT}/{what}", body=body, headers=headers, within=_PATIENCE)
-        )
+        found: dict[str, Any] = told(place, f"{_ROOT}/{what}", body=body, headers=headers, within=_PATIENCE)
     except Refused as error:
         if error.status == HTTPStatus.PRECONDITION_FAILED:
             message = "somebody has changed the gateway's file meanwhile: nothing is done; see how: nportpy config diff"

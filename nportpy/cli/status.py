@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from nportpy.cli import completion
-from nportpy.cli.asking import Place, Unreachable, asked
+from nportpy.cli.asking import Place, Unreachable, told
 from nportpy.cli.options import parsed
 from nportpy.cli.status_screen import bus_names, screen, sentences
 from nportpy.cli.where import Where, gateway_options
@@ -59,7 +59,7 @@ def status(where: Where, bus: str | None, watch: bool, every: float, as_json: bo
 
 def _status(base: Place, *, as_json: bool) -> Callable[[], list[str]]:
     def ask() -> list[str]:
-        document = json.loads(asked(base, "/api/v1/status"))
+        document = told(base, "/api/v1/status")
         return [json.dumps(document)] if as_json else screen(document)
 
     return ask
@@ -69,9 +69,9 @@ def _verdicts(base: Place, bus: str, *, as_json: bool) -> Callable[[], list[str]
     def ask() -> list[str]:
         query = {} if bus == _ALL else {"bus": bus}
         try:
-            found: list[Any] = json.loads(asked(base, "/api/v1/verdict", query))
+            found: list[Any] = told(base, "/api/v1/verdict", query)
         except click.ClickException:
-            names = bus_names(json.loads(asked(base, "/api/v1/status")))
+            names = bus_names(told(base, "/api/v1/status"))
             if bus not in names:
                 there = f"there are: {', '.join(names)}" if names else "this gateway has none: nothing speaks Modbus"
                 raise click.BadParameter(f"no bus is called {bus!r}; {there}", param_hint="--bus") from None

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from nportpy.accounts import changing, passwords
 from nportpy.accounts.roles import Extra, Role
-from nportpy.cli import config, main
+from nportpy.cli import asking, config, main
 from nportpy.cli.asking import Place
 from nportpy.cli.config_shown import after, entry_lines, impact_lines
 from nportpy.config import fault_lines, load
@@ -185,6 +185,15 @@ async def test_c34_c25_switched_off_and_nobody_there(tmp_path: Path) -> None:
     nobody = CliRunner().invoke(main, ["config", "show", "-c", str(file)])
     assert nobody.exit_code == 1
     assert f"nportpy serve -c {file}" in nobody.stderr
+
+
+def test_c34_what_is_no_gateway_is_said_to_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("<html>", "", "nothing"):
+        monkeypatch.setattr(asking, "asked", lambda *_, text=text, **__: text)
+        for command in (("config", "show"), ("config", "confirm"), ("status",)):
+            found = CliRunner().invoke(main, [*command, "--url", "127.0.0.1:9"])
+            assert (found.exit_code, found.exception.__class__) == (1, SystemExit)
+            assert "what answers at 127.0.0.1:9 is no gateway of this kind; see whether one runs there" in found.stderr
 
 
 @pytest.mark.parametrize(
