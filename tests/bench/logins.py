@@ -78,7 +78,7 @@ async def _try(port: int, numbers: "count[int]", answers: Counter[str]) -> None:
         if status == "401" and not answers["401"]:
             print(flush=True)
         answers[status] += 1
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
 
 
 async def _all(port: int) -> None:
