@@ -56,11 +56,11 @@ class Prepared:
         self._path = os.path.realpath(path)
         self._folder, name = os.path.split(self._path)
         forget(path)
-        while True:  # who tidies up may take a file for left over that nobody holds yet
+        for last in (False, False, True):  # who tidies up may take a file for left over that nobody holds yet
             self._beside = os.path.join(self._folder, f".{name}.{secrets.token_hex(4)}.new")
             self._file = os.open(self._beside, _CREATE, _SECRET)
             try:
-                if _held(self._file) is not False and os.fstat(self._file).st_nlink:
+                if (_held(self._file) is not False and os.fstat(self._file).st_nlink) or last:
                     self._dress(mode, always, owner)
                     rest = memoryview(content)
                     while rest:
