@@ -80,3 +80,16 @@ def plausible(newest: float = 0.0) -> bool:
     """
     first = max(newest, RELEASED)
     return first <= time.time() <= first + _LIFETIME
+
+
+def judged(newest: float = 0.0) -> float:
+    """By which time, in seconds since the epoch, it can be judged whether something has ended.
+
+    That is now; as long as the clock is not known, the time at which something here was made for the last time. What
+    had ended by then stays ended, and of the rest nobody can tell.
+
+    Args:
+        newest: that time; one that cannot be says nothing.
+    """
+    newest = newest if RELEASED <= newest <= RELEASED + _LIFETIME else RELEASED
+    return time.time() if known(newest) else newest

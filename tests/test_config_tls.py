@@ -105,6 +105,8 @@ def test_s9_a_certificate_of_our_own_where_others_see_pages(monkeypatch: pytest.
         (pages, "self", (own,)),
         (pages + 'tls = "plant"\n', "plant", ()),
         (pages.replace("view", "off"), "", ()),
+        (pages.replace("view", "edit"), "self", (own,)),
+        *((pages.replace("view", each) + 'accounts_file = "/a.json"\n', "self", (own,)) for each in ("view", "edit")),
         (pages.replace("0.0.0.0", "127.0.0.1"), "", ()),
         (pages.replace('"0.0.0.0:9550"', '["127.0.0.1:9550", "192.0.2.1:9550"]'), "self", (own,)),
         ('[http]\nlisten = "[::]:9550"\n', "", ()),

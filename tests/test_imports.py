@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "nportpy").rglob("*.py"))]
 # From the ground up. A part may import what stands below it; parts of one floor do not import each other.
 FLOORS = (
-    {"errors", "linesettings", "throttle", "wallclock"},
+    {"atomicfile", "errors", "linesettings", "throttle", "wallclock"},
     {"status"},
     {"protocols"},
     {"network", "accounts"},

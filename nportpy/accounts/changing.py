@@ -1,11 +1,13 @@
 """What can be done to a file of accounts, by a command or from the console."""
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from nportpy import wallclock
 from nportpy.accounts import passwords, store
 from nportpy.accounts.roles import Extra, Right, Role
 from nportpy.accounts.sessions import key_of
@@ -75,9 +77,11 @@ def add_token(path: str, name: str, role: Role, extras: Iterable[Extra], end: fl
     """A token: 256 random bits, which are told here and never again.
 
     Raises:
-        AccountError: there is one of this name, or the file is bad.
+        AccountError: there is one of this name, or the file is bad, or it is to end and nobody knows the time.
     """
     store.check_name(name)
+    if end is not None and not wallclock.known():
+        raise AccountError("the clock of this machine is not known to be right: set it, or let the token not end")
     text = TOKEN + secrets.token_urlsafe(32)
     made = Token(name, role, tuple(dict.fromkeys(extras)), key_of(text), end)
 
@@ -116,7 +120,7 @@ def _with(found: Accounts, name: str, one: Callable[[Account], Account]) -> Acco
 
 def _kept(left: Accounts) -> Accounts:
     """What is left, if somebody is left who can change it: without anybody, all is open on this machine again."""
-    now = time.time()
+    now = time.time() if wallclock.known(left.written) else math.inf
     tokens = [each.rights for each in left.tokens if each.end is None or each.end > now]
     rights = [each.rights for each in left.accounts] + tokens
     if not any(Right.ACCOUNTS in each for each in rights):

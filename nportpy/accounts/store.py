@@ -3,7 +3,6 @@
 Neither a password nor a token is in it: an scrypt hash of the one (passwords.py), SHA-256 of the other.
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -11,12 +10,15 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from nportpy import atomicfile
 from nportpy.accounts import passwords
 from nportpy.accounts.roles import Extra, Right, Role, rights
+from nportpy.atomicfile import Owner
 from nportpy.errors import AccountError
+from nportpy.wallclock import judged
 
 MOST: Final = 1000
 """Accounts, and tokens."""
@@ -75,10 +77,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What is in the file."""
+    """What is in the file.
+
+    Attributes:
+        accounts: those who have a password.
+        tokens: what programs show.
+        written: when the file was, in seconds since the epoch.
+    """
 
     accounts: tuple[Account, ...] = ()
     tokens: tuple[Token, ...] = ()
+    written: float = 0.0
 
     @property
     def empty(self) -> bool:
@@ -89,10 +98,13 @@ class Accounts:
         """The one of this name."""
         return next((each for each in self.accounts if each.name == name), None)
 
-    def token(self, digest: str, now: float) -> Token | None:
-        """The one of this digest that has not ended; every one is looked at, so that the time tells nothing."""
+    def token(self, digest: str) -> Token | None:
+        """The one of this digest, unless it has ended; every one is looked at, so that the time tells nothing.
+
+        As with certificates, a clock that is not known ends none (wallclock.py): after a power cut nobody could come.
+        """
         found = [each for each in self.tokens if secrets.compare_digest(each.digest, digest)]
-        return next((each for each in found if each.end is None or now < each.end), None)
+        return next((each for each in found if each.end is None or judged(self.written) < each.end), None)
 
 
 def check_name(name: str) -> str:
@@ -114,7 +126,8 @@ def load(path: str) -> Accounts:
     """
     try:
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
+            found = os.fstat(file.fileno())
+            if found.st_mode & 0o077:
                 raise AccountError(f"{path} is not for its owner alone: chmod 600 {path}")
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
@@ -122,7 +135,7 @@ def load(path: str) -> Accounts:
     except OSError as error:
         raise AccountError(f"{path}: {error.strerror}") from error
     try:
-        return _parsed(data)
+        return replace(_parsed(data), written=found.st_mtime)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, AccountError) as error:
         raise AccountError(f"{path} is no file of accounts ({error!s:.100}): mend it, or remove it") from error
 
@@ -161,34 +174,11 @@ def change(path: str, how: Callable[[Accounts], Accounts]) -> Accounts:
 
 
 def _write(path: str, data: bytes) -> None:
-    """Put a file there: the old one or the new one is there, whatever happens.
-
-    It belongs to whom the old one, or the folder, belongs to: root adds accounts, the gateway's user reads them.
-    """
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{os.path.basename(path)}.{secrets.token_hex(4)}")
+    """Put a file there. Root adds accounts, the gateway's user reads them: it belongs to whom the folder belongs."""
     try:
-        owner = os.stat(path if os.path.exists(path) else folder)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _SECRET)
-        try:
-            with open(descriptor, "wb") as file:
-                if os.geteuid() == 0:
-                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        atomicfile.write(path, data, _SECRET, always=True, owner=Owner.FOLDERS)
     except OSError as error:
         raise AccountError(f"{path}: {error.strerror}") from error
-    with contextlib.suppress(OSError):  # it is in force: whoever heard of an error now would be told wrongly
-        there = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(there)
-        finally:
-            os.close(there)
 
 
 def _text(made: Accounts) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "serve", "check", "ports", "demo", "read", "write", "scan", "discover", "attach", "import", "poll", "archive",
     "collect", "objects", "profile", "status", "init", "monitor", "capture", "extcap", "cert",
-    "user",
+    "user", "config",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,21 @@ _TIMEOUT: Final = 10.0
 
 class Unreachable(Exception):
     """No gateway answers."""
+
+
+class Refused(click.ClickException):
+    """The gateway does not do it.
+
+    Attributes:
+        status: of its answer.
+        problem: what it says, as RFC 9457 has it; empty if it says nothing of the kind.
+    """
+
+    def __init__(self, message: str, status: int, problem: dict[str, Any]) -> None:
+        """As it is told."""
+        super().__init__(message)
+        self.status = status
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,41 +103,88 @@ def url_of(settings: HttpSettings | None) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def opened(base: Place, page: str, query: dict[str, str] | None = None, *, post: bool = False) -> Any:
+def opened(
+    base: Place,
+    page: str,
+    query: dict[str, str] | None = None,
+    *,
+    post: bool = False,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    within: float = _TIMEOUT,
+) -> Any:
     """The answer of the gateway at `base`; to be closed.
+
+    Args:
+        base: where it is.
+        page: what is asked for.
+        query: its parameters.
+        post: whether it is a POST.
+        body: sent as JSON, by POST; None: there is none.
+        headers: more of them.
+        within: seconds without a byte.
 
     Raises:
         Unreachable: none answers.
-        click.ClickException: it refuses.
+        Refused: it refuses.
     """
     place = urllib.parse.urlsplit(base.url).netloc
     url = f"{base.url}{page}"
     if query:
         url += f"?{urllib.parse.urlencode(query)}"
-    request = urllib.request.Request(url, method="POST" if post else "GET")  # noqa: S310 - http or https: see callers
+    sent = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, sent, method="POST" if post or sent else "GET")  # noqa: S310 - see callers
+    if sent is not None:
+        request.add_header("Content-Type", "application/json")
+    for name, text in (headers or {}).items():
+        request.add_header(name, text)
     for name, text in authorised(base.url).items():
         request.add_unredirected_header(name, text)
     try:
-        return urllib.request.urlopen(request, timeout=_TIMEOUT, context=base.tls)  # noqa: S310 - as above
+        return urllib.request.urlopen(request, timeout=within, context=base.tls)  # noqa: S310 - http or https
     except urllib.error.HTTPError as error:
         with error:
-            body = error.read().decode(errors="replace")
-        detail = json.loads(body)["detail"] if body.startswith("{") else body.strip()
-        raise click.ClickException(f"the gateway at {place} says: {detail}{wanting(error.code)}") from None
+            text = error.read().decode(errors="replace")
+        problem = _problem(text)
+        detail = problem.get("detail") or text.strip().partition("\n")[0][:200]
+        message = f"the gateway at {place} says: {detail}{wanting(error.code)}"
+        raise Refused(message, error.code, problem) from None
     except (OSError, HTTPException) as error:
         raise Unreachable(f"no gateway answers at {place} ({getattr(error, 'reason', error)})") from None
 
 
-def asked(base: Place, page: str, query: dict[str, str] | None = None, *, post: bool = False) -> str:
+def _problem(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def asked(base: Place, page: str, query: dict[str, str] | None = None, **more: Any) -> str:
     """The same as text.
 
     Raises:
         Unreachable: none answers, or not to the end.
-        click.ClickException: it refuses.
+        Refused: it refuses.
     """
-    with opened(base, page, query, post=post) as answer:
+    with opened(base, page, query, **more) as answer:
         try:
             text: str = answer.read().decode()
         except (OSError, HTTPException) as error:
             raise Unreachable(f"the gateway at {urllib.parse.urlsplit(base.url).netloc} broke off ({error})") from None
     return text
+
+
+def told(base: Place, page: str, query: dict[str, str] | None = None, **more: Any) -> Any:
+    """The same as JSON has it.
+
+    Raises:
+        Unreachable: none answers, or something else does.
+        Refused: it refuses.
+    """
+    try:
+        return json.loads(asked(base, page, query, **more))
+    except ValueError:
+        place = urllib.parse.urlsplit(base.url).netloc
+        raise Unreachable(f"what answers at {place} is no gateway of this kind") from None

@@ -1,14 +1,12 @@
 """The file that `nportpy init` writes: a configuration that explains itself, put in its place whole or not at all."""
 
-import contextlib
 import os
 import shutil
-import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nportpy import __version__
+from nportpy.atomicfile import Owner, Prepared
 from nportpy.cli.init_ports import COMMAND_BEHIND, Chosen, Mode, Wanted
 from nportpy.client.found import ranges
 from nportpy.client.scanning import Found
@@ -146,23 +144,12 @@ def put(path: str, text: str) -> str:
     """
     path = os.path.realpath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    before = os.stat(path) if os.path.exists(path) else None
-    descriptor, fresh = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+    prepared = Prepared(path, text.encode(), _MODE, owner=Owner.KEPT_IF_ALLOWED)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), _MODE if before is None else stat.S_IMODE(before.st_mode))
-            if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                with contextlib.suppress(PermissionError):
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
-        kept = "" if before is None else _keep(path)
-        os.replace(fresh, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise
+        kept = _keep(path) if os.path.exists(path) else ""
+        prepared.commit()
+    finally:
+        prepared.abandon()
     return kept
 
 

@@ -1,26 +1,19 @@
 """`nportpy status`: one screen that says what is and what is wrong, asked of the running gateway."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
 from nportpy.cli import completion
-from nportpy.cli.asking import Place, Unreachable, asked, place_of
+from nportpy.cli.asking import Place, Unreachable, told
 from nportpy.cli.options import parsed
 from nportpy.cli.status_screen import bus_names, screen, sentences
-from nportpy.cli.tls_options import believed, https_context, tls_options
-from nportpy.cli.tokens import token_file
-from nportpy.config import DEFAULT_PATH, fault_lines, load
+from nportpy.cli.where import Where, gateway_options
 from nportpy.config.values import duration
-from nportpy.errors import ConfigError
-from nportpy.network.tls_settings import TlsSettings
-from nportpy.services.http_base import HttpSettings
 
 _ALL: Final = "*"
 
@@ -30,12 +23,7 @@ def _every(text: str) -> float:
 
 
 @click.command()
-@click.option(
-    "-c", "--config", "path", metavar="FILE",
-    help=f"The gateway's configuration, which says where it is asked.  [default: {DEFAULT_PATH} if it is there]",
-)  # fmt: skip
-@click.option("--url", metavar="URL", help="Where it is asked instead: http://192.0.2.10:9550.")
-@token_file
+@gateway_options
 @click.option(
     "--bus",
     metavar="NAME",
@@ -44,12 +32,8 @@ def _every(text: str) -> float:
 )
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
 @click.option("--every", metavar="TIME", default="2s", show_default=True, callback=parsed(_every), help="How often.")
-@tls_options
 @click.option("--json", "as_json", is_flag=True, help="The whole status, for programs; with --bus the verdict.")
-def status(
-    path: str | None, url: str | None, bus: str | None, watch: bool, every: float, as_json: bool,
-    tls: TlsSettings | None,
-) -> None:  # fmt: skip
+def status(where: Where, bus: str | None, watch: bool, every: float, as_json: bool) -> None:
     """Show what a running gateway does, and what is wrong with it.
 
     Faults and since when, lines, services and their TCP ports, clients, who asks and which units are busy. Shares and
@@ -64,60 +48,18 @@ def status(
     The exit code is 1 if there is no gateway, and 0 whatever is wrong with it: /readyz is for programs that want to
     know that.
     """  # noqa: D301 - click wants the character
-    if path is not None and url is not None:
-        raise click.UsageError("either --config or --url, not both")
-    if url is None:
-        believed(None, tls, "--url https://HOST:PORT")
-        base = _base(path)
-    else:
-        base = Place(_checked(url), https_context(_checked(url), tls))
+    base = where.place()
     ask = _verdicts(base, bus, as_json=as_json) if bus is not None else _status(base, as_json=as_json)
-    try:
+    with where.asking():
         if watch:
             _watch(ask, every, as_json=as_json)
         else:
             click.echo("\n".join(ask()))
-    except Unreachable as error:
-        raise click.ClickException(f"{error}; {_next_step(path, url)}") from None
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise click.BadParameter(f"{url!r} is none; one is as in http://192.0.2.10:9550", param_hint="--url")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def _base(path: str | None) -> Place:
-    """Where the gateway of a configuration is asked; without one, where one without a file is."""
-    if path is None and not os.path.exists(DEFAULT_PATH):
-        return place_of(HttpSettings())
-    where = path or DEFAULT_PATH
-    try:
-        settings = load(where)
-        return place_of(settings.http, settings.tls)
-    except ConfigError as error:
-        for line in fault_lines(error):
-            click.echo(line, err=True)
-        sys.exit(2)
-    except Unreachable as error:
-        raise click.ClickException(f"{error}; switch [http] on in {where}, then: nportpy check -c {where}") from None
-
-
-def _next_step(path: str | None, url: str | None) -> str:
-    """What to type if there is no gateway."""
-    if url is not None:
-        return f"see whether one runs there, and whether [http] allow has this machine: curl {_checked(url)}/healthz"
-    if path is not None:
-        return f"start it: nportpy serve -c {path}"
-    if os.path.exists(DEFAULT_PATH):
-        return "start it: systemctl start nportpy, and why it does not run: journalctl -u nportpy -n 20"
-    return "start it: nportpy serve"
 
 
 def _status(base: Place, *, as_json: bool) -> Callable[[], list[str]]:
     def ask() -> list[str]:
-        document = json.loads(asked(base, "/api/v1/status"))
+        document = told(base, "/api/v1/status")
         return [json.dumps(document)] if as_json else screen(document)
 
     return ask
@@ -127,9 +69,9 @@ def _verdicts(base: Place, bus: str, *, as_json: bool) -> Callable[[], list[str]
     def ask() -> list[str]:
         query = {} if bus == _ALL else {"bus": bus}
         try:
-            found: list[Any] = json.loads(asked(base, "/api/v1/verdict", query))
+            found: list[Any] = told(base, "/api/v1/verdict", query)
         except click.ClickException:
-            names = bus_names(json.loads(asked(base, "/api/v1/status")))
+            names = bus_names(told(base, "/api/v1/status"))
             if bus not in names:
                 there = f"there are: {', '.join(names)}" if names else "this gateway has none: nothing speaks Modbus"
                 raise click.BadParameter(f"no bus is called {bus!r}; {there}", param_hint="--bus") from None

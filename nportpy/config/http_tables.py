@@ -79,7 +79,7 @@ def _plain(path: Path, keys: dict[str, Any], lines: Lines) -> Iterator[Fault]:
     """What would send passwords over the network as anybody can read it."""
     if "tls" in keys or _here(keys.get("listen")):
         return
-    if "accounts_file" in keys and keys.get("console") != "view":  # pages for others are by TLS in any case
+    if "accounts_file" in keys and keys.get("console") not in ("view", "edit"):  # pages for others are always by TLS
         where = (*path, "accounts_file")
         reason = "passwords and tokens would cross the network for all to read"
         allowed = 'tls = "NAME" or tls = "self" beside it, or listen = "127.0.0.1:9550"'

@@ -9,6 +9,9 @@ import glob
 import os
 import time
 
+from nportpy import atomicfile
+from nportpy.atomicfile import Owner
+
 STEP = 1_000_000
 """Numbers by which the mark is raised."""
 
@@ -28,17 +31,7 @@ def write_mark(path: str, mark: int) -> None:
     Raises:
         OSError: it could not be written; the old one is there.
     """
-    temporary = path + ".mark.new"
-    with open(temporary, "w", encoding="ascii") as file:
-        file.write(f"{mark}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path + ".mark")
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    atomicfile.write(path + ".mark", f"{mark}\n".encode(), 0o644, owner=Owner.KEPT_IF_ALLOWED)
 
 
 def has_room(path: str, size: int) -> bool:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from nportpy import atomicfile
+from nportpy.atomicfile import Prepared
 from nportpy.editing import files
-from nportpy.editing.files import Prepared
 from nportpy.editing.history import Entry, Fate, History
 from nportpy.errors import EditError, Fault, NportpyError
 from nportpy.status import TrialStatus
@@ -163,13 +164,13 @@ class Editor:
                 for each in await asyncio.to_thread(self._recovered):
                     extra = {"number": each.number, "by": each.by, "why": each.why}
                     log.warning("a change was not confirmed before the gateway ended: it is not in force", extra=extra)
-            except OSError as error:
-                log.warning("the history of the file cannot be kept", extra={"reason": error.strerror})
+            except (OSError, EditError) as error:
+                log.warning("the history of the file cannot be kept", extra={"reason": str(error)})
         self.on = on
 
     def _recovered(self) -> list[Entry]:
         assert self._path is not None
-        files.forget(self._path)
+        atomicfile.forget(self._path)
         return self._history.recover()
 
     async def stop(self) -> None:
@@ -273,6 +274,7 @@ class Editor:
         try:
             prepared = Prepared(path, text.encode())
             try:
+                self._history.recover()  # what came of one may not have found room
                 known = next((each for each in self._history.all() if each.fate in (Fate.CONFIRMED, Fate.FOUND)), None)
                 if known is None or known.tag != files.tag(before.encode()):
                     self._history.add(before, Fate.FOUND, by="", why="", time=now)

@@ -3,6 +3,7 @@
 They lie beside the file, in a folder of its name with `.history`: a JSON object a file, under its number.
 """
 
+import contextlib
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from nportpy import atomicfile
 from nportpy.editing import files
 
 MOST: Final = 20
@@ -87,7 +89,8 @@ class History:
             os.mkdir(self.folder, 0o700 | (mode >> 2 & 0o111) | mode & 0o055)  # who may read the file may look into it
         self._write(entry)
         for old in entries[MOST - 1 :]:
-            os.unlink(self._place(old.number))
+            with contextlib.suppress(OSError):  # it is one too many, and goes the next time
+                os.unlink(self._place(old.number))
         return entry
 
     def mark(self, number: int, fate: Fate) -> None:
@@ -103,20 +106,24 @@ class History:
     def recover(self) -> list[Entry]:
         """After a start: what was being tried when the gateway ended.
 
+        What has become the file was confirmed: the gateway ended, or the disk was full, before that was written here.
+
         Raises:
             OSError: that cannot be written.
+            EditError: the file cannot be read.
         """
-        lost = [each for each in self.all() if each.fate is Fate.TRYING]
-        for each in lost:
-            self.mark(each.number, Fate.INTERRUPTED)
-        return lost
+        trying = [each for each in self.all() if each.fate is Fate.TRYING]
+        kept = files.tag(files.read(self._path)) if trying else ""
+        for each in trying:
+            self.mark(each.number, Fate.CONFIRMED if each.tag == kept else Fate.INTERRUPTED)
+        return [each for each in trying if each.tag != kept]
 
     def _place(self, number: int) -> str:
         return os.path.join(self.folder, f"{number:06}.json")
 
     def _write(self, entry: Entry) -> None:
         content = json.dumps(asdict(entry), indent=1).encode()
-        files.write(self._place(entry.number), content, stat.S_IMODE(os.stat(self._path).st_mode))
+        atomicfile.write(self._place(entry.number), content, stat.S_IMODE(os.stat(self._path).st_mode))
 
     def _read(self, name: str) -> Entry | None:
         try:

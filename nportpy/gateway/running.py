@@ -444,8 +444,9 @@ class Gateway:
         """See files that were bad become good, and the clock become known."""
         while True:
             await self._certificates.wait()
+            await self._certificates.try_on(self._settings)
             async with self._changing:
-                await self._certificates.look(self._settings)
+                self._certificates.look()
                 self._events.certificates(self._certificates.status())
                 for services in self._all_services():
                     services.certificates_changed()

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Self
@@ -90,6 +90,11 @@ def address_of(host: str) -> Address:
     address = ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return address if mapped is None else mapped
+
+
+def host_of(address: Address) -> Hashable:
+    """What tells the host at this address from others: in IPv6 a network of 64 bits, as one host may have all of it."""
+    return IPv6Network((address, 64), strict=False) if isinstance(address, IPv6Address) else address
 
 
 def peer_of(name: tuple[str, int] | tuple[str, int, int, int]) -> Endpoint:

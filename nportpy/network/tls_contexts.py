@@ -69,26 +69,31 @@ class Table:
         self._lenient = False  # whether an expired list is used all the same
         self._read_once = False
 
-    def read(self, settings: TlsSettings) -> None:
+    def read(self, settings: TlsSettings, unmade: str = "") -> None:
         """Read the files and go over to what they say; if one is bad, what was in force stays.
+
+        Args:
+            settings: which files.
+            unmade: why one that the gateway makes itself could not be made.
 
         Raises:
             TlsFileError: one is bad.
         """
         self._wanted = settings
         try:
-            self._read(settings)
+            self._read(settings, unmade)
         except TlsFileError as error:
             self.error = error.reason
             raise
         self.error = ""
 
-    def _read(self, settings: TlsSettings) -> None:
+    def _read(self, settings: TlsSettings, unmade: str) -> None:
         paths = [path for pair in settings.pairs for path in (pair.certificate, pair.key) if path]
         paths += [path for path in (settings.ca, settings.crl) if path]
         newest = max((os.stat(located(path)).st_mtime for path in paths if os.path.exists(located(path))), default=0.0)
         if settings.made and not all(os.path.exists(path) for path in paths):
-            raise TlsFileError(paths[0], "is not made yet; the log says why it could not be")
+            how = f"cannot be made ({unmade}); tried again, and at once by a reload" if unmade else "is not made yet"
+            raise TlsFileError(paths[0], how)
         own = tuple(certificates_in(pair.certificate)[0] for pair in settings.pairs)
         shown = tuple(fingerprint(_blocks(pair.certificate, ("CERTIFICATE",))[0][1]) for pair in settings.pairs)
         authorities = frozenset(_blocks(settings.ca, ("CERTIFICATE",)) if settings.ca else ())
@@ -241,33 +246,36 @@ class Tables:
         """None yet."""
         self._tables: dict[str, Table] = {}
 
-    def configure(self, wanted: Iterable[TlsSettings]) -> None:
-        """Read all files anew, and go over to what they say; the log tells of those that are bad."""
+    def configure(self, wanted: Iterable[TlsSettings], unmade: str = "") -> None:
+        """Read all files anew, and go over to what they say; the log tells of those that are bad.
+
+        `unmade` as in `Table.read`.
+        """
         settings = {each.name: each for each in wanted}
         self._tables = {name: self._tables.get(name) or Table(each) for name, each in settings.items()}
         for name, table in self._tables.items():
-            _read(table, settings[name])
+            _read(table, settings[name], unmade)
 
     def find(self, name: str) -> Table:
         """The table of a name."""
         return self._tables[name]
 
-    def look(self) -> None:
-        """See whether a file that was bad is good now, or the clock has become known."""
+    def look(self, unmade: str = "") -> None:
+        """See whether a file that was bad is good now, or the clock has become known; `unmade` as in `Table.read`."""
         for table in self._tables.values():
             if table.stale:
                 before = table.checked, table.error
-                _read(table, table.wanted, before=before)
+                _read(table, table.wanted, unmade, before=before)
 
     def status(self) -> tuple[TlsStatus, ...]:
         """A snapshot."""
         return tuple(table.status() for table in self._tables.values())
 
 
-def _read(table: Table, settings: TlsSettings, before: tuple[bool, str] | None = None) -> None:
+def _read(table: Table, settings: TlsSettings, unmade: str, before: tuple[bool, str] | None = None) -> None:
     extra: dict[str, object] = {"tls": settings.name}
     try:
-        table.read(settings)
+        table.read(settings, unmade)
     except TlsFileError as error:
         if before is None or before[1] != error.reason:
             kept = "the ones before stay in force" if table.in_force else "nobody can connect"

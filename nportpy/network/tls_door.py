@@ -11,10 +11,9 @@ import socket
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable
 from dataclasses import replace
-from ipaddress import IPv6Address, ip_network
 from typing import Final
 
-from nportpy.network.addresses import Address
+from nportpy.network.addresses import Address, host_of
 from nportpy.network.tls_contexts import Table
 from nportpy.network.tls_settings import Identity
 from nportpy.network.tls_transport import TlsTransport, shake_hands
@@ -58,7 +57,7 @@ class Door:
             OSError: it does not come in; `why` (tls_transport.py) says why.
         """
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(HANDSHAKE_TIME) as limit, self._place(_whose(address), limit):
+        async with asyncio.timeout(HANDSHAKE_TIME) as limit, self._place(host_of(address), limit):
             context = self._table.server
             if context is None:
                 raise OSError(0, self._table.error)
@@ -107,8 +106,3 @@ class Door:
         before = limit.when()
         if not limit.expired() and (before is None or ends < before):
             limit.reschedule(ends)
-
-
-def _whose(address: Address) -> Hashable:
-    """Whose place it is: what one host can have addresses of at will counts as one."""
-    return ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address

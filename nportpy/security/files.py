@@ -1,13 +1,14 @@
 """Files of keys and certificates: written whole or not at all, keys for their owner alone."""
 
 import os
-import secrets
 from collections.abc import Mapping
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from nportpy import atomicfile
+from nportpy.atomicfile import Owner
 from nportpy.errors import NportpyError
 from nportpy.security.issuing import Authority, PrivateKey
 
@@ -26,19 +27,9 @@ def write(files: Mapping[str, tuple[bytes, int]], *, replace: bool = False) -> N
         if not replace and os.path.lexists(path):
             raise CertificateError(f"{path} is there already; --force replaces it")
     for path, (data, mode) in files.items():
-        temporary = f"{path}.{secrets.token_hex(4)}"
         try:
             os.makedirs(os.path.dirname(path) or ".", mode=0o755, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+            atomicfile.write(path, data, mode, always=True, owner=Owner.KEPT_IF_ALLOWED)
         except OSError as error:
             raise CertificateError(f"{path}: {error.strerror}") from error
 

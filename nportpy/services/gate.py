@@ -12,13 +12,12 @@ import os
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from nportpy.accounts.roles import Right
-from nportpy.network.addresses import address_of, barred_by
+from nportpy.network.addresses import address_of, barred_by, host_of
 from nportpy.network.tls_settings import Identity
 from nportpy.services import rights
 from nportpy.services.audit import Audit
@@ -161,6 +160,10 @@ class Gate:
         """Whether a password or token may come this way: TLS, or this machine."""
         return self._by_tls(request) or rights.is_here(request)
 
+    def is_own(self, request: web.BaseRequest) -> bool:
+        """Whether no page of another site has sent it."""
+        return rights.is_own(request, secure=self._by_tls(request))
+
     def cookie(self, request: web.BaseRequest) -> str:
         """The name of a session's cookie."""
         return SECURE_COOKIE if self._by_tls(request) else LOCAL_COOKIE
@@ -198,7 +201,7 @@ class Gate:
         if found.page and found.right is Right.LOOK:
             reason = f"{who.reason}, as long as there is no account: nportpy user add NAME, and tls in [http]"
             return Refusal(HTTPStatus.FORBIDDEN, reason)
-        if not found.allow or not request.remote or not rights.is_own(request):
+        if not found.allow or not request.remote or not self.is_own(request):
             return Refusal(HTTPStatus.FORBIDDEN, who.reason)
         if not barred_by(address_of(request.remote), (found.allow,)):
             return None
@@ -227,7 +230,7 @@ class Gate:
         know. A form of another site sends neither JSON nor TOML.
         """
         reason = ""
-        if not rights.is_own(request):
+        if not self.is_own(request):
             reason = "from a page of its own only: another site asked for this"
         elif request.method not in _READING:
             if strict and not ("Origin" in request.headers or "Sec-Fetch-Site" in request.headers):
@@ -238,7 +241,7 @@ class Gate:
 
 
 def peer_key(request: web.BaseRequest) -> Hashable:
-    """What guesses are counted by: an address, in IPv6 a network of 64 bits, as that is what one host has.
+    """What guesses are counted by: a host.
 
     Behind a proxy on this machine it is whom that has heard: who guesses there holds up nobody else who comes through
     it. Who is on this machine and makes addresses up still waits for the account.
@@ -247,4 +250,4 @@ def peer_key(request: web.BaseRequest) -> Hashable:
     if address.is_loopback and (heard := request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()):
         with contextlib.suppress(ValueError):
             address = address_of(heard)
-    return ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address
+    return host_of(address)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import time
 from http import HTTPStatus
 from typing import Final
 
@@ -75,7 +74,7 @@ class Logins:
         """By what stands in an Authorization header (RFC 6750)."""
         if scheme.lower() != "bearer" or not text.startswith(TOKEN):
             return Who(reason="what is wanted is Authorization: Bearer np_...")
-        token = self.accounts.token(key := key_of(text), time.time())
+        token = self.accounts.token(key := key_of(text))
         if token is None:
             return Who(reason="there is no such token, or it has ended")
         return Who(token.name, "token", token.rights, key)
@@ -94,7 +93,7 @@ class Logins:
         if who.how == "session":
             account = self.sessions.find(who.key, asyncio.get_running_loop().time(), use=False)
             return account is not None and self.accounts.account(account.name) == account
-        token = self.accounts.token(who.key, time.time())
+        token = self.accounts.token(who.key)
         return token is not None and token.rights == who.rights
 
     # Logging in.
@@ -127,6 +126,10 @@ class Logins:
         text = self.sessions.begin(account, now)
         self._audit.tell("login", who=name, how="password", client=client, result="done", role=account.role)
         return account, text
+
+    def forget(self, text: str) -> None:
+        """A browser has another session now: what stood for the one before, which it may share, is worth nothing."""
+        self.sessions.end(key_of(text))
 
     def log_out(self, who: Who, client: str) -> None:
         """The session is over."""

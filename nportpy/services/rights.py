@@ -34,13 +34,18 @@ def is_here(request: web.BaseRequest) -> bool:
     return here and not any(name in request.headers for name in _PROXIED)
 
 
-def is_own(request: web.BaseRequest) -> bool:
-    """Whether no page of another site has sent it."""
+def is_own(request: web.BaseRequest, *, secure: bool = False) -> bool:
+    """Whether no page of another site has sent it.
+
+    `secure`: it came by TLS, so that a page that did not is another's, who may stand between: it only looks like ours.
+    """
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in _OWN_SITE:
         return False
     origin = request.headers.get("Origin")
     try:
-        return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
+        parts = urlsplit(origin or "")
+        plain = secure and parts.scheme != "https"
+        return origin is None or (parts.netloc == request.headers.get("Host", "") and not plain)
     except ValueError:  # no browser's
         return False
 

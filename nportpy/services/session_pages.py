@@ -11,7 +11,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from nportpy.accounts.roles import Right
-from nportpy.services import rights
 from nportpy.services.answers import found, problem
 from nportpy.services.bodies import BadBody, json_object
 from nportpy.services.gate import SECURE_COOKIE, Gate, peer_key
@@ -50,7 +49,7 @@ class SessionPages:
         return found(document | {"accounts": self._gate.closed, "reason": who.reason})
 
     async def _log_in(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not rights.is_own(request):
+        if not self._gate.is_own(request):
             return problem(HTTPStatus.FORBIDDEN, "from a page of its own only: another site asked for this")
         if not self._gate.safe(request):
             detail = "a password comes over TLS, or from this machine: others could read it; tls in [http]"
@@ -73,6 +72,7 @@ class SessionPages:
         account, text = made
         response = found({"name": name, "how": "session", "rights": sorted(account.rights), "accounts": True})
         cookie = self._gate.cookie(request)
+        logins.forget(request.cookies.get(cookie, ""))
         secure = cookie == SECURE_COOKIE  # without an age: it goes with the browser
         response.set_cookie(cookie, text, path="/", httponly=True, samesite="Strict", secure=secure)
         return response

@@ -11,18 +11,19 @@ import logging
 import sys
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from html import escape
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
 from nportpy import __version__
 from nportpy.accounts.roles import Right
-from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, peer_of
+from nportpy.network.addresses import Endpoint, Rings, address_of, barred_by, host_of, peer_of
 from nportpy.network.tls_settings import Identity
 from nportpy.services import edge_metrics, exposition, metrics, report
 from nportpy.services.answers import HEADERS, JSON, problem
@@ -32,11 +33,13 @@ from nportpy.services.audit import Audit
 from nportpy.services.gate import Gate, GateSettings
 from nportpy.services.pages import Found, Pages
 from nportpy.services.session_pages import SessionPages
-from nportpy.services.who import Who
+from nportpy.services.who import OPEN, Who
 from nportpy.status import GatewayStatus
 from nportpy.throttle import Throttle
 
 MAX_CLIENTS = 32
+"""Who asks nothing makes room for one more."""
+
 MAX_STRANGERS = 8
 """Connections that are not served, but told why: their addresses are not allowed, or there are MAX_CLIENTS already.
 More of them are cut off without a word."""
@@ -58,6 +61,7 @@ _STRICT: Final = "max-age=31536000"
 """HTTPS for a year (RFC 6797); not for other names of the same domain. Not with a certificate that vouches for itself:
 who has accepted that by hand could not do so any more."""
 
+_BEGINNING: Final = 1.0  # seconds from a connection to its first request, among many of one host
 _MAX_LINE, _MAX_FIELD, _MAX_HEADERS = 4096, 4096, 64
 _WORTH_PACKING, _PACKED_AT_ONCE = 1024, 32 * 1024
 
@@ -132,11 +136,29 @@ class Site:
             if unlogged is not None:
                 extra = {"client": str(peer), "list": client.barred_by, "unlogged": unlogged}
                 log.warning("refused: not in allow", extra=extra)
-        served = sum(not each.unserved for each in self._clients)
-        client.crowded = not client.barred_by and served >= MAX_CLIENTS
-        if client.unserved and len(self._clients) - served >= MAX_STRANGERS:
+        served = [each for each in self._clients if not each.unserved]
+        if not client.barred_by and len(served) >= MAX_CLIENTS:
+            client.crowded = not self._make_room(client, served)
+        if client.unserved and len(self._clients) - len(served) >= MAX_STRANGERS:
             return False
         self._clients.add(client)
+        return True
+
+    def _make_room(self, client: "Connection", served: Sequence["Connection"]) -> bool:
+        """Cut off somebody who is not being answered: of the host that has most, the one that has waited longest.
+
+        So a host that opens connections and asks nothing, or never to the end, keeps nobody out. Who has more of them
+        than anybody that could go is the one that is told; and who has just opened his own will ask in a moment.
+        """
+        many = Counter(each.host for each in (*served, client))
+        spare = [each for each in served if each.spare]
+        gone = max(spare, key=lambda each: (many[each.host], -each.idle_since), default=None)
+        if gone is None or many[gone.host] < many[client.host]:
+            return False
+        if gone.host == client.host and asyncio.get_running_loop().time() - gone.idle_since < _BEGINNING:
+            return False
+        self.leave(gone)
+        gone.abort()
         return True
 
     def leave(self, client: "Connection") -> None:
@@ -159,6 +181,8 @@ class Site:
             return _short(HTTPStatus.FORBIDDEN, f": {client.peer.host} is not in {client.barred_by}")
         if client.crowded:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
+        if request.version < HttpVersion11 and "Transfer-Encoding" in request.headers:  # RFC 9112, 6.1
+            return _short(HTTPStatus.BAD_REQUEST, ": HTTP/1.0 has no Transfer-Encoding")
         if self._gate.misdirected(request):
             return _misdirected(request)
         if not self._gate.settings.admits(client.identity):
@@ -176,7 +200,7 @@ class Site:
         try:
             return await found.answer(who)
         finally:
-            client.who = None
+            client.who, client.idle_since = None, asyncio.get_running_loop().time()
 
     async def _find(self, request: web.BaseRequest) -> Found:
         """The route; what there is none for is answered, too, to everybody in the same way."""
@@ -310,6 +334,7 @@ class Connection(web.RequestHandler):
         self.barred_by = ""
         self.crowded = False
         self.who: Who | None = None  # whom it belongs to while it is answered
+        self.idle_since = asyncio.get_running_loop().time()
         self.identity: Identity | None = None  # by its certificate
         self._site = site
         self._wire: asyncio.Transport | None = None
@@ -319,6 +344,16 @@ class Connection(web.RequestHandler):
     def unserved(self) -> bool:
         """Whether it is only told why it is not served."""
         return bool(self.barred_by) or self.crowded
+
+    @property
+    def host(self) -> Hashable:
+        """What tells its host from others."""
+        return host_of(address_of(self.peer.host))
+
+    @property
+    def spare(self) -> bool:
+        """Whether it may be cut off: nothing was asked, or not yet to the end, or by somebody who is not known."""
+        return self.who is None or self.who.rights == OPEN
 
     @property
     def vouched(self) -> bool:

@@ -17,6 +17,7 @@ from tests.bench.dlms_line import DLMS_LINE
 from tests.bench.gateways import SUBJECTS, ModbusPeer, Running, Subject
 from tests.bench.idle import IDLE
 from tests.bench.latency import LATENCY
+from tests.bench.logins import LOGINS, NportpyLogins
 from tests.bench.modbus import MODBUS
 from tests.bench.modbus_paced import MODBUS_19200, MODBUS_115200, MODBUS_DEAD
 from tests.bench.modbus_soak import LATE, SOAK
@@ -61,6 +62,7 @@ BENCHES = (
     TAP_SATURATED,
     CONSOLE_UNSEEN,
     CONSOLE,
+    LOGINS,
     CHART,
     MONITOR,
     DLMS_LINE,
@@ -75,6 +77,7 @@ OTHERWISE: tuple[Subject, ...] = (
     NportpyRealCom(),
     NportpyTap(),
     NportpyConsole(),
+    NportpyLogins(),
     NportpyChart(),
     NportpyMonitor(),
 )

@@ -4,6 +4,7 @@ import pytest
 
 from tests.bench.__main__ import run
 from tests.bench.console import CONSOLE, CONSOLE_UNSEEN, NportpyConsole
+from tests.bench.logins import LOGINS, NportpyLogins
 from tests.bench.monitor import MONITOR, NportpyMonitor
 from tests.bench.report import Scale
 from tests.support import browser
@@ -16,6 +17,12 @@ def test_c2_c4_a_taste_of_them() -> None:
     results = run(benches, (NportpyConsole(),), Scale(lines=2, paced_seconds=1, idle_seconds=1), 1)
     assert not results.failures
     assert all(figure.key in results.samples["nportpy"] for bench in benches for figure in bench.figures)
+
+
+def test_s19_a_taste_of_a_line_while_passwords_are_tried() -> None:
+    results = run((LOGINS,), (NportpyLogins(),), Scale(exchanges=200), 1)
+    assert not results.failures
+    assert all(figure.key in results.samples["nportpy"] for figure in LOGINS.figures)
 
 
 @pytest.mark.peer

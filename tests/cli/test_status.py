@@ -18,7 +18,7 @@ from typing import Any, Self
 import click.testing
 import pytest
 
-from nportpy.cli import asking
+from nportpy.cli import asking, where
 from nportpy.cli import status as command
 from nportpy.cli.status_screen import MOST_UNITS, screen, size
 from nportpy.services import report
@@ -163,10 +163,10 @@ def test_no_gateway_and_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = run("-c", str(file))
     assert result.exit_code == 1
     assert f"start it: nportpy serve -c {file}" in result.stderr
-    monkeypatch.setattr(command, "DEFAULT_PATH", str(file))
+    monkeypatch.setattr(where, "DEFAULT_PATH", str(file))
     assert "start it: systemctl start nportpy" in run().stderr
-    monkeypatch.setattr(command, "DEFAULT_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr(command, "HttpSettings", lambda: HttpSettings((("127.0.0.1", port),)))
+    monkeypatch.setattr(where, "DEFAULT_PATH", str(tmp_path / "none"))
+    monkeypatch.setattr(where, "HttpSettings", lambda: HttpSettings((("127.0.0.1", port),)))
     assert "start it: nportpy serve\n" in run().stderr
 
 

@@ -1,6 +1,7 @@
 """The console's API on a gateway: what it shows, what it does, who may, and that nothing else can be done with it."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -183,6 +184,18 @@ async def test_c4_the_33rd_client_hears_why(monkeypatch: pytest.MonkeyPatch) -> 
             503,
             b"503 Service Unavailable: 2 clients are connected, and no more may be\n",
         )
+        monkeypatch.setattr(site, "MAX_STRANGERS", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+    monkeypatch.setattr(site, "MAX_STRANGERS", 8)
+    async with consoled() as at, asking(at.port, "/api/v1/events"):
+        silent = await asyncio.open_connection("127.0.0.1", at.port)
+        assert (await at.call("/healthz")).status == 503
+        await asyncio.sleep(1.1)
+        assert (await at.call("/healthz")).status == 200  # who asks nothing makes room
+        silent[1].close()
 
 
 async def test_c9_the_log_is_shown_filtered_and_bounded() -> None:
@@ -225,6 +238,13 @@ async def test_c7_values_are_read_and_written_after_confirmation() -> None:
         assert wrong.status == 428  # that was another request
         done = await at.call("/api/v1/modbus/write", write | {"confirm": asked.json()["confirm"]})
         assert done.status == 200
+        records = (await at.call("/api/v1/audit")).json()["records"]  # S28
+        told = [(each["event"], each["result"]) for each in records if each["event"] in ("read", "write")]
+        assert told == [("read", "done"), *[("write", "unconfirmed")] * 2, ("write", "done")]
+        assert (records[-1]["bus"], records[-1]["unit"], records[-1]["write"], records[-1]["value"]) == (
+            *("cable", 1),
+            *("41001", "7"),
+        )
         assert at.counted()["write", "done"] == 1
         assert at.counted()["write", "unconfirmed"] == 2
 

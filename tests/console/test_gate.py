@@ -155,6 +155,50 @@ async def test_s31_what_no_browser_sends_is_refused_without_a_traceback(
     assert not [each for each in caplog.records if each.exc_info]
 
 
+HIDDEN = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+"""A request that is hidden in the body of another one; whoever finds it answers 200."""
+
+FRAMINGS = {
+    "both lengths": (f"Content-Length: {len(HIDDEN) + 5}\r\nTransfer-Encoding: chunked", f"0\r\n\r\n{HIDDEN}"),
+    "two lengths": (f"Content-Length: 0\r\nContent-Length: {len(HIDDEN)}", HIDDEN),
+    "a list": (f"Content-Length: 0, {len(HIDDEN)}", HIDDEN),
+    "a sign": (f"Content-Length: +{len(HIDDEN)}", HIDDEN),
+    "less than nothing": ("Content-Length: -1", HIDDEN),
+    "hexadecimal": ("Content-Length: 0x0", HIDDEN),
+    "as Python writes it": (f"Content-Length: {len(HIDDEN) // 10}_{len(HIDDEN) % 10}", HIDDEN),
+    "no coding": ("Transfer-Encoding: xchunked", f"0\r\n\r\n{HIDDEN}"),
+    "a blank": ("Transfer-Encoding : chunked", f"0\r\n\r\n{HIDDEN}"),
+    "chunked is not the last": ("Transfer-Encoding: chunked, identity", f"0\r\n\r\n{HIDDEN}"),
+    "twice": ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", f"0\r\n\r\n{HIDDEN}"),
+    "a line that goes on": ("X: a\r\n Content-Length: 0", HIDDEN),
+    "half an end of a line": ("X: a\rContent-Length: 0", HIDDEN),
+    "nothing": ("X: a\0b\r\nContent-Length: 0", HIDDEN),
+    "chunk of another kind": ("Transfer-Encoding: chunked", f"0x0\r\n\r\n{HIDDEN}"),
+    "chunk without end": ("Transfer-Encoding: chunked", f"{'f' * 18}\r\n{HIDDEN}"),
+    "chunk that ends otherwise": ("Transfer-Encoding: chunked", f"2;a\nb\r\n{{}}\r\n0\r\n\r\n{HIDDEN}"),
+    "chunks of lines": ("Transfer-Encoding: chunked", f"2\n{{}}\n0\n\n{HIDDEN}"),
+    "another version": ("Connection: keep-alive\r\nTransfer-Encoding: chunked", f"0\r\n\r\n{HIDDEN}"),
+    "the length of it": (f"Content-Length: {len(HIDDEN)}", HIDDEN),
+}
+"""RFC 9112, 6 and 11.2: ways in which a proxy and we could take different bytes for the next request."""
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+async def test_s31_nobody_hides_a_request_in_another_one(path: str, framing: str) -> None:
+    token = changing.add_token(path, "one", Role.OPERATOR, [], None)
+    headers, body = FRAMINGS[framing]
+    version = "1.0" if framing == "another version" else "1.1"
+    async with asking(path) as here:
+        (port,) = {int(place.endpoint.port) for place in here.at.served.gateway._http.chosen_by_kernel()}
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /api/v1/lines/cable/send HTTP/{version}\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\n{headers}\r\n\r\n{body}".encode())
+        writer.write_eof()
+        answered = await reader.read()
+        assert re.findall(rb"HTTP/1\.[01] (\d+)", answered) == [b"400"]
+        writer.close()
+
+
 async def test_s31_a_body_that_does_not_come_holds_its_place_for_a_while(path: str) -> None:
     changing.add(path, "anna", Role.ADMIN, [], "correct horse battery")
     async with asking(path) as here:
@@ -325,6 +369,21 @@ async def test_s22_what_another_site_sends_with_a_session_is_refused(path: str) 
                 assert sent.status == 403, kind
             login = await here.ask("/api/v1/session", b"{}", Content_Type=kind, **OWN)
             assert login.status == 403
+
+
+async def test_s22_a_page_that_came_in_plain_is_not_ours_where_we_are_https(path: str) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], GOOD)
+    page, body = "/api/v1/lines/cable/send", {"text": "x"}
+    async with asking(path) as here:
+        cookie = {"Cookie": here.session()["Cookie"].replace("nportpy=", "__Host-nportpy=")}
+        here.told(secure=True)
+        for scheme, status in (("https", 200), ("http", 403), ("ftp", 403)):
+            origin = {"Origin": f"{scheme}://localhost"}
+            assert (await here.ask(page, body, **cookie, **origin)).status == status
+            anna = shown("CN=anna", "operator")
+            assert (await here.ask(page, body, identity=anna, **origin)).status == status
+            login = await here.ask("/api/v1/session", {"name": "anna", "password": GOOD}, **origin)
+            assert login.status == status
 
 
 # Headers.

@@ -26,6 +26,7 @@ NOT_RUN = {
     "traffic": "it shows what happens, for as long as somebody looks: tests/peers/test_wireshark.py",
     "hours": "it takes as long as it says",
     "elsewhere": "it takes certificates and a gateway that has them: tests/network/test_tls_targets.py",
+    "editing": "it takes a gateway whose file may be changed: tests/cli/test_config.py",
     "user": "it puts a file into a user's home; tests/peers does, into another",
 }
 """Reasons of blocks that are not run."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nportpy import atomicfile
 from nportpy.editing import files
 from nportpy.editing.editor import Candidate, Changes, Editor, Faulty, Stale
 from nportpy.editing.history import MOST, Entry, Fate, History
@@ -203,7 +204,7 @@ async def test_c30_a_gateway_that_cannot_go_back_lives_on(tmp_path: Path, caplog
 async def test_c30_a_gateway_that_cannot_go_over_to_what_is_confirmed_lives_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = files.Prepared.commit
+    commit = atomicfile.Prepared.commit
     async with edited(tmp_path) as at:
         loop = asyncio.get_running_loop()
 
@@ -211,14 +212,14 @@ async def test_c30_a_gateway_that_cannot_go_over_to_what_is_confirmed_lives_on(
             at.editor.overtake()
             at.gateway.refuses = "new"
 
-        def overtaken(self: files.Prepared) -> None:
+        def overtaken(self: atomicfile.Prepared) -> None:
             commit(self)
             if not self._path.endswith(".json"):
                 asyncio.run_coroutine_threadsafe(read_anew(), loop).result(10)
 
         entry = await at.apply()
         await asyncio.sleep(1)
-        monkeypatch.setattr(files.Prepared, "commit", overtaken)
+        monkeypatch.setattr(atomicfile.Prepared, "commit", overtaken)
         await at.editor.confirm(entry.number, by="anna")
         assert "cannot go over to a change that is confirmed" in caplog.text
         assert at.file.read_text() == NEW
@@ -251,13 +252,44 @@ async def test_c30_the_gateway_ends_in_the_window(tmp_path: Path) -> None:
 async def test_c30_the_gateway_was_killed_in_the_window(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "nportpy.toml"
     file.write_text(OLD)
-    files.Prepared(str(file), NEW.encode())
+    killed = atomicfile.Prepared(str(file), NEW.encode())
+    os.close(killed._file)  # as the system does
     History(str(file)).add(NEW, Fate.TRYING, by="anna", why="", time=0.0)
     async with edited(tmp_path) as at:
         assert await at.fates() == [(1, Fate.INTERRUPTED)]
         assert "a change was not confirmed before the gateway ended" in caplog.text
         assert sorted(os.listdir(tmp_path)) == ["nportpy.toml", "nportpy.toml.history"]
         await at.apply()
+
+
+async def test_c30_killed_between_the_renaming_and_the_history_it_is_confirmed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "nportpy.toml"
+    file.write_text(NEW)
+    History(str(file)).add(NEW, Fate.TRYING, by="anna", why="", time=0.0)
+    async with edited(tmp_path) as at:
+        assert await at.fates() == [(1, Fate.CONFIRMED)]
+        assert "was not confirmed" not in caplog.text
+
+
+async def test_c31_a_disk_that_is_full_when_it_is_written_what_came_of_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with edited(tmp_path) as at:
+        entry = await at.apply()
+        await asyncio.sleep(1)
+        with monkeypatch.context() as patched:
+            patched.setattr(History, "mark", full)
+            assert (await at.editor.confirm(entry.number, by="anna")).fate is Fate.CONFIRMED
+        assert "history of the file cannot be kept" in caplog.text
+        assert at.file.read_text() == NEW
+        assert (await at.fates())[0] == (2, Fate.TRYING)
+        await at.apply("third = 3\n")
+        assert await at.fates() == [(3, Fate.TRYING), (2, Fate.CONFIRMED), (1, Fate.FOUND)]
 
 
 async def test_c30_one_at_a_time(tmp_path: Path) -> None:
@@ -372,15 +404,15 @@ async def test_c32_a_folder_that_fails_does_not_leave_a_file_that_nobody_confirm
 
 
 async def test_c32_who_confirms_and_goes_has_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit, writes, goes = files.Prepared.commit, threading.Event(), threading.Event()
+    commit, writes, goes = atomicfile.Prepared.commit, threading.Event(), threading.Event()
 
-    def slow(self: files.Prepared) -> None:
+    def slow(self: atomicfile.Prepared) -> None:
         if not self._path.endswith(".json"):  # the history's are exchanged likewise
             writes.set()
             goes.wait(10)
         commit(self)
 
-    monkeypatch.setattr(files.Prepared, "commit", slow)
+    monkeypatch.setattr(atomicfile.Prepared, "commit", slow)
     async with edited(tmp_path) as at:
         entry = await at.apply()
         await asyncio.sleep(1)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.process
 PROGRAM = """
 import asyncio, sys
 from nportpy.config import load
-from nportpy.gateway import Gateway
+from nportpy.gateway.running import Gateway
 
 async def main():
     gateway = Gateway(load(sys.argv[1]))

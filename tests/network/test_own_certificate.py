@@ -6,6 +6,8 @@ import os
 import ssl
 import stat
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 from nportpy.cli import main
 from nportpy.config import parse
 from nportpy.network.tls_contexts import fingerprint
+from nportpy.network.tls_settings import TlsSettings
 from nportpy.port.loopback import Cable
 from nportpy.security import own
 from nportpy.services.http_base import HttpSettings
@@ -113,7 +116,7 @@ async def test_s9_it_is_made_at_a_reload_too(device: Path) -> None:
 
 
 @pytest.mark.parametrize("why", ["no folder", "no cryptography", "no python"])
-async def test_s9_without_one_nobody_comes_in_and_the_log_says_why_once(
+async def test_s9_without_one_nobody_comes_in_and_log_and_status_say_why(
     device: Path, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if why == "no folder":
@@ -126,15 +129,92 @@ async def test_s9_without_one_nobody_comes_in_and_the_log_says_why_once(
     else:
         monkeypatch.setattr(sys, "executable", "/none/python")
         reason = "No such file"
-    tls = parse('[port.a]\ndevice = "loop://"\n[port.a.raw]\nlisten = 4001\ntls = "self"\n', "f").tls
-    async with serving(plan("cable", raw(tls="self")), cables=[Cable()], tls=tls) as served:
+    async with serving(plan("cable", raw(tls="self")), cables=[Cable()], tls=_own_table()) as served:
         status = served.gateway.status()
         assert not status.ready
-        assert "is not made yet" in status.missing[0].reason
-        await served.gateway._certificates.look(settings(plan("cable"), tls=tls))
-    said = [record for record in caplog.records if record.message.startswith("cannot make")]
+        for told in (status.missing[0].reason, status.tls[0].error):
+            assert reason in told
+            assert "cannot be made" in told
+        served.gateway._certificates.look()
+    said = [record.reason for record in caplog.records if "nobody can connect" in record.message]  # type: ignore[attr-defined]
     assert len(said) == 1
-    assert reason in said[0].reason  # type: ignore[attr-defined]
+    assert reason in said[0]
+
+
+def _own_table() -> tuple[TlsSettings, ...]:
+    return parse('[port.a]\ndevice = "loop://"\n[port.a.raw]\nlisten = 4001\ntls = "self"\n', "f").tls
+
+
+class Tries:
+    """Takes the place of the process that makes one: says `reason`, at once or when it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+        self.reason = reason
+        self.times: list[float] = []
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+        monkeypatch.setattr(own, "_made", self._made)
+
+    async def _made(self, *_: object) -> str:
+        self.times.append(asyncio.get_running_loop().time())
+        await self.goes_on.wait()
+        return self.reason
+
+
+async def test_s9_what_cannot_be_made_is_tried_less_and_less_and_holds_no_reload_up(
+    device: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = Tries(monkeypatch, "Read-only file system")
+    plans, tls = [plan("cable", raw(tls="self")), plan("other", raw())], _own_table()
+    async with serving(*plans, cables=[Cable("cable"), Cable("other")], tls=tls) as served:
+        await asyncio.sleep(3600)
+        apart = [round(after - before) for before, after in pairwise(tries.times)]
+        assert apart[:5] == [10, 20, 40, 80, 160]
+        assert set(apart[5:]) <= {300, 310}
+        tries.goes_on.clear()
+        count = len(tries.times)
+        await until(lambda: len(tries.times) > count, within=400)
+        monkeypatch.setattr(own, "_made", Tries(monkeypatch, "No space left on device")._made)
+        async with asyncio.timeout(1):
+            await served.gateway.reload(settings(*plans, tls=tls))
+        (table,) = served.gateway.status().tls
+        assert "No space left on device" in table.error
+        tries.goes_on.set()
+    said = [record for record in caplog.records if "nobody can connect" in record.message]
+    assert [record.reason.partition("(")[2].partition(")")[0] for record in said[:2]] == [  # type: ignore[attr-defined]
+        *("Read-only file system", "No space left on device"),
+    ]
+
+
+@pytest.mark.real("asyncio")
+async def test_s9_a_gateway_that_stops_waits_for_no_certificate(
+    device: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await own.OwnCertificates().make(_own_table())
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - began < 30
+
+
+async def test_s9_a_process_that_does_not_end_is_ended(
+    device: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\necho $$ > pid\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    making = own.OwnCertificates()
+    await making.make(_own_table(), patience=0.5)
+    assert making.trouble == "it takes more than 0.5 s"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_s9_what_is_there_is_left_alone(device: Path) -> None:

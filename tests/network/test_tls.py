@@ -519,7 +519,7 @@ async def test_s6_nothing_is_said_of_connections_that_came_and_went(
 def test_s7_a_plain_service_imports_nothing_of_tls() -> None:
     program = """
 import sys, asyncio
-from nportpy.gateway import Gateway
+from nportpy.gateway.running import Gateway
 from nportpy.config import parse
 settings = parse('[http]\\nlisten = false\\n[port.a]\\ndevice = "loop://"\\n[port.a.raw]\\nlisten = "127.0.0.1:0"'
                  .replace('127.0.0.1:0', '127.0.0.1:47113'), "x")

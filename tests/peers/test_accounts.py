@@ -125,6 +125,41 @@ async def test_s25_curl_with_a_certificate_and_without_once_it_is_revoked(tmp_pa
         assert code, output
 
 
+@needs("chromium")
+@needs("certutil")
+@needs("openssl")
+@once
+async def test_s25_a_browser_with_a_certificate_gets_in_without_a_password_until_it_is_revoked(tmp_path: Path) -> None:
+    path = str(tmp_path / "accounts.json")
+    changing.add(path, "bob", Role.ADMIN, [], GOOD)
+    plant = Plant(tmp_path)
+    server, anna = plant.pair("server"), plant.client("anna", "Operator")
+    settings = table(plant, server, clients=Clients.OPTIONAL, crl=plant.revoke())
+    port = free_port()
+    http = HttpSettings((("127.0.0.1", port),), tls=settings.name, accounts=path)
+    site = f"https://localhost:{port}"
+    async with (
+        serving(plan("cable", raw()), cables=[Cable()], http=http, tls=(settings,)) as served,
+        browser.browser(settings.ca, browser.Shown(anna.files, site)) as chromium,
+    ):
+        page = await chromium.page(f"{site}/")
+        await page.until("!!document.querySelector('nav')")
+        assert not await page.run("!!document.querySelector('input[name=password]')")
+        who = await page.run("fetch('/api/v1/session').then(r => r.json())")
+        assert (who["name"], who["how"], who["rights"]) == ("CN=anna", "certificate", ["act", "look", "open"])
+        call = (
+            "fetch('/api/v1/%s', {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}})"
+            ".then(r => r.status)"
+        )
+        assert await page.run(call % "lines/cable/reopen") == 200
+        assert await page.run(call % "config/check") == 403
+        plant.revoke("anna")
+        await served.gateway.reload(served.gateway._settings)
+        await page.until("fetch('/api/v1/session').then(() => false, () => true)")
+        await page.open(f"{site}/")
+        await page.until("location.href.startsWith('chrome-error:')")
+
+
 @needs("prometheus")
 @once
 async def test_s26_a_prometheus_scrapes_with_a_token(tmp_path: Path) -> None:

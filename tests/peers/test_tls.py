@@ -108,6 +108,26 @@ async def test_s2_openssl_over_versions_and_suites(plant: Plant, option: str, ci
 
 
 @needs("openssl")
+async def test_s2_nobody_renegotiates(plant: Plant) -> None:
+    """Who asks for it is cut off, and nobody else notices."""
+    async with serving(plan("cable", raw(tls="plant")), cables=[Cable()], tls=(table(plant),), drain=0.1) as served:
+        process = await asyncio.create_subprocess_exec(
+            *("openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{served.port()}", "-CAfile", plant.ca),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        await until(lambda: bool(served.service().clients))
+        assert process.stdin is not None
+        process.stdin.write(b"R\n")  # openssl-s_client(1): renegotiate
+        async with asyncio.timeout(20):
+            output, _ = await process.communicate()
+        assert b"RENEGOTIATING" in output
+        assert b"no renegotiation" in output
+        await until(lambda: not served.service().clients)
+        code, _ = await run("openssl", "s_client", "-connect", f"127.0.0.1:{served.port()}", "-CAfile", plant.ca)
+        assert code == 0
+
+
+@needs("openssl")
 async def test_s6_openssl_fed_by_a_pipe_gets_its_answer(plant: Plant) -> None:
     cable = Cable()
     async with serving(plan("cable", raw(tls="plant")), cables=[cable], tls=(table(plant),), drain=0.1) as served:

@@ -308,19 +308,28 @@ async def test_ipv4_through_a_dual_stack_socket_is_ipv4() -> None:
 
 
 @pytest.mark.real
-async def test_there_is_a_last_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "MAX_CLIENTS", 3)
+async def test_s3_who_asks_nothing_makes_room_and_first_who_has_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One host with silent connections, half a request in each, keeps nobody out, and costs nobody else his own."""
+    monkeypatch.setattr(site, "MAX_CLIENTS", 8)
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with serving() as service:
-        inside = [await asyncio.open_connection(*split(service.addresses[0])) for _ in range(3)]
-        assert b"503 Service Unavailable: 3 clients" in await raw(service, b"GET /healthz HTTP/1.0\r\n\r\n")
-        monkeypatch.setattr(site, "MAX_STRANGERS", 0)
-        assert await raw(service, b"GET /healthz HTTP/1.0\r\n\r\n") in (b"", b"reset")
-        inside.pop()[1].close()
-        async with asyncio.timeout(5):
-            while b"200 OK" not in await raw(service, b"GET /healthz HTTP/1.0\r\n\r\n"):
-                pass
-        for _, writer in inside:
-            writer.close()
+        there = split(service.addresses[0])
+        reader, writer = await asyncio.open_connection(*there, local_addr=("127.0.0.2", 0))
+        writer.write(whole)
+        await reader.readuntil(b"ok\n")
+        silent = []
+        for _ in range(20):
+            silent.append(await asyncio.open_connection(*there, local_addr=("127.0.0.3", 0)))
+            silent[-1][1].write(whole[:-9])
+            assert b"200 OK" in await raw(service, b"GET /healthz HTTP/1.0\r\n\r\n")
+        writer.write(whole)
+        await reader.readuntil(b"ok\n")
+        # The oldest have gone, the newest are there.
+        assert [await each.read() for each, _ in silent[:12]] == [b""] * 12
+        silent[-1][1].write(whole[-9:])
+        await silent[-1][0].readuntil(b"ok\n")
+        for _, each in (*silent, (reader, writer)):
+            each.close()
 
 
 @pytest.mark.real

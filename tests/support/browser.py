@@ -11,13 +11,19 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from nportpy.network.tls_settings import KeyPair
+
 PROGRAM = next((p for name in ("chromium-headless-shell", "chromium") if (p := shutil.which(name))), None)
+WHOLE = shutil.which("chromium")
+"""The one with certificates of its user: the headless shell shows none."""
+
 PATIENCE = 30.0
 
 
@@ -165,17 +171,43 @@ def _believe(folder: str, authority: str) -> None:
         subprocess.run(["certutil", "-d", f"sql:{database}", *words], check=True, timeout=20)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A certificate that the user shows to a site, which is an origin, without being asked which one."""
+
+    pair: KeyPair
+    site: str
+
+    def install(self, folder: str) -> None:
+        """Give it to the user whose home this is."""
+        bundle, word = f"{folder}/shown.p12", "word"
+        pair = ("-in", self.pair.certificate, "-inkey", self.pair.key)
+        made = ("openssl", "pkcs12", "-export", *pair, "-out", bundle, "-passout", f"pass:{word}")
+        taken = ("pk12util", "-d", f"sql:{folder}/.pki/nssdb", "-i", bundle, "-W", word)
+        for words in (made, taken):
+            subprocess.run(words, check=True, timeout=20, stdout=subprocess.DEVNULL)
+        # What AutoSelectCertificateForUrls of a policy would set: a folder of policies is the whole machine's.
+        always: dict[str, Any] = {f"{self.site},*": {"setting": {"filters": [{}]}}}
+        settings = {"profile": {"content_settings": {"exceptions": {"auto_select_certificate": always}}}}
+        os.makedirs(f"{folder}/Default")
+        Path(f"{folder}/Default/Preferences").write_text(json.dumps(settings))
+
+
 @asynccontextmanager
-async def browser(authority: str = "") -> AsyncIterator[Browser]:
-    """`authority`: a file with one whose certificates it is to believe."""
-    assert PROGRAM is not None
+async def browser(authority: str = "", shown: Shown | None = None) -> AsyncIterator[Browser]:
+    """`authority`: a file with one whose certificates it is to believe; `shown`: takes `WHOLE`."""
+    program_file = PROGRAM if shown is None else WHOLE
+    assert program_file is not None
     with tempfile.TemporaryDirectory(prefix="nportpy-browser-", ignore_cleanup_errors=True) as folder:
         if authority:
             _believe(folder, authority)
+        if shown is not None:
+            shown.install(folder)
         program = await asyncio.create_subprocess_exec(
-            PROGRAM,
-            *("--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--hide-scrollbars", "--no-first-run"),
-            *("--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={folder}", "about:blank"),
+            program_file,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--hide-scrollbars"),
+            *("--disable-background-networking", "--disable-dev-shm-usage", "--no-first-run"),
+            *(f"--user-data-dir={folder}", "about:blank"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,

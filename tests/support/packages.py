@@ -7,6 +7,7 @@ DEBIAN: Final = {
     **{
         name: name
         for name in (
+            "chromium",
             "conman",
             "curl",
             "gcc",
