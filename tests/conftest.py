@@ -5,6 +5,7 @@ import gc
 import inspect
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -41,7 +42,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             skipped = [item for item in items if item.get_closest_marker(option)]
             config.hook.pytest_deselected(items=skipped)
             items[:] = [item for item in items if not item.get_closest_marker(option)]
-    items.sort(key=_begins)
+    left_out = set(_left_out(items, config.getoption("--times")))
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = sorted((item for item in items if item not in left_out), key=_begins)
+
+
+def _left_out(items: list[pytest.Item], times: int) -> Iterator[pytest.Item]:
+    """What of the tests marked `sample` is not taken: `--times` has as many times as much of it."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("sample")
+        if mark is not None:
+            name = item.nodeid.partition("[")[0]
+            if seen[name] * times % mark.args[0] >= times:
+                yield item
+            seen[name] += 1
 
 
 def _begins(item: pytest.Item) -> int:

@@ -44,7 +44,7 @@ class Occupant:
 
 
 class Sockets:
-    """What listens on this machine, as it is when it is first asked for: the kernel takes milliseconds for each table."""
+    """What listens on this machine when it is first asked for. The kernel takes milliseconds for each table."""
 
     def __init__(self, roots: Roots = HERE) -> None:
         """Nothing is read yet."""

@@ -91,6 +91,7 @@ async def test_e3_latency_of_the_upstream_does_not_touch_polling(
         assert at.station().overruns == 0
 
 
+@pytest.mark.long
 async def test_e4_it_starts_without_upstream_and_polls_within_5_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ async def test_e7_a_restart_inside_the_outage_sends_the_gap(tmp_path: Path, monk
     assert {number for _, number in around.broker.received()} >= set(range(1, newest + 1))
 
 
+@pytest.mark.long
 async def test_e8_e9_e11_e14_a_silent_hole_of_421_seconds_is_back_filled_late_and_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +181,7 @@ async def test_e15_clients_requests_go_first(tmp_path: Path, monkeypatch: pytest
         await client.close()
 
 
+@pytest.mark.long
 async def test_e15_a_flood_of_clients_does_not_keep_a_station_from_being_read_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +239,7 @@ async def test_e15_rules_hold_for_the_poller_too(tmp_path: Path, monkeypatch: py
         assert at.station().polls["partial"] == 3
 
 
+@pytest.mark.long
 async def test_e12_a_dead_station_costs_the_living_ones_one_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,6 +242,7 @@ async def test_stopping_does_not_wait_longer_than_drain(routed: bool) -> None:
 # Turns.
 
 
+@pytest.mark.long
 async def test_a_flood_does_not_keep_a_polite_client_waiting() -> None:
     """Whoever asks for one thing at a time waits for one request of the other's, not for all of them."""
     cable = Cable()
@@ -277,6 +278,7 @@ async def test_a_flood_does_not_keep_a_polite_client_waiting() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.long
 async def test_whatever_is_sent_to_any_service_the_neighbours_get_their_answers(seed: int) -> None:
     cable = Cable()
     attach(cable, units(1, 2))
