@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
+from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from tests.support.clock import VirtualLoop
@@ -77,6 +78,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         real = metafunc.definition.get_closest_marker("real")
         loops = (real.args or ("asyncio", "uvloop")) if real else ("virtual",)
         metafunc.parametrize("loop_name", loops, scope="function")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """As pytest's own, but a process of several says in one message that a test has passed, and not in five: each
+    costs both ends as much as a small test."""
+    if not hasattr(item.config, "workerinput"):
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
