@@ -65,8 +65,14 @@ def _begins(item: pytest.Item) -> int:
     return next((place for place, name in enumerate(WAITING) if item.get_closest_marker(name)), len(WAITING))
 
 
+def pytest_collection() -> None:
+    """Twelve thousand tests stay: nothing to look for meanwhile."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What is there before the first test stays: the collection after each test need not look at it again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
