@@ -25,6 +25,7 @@ from tests.support.serving import plan, until
 from tests.support.stations import LoopClock, station_of, tag
 
 HOUR = 3600.0
+EVERY = 6.0
 
 
 # Polling, and what becomes of it.
@@ -49,7 +50,7 @@ async def jitter(
 ) -> tuple[int, float, dict[str, int]]:
     """Requests, the 99th percentile of the rounds' jitter in seconds, and what the bus says."""
     around = world(tmp_path, monkeypatch)
-    stations = [emon(name=f"s{number}", unit=number, every=2.0) for number in (1, 2, 3)]
+    stations = [emon(name=f"s{number}", unit=number, every=EVERY) for number in (1, 2, 3)]
     async with edged(around, around.edge(*stations, plant())) as at:
         await asyncio.sleep(5.0)
         around.broker.hole = hole
@@ -58,12 +59,12 @@ async def jitter(
         await asyncio.sleep(seconds)
         sent, found = at.bus().sent - sent, outcomes(at.bus())
         if hole:
-            assert at.upstream().backlog > 0.9 * 3 * seconds
-            assert at.archive().samples > 0.9 * 3 * seconds
+            assert at.upstream().backlog > 0.9 * 6 * seconds / EVERY
+            assert at.archive().samples > 0.9 * 6 * seconds / EVERY
     off = []
     for name in ("s1", "s2", "s3"):
         times = [when for when in around.times(name) if began <= when < began + seconds]
-        off += [abs(later - before - 2.0) for before, later in itertools.pairwise(times)]
+        off += [abs(later - before - EVERY) for before, later in itertools.pairwise(times)]
     return sent, sorted(off)[int(0.99 * len(off))], found
 
 

@@ -79,7 +79,7 @@ async def test_a_master_that_connects_anew_for_each_request_is_one_culprit() -> 
                 await client.close()
 
         running.append(tasks.create_task(come_and_go()))
-        await asyncio.sleep(30)
+        await asyncio.sleep(10)
         for task in running:
             task.cancel()
         (culprit,) = (each for each in served.bus().clients if each.client.startswith("127.0.0.9") and each.left)
