@@ -30,10 +30,13 @@ def free_port() -> int:
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Half of the time at most goes into asking: what is waited for needs the processor, too."""
     deadline = time.monotonic() + PATIENCE
+    asked = time.monotonic()
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
+        time.sleep(max(0.01, time.monotonic() - asked))
+        asked = time.monotonic()
 
 
 class Pty:
