@@ -5,10 +5,12 @@ import gc
 import inspect
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
+from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from tests.support.clock import VirtualLoop
@@ -41,7 +43,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             skipped = [item for item in items if item.get_closest_marker(option)]
             config.hook.pytest_deselected(items=skipped)
             items[:] = [item for item in items if not item.get_closest_marker(option)]
-    items.sort(key=_begins)
+    left_out = set(_left_out(items, config.getoption("--times")))
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = sorted((item for item in items if item not in left_out), key=_begins)
+
+
+def _left_out(items: list[pytest.Item], times: int) -> Iterator[pytest.Item]:
+    """What of the tests marked `sample` is not taken: `--times` has as many times as much of it."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("sample")
+        if mark is not None:
+            name = item.nodeid.partition("[")[0]
+            if seen[name] * times % mark.args[0] >= times:
+                yield item
+            seen[name] += 1
 
 
 def _begins(item: pytest.Item) -> int:
@@ -49,8 +65,14 @@ def _begins(item: pytest.Item) -> int:
     return next((place for place, name in enumerate(WAITING) if item.get_closest_marker(name)), len(WAITING))
 
 
+def pytest_collection() -> None:
+    """Twelve thousand tests stay: nothing to look for meanwhile."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What is there before the first test stays: the collection after each test need not look at it again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
@@ -62,6 +84,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         real = metafunc.definition.get_closest_marker("real")
         loops = (real.args or ("asyncio", "uvloop")) if real else ("virtual",)
         metafunc.parametrize("loop_name", loops, scope="function")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """As pytest's own, but a process of several says in one message that a test has passed, and not in five: each
+    costs both ends as much as a small test."""
+    if not hasattr(item.config, "workerinput"):
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)

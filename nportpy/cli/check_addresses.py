@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from nportpy.gateway.occupants import occupant
+from nportpy.gateway.occupants import Sockets
 from nportpy.gateway.plans import GatewaySettings, Kind, discovery_places, http_places, places, services_of
 from nportpy.gateway.sockets import Place
 from nportpy.network.addresses import is_here
@@ -12,10 +12,11 @@ from nportpy.network.addresses import is_here
 
 def address_warnings(settings: GatewaySettings) -> Iterator[str]:
     """What would keep a gateway that starts now from being reached, if nothing changes."""
+    sockets = Sockets()
     for key, place in listening_keys(settings):
         if not is_here(place.endpoint.host):
             yield f"{key}: this machine does not have the address {place.endpoint.host} now"
-        elif (found := occupant(place.endpoint, udp=place.udp)) is not None and not found.is_gateway:
+        elif (found := sockets.occupant(place.endpoint, udp=place.udp)) is not None and not found.is_gateway:
             yield f"{key}: {place} is in use now by {found}"
     interfaces = {name for _, name in socket.if_nameindex()}
     for port in settings.ports:

@@ -43,19 +43,34 @@ class Occupant:
             return f"number {self.uid}"
 
 
+class Sockets:
+    """What listens on this machine when it is first asked for. The kernel takes milliseconds for each table."""
+
+    def __init__(self, roots: Roots = HERE) -> None:
+        """Nothing is read yet."""
+        self._roots = roots
+        self._tables: dict[str, list[tuple[Endpoint, int, str]]] = {}
+
+    def occupant(self, wanted: Endpoint, *, udp: bool) -> Occupant | None:
+        """See `occupant`."""
+        kind = "udp" if udp else "tcp"
+        for table in (kind, f"{kind}6"):
+            if table not in self._tables:
+                self._tables[table] = list(_sockets(f"{self._roots.proc}/net/{table}", udp=udp))
+            for endpoint, uid, inode in self._tables[table]:
+                if endpoint.port == wanted.port and _overlap(endpoint.host, wanted.host):
+                    programs = tuple(map(str, who_has_open(f"socket:[{inode}]", self._roots)))
+                    if programs or not _is_own(inode, self._roots):
+                        return Occupant(uid, programs)
+        return None
+
+
 def occupant(wanted: Endpoint, *, udp: bool, roots: Roots = HERE) -> Occupant | None:
     """Who has an address and port now, or what overlaps with them; None if nobody is seen, or this process alone.
 
     Other users' programs show their names to root only; everybody sees whose they are.
     """
-    kind = "udp" if udp else "tcp"
-    for table in (kind, f"{kind}6"):
-        for endpoint, uid, inode in _sockets(f"{roots.proc}/net/{table}", udp=udp):
-            if endpoint.port == wanted.port and _overlap(endpoint.host, wanted.host):
-                programs = tuple(map(str, who_has_open(f"socket:[{inode}]", roots)))
-                if programs or not _is_own(inode, roots):
-                    return Occupant(uid, programs)
-    return None
+    return Sockets(roots).occupant(wanted, udp=udp)
 
 
 def _sockets(path: str, *, udp: bool) -> Iterator[tuple[Endpoint, int, str]]:

@@ -43,6 +43,7 @@ def account(name: str = "anna", role: Role = Role.VIEWER, password: str = "x") -
 # Passwords.
 
 
+@pytest.mark.long
 def test_s19_a_password_is_kept_as_scrypt_and_nothing_else() -> None:
     stored = passwords.hashed(GOOD, b"s" * 16)
     assert stored.startswith("scrypt$14$8$5$")
@@ -178,6 +179,7 @@ def test_s20_waits_double_and_end() -> None:
     assert guesses.admit("mallory", "anna", now) == 1
 
 
+@pytest.mark.long
 def test_s20_many_addresses_wait_for_the_account_but_not_the_one_that_knows_it() -> None:
     guesses, tried = Guesses(), 0
     guesses.admit("home", "anna", 0.0)
@@ -210,6 +212,7 @@ def test_s20_what_is_remembered_is_bounded(tries: list[tuple[int, int, float]]) 
         assert 0 <= guesses.admit(address, str(name), now) <= LONGEST
 
 
+@pytest.mark.long
 def test_s20_nor_do_many_names_or_addresses_make_it_grow() -> None:
     guesses = Guesses()
     for number in range(3 * LIMIT):
@@ -327,6 +330,7 @@ def test_s18_many_at_once_lose_nothing(path: str) -> None:
     assert len(store.load(path).tokens) == 20
 
 
+@pytest.mark.long
 def test_s18_a_process_that_is_killed_leaves_the_old_or_the_new(path: str) -> None:
     changing.add_token(path, "first", Role.VIEWER, [], None)
     program = (

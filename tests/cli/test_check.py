@@ -25,7 +25,7 @@ def check(*arguments: str) -> click.testing.Result:
 
 @pytest.fixture(autouse=True)
 def nobody_else_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nportpy.cli.check_addresses.occupant", lambda *_, **__: None)
+    monkeypatch.setattr("nportpy.cli.check_addresses.Sockets.occupant", lambda *_, **__: None)
 
 
 @pytest.fixture
@@ -483,7 +483,7 @@ def test_a4_a_port_that_another_program_has_now(file: Path, monkeypatch: pytest.
 
     found = Found()
     monkeypatch.setattr(
-        "nportpy.cli.check_addresses.occupant", lambda place, **_: found if place.port == 4001 else None
+        "nportpy.cli.check_addresses.Sockets.occupant", lambda _, place, **__: found if place.port == 4001 else None
     )
     file.write_text(SHUT + PORT + "raw.listen = 4001\nrfc2217.listen = 5001\n")
     text = "warning: port.a.raw: [::]:4001 is in use now by ser2net -c /etc/ser2net.yaml (pid 812)\n"

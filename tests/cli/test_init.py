@@ -492,6 +492,7 @@ def said_until(words: bytes, descriptor: int) -> bytes:
     return heard
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_nothing(terminal: str, target: Path) -> None:
     with on_a_terminal(terminal, "-o", str(target)) as (process, screen):
         said_until(b"Name of the port", screen)

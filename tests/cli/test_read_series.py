@@ -224,6 +224,7 @@ def test_ctrl_c_leaves_whole_rows_and_a_summary(modbus_tcp: str, tmp_path: Path)
     assert {row[1] for row in rows(target)[1:]} == {"1000"}
 
 
+@pytest.mark.long
 def test_a_live_table_has_figures_and_lines() -> None:
     asked = 0
 

@@ -13,7 +13,7 @@ from nportpy.cli.check import check
 from nportpy.console import checking
 from tests.console.test_api import At, consoled
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.real("uvloop")  # the checker is a process: one loop is enough
 
 CANARY = "c4n4ry-7f3a"
 WARNED = """

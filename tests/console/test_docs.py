@@ -43,6 +43,7 @@ async def tried(port: int, command: str) -> Answered | None:
     return await call(port, path, body, method, **headers)
 
 
+@pytest.mark.long
 async def test_c34_every_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cable = Cable()
     Units(cable, lambda data: [(0.01, reply(data))] if data[0] < 3 else [])

@@ -99,6 +99,7 @@ async def test_c27_c28_a_single_value_with_diff_and_impact(tmp_path: Path) -> No
         ]  # fmt: skip
 
 
+@pytest.mark.long
 async def test_c29_without_a_tag_and_with_an_old_one(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         text, old = at.text(("max_clients = 4", "max_clients = 7")), etag(at)
@@ -153,6 +154,7 @@ async def test_c30_taken_back_through_the_listener_that_goes(tmp_path: Path) -> 
         assert document["last"]["fate"] == "taken back"
 
 
+@pytest.mark.long
 async def test_c31_a_rollback_is_a_candidate(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         first = at.file.read_text()
@@ -304,6 +306,7 @@ async def test_a_text_with_half_a_character(tmp_path: Path) -> None:
         assert (await ask(at, "/apply", body, If_Match=etag(at))).status == 422
 
 
+@pytest.mark.long
 async def test_c34_the_examples_of_the_documents_work(tmp_path: Path) -> None:
     documents = (Path(__file__).parents[2] / "docs/console.md").read_text()
     examples = [line.strip() for line in documents.splitlines() if "curl " in line and "/api/v1/config" in line]
@@ -340,6 +343,7 @@ def test_c35_what_is_the_hosts_has_a_command_and_no_button() -> None:
     assert [command for command in commands if f'"{command}"' not in texts] == []
 
 
+@pytest.mark.long
 async def test_s17_c30_with_accounts_it_takes_the_right_and_another_session_confirms(tmp_path: Path) -> None:
     async with edited(tmp_path) as at:
         path = str(tmp_path / "accounts.json")

@@ -101,6 +101,7 @@ async def test_c3_a_device_that_is_pulled_is_told_with_reason_and_time_within_a_
 
 
 @pytest.mark.parametrize("size", [20, 2_000, 1_000_000])
+@pytest.mark.long
 def test_c9_a_flood_of_any_lines_does_not_grow_it(size: int) -> None:
     kept = Recent()
     count = 8 if size > BYTES else 5 * RECORDS

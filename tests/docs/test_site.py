@@ -16,6 +16,7 @@ from mkdocs.exceptions import Abort
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
+@pytest.mark.long
 def test_every_page_is_in_the_site(tmp_path: Path) -> None:
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path)))
     there = {page.stem for page in tmp_path.glob("*.html")}
@@ -28,6 +29,7 @@ def test_every_page_is_in_the_site(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("link", ["nowhere.md", "modbus.md#nowhere", "../etc/nowhere.toml"])
+@pytest.mark.long
 def test_a_broken_link_ends_it(link: str, tmp_path: Path) -> None:
     beside = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "Dockerfile", "LICENSE")
     for name in ("docs", "etc", "mkdocs.yml", *beside):

@@ -129,6 +129,7 @@ async def test_e17_jitter_between_two_clocks_is_no_step(tmp_path: Path) -> None:
         assert len(archive._writer.store.epochs) == 1
 
 
+@pytest.mark.long
 async def test_e17_epochs_go_with_their_samples(tmp_path: Path) -> None:
     clock = FakeClock()
     async with running(tmp_path, clock, max_size=1 << 20) as archive:

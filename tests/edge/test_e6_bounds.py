@@ -16,6 +16,7 @@ from nportpy.edge.store import Store
 from tests.edge.support import FakeClock, everything, readings, running
 
 
+@pytest.mark.long
 async def test_e6_the_oldest_go_when_the_size_is_reached(tmp_path: Path) -> None:
     limit = 1 << 20
     async with running(tmp_path, max_size=limit) as archive:
@@ -37,6 +38,7 @@ async def test_e6_the_oldest_go_when_the_size_is_reached(tmp_path: Path) -> None
         assert archive.status().evicted == status.evicted
 
 
+@pytest.mark.long
 async def test_e6_a_smaller_size_is_reached_by_and_by(tmp_path: Path) -> None:
     async with running(tmp_path, max_size=8 << 20, queue=50_000) as archive:
         archive.add(readings(archive, [float(n) for n in range(40_000)]))
@@ -50,6 +52,7 @@ async def test_e6_a_smaller_size_is_reached_by_and_by(tmp_path: Path) -> None:
         assert (await everything(archive))[-1].value == "newest"
 
 
+@pytest.mark.long
 async def test_e6_large_readings_do_not_empty_a_small_archive(tmp_path: Path) -> None:
     async with running(tmp_path, max_size=1 << 20) as archive:
         for _ in range(20):

@@ -54,6 +54,7 @@ async def cut_and_mended(at: Sending, file: File) -> None:
 
 
 @pytest.mark.parametrize("confirm", list(Confirm))
+@pytest.mark.long
 async def test_each_sample_is_stored_once_over_an_outage(tmp_path: Path, confirm: Confirm) -> None:
     file = File(tmp_path / "collect.db")
     async with sending(tmp_path, file, overlap=5.0, confirm=confirm) as at:

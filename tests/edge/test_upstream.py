@@ -45,6 +45,7 @@ async def test_it_ends_although_its_link_was_lost_just_before(tmp_path: Path, st
             await asyncio.sleep(0)
 
 
+@pytest.mark.long
 async def test_e3_latency_does_not_touch_what_is_live(tmp_path: Path) -> None:
     async with sending(tmp_path) as at:
         at.broker.delay = 0.3
@@ -60,6 +61,7 @@ async def test_e3_latency_does_not_touch_what_is_live(tmp_path: Path) -> None:
     assert set(at.broker.received()) == at.all
 
 
+@pytest.mark.long
 async def test_e7_e8_e9_a_loss_is_back_filled_late_with_an_overlap(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -142,6 +144,7 @@ async def test_e6_what_was_evicted_is_what_the_receiver_misses(tmp_path: Path) -
         assert missing == {(at.archive.boot, number) for number in range(1, evicted + 1)}
 
 
+@pytest.mark.long
 async def test_e10_the_rate_of_late_samples_holds_and_live_does_not_wait(tmp_path: Path) -> None:
     broker = Broker()
     broker.up = False

@@ -217,6 +217,7 @@ async def test_rows_are_server_sent_events_to_whoever_asks_for_them() -> None:
         assert found.endswith(b"}\n\n")
 
 
+@pytest.mark.long
 async def test_c19_the_minute_before_a_timeout_is_there_next_morning() -> None:
     async with watched(KEPT) as at:
         asker = at.asker()
@@ -445,6 +446,7 @@ async def test_c23_a_disk_that_fails_stops_the_recording_and_nothing_else(
 
 
 @pytest.mark.parametrize("takes_heads", [False, True])
+@pytest.mark.long
 async def test_c23_a_disk_that_is_full_for_an_hour_costs_no_file_that_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes_heads: bool
 ) -> None:

@@ -25,6 +25,7 @@ from tests.support.serving import plan, until
 from tests.support.stations import LoopClock, station_of, tag
 
 HOUR = 3600.0
+EVERY = 6.0
 
 
 # Polling, and what becomes of it.
@@ -49,7 +50,7 @@ async def jitter(
 ) -> tuple[int, float, dict[str, int]]:
     """Requests, the 99th percentile of the rounds' jitter in seconds, and what the bus says."""
     around = world(tmp_path, monkeypatch)
-    stations = [emon(name=f"s{number}", unit=number, every=2.0) for number in (1, 2, 3)]
+    stations = [emon(name=f"s{number}", unit=number, every=EVERY) for number in (1, 2, 3)]
     async with edged(around, around.edge(*stations, plant())) as at:
         await asyncio.sleep(5.0)
         around.broker.hole = hole
@@ -58,12 +59,12 @@ async def jitter(
         await asyncio.sleep(seconds)
         sent, found = at.bus().sent - sent, outcomes(at.bus())
         if hole:
-            assert at.upstream().backlog > 0.9 * 3 * seconds
-            assert at.archive().samples > 0.9 * 3 * seconds
+            assert at.upstream().backlog > 0.9 * 6 * seconds / EVERY
+            assert at.archive().samples > 0.9 * 6 * seconds / EVERY
     off = []
     for name in ("s1", "s2", "s3"):
         times = [when for when in around.times(name) if began <= when < began + seconds]
-        off += [abs(later - before - 2.0) for before, later in itertools.pairwise(times)]
+        off += [abs(later - before - EVERY) for before, later in itertools.pairwise(times)]
     return sent, sorted(off)[int(0.99 * len(off))], found
 
 
@@ -91,6 +92,7 @@ async def test_e3_latency_of_the_upstream_does_not_touch_polling(
         assert at.station().overruns == 0
 
 
+@pytest.mark.long
 async def test_e4_it_starts_without_upstream_and_polls_within_5_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +127,7 @@ async def test_e7_a_restart_inside_the_outage_sends_the_gap(tmp_path: Path, monk
     assert {number for _, number in around.broker.received()} >= set(range(1, newest + 1))
 
 
+@pytest.mark.long
 async def test_e8_e9_e11_e14_a_silent_hole_of_421_seconds_is_back_filled_late_and_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +182,7 @@ async def test_e15_clients_requests_go_first(tmp_path: Path, monkeypatch: pytest
         await client.close()
 
 
+@pytest.mark.long
 async def test_e15_a_flood_of_clients_does_not_keep_a_station_from_being_read_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +240,7 @@ async def test_e15_rules_hold_for_the_poller_too(tmp_path: Path, monkeypatch: py
         assert at.station().polls["partial"] == 3
 
 
+@pytest.mark.long
 async def test_e12_a_dead_station_costs_the_living_ones_one_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

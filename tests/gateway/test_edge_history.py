@@ -135,6 +135,7 @@ def expected(start: float, end: float) -> list[int]:
     return list(range(first, int(end) + 1, PERIOD))
 
 
+@pytest.mark.long
 async def test_e16_what_was_missed_while_the_gateway_was_off_comes_late_and_once(
     make: Callable[[], Around], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,6 +176,7 @@ async def test_e16_what_was_missed_while_the_gateway_was_off_comes_late_and_once
         assert history(await at.kept("mains/energy")) == history(kept)
 
 
+@pytest.mark.long
 async def test_e16_an_outage_of_the_station_is_filled_when_it_answers_again(make: Callable[[], Around]) -> None:
     around = make()
     async with around.gateway(history=HistorySettings(b"\x01\x00\x63\x01\x00\xff", HOUR)) as at:
@@ -195,6 +197,7 @@ async def test_e16_an_outage_of_the_station_is_filled_when_it_answers_again(make
         assert len(around.meter.asked) == asked
 
 
+@pytest.mark.long
 async def test_e16_an_end_in_the_middle_of_filling_loses_and_doubles_nothing(make: Callable[[], Around]) -> None:
     around = make()
     around.meter.takes = 40.0  # a portion is small then, and takes most of the time between two rounds
@@ -222,6 +225,7 @@ async def test_e16_an_end_in_the_middle_of_filling_loses_and_doubles_nothing(mak
         assert set(found) <= set(again)
 
 
+@pytest.mark.long
 async def test_e16_filling_is_bounded_and_rounds_go_on(make: Callable[[], Around]) -> None:
     around = make()
     around.meter.takes = 20.0
@@ -245,6 +249,7 @@ async def test_e16_no_record_is_told_once_and_costs_nothing(
     assert [record.message for record in caplog.records] == ["a gap stays: the device's own record cannot be read"]
 
 
+@pytest.mark.long
 async def test_e16_without_a_clock_nobody_knows_what_is_missing(make: Callable[[], Around]) -> None:
     around = make()
     around.world.clock._trusted = lambda: False
@@ -256,6 +261,7 @@ async def test_e16_without_a_clock_nobody_knows_what_is_missing(make: Callable[[
         assert around.meter.asked
 
 
+@pytest.mark.long
 async def test_e16_where_gaps_are_sent_on_request_the_record_waits_too(make: Callable[[], Around]) -> None:
     around = make()
     async with around.gateway(plant(backfill=Backfill.REQUEST)) as at:

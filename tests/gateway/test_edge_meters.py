@@ -138,6 +138,7 @@ async def test_e9_seven_minutes_without_an_upstream_are_filled_late_and_without_
         assert (times := [at for tag, at in shown if tag == number]) == sorted(times)
 
 
+@pytest.mark.long
 async def test_a_minutes_poll_costs_no_sign_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     around = world(tmp_path, monkeypatch)
     async with site(around, mains(every="60s"), feeder(every="60s")) as (at, made):
@@ -180,6 +181,7 @@ async def test_e16_what_the_gateway_missed_is_filled_from_the_meters_own_record(
     assert not [each for each in kept if each.history and each.tag.path == "mains/voltage_l1"]  # of which none is kept
 
 
+@pytest.mark.long
 async def test_a_device_that_goes_in_the_middle_and_a_meter_that_starts_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

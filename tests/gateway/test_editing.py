@@ -154,6 +154,7 @@ async def test_c30_a_reload_that_has_read_the_old_file_when_a_change_is_confirme
         assert len(reads) == 2
 
 
+@pytest.mark.long
 async def test_c30_a_change_that_switches_editing_off_goes_back_all_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nportpy.gateway.occupants import occupant
+from nportpy.gateway.occupants import Sockets, occupant
 from nportpy.network.addresses import Endpoint
 from nportpy.port.holders import Roots
 
@@ -96,6 +96,14 @@ def test_a4_a_gateway_is_known_as_one(roots: Roots) -> None:
 
 def test_a4_without_tables_nobody_is_seen(tmp_path: Path) -> None:
     assert occupant(Endpoint("127.0.0.1", 80), udp=False, roots=Roots(proc=str(tmp_path))) is None
+
+
+def test_a4_many_places_are_asked_for_and_each_table_is_read_once(roots: Roots) -> None:
+    sockets = Sockets(roots)
+    assert sockets.occupant(Endpoint("127.0.0.1", 5002), udp=False) is not None
+    (Path(roots.proc) / "net" / "tcp").unlink()
+    assert sockets.occupant(Endpoint("127.0.0.1", 80), udp=False) is not None
+    assert occupant(Endpoint("127.0.0.1", 80), udp=False, roots=roots) is None
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])

@@ -159,6 +159,7 @@ async def test_a4_http_and_discovery_are_waited_for_likewise() -> None:
             assert served.service("discovery", name).listen == (f"{HOST}:4800",)
 
 
+@pytest.mark.long
 async def test_a4_nothing_at_all_can_be_served_yet() -> None:
     way = Raw()
     with ExitStack() as other:

@@ -173,6 +173,7 @@ def test_s31_every_answer_of_discovery_by_ipv6_too(times: int) -> None:
 # Certificates.
 
 
+@pytest.mark.long
 def test_s31_certificates_and_lists_raise_nothing_else(plant: Plant, times: int) -> None:
     plant.client("some role", role="Operator")
     plant.pair("server")
@@ -311,6 +312,7 @@ def _agreed(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[_Far, TlsTr
     return far, TlsTransport(memory, near, incoming, outgoing), memory
 
 
+@pytest.mark.long
 async def test_s31_whatever_records_come_only_what_was_sent_is_heard(plant: Plant, times: int) -> None:
     """Of what was changed on its way nothing is heard, and the connection ends."""
     server, client = read_table(table(plant)).server, context_of(plant)

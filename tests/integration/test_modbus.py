@@ -242,6 +242,7 @@ async def test_stopping_does_not_wait_longer_than_drain(routed: bool) -> None:
 # Turns.
 
 
+@pytest.mark.long
 async def test_a_flood_does_not_keep_a_polite_client_waiting() -> None:
     """Whoever asks for one thing at a time waits for one request of the other's, not for all of them."""
     cable = Cable()
@@ -277,6 +278,7 @@ async def test_a_flood_does_not_keep_a_polite_client_waiting() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.long
 async def test_whatever_is_sent_to_any_service_the_neighbours_get_their_answers(seed: int) -> None:
     cable = Cable()
     attach(cable, units(1, 2))
@@ -309,7 +311,7 @@ async def test_whatever_is_sent_to_any_service_the_neighbours_get_their_answers(
 @pytest.mark.parametrize("share", [False, True])
 @pytest.mark.long
 async def test_ten_clients_mixed_reads_and_writes(share: bool) -> None:
-    """For a minute, on three units: every answer belongs to its question, and turns are fair within 10 %."""
+    """For half a minute, on three units: every answer belongs to its question, and turns are fair within 10 %."""
     cable = Cable()
     wire = attach(cable, units(1, 2, 3, eager=False), BUS)
     loop = asyncio.get_running_loop()
@@ -317,7 +319,7 @@ async def test_ten_clients_mixed_reads_and_writes(share: bool) -> None:
     bus = BusSettings(share=share)
     async with serving(plan("cable", modbus(), line=BUS, bus=bus), cables=[cable]) as served:
         clients = [await asker(served) for _ in range(10)]
-        end = loop.time() + 60
+        end = loop.time() + 30
 
         async def work(number: int, client: Asker) -> None:
             turn = 0
@@ -344,6 +346,6 @@ async def test_ten_clients_mixed_reads_and_writes(share: bool) -> None:
         assert sum(outcomes(status).values()) == total
         assert (status.coalesced > 0) == share
         assert (status.retries, status.late, status.unfit, status.foreign, status.spoilt) == (0, 0, 0, 0, 0)
-        assert status.busy > 50
+        assert status.busy > 25
         counts = wire.counts()
         assert (counts["violations"], counts["collisions"]) == (0, 0)

@@ -58,7 +58,8 @@ def mutated(rng: random.Random, protocol: Access, number: int) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", [Access.TCP, Access.RTU, Access.ASCII])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.sample(4)
 @pytest.mark.long
 async def test_fuzzed_requests(protocol: Access, seed: int, times: int) -> None:
     rounds, rng = ROUNDS * times, random.Random(seed)

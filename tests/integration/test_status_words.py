@@ -79,7 +79,7 @@ async def test_a_master_that_connects_anew_for_each_request_is_one_culprit() -> 
                 await client.close()
 
         running.append(tasks.create_task(come_and_go()))
-        await asyncio.sleep(30)
+        await asyncio.sleep(10)
         for task in running:
             task.cancel()
         (culprit,) = (each for each in served.bus().clients if each.client.startswith("127.0.0.9") and each.left)
@@ -91,6 +91,7 @@ async def test_a_master_that_connects_anew_for_each_request_is_one_culprit() -> 
         assert f"{culprit.connections} connections" in connections
 
 
+@pytest.mark.long
 async def test_who_asks_little_of_a_slow_unit_does_not_poll_too_much() -> None:
     async with culprits(spoilt(SLOW, Delay(0.4))) as served, asyncio.TaskGroup() as tasks:
         clients = [await asker(served) for _ in range(4)]

@@ -80,6 +80,7 @@ def bound(line: LineSettings, patience: float = 1.0) -> float:
 
 @pytest.mark.parametrize("baudrate", [300, 1200, 9600, 115200, 921600])
 @pytest.mark.parametrize(("clients", "size"), [(1, 65536), (1, 100), (1, 1), (8, 4096)])
+@pytest.mark.sample(3)
 @pytest.mark.long
 async def test_f8_raw_clients_that_write_without_a_pause_leave_requests_their_share(
     baudrate: int, clients: int, size: int
@@ -103,6 +104,7 @@ async def test_f8_raw_clients_that_write_without_a_pause_leave_requests_their_sh
 
 
 @pytest.mark.parametrize("patience", [0.0, 0.1, 3.0])
+@pytest.mark.long
 async def test_f8_the_bound_is_patience(patience: float) -> None:
     cable, serial = Cable(paced=True), LineSettings(9600)
     heard, answer = unit_amid_junk()
@@ -138,6 +140,7 @@ async def test_f8_requests_without_a_pause_leave_a_raw_client_its_byte(waiting: 
             await asker.ended()
 
 
+@pytest.mark.long
 async def test_f8_where_both_fill_the_line_each_has_half_of_it() -> None:
     cable, serial = Cable(paced=True), LineSettings(9600)
     heard, answer = unit_amid_junk()
@@ -164,6 +167,7 @@ async def test_f8_where_both_fill_the_line_each_has_half_of_it() -> None:
 
 
 @pytest.mark.parametrize("junk_back", [b"\xff", b"ZZZZ", FRAME[:4]])
+@pytest.mark.long
 async def test_f8_what_the_device_says_to_junk_does_not_matter(junk_back: bytes) -> None:
     cable, serial = Cable(paced=True), LineSettings(9600)
     _, answer = unit_amid_junk(junk_back)
@@ -273,6 +277,7 @@ async def test_f8_what_flow_control_stops_does_not_pile_up_before_requests() -> 
         assert heard.count(JUNK) == flood.written
 
 
+@pytest.mark.long
 async def test_f8_bytes_that_a_device_takes_faster_than_its_speed_says_hold_nobody_up() -> None:
     """A pseudo-terminal, a USB device without a wire."""
     cable = Cable()

@@ -159,6 +159,7 @@ def hearing(line: Line) -> tuple[object, object]:
     return line._hear, line._write
 
 
+@pytest.mark.long
 async def test_c18_what_a_ring_takes_is_what_it_says() -> None:
     cable = Cable()
     units = Units(cable, slowly)

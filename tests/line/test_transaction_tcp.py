@@ -185,6 +185,7 @@ ACTIONS = st.sampled_from(["answer", "late", "silent", "another id", "another un
 
 @given(st.lists(ACTIONS, min_size=1, max_size=12), st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
+@pytest.mark.long
 def test_every_request_ends_once_and_every_answer_belongs_to_its_request(actions: list[str], seed: int) -> None:
     async def run() -> None:
         cable, chance = Cable(), random.Random(seed)

@@ -444,6 +444,7 @@ async def test_f6_a_server_may_answer_as_the_device_itself_and_the_log_says_so_o
     assert [record.getMessage() for record in caplog.records] == [f"server answers under unit id {unit}"]
 
 
+@pytest.mark.long
 async def test_a_silent_unit_takes_little_from_the_living() -> None:
     cable = Cable()
     units = Units(cable, lambda data: [] if data[0] == 9 else slowly(data))

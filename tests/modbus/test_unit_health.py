@@ -63,6 +63,7 @@ MIXES = [(bad, good) for bad in BAD for good in GOOD_ONES if (bad, good) != ("fi
 
 
 @pytest.mark.parametrize(("bad", "good"), MIXES)
+@pytest.mark.sample(3)
 @pytest.mark.long
 async def test_f1_no_client_takes_a_unit_from_another(bad: str, good: str) -> None:
     seconds = 600.0 if len(BAD[bad]) > 2 else 300.0
@@ -73,6 +74,7 @@ async def test_f1_no_client_takes_a_unit_from_another(bad: str, good: str) -> No
 
 @pytest.mark.parametrize("good", GOOD_ONES)
 @pytest.mark.parametrize("bad", ["six reads at once", "alternating", "writes nowhere"])
+@pytest.mark.sample(2)
 @pytest.mark.long
 async def test_f2_a_unit_that_answers_with_another_length_is_nobodys_loss(bad: str, good: str) -> None:
     played = await play({1: unfit}, [*BAD[bad], GOOD_ONES[good]])
@@ -108,6 +110,7 @@ POLLERS = {
 
 @pytest.mark.parametrize("poller", POLLERS)
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.sample(3)
 @pytest.mark.long
 async def test_f7_a_flaky_unit_is_served_as_well_as_by_a_bare_master(fault: str, poller: str) -> None:
     """On average over some units: each has its own bad luck."""
@@ -125,6 +128,7 @@ async def test_f7_without_isolation_it_is_a_bare_master() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("wait", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize(
     "habits",

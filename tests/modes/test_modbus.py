@@ -601,6 +601,7 @@ STREAMS = st.lists(st.one_of(st.tuples(st.integers(0, 247), PDUS), st.binary(min
 
 @tried(max_examples=150, deadline=None)
 @given(st.sampled_from([Access.TCP, Access.RTU, Access.ASCII]), STREAMS, st.lists(st.integers(0, 2000), max_size=20))
+@pytest.mark.long
 def test_any_cut_of_the_same_bytes_gives_the_same_questions(
     access: Access, stream: list[tuple[int, bytes] | bytes], places: list[int]
 ) -> None:
@@ -611,6 +612,7 @@ def test_any_cut_of_the_same_bytes_gives_the_same_questions(
 
 @tried(max_examples=100, deadline=None)
 @given(st.sampled_from([Access.TCP, Access.RTU, Access.ASCII]), st.lists(st.binary(max_size=600), max_size=10))
+@pytest.mark.long
 def test_garbage_never_does_more_than_end_its_connection(access: Access, pieces: list[bytes]) -> None:
     logging.disable(logging.WARNING)
     try:

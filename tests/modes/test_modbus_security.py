@@ -258,6 +258,7 @@ _RULES = st.builds(
     count=st.integers(1, 8),
 )
 @hypothesis_settings(max_examples=150, deadline=None)
+@pytest.mark.long
 def test_s13_roles_units_functions_and_registers_against_a_model(
     rules: tuple[Rule, ...], role: str | None, unit: int, function: int, address: int, count: int
 ) -> None:

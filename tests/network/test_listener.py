@@ -369,6 +369,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 def test_the_listener_outlives_running_out_of_descriptors() -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 200
     done = subprocess.run(

@@ -124,6 +124,7 @@ async def test_s3_silent_connections_from_many_addresses_hold_others_up_for_a_se
             await client.close()
 
 
+@pytest.mark.long
 async def test_s3_many_at_once_from_one_address_all_come_in(plant: Plant) -> None:
     service = raw(tls="plant", max_clients=40)
     async with serving(plan("cable", service), cables=[Cable()], tls=(table(plant),)) as served:
@@ -272,6 +273,7 @@ async def _calling(port: int, make: Callable[[], asyncio.Protocol]) -> None:
     await asyncio.get_running_loop().create_connection(make, "127.0.0.1", port)
 
 
+@pytest.mark.long
 async def test_s4_a_hundred_thousand_attempts_write_fewer_than_a_hundred_lines(
     plant: Plant, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -374,6 +376,7 @@ async def test_s5_a_key_with_a_password(plant: Plant, tmp_path: Path, caplog: py
     assert "canary" not in caplog.text, "S29"
 
 
+@pytest.mark.long
 def test_s5_two_hundred_readings_shake_hands_and_leave_nothing_behind(plant: Plant) -> None:
     """In memory: each reading serves a client at once, and contexts of before are given back."""
     settings, client = table(plant), context_of(plant)
@@ -480,6 +483,7 @@ async def test_s6_a_client_that_breaks_tls_ends_alone(plant: Plant) -> None:
         await good.close()
 
 
+@pytest.mark.long
 async def test_s6_nothing_is_said_of_connections_that_came_and_went(
     plant: Plant, caplog: pytest.LogCaptureFixture, times: int
 ) -> None:

@@ -43,6 +43,7 @@ def test_s33_nothing_is_not_clean() -> None:
     assert verdict('{"dependencies": []}', [])[0] == UNASKED
 
 
+@pytest.mark.long
 def test_s33_all_of_a_release_is_asked_about() -> None:
     asked = requirements(bill())
     assert {"aiohttp", "uvloop", "pydantic-core"} <= {each.partition("==")[0] for each in asked}

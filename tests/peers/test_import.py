@@ -7,16 +7,19 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import time
 import tty
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
 import pytest
+import uvloop
 
+from nportpy import config
+from nportpy.gateway.running import Gateway
 from nportpy.migration import convert
 from nportpy.port.ioctls import TCGETS2
 
@@ -129,10 +132,19 @@ def ser2net(path: Path) -> Iterator[None]:
 
 @contextmanager
 def nportpy(path: Path) -> Iterator[None]:
-    target = path.with_name(f"{path.name}.toml")
-    target.write_text("[http]\nlisten = false\n\n" + convert(path.read_text(), str(path)).text)
-    with running(target, sys.executable, "-m", "nportpy", "serve", "-c", str(target)):
-        yield
+    """In a thread: a process for each test would take longer to start than the test does."""
+    text = "[http]\nlisten = false\n\n" + convert(path.read_text(), str(path)).text
+    gateway = Gateway(config.parse(text, f"{path}.toml"))
+    loop = uvloop.new_event_loop()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(loop.run_until_complete, gateway.run())
+        try:
+            yield
+            assert not running.done(), running.exception()
+        finally:
+            loop.call_soon_threadsafe(gateway.stop)
+            running.result(PATIENCE)
+            loop.close()
 
 
 def free_ports(count: int) -> list[int]:

@@ -29,7 +29,7 @@ from tests.support.modbus_serving import (
 from tests.support.peers import null_modem, pymodbus_server
 from tests.support.serving import plan, serving, until
 
-pytestmark = [pytest.mark.peer, pytest.mark.real]
+pytestmark = [pytest.mark.peer, pytest.mark.real("uvloop")]  # its clients are there on both loops
 socat = pytest.mark.skipif(not shutil.which("socat"), reason="no socat here")
 
 QUICK = Timeout(0.3)

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pymodbus", reason="no pymodbus here")
 
-pytestmark = [pytest.mark.peer, pytest.mark.real]
+pytestmark = [pytest.mark.peer, pytest.mark.real("uvloop")]
 
 SERVER = """
 import asyncio, sys

@@ -23,7 +23,7 @@ from tests.support.serving import Served, plan, raw, serving
 
 pytestmark = [
     pytest.mark.peer,
-    pytest.mark.real,
+    pytest.mark.real("uvloop"),  # programs read what was written: one loop is enough
     pytest.mark.skipif(not shutil.which("tshark"), reason="no tshark here"),
 ]
 

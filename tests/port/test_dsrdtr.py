@@ -96,6 +96,7 @@ async def test_nobody_looks_while_nothing_waits() -> None:
     assert uart.asked == before <= 2
 
 
+@pytest.mark.long
 async def test_too_much_is_told_and_over_when_it_is_over() -> None:
     uart = Uart(4_000_000, 16)
     uart.lines = ModemLines(0)

@@ -86,6 +86,7 @@ async def test_breaks_and_line_errors_are_counted() -> None:
 
 @pytest.mark.parametrize("flow", [Flow.RTSCTS, Flow.DSRDTR, Flow.XONXOFF])
 @pytest.mark.parametrize("paced", [False, True])
+@pytest.mark.long
 async def test_flow_control_loses_nothing_either_way(flow: Flow, paced: bool) -> None:
     cable = Cable(paced=paced)
     port, heard = await plugged(cable, LineSettings(115200, flow=flow, flow_in=flow))

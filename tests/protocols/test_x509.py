@@ -47,6 +47,7 @@ def test_s14_any_role(plant: Plant, role: str) -> None:
 
 @given(value=st.binary(max_size=90) | st.binary(max_size=90).map(lambda data: bytes((12, len(data))) + data))
 @settings(max_examples=300, deadline=None)
+@pytest.mark.long
 def test_s14_whatever_stands_in_the_place_of_a_role(plant: Plant, value: bytes) -> None:
     """Against a model of R-21 to R-23: one UTF8String of printable characters and nothing else, or the NULL role."""
     role = ""

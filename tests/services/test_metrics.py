@@ -291,6 +291,7 @@ def test_the_writer_says_what_the_library_says(form: str) -> None:
     assert [normal(line) for line in scraped(odd, form).splitlines()] == [normal(line) for line in theirs]
 
 
+@pytest.mark.long
 def test_both_formats_say_the_same_to_who_reads_them() -> None:
     status = samples.translator("meters", "plc", units=50)
     text = list(text_families(scraped(status)))

@@ -12,6 +12,7 @@ Only processes that were started here are ended. PostgreSQL refuses to run as ro
 """
 
 import asyncio
+import atexit
 import contextlib
 import os
 import pwd
@@ -22,6 +23,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -251,13 +253,7 @@ async def postgres(config: str = "") -> AsyncIterator[Postgres]:
         if user:
             os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
         data, port = folder / "data", free_port()
-        done = await asyncio.create_subprocess_exec(
-            *_as_user(user),
-            *(initdb, "-D", str(data), "-U", "nportpy", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"),
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-        )
-        assert await done.wait() == 0
+        subprocess.run(["cp", "-a", _empty_cluster(initdb, user), data], check=True)  # noqa: ASYNC221
         with open(data / "postgresql.conf", "a") as file:  # noqa: ASYNC230
             file.write(
                 f"listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{folder}'\n{config}\n"
@@ -268,6 +264,21 @@ async def postgres(config: str = "") -> AsyncIterator[Postgres]:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _empty_cluster(initdb: str, user: str) -> Path:
+    """What every cluster begins as: copied in a fifth of the time that it takes to be made."""
+    folder = Path(tempfile.mkdtemp(prefix="nportpy-postgres-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if user:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    data = folder / "data"
+    subprocess.run(
+        [*_as_user(user), initdb, "-D", data, "-U", "nportpy", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+        stdout=subprocess.DEVNULL, cwd=folder, check=True,
+    )  # fmt: skip
+    return data
 
 
 def _database_user() -> str:

@@ -27,7 +27,7 @@ class _JumpingSelector(selectors.BaseSelector):
             # Nothing scheduled: only a thread (an executor's) or the kernel can wake us now.
             return self._real.select(20) or self._loop.give_up()
         if self._loop.threads_busy():
-            return self._real.select(0.001)
+            return self._real.select(1)  # whoever ends wakes us
         self._loop.advance(timeout)
         return []
 

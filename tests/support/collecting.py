@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -13,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nportpy.config.collect_build import load
 from nportpy.edge import links
 from nportpy.edge.collect.arrivals import Arrival
 from nportpy.edge.collect.collector import Collector
 from nportpy.edge.collect.intake import Intake
 from nportpy.edge.collect.settings import CollectSettings, SourceSettings, StoreSettings
 from nportpy.edge.collect.sqlite import SqliteStore
-from nportpy.edge.collect.stores import Store
+from nportpy.edge.collect.stores import Store, StoreError, store_for
+from nportpy.edge.collect.verify import verdict_table, verify
 from nportpy.edge.links.base import Link, LinkError, Message, RefusedError
 from nportpy.edge.messages import State, decode_acknowledgement, encode_state
 from nportpy.edge.sample import Quality, Sample, Tag
@@ -350,13 +351,12 @@ async def collector_process(config: Path) -> AsyncIterator[CollectorProcess]:
 
 
 async def verified(config: Path) -> tuple[int | None, dict[str, Any]]:
-    """What `nportpy collect --verify --json` says, and its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "nportpy", "collect", "--verify", "--json", "-c", str(config),
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    return process.returncode, json.loads(output or b"{}")
+    """What `nportpy collect --verify --json` says, and its exit code; without its process, as this asks often."""
+    try:
+        verdict = await verify(store_for(load(str(config)).store, read_only=True))
+    except StoreError:
+        return 1, {}
+    return 0 if verdict.complete else 1, json.loads(json.dumps(verdict_table(verdict)))
 
 
 async def complete(config: Path, *nodes: Node, limit: float = 60.0) -> dict[str, Any]:

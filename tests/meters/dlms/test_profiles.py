@@ -43,6 +43,7 @@ def check(found: Profile, start: datetime, end: datetime) -> None:
 
 @pytest.mark.parametrize("bounds", Bounds)
 @pytest.mark.parametrize("hours", [0, 1, 30])
+@pytest.mark.long
 def test_rows_of_a_time_however_they_are_asked_for(bounds: Bounds, hours: int) -> None:
     start = END - timedelta(hours=hours)
     for meter, settings in ((mt880(), LN), (zmd(), SN), (zmd(ZmdSettings(blocks=True)), SN)):

@@ -48,6 +48,7 @@ def test_whatever_comes_it_ends_with_our_errors_at_most(reading: Reading, seed: 
     assert run(conversation) <= settings.hold + 1
 
 
+@pytest.mark.long
 def test_a_line_that_never_stops() -> None:
     settings = Iec62056Settings()
 

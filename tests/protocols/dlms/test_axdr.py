@@ -60,6 +60,7 @@ trees = st.recursive(coded, lambda inner: st.lists(inner, max_size=5).flatmap(
 
 
 @given(trees)
+@pytest.mark.long
 def test_everything_survives_the_wire(tree: Coded) -> None:
     wire, value = tree
     assert axdr.decode(wire) == value
