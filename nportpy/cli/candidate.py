@@ -3,6 +3,7 @@
 A gateway whose file is edited would carry pydantic and the schema, some 10 MB, from then on.
 """
 
+import gc
 import json
 import os
 import pickle
@@ -10,7 +11,7 @@ import sys
 from difflib import unified_diff
 
 from nportpy.config import asked_child, fault_lines, parse
-from nportpy.editing.editor import Candidate, Changes
+from nportpy.editing.candidate import Candidate, Changes
 from nportpy.errors import ConfigError, EditError
 
 PATIENCE = 60.0
@@ -58,6 +59,7 @@ def _diff(old: str, new: str, name: str) -> str:
 
 def main() -> None:
     """Answer what stdin asks."""
+    gc.disable()  # this process is soon over, and somebody waits for it
     asked = json.load(sys.stdin.buffer)
     found: Candidate | EditError
     try:

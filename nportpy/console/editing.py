@@ -20,7 +20,8 @@ from nportpy.console.desk import Desk
 from nportpy.console.looking import packed
 from nportpy.console.routes import Asked, Field, Route, Wrong
 from nportpy.editing import files
-from nportpy.editing.editor import LONGEST, SHORTEST, WINDOW, Candidate, Faulty, Stale
+from nportpy.editing.candidate import Candidate
+from nportpy.editing.editor import LONGEST, SHORTEST, WINDOW, Faulty, Stale
 from nportpy.editing.history import Entry
 from nportpy.errors import EditError
 from nportpy.services.answers import HEADERS, found

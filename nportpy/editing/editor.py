@@ -13,15 +13,16 @@ starts with the old one. The candidate lies beside it then, whole and on the dis
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from nportpy import atomicfile
 from nportpy.atomicfile import Prepared
 from nportpy.editing import files
+from nportpy.editing.candidate import Candidate, Changes, Checker
 from nportpy.editing.history import Entry, Fate, History
-from nportpy.errors import EditError, Fault, NportpyError
+from nportpy.errors import EditError, NportpyError
 from nportpy.status import TrialStatus
 
 WINDOW: Final = 60.0
@@ -54,37 +55,6 @@ class Faulty(EditError):
         count = len(candidate.faults)
         super().__init__(f"the candidate has {count} fault{'s' * (count != 1)}: nothing has changed")
         self.candidate = candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A text, and what `nportpy check` says of it.
-
-    Attributes:
-        text: the text.
-        faults: what is wrong with it.
-        said: the same as `nportpy check` writes it, a fault each.
-        warnings: what is odd about it.
-        diff: how it differs from the text that it was compared with: a unified diff.
-        values: what a form can show: paths and values, as JSON has them; none where the text is not TOML.
-        settings: what it means to the gateway; None where there are faults.
-    """
-
-    text: str
-    faults: tuple[Fault, ...] = ()
-    said: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    diff: str = ""
-    values: tuple[tuple[tuple[str | int, ...], Any], ...] = ()
-    settings: Any = None
-
-
-Changes = Sequence[Mapping[str, Any]]
-"""Changes of single values, as JSON has them: `path`, and `value` or `remove`."""
-
-Checker = Callable[[str, str, Changes, str], Candidate]
-"""Checks the text of a file of some name, after some changes, in a process of its own, and compares it with another
-text; waits for that."""
 
 
 class Gateway(Protocol):

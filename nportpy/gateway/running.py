@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nportpy.editing.editor import Checker, Editor
+from nportpy.editing.candidate import Checker
+from nportpy.editing.editor import Editor
 from nportpy.editing.history import Entry
 from nportpy.editing.impact import Impact
 from nportpy.gateway.announcing import Announcing

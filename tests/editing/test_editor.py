@@ -14,7 +14,8 @@ import pytest
 
 from nportpy import atomicfile
 from nportpy.editing import files
-from nportpy.editing.editor import Candidate, Changes, Editor, Faulty, Stale
+from nportpy.editing.candidate import Candidate, Changes
+from nportpy.editing.editor import Editor, Faulty, Stale
 from nportpy.editing.history import MOST, Entry, Fate, History
 from nportpy.errors import EditError, Fault, LineError
 

@@ -12,7 +12,7 @@ import pytest
 
 from nportpy import config
 from nportpy.cli import candidate, running
-from nportpy.editing.editor import Candidate
+from nportpy.editing.candidate import Candidate
 from nportpy.editing.history import Fate
 from nportpy.editing.impact import Becomes
 from nportpy.errors import EditError
