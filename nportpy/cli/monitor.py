@@ -12,7 +12,7 @@ from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.cli.tls_options import https_context, tls_options
 from nportpy.cli.tokens import token_file
-from nportpy.cli.watching import NotThere, one_port, parted, pieces, ports, stream
+from nportpy.cli.watching import NotThere, one_port, parted, pieces, ports, stream, why_ended
 from nportpy.config.values import duration, duration_text
 from nportpy.network.tls_settings import TlsSettings
 from nportpy.protocols.capture.filters import MOST_ROWS, Filter
@@ -77,6 +77,8 @@ def monitor(
                 click.echo(f"watching {port} at {url}; Ctrl-C ends it", err=True)
             for line in _lines(pieces(answer)):
                 click.echo(line if as_json else shown(json.loads(line)))
+        if not (kept or seconds or trigger or frozen is not None):
+            click.echo(why_ended(url, port, "monitor", context), err=True)
     except NotThere as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

@@ -99,7 +99,7 @@ class CapturePages:
         if request.method not in ("GET", "HEAD"):
             return Found(Right.OPEN, lambda _who: _not_allowed(request))
         right = Right.CAPTURE if parts[-1] == "capture.pcapng" else Right.MONITOR
-        return Found(right, lambda who: self._answer(request, parts, who), self._captures.settings.allow)
+        return Found(right, lambda who: self._answer(request, parts, who), lambda: self._captures.settings.allow)
 
     async def _answer(self, request: web.BaseRequest, parts: list[str], who: Who) -> web.StreamResponse:
         try:

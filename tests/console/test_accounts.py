@@ -9,9 +9,10 @@ import secrets
 import time
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -235,6 +236,46 @@ async def test_s21_a_stream_ends_with_its_session(path: str) -> None:
             changing.remove(path, "anna")
             async with asyncio.timeout(5):
                 await answer.all()
+
+
+LASTING = ("/api/v1/events", "/api/v1/ports/cable/monitor", "/api/v1/ports/cable/capture.pcapng?live=1")
+
+
+@pytest.mark.parametrize("how", ["less", "revoked", "over", "file", "first", "logout"])
+async def test_c24_s21_every_stream_ends_when_its_right_does_and_it_is_told_why(
+    path: str, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if how != "first":
+        changing.add(path, "anna", Role.ADMIN, [], GOOD)
+        token = changing.add_token(path, "watch", Role.ADMIN, [], time.time() + 1000)
+    async with guarded(path) as at, AsyncExitStack() as stack:
+        headers: dict[str, str] = {}
+        if how in ("less", "file", "logout"):
+            headers = await session(at)
+        elif how != "first":
+            headers = bearer(token)
+        answers = [await stack.enter_async_context(asking(at.port, each, **headers)) for each in LASTING]
+        assert {answer.status for answer in answers} == {200}
+        await asyncio.sleep(3)
+        match how:
+            case "less":
+                changing.set_role(path, "anna", Role.OPERATOR, [])
+            case "revoked":
+                changing.remove_token(path, "watch")
+            case "over":
+                monkeypatch.setattr(logins, "time", SimpleNamespace(time=lambda: 1e12))
+            case "file":
+                await asyncio.to_thread(Path(path).write_text, "{")
+            case "first":
+                changing.add(path, "anna", Role.ADMIN, [], GOOD)
+            case _:
+                assert (await at.call("/api/v1/session", method="DELETE", **headers)).status < 300
+        async with asyncio.timeout(5):
+            for answer in answers:
+                await answer.all()
+    ended = [vars(each) for each in caplog.records if vars(each).get("event") == "ended"]
+    assert len(ended) == len(LASTING)
+    assert all(each["result"] for each in ended)
 
 
 async def test_s26_tokens(path: str) -> None:

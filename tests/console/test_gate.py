@@ -18,7 +18,7 @@ from nportpy.console.openapi import SITE
 from nportpy.network.tls_settings import Identity
 from nportpy.services import bodies, site
 from nportpy.services.gate import GateSettings
-from nportpy.services.http_base import AsWhom, HttpSettings
+from nportpy.services.http_base import AsWhom, ConsoleMode, HttpSettings
 from nportpy.services.pages import Found
 from tests.console.test_api import _routes, consoled
 from tests.support.api import Answered
@@ -268,6 +268,23 @@ async def test_s27_nothing_goes_past_the_gate(path: str, who: str, monkeypatch: 
             assert not reached
             await here.ask(page, method=method, **headers | upgrade | {"Expect": "100-continue"})
             assert all(each in has for _, each in reached)
+
+
+async def test_c4_c20_head_has_no_body_on_any_path(path: str) -> None:
+    """What a body would be is the next answer's head: they come through one connection."""
+    async with asking(path, console=ConsoleMode.EDIT) as here:
+        (port,) = {int(place.endpoint.port) for place in here.at.served.gateway._http.chosen_by_kernel()}
+        page = (await here.ask("/", Accept="text/html")).body.decode()
+        files = re.findall(r"assets/[0-9a-f]+/[a-z/.]+", page)
+        for each in [*(page for method, page in NEEDED if method == "GET"), *OPEN, *(f"/{file}" for file in files[:2])]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for method, target in (("HEAD", each), ("HEAD", "/healthz")):
+                writer.write(f"{method} {target} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+            async with asyncio.timeout(30):
+                first = await reader.readuntil(b"\r\n\r\n")
+                assert b"Transfer-Encoding" not in first, each
+                assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n", each
+            writer.close()
 
 
 async def test_s27_without_accounts_others_get_what_programs_ask_for_and_no_page() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nportpy.gateway import capture_pages
+from nportpy.gateway import GatewaySettings, capture_pages
 from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.captures import Captures
 from nportpy.gateway.plans import PortPlan
@@ -66,9 +66,11 @@ class At:
 
 
 @asynccontextmanager
-async def watched(capture: CaptureSettings | None = None, port: PortPlan | None = None) -> AsyncIterator[At]:
+async def watched(
+    capture: CaptureSettings | None = None, port: PortPlan | None = None, http: HttpSettings | None = HTTP
+) -> AsyncIterator[At]:
     cable = Cable()
-    changes: dict[str, Any] = {"http": HTTP} | ({"capture": capture} if capture else {})
+    changes: dict[str, Any] = {"http": http} | ({"capture": capture} if capture else {})
     async with serving(port or plan("cable", raw(), bus=BUS), cables=[cable], **changes) as served:
         yield At(served, cable)
 
@@ -362,6 +364,36 @@ async def test_c24_it_is_for_this_machine_and_for_those_who_are_named() -> None:
             assert answer.status == 200
         async with at.get("monitor", Via="1.1 proxy", Origin="http://evil.example") as answer:
             assert answer.status == 403
+
+
+@pytest.mark.parametrize("what", ["monitor", "capture.pcapng?live=1"])
+@pytest.mark.parametrize("key", ["capture.allow", "http.allow"])
+async def test_c24_who_is_in_no_list_any_more_after_a_reload_is_out_in_the_midst_of_it(
+    what: str, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Let in by `[capture] allow`, as it came through a proxy; what is let in still goes on."""
+
+    def lists(capture: str, http: str) -> GatewaySettings:
+        named = CaptureSettings(allow=AllowList((ip_network(capture),), "capture.allow"))
+        site = HttpSettings(HTTP.listen, (AllowList((ip_network(http),), "http.allow"),))
+        return gateway_settings(plan("cable", raw(), bus=BUS), capture=named, http=site)
+
+    before = lists("127.0.0.0/8", "127.0.0.0/8")
+    wider = lists("127.0.0.0/16", "127.0.0.0/16")
+    after = lists("192.0.2.0/24", "127.0.0.0/8") if key == "capture.allow" else lists("127.0.0.0/8", "192.0.2.0/24")
+    async with watched(before.capture, http=before.http) as at, at.get(what, Via="1.1 proxy") as answer:
+        assert answer.status == 200
+        await at.served.gateway.reload(wider)
+        await asyncio.sleep(3)
+        await at.watched_by(1)
+        await at.served.gateway.reload(after)
+        async with asyncio.timeout(3):
+            await answer.all()
+        await at.watched_by(0)
+        async with at.get(what, Via="1.1 proxy") as again:
+            assert again.status == 403
+    (ended,) = [vars(each) for each in caplog.records if vars(each).get("event") == "ended"]
+    assert ended["result"] == f"127.0.0.1 is not in {key}"
 
 
 async def test_streams_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
