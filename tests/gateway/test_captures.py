@@ -200,6 +200,24 @@ async def test_c15_a_trigger_ends_the_stream_with_what_was_before_and_after() ->
         assert rows[3]["exception"] == 2
 
 
+async def test_c15_what_is_counted_is_marked_and_stops_nothing() -> None:
+    async with watched() as at:
+        async with at.get(f"monitor?for=3s&count={quote('exception:2')}&filter={quote('kind:answer')}") as answer:
+            await at.watched_by(1)
+            asker = at.asker()
+            for number in range(9):
+                at.units.answer = lambda data, number=number: [  # type: ignore[misc]
+                    (0.02, reply(data) if number % 3 else at_exception(data))
+                ]
+                asker.ask(read(number, 1), unit=6)
+                await asker.ended()
+            rows = await answer.rows()
+        assert [row.get("count", 0) for row in rows] == [1, 0, 0, 2, 0, 0, 3, 0, 0]
+        assert [row.get("marked", False) for row in rows] == [True, False, False] * 3
+        async with at.get("monitor?count=unit:x") as answer:
+            assert answer.status == 400
+
+
 def at_exception(data: bytes) -> bytes:
     from nportpy.protocols.modbus.rtu import Frame
 

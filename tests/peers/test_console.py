@@ -422,6 +422,29 @@ IN_SECTION = """[...document.querySelectorAll('main section')].filter(e => e.que
 
 
 @once
+async def test_c5_c15_a_monitor_goes_on_with_a_gateway_that_began_anew_and_counts() -> None:
+    """Its records are numbered anew, too: none of them is one that was seen before."""
+    http = HttpSettings((("127.0.0.1", free_port()),))
+    async with browser.browser() as chromium:
+        page = None
+        for records, seen in ((500, 500), (5, 505)):
+            async with serving(plan("bus", raw()), cables=[Cable("bus")], http=http) as served:
+                page = page or await chromium.page(f"http://127.0.0.1:{http.listen[0][1]}/#/monitor/bus")
+                tap = served.gateway._ports["bus"].line.tap()
+                await until(lambda tap=tap: tap.watchers, 30)  # type: ignore[misc]
+                if records == 500:
+                    await page.click("Trigger")
+                    await page.fill("then", "count")
+                    await page.fill("Trigger", "text:break")
+                    await page.until("document.querySelector('.notice')?.innerText === 'Seen so often: 0'")
+                    await asyncio.sleep(0.5)  # the stream with the other query has ended
+                    await until(lambda tap=tap: tap.watchers)  # type: ignore[misc]
+                for number in range(records):
+                    tap.note("break", number % 2 == 0)  # type: ignore[arg-type]
+                await page.until(f"document.querySelector('.notice').innerText === 'Seen so often: {seen}'")
+
+
+@once
 async def test_c24_a_page_shows_who_else_watches() -> None:
     async with scripted() as (at, chromium):
         page = await chromium.page(f"{at.url}#/monitor/bus")

@@ -203,6 +203,8 @@ async def test_the_terminal_shows_rows_and_a_trigger_ends_it() -> None:
         assert "read 41001-41002" in lines[1]
         assert "05 03 04 03 e8 03 e9" in lines[2]
         assert "41001: 1000, 41002: 1001" in lines[3]
+        code, out, err = await ran(*OURS, "monitor", at.url, "bus", "--count", "kind:answer unit:5", "--for", "1s")
+        assert f"kind:answer unit:5: {out.count(' = ')} times" in err
         code, out, _ = await ran(*OURS, "monitor", at.url, "--moments")
         assert (code, out.startswith("bus ")) == (0, True)
         for arguments, says in (

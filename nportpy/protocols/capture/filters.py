@@ -5,7 +5,8 @@
     fault:any         fault:crc,late      exception:02         gap:100ms
     hex:0103??10      hex:"01 03 ?? 10"   not:unit:5, or -unit:5 where no shell takes that for an option
 
-A trigger is such a filter, and how many rows before and after are wanted.
+A trigger is such a filter, and how many rows before and after are wanted; a count marks what matches, and
+stops nothing.
 """
 
 import re
@@ -94,6 +95,25 @@ class Trigger:
         else:
             self._before.append(row)
         self.done = self.matches > 0 and self._after <= 0
+
+
+class Count:
+    """Marks the rows that match, and numbers them; all pass.
+
+    Attributes:
+        matches: rows that matched.
+    """
+
+    def __init__(self, wanted: Filter) -> None:
+        """Nothing has matched."""
+        self.matches = 0
+        self._wanted = wanted
+
+    def look(self, row: Row) -> None:
+        """Count a row, if it is one of those."""
+        if self._wanted(row):
+            self.matches += 1
+            row.marked, row.count = True, self.matches
 
 
 def _words(text: str) -> list[str]:
