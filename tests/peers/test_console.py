@@ -494,8 +494,20 @@ async def test_c14_many_rows_and_few_in_the_document() -> None:
                 await asyncio.sleep(0.02)
         await page.until("document.querySelector('.hint:last-child, .actions .hint').innerText.startsWith('3,000')")
         assert await page.run("document.querySelectorAll('.row').length") <= 100
-        await page.click("Pause")
-        await page.run("document.querySelector('.rows').scrollTop = 0")
+        await page.run(  # rows that came between its going to the end and hearing of it
+            "(() => { const box = document.querySelector('.rows'), all = box.querySelector('.all');"
+            "all.style.height = `${all.offsetHeight + 1000}px`; box.dispatchEvent(new Event('scroll')); })()"
+        )
+        assert await page.run("!!document.querySelector('button[aria-pressed=false]')")
+        await page.run("document.querySelector('.rows').scrollTop = 0")  # who scrolls up wants to read
+        await page.until("!!document.querySelector('button[aria-pressed=true]')")
         line.tap().note("break", True)  # type: ignore[arg-type]
         await page.until("document.querySelector('.actions .hint').innerText.startsWith('3,001')")
         assert await page.run("document.querySelector('.rows').scrollTop") == 0
+        await page.click("Go on")
+        for _ in range(40):  # what a raw client writes at once: a row each, and none of them is a wall of text
+            line.data_received(bytes(65536))
+            line.tap().note("break", True)  # type: ignore[arg-type]
+            await until(lambda: all(each.place == line.tap().next_number for each in line.tap().watchers))
+        await page.until("document.querySelectorAll('.row.rx').length > 3")
+        assert await page.run("document.querySelector('.rows').textContent.length") < 100 * 1500

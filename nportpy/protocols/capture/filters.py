@@ -26,6 +26,9 @@ LONGEST: Final = 1000
 MOST_ROWS: Final = 10_000
 """Rows before a trigger that are kept."""
 
+MOST_HELD: Final = 2 << 20
+"""Bytes of the line in them: a raw client can write much at once, and many may wait for something."""
+
 FAULTS: Final = (
     "exception", "no_answer", "crc", "junk", "foreign", "unfit", "late", "unreachable", "expired", "queue_full",
     "line_down", "forbidden", "ignored", "uart", "down", "purged", "lost",
@@ -75,7 +78,9 @@ class Trigger:
         self.done = False
         self.matches = 0
         self._wanted = wanted
-        self._before: deque[Row] = deque(maxlen=before)
+        self._before: deque[Row] = deque()
+        self._most = before
+        self._held = 0
         self._after = after
 
     def feed(self, row: Row) -> Iterator[Row]:
@@ -93,8 +98,14 @@ class Trigger:
             self._before.clear()
             yield row
         else:
-            self._before.append(row)
+            self._keep(row)
         self.done = self.matches > 0 and self._after <= 0
+
+    def _keep(self, row: Row) -> None:
+        self._before.append(row)
+        self._held += len(row.data)
+        while len(self._before) > self._most or self._held > MOST_HELD:
+            self._held -= len(self._before.popleft().data)
 
 
 class Count:

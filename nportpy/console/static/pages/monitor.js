@@ -6,7 +6,8 @@ import { clock, moment, number } from "../format.js";
 import { ask, base, follow } from "../store.js";
 
 const m = t.monitor;
-const KEPT = 20000;
+const KEPT = 20000, HELD = 16e6; // rows, and characters of bytes in them
+const LONGEST = 600; // characters of bytes in a row; chosen, it shows all
 const SIGNS = { rx: "◀", tx: "▶", answer: "✓", unsent: "○", discarded: "✗", up: "●", down: "▲", settings: "⚙", modem: "⇅", errors: "✗", break: "▬", purged: "✗", holder: "◆" };
 const TIMES = ["absolute", "previous", "request"];
 const phone = matchMedia("(max-width: 640px)");
@@ -24,12 +25,12 @@ export function Monitor({ doc, rest }) {
 function useRows(name, query) {
   const [version, setVersion] = useState(0);
   const [state, setState] = useState({ why: "", done: false });
-  const rows = useRef([]), counted = useRef(0);
+  const rows = useRef([]), counted = useRef(0), held = useRef(0);
   useEffect(() => {
     let alive = true, asked = 0, last = -1, heard = 0;
     const stop = new AbortController();
     rows.current = [];
-    counted.current = 0;
+    counted.current = held.current = 0;
     setVersion((n) => n + 1);
     const hear = (row) => {
       row.ms = Date.parse(row.time);
@@ -42,7 +43,9 @@ function useRows(name, query) {
       row.id = before ? before.id + 1 : 0;
       row.previous = before ? row.ms - before.ms + (Number(row.time.slice(23, 26)) - Number(before.time.slice(23, 26))) / 1000 : null;
       rows.current.push(row);
-      if (rows.current.length > KEPT) rows.current.splice(0, KEPT / 10);
+      held.current += row.hex?.length ?? 0;
+      if (rows.current.length > KEPT || held.current > HELD)
+        for (const gone of rows.current.splice(0, Math.ceil(rows.current.length / 10))) held.current -= gone.hex?.length ?? 0;
       asked ||= requestAnimationFrame(() => { asked = 0; if (alive) setVersion((n) => n + 1); });
     };
     const run = async () => {
@@ -60,7 +63,7 @@ function useRows(name, query) {
     run();
     return () => { alive = false; stop.abort(); cancelAnimationFrame(asked); };
   }, [name, query]);
-  return { rows: rows.current, counted: counted.current, version, ...state, clear: () => { rows.current = []; counted.current = 0; setVersion((n) => n + 1); } };
+  return { rows: rows.current, counted: counted.current, version, ...state, clear: () => { rows.current = []; counted.current = held.current = 0; setVersion((n) => n + 1); } };
 }
 
 function Watch({ name }) {
@@ -100,19 +103,25 @@ function useSettled(value, delay) {
 }
 
 function Rows({ rows, version, time, clear }) {
-  const box = useRef(null);
+  const box = useRef(null), placed = useRef(0);
   const [top, setTop] = useState(0);
   const [paused, setPaused] = useState(null); // the rows as they were then
   const [chosen, setChosen] = useState(null);
   const height = phone.matches ? 62 : 26;
   const shown = paused ?? rows;
-  useEffect(() => { if (!paused && box.current) box.current.scrollTop = box.current.scrollHeight; }, [version, paused]);
+  useEffect(() => {
+    if (paused || !box.current) return;
+    box.current.scrollTop = box.current.scrollHeight;
+    placed.current = box.current.scrollTop;
+  }, [version, paused]);
   useEffect(() => setPaused(null), [rows]);
   const room = box.current?.clientHeight ?? 520;
   const first = Math.max(0, Math.min(shown.length, Math.floor(top / height) - 8)), last = Math.min(shown.length, first + Math.ceil(room / height) + 16);
   const scrolled = (e) => {
     setTop(e.currentTarget.scrollTop);
-    if (!paused && e.currentTarget.scrollTop + e.currentTarget.clientHeight < e.currentTarget.scrollHeight - 3 * height) setPaused([...rows]);
+    // More rows can have come since it was placed at the end: only who scrolls up wants it to stay there.
+    const { scrollTop, clientHeight, scrollHeight } = e.currentTarget;
+    if (!paused && scrollTop < placed.current - height && scrollTop + clientHeight < scrollHeight - 3 * height) setPaused([...rows]);
   };
   const step = (e) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[e.key];
@@ -139,12 +148,14 @@ function stamp(row, time) {
   return clock(row.time, true);
 }
 
+const clipped = (text = "") => text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+
 function Row({ row, time, chosen, choose }) {
   const faulty = row.faults?.length > 0;
   const gap = row.gap_characters === undefined ? "" : `${number(row.gap_ms, 1)} ${t.units.ms}`;
   return html`<div class=${`row ${row.kind} ${faulty ? "faulty" : ""} ${row.marked ? "marked" : ""} ${chosen ? "chosen" : ""}`} onClick=${choose}>
     <time>${stamp(row, time)}</time><span class="sign" title=${row.kind}>${SIGNS[row.kind] ?? ""} ${row.kind}</span><span class="gap" title=${m.gap}>${gap}</span>
-    <span class="unit">${row.unit ?? ""}</span><span class="hexes">${row.kind === "answer" ? "" : row.hex ?? ""}</span><span class="ascii">${row.kind === "answer" ? "" : row.ascii ?? ""}</span>
+    <span class="unit">${row.unit ?? ""}</span><span class="hexes">${row.kind === "answer" ? "" : clipped(row.hex)}</span><span class="ascii">${row.kind === "answer" ? "" : clipped(row.ascii)}</span>
     <span class="text">${row.lost ? `${number(row.lost)} ${m.lost} – ` : ""}${row.text ?? ""}${faulty ? ` [${row.faults.join(", ")}]` : ""}</span></div>`;
 }
 
