@@ -104,18 +104,19 @@ class Gate:
         """Why accounts cannot be read; empty: they can."""
         return self._logins.trouble if self._logins is not None else ""
 
-    def misdirected(self, request: web.BaseRequest) -> bool:
-        """Whether a request is for somebody else by its Host, or by the whole URL that it asks for."""
+    def misdirected(self, request: web.BaseRequest) -> str | None:
+        """For whom a request is that is not for us, by its Host or by the whole URL that it asks for; None: it is."""
         local = request.transport and request.transport.get_extra_info("sockname")
         hosts = request.headers.getall("Host", [])
         if not request.raw_path.startswith("/"):
             try:
                 hosts.append(request.url.raw_authority.rpartition("@")[2])
             except ValueError:  # no bytes of a name
-                return True
-        return len(hosts) > 2 or not all(
-            is_ours(host, local[0] if isinstance(local, tuple) else "", self.settings.names) for host in hosts if host
-        )
+                return request.raw_path
+        if len(hosts) > 2:
+            return ", ".join(hosts)
+        address = local[0] if isinstance(local, tuple) else ""
+        return next((each for each in hosts if each and not is_ours(each, address, self.settings.names)), None)
 
     def who(self, request: web.BaseRequest, identity: Identity | None = None) -> Who:
         """Who asks; `identity` is by the certificate that came with the connection."""

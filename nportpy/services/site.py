@@ -184,8 +184,8 @@ class Site:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
         if request.version < HttpVersion11 and "Transfer-Encoding" in request.headers:  # RFC 9112, 6.1
             return _short(HTTPStatus.BAD_REQUEST, ": HTTP/1.0 has no Transfer-Encoding")
-        if self._gate.misdirected(request):
-            return _misdirected(request)
+        if (meant := self._gate.misdirected(request)) is not None:
+            return _misdirected(meant)
         if not self._gate.settings.admits(client.identity):
             return _short(HTTPStatus.FORBIDDEN, ": the certificate is not believed any more")
         found = await self._find(request)
@@ -373,7 +373,7 @@ class Connection(web.RequestHandler):
     @property
     def spare(self) -> bool:
         """Whether it may be cut off: nothing was asked, or not yet to the end, or by somebody who is not known."""
-        return self.who is None or self.who.rights == OPEN
+        return self.asked is None or self.asked.who.rights == OPEN
 
     @property
     def vouched(self) -> bool:
@@ -466,10 +466,9 @@ def _short(status: HTTPStatus, why: str = "") -> web.Response:
     return response
 
 
-def _misdirected(request: web.BaseRequest) -> web.Response:
-    """Host names somebody else (RFC 9110, 15.5.20)."""
-    host = request.headers.get("Host", "")[:80]
-    return _short(HTTPStatus.MISDIRECTED_REQUEST, f": {host!r} is none of our names; names in [http] has others")
+def _misdirected(meant: str) -> web.Response:
+    """It is for somebody else (RFC 9110, 15.5.20)."""
+    return _short(HTTPStatus.MISDIRECTED_REQUEST, f": {meant[:80]!r} is none of our names; names in [http] has others")
 
 
 async def _refusing(status: HTTPStatus, **headers: str) -> web.Response:

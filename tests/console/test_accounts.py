@@ -238,6 +238,22 @@ async def test_s21_a_stream_ends_with_its_session(path: str) -> None:
                 await answer.all()
 
 
+async def test_c24_a_page_that_is_open_elsewhere_is_named_by_its_account_and_a_viewer_gets_none(path: str) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], GOOD)
+    changing.add(path, "bob", Role.VIEWER, [Extra.MONITOR], GOOD)
+    changing.add(path, "carl", Role.VIEWER, [], GOOD)
+    async with guarded(path) as at:
+        async with asking(at.port, LASTING[1], **await session(at)) as answer:
+            assert answer.status == 200
+            (line,) = (await at.call("/api/v1/captures", **await session(at, "bob"))).json()
+            assert [each["who"].split()[0] for each in line["watchers"]] == ["anna"]
+        for name, status in (("bob", 403), ("carl", 403), ("anna", 200)):
+            headers = await session(at, name)
+            assert (await at.call("/api/v1/ports/cable/capture.pcapng?for=10ms", **headers)).status == status
+            if name != "bob":
+                assert (await at.call("/api/v1/ports/cable/monitor?for=10ms", **headers)).status == status
+
+
 LASTING = ("/api/v1/events", "/api/v1/ports/cable/monitor", "/api/v1/ports/cable/capture.pcapng?live=1")
 
 

@@ -199,6 +199,32 @@ async def test_s31_nobody_hides_a_request_in_another_one(path: str, framing: str
         writer.close()
 
 
+async def test_s31_who_waits_for_leave_to_send_a_body_gets_it(path: str) -> None:
+    async with asking(path) as here:
+        (port,) = {int(place.endpoint.port) for place in here.at.served.gateway._http.chosen_by_kernel()}
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):  # and the connection can be kept
+            head = f"POST /api/v1/lines/cable/send HTTP/1.1\r\nHost: localhost:{port}\r\n"
+            head += "Content-Type: application/json\r\n"
+            writer.write(f"{head}Content-Length: 13\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b'{"text": "x"}')
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert await reader.readuntil(b"}\n") == b'{"bytes":1,"left":true}\n'
+        writer.close()
+
+
+@pytest.mark.parametrize("body", [b"[" * 60000, b'{"milliseconds": ' + b"9" * 50000 + b"}"])
+async def test_s31_json_that_python_does_not_take_is_said_plainly(path: str, body: bytes) -> None:
+    async with asking(path) as here:
+        answer = await here.ask("/api/v1/lines/cable/break", body)
+        assert (answer.status, answer.json()["detail"]) == (
+            400,
+            "this JSON has a number that is too long, or too many levels",
+        )
+
+
 async def test_s31_a_body_that_does_not_come_holds_its_place_for_a_while(path: str) -> None:
     changing.add(path, "anna", Role.ADMIN, [], "correct horse battery")
     async with asking(path) as here:
