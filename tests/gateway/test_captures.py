@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nportpy.gateway import GatewaySettings, capture_pages
+from nportpy.gateway import capture_pages
 from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.captures import Captures
-from nportpy.gateway.plans import PortPlan
+from nportpy.gateway.plans import GatewaySettings, PortPlan
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.network.addresses import AllowList
 from nportpy.port.loopback import Cable
