@@ -147,9 +147,10 @@ class CapturePages:
                 await self._send(response, request, made, moment, watcher, query)
             return response
         finally:
+            lost = watcher.missed
             watcher.close()
             self._open -= 1
-            self._captures.audit.tell(event, **told, result="ends", lost=watcher.lost)
+            self._captures.audit.tell(event, **told, result="ends", lost=lost)
 
     async def _send(
         self,
@@ -285,7 +286,7 @@ def _shown(watched: Watched) -> dict[str, Any]:
         "bytes": tap.size,
         "lost": tap.lost,
         "watchers": [
-            {"who": each.who, "for_s": round((now - each.since - offset) / 1e9, 1), "lost": each.lost}
+            {"who": each.who, "for_s": round((now - each.since - offset) / 1e9, 1), "lost": each.missed}
             for each in tap.watchers
         ],
         "frozen": [

@@ -304,6 +304,9 @@ async def test_c18_who_does_not_read_costs_bounded_memory_and_keeps_nobody_waiti
         assert not lost
         slow, _ = line.tap().watchers
         assert line.tap().next_number - slow.place > 1000
+        async with asking(at.port, "/api/v1/captures") as listed:
+            shown = (await listed.rows())[0][0]["watchers"][0]
+        assert shown["lost"] == slow.missed > 1000  # although it has not come to be told
 
 
 @pytest.mark.parametrize(
