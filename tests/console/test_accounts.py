@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -279,7 +278,8 @@ async def test_c24_s21_every_stream_ends_when_its_right_does_and_it_is_told_why(
             case "revoked":
                 changing.remove_token(path, "watch")
             case "over":
-                monkeypatch.setattr(logins, "time", SimpleNamespace(time=lambda: 1e12))
+                later = time.time() + 2000
+                monkeypatch.setattr(time, "time", lambda: later)
             case "file":
                 await asyncio.to_thread(Path(path).write_text, "{")
             case "first":
