@@ -14,7 +14,7 @@ from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.cli.tls_options import https_context, tls_options
 from nportpy.cli.tokens import token_file
-from nportpy.cli.watching import NotThere, one_port, parted, pieces, stream
+from nportpy.cli.watching import NotThere, one_port, parted, pieces, stream, why_ended
 from nportpy.config.values import duration, duration_text, size
 from nportpy.errors import ProtocolError
 from nportpy.network.tls_settings import TlsSettings
@@ -78,6 +78,8 @@ def capture(
     try:
         with _ends_well(), answer:
             files.write(pieces(answer))
+            if not (files.full or kept or seconds or frozen is not None):
+                click.echo(why_ended(url, port, "capture.pcapng", context), err=True)
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -113,6 +115,7 @@ class _Files:
         name: of the file that is open.
         packets: that were written.
         bytes: that were written.
+        full: whether there are as many as there are to be.
     """
 
     def __init__(self, target: str, most: int | None, ring: int | None) -> None:
@@ -120,6 +123,7 @@ class _Files:
         self.name = ""
         self.packets = 0
         self.bytes = 0
+        self.full = False
         self._target = target
         self._most = most
         self._ring = ring
@@ -143,6 +147,7 @@ class _Files:
                     self._head.append(block)
                 elif self._most and self._in_file + len(block) > self._most:
                     if not self._ring:
+                        self.full = True
                         return
                     self._open()
                     for each in self._head:

@@ -1,9 +1,12 @@
 """`nportpy extcap`: Wireshark lists a gateway's lines among its interfaces, and captures from them.
 
 Wireshark starts this with arguments of its own (its Developer's Guide, 8.2): --extcap-interfaces, --extcap-dlts,
---extcap-config, --capture. An interface is called nportpy-HOST-PORT.
+--extcap-config, --capture. An interface is called nportpy-HOST-PORT, of several gateways on one host
+nportpy-HOST-TCPPORT-PORT.
 """
 
+import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -19,7 +22,7 @@ import click
 
 from nportpy import __version__
 from nportpy.cli.tls_options import files_of, https_context, tls_options
-from nportpy.cli.tokens import token_file, told_file
+from nportpy.cli.tokens import VARIABLE, token_file, told_file
 from nportpy.cli.watching import DEFAULT_URL, NotThere, pieces, ports, stream, url_of
 from nportpy.network.tls_settings import TlsSettings
 
@@ -69,13 +72,14 @@ def extcap(
     """  # noqa: D301 - click wants the character
     del extcap_version, extcap_capture_filter, rest  # Wireshark says them, and nothing follows from it here
     try:
-        places = [url_of(each) for each in urls] or [DEFAULT_URL]
+        places = list(dict.fromkeys(map(url_of, urls))) or [DEFAULT_URL]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--url") from None
     secure = next((url for url in places if url.startswith("https://")), places[0])
     context = https_context(secure, tls)
     if install:
         _install(places, folder, tls)
+        _say_lines(places, context)
     elif listing:
         _list(places, context)
     elif dlts:
@@ -90,19 +94,35 @@ def extcap(
         raise click.UsageError("Wireshark starts this itself: nportpy extcap --install puts it where it looks")
 
 
-def _name(url: str, port: str) -> str:
-    return f"nportpy-{urllib.parse.urlsplit(url).hostname}-{port}"
+def _names(places: list[str]) -> dict[str, str]:
+    """How the interfaces of each gateway begin."""
+    parts = {url: urllib.parse.urlsplit(url) for url in places}
+    hosts = [each.hostname for each in parts.values()]
+    return {
+        url: f"nportpy-{each.hostname}-" + (f"{each.port}-" if hosts.count(each.hostname) > 1 else "")
+        for url, each in parts.items()
+    }
+
+
+def _lines(url: str, context: "ssl.SSLContext | None") -> list[str]:
+    """The lines of a gateway that may be watched.
+
+    Raises:
+        NotThere: it cannot be asked.
+        click.ClickException: a token would be sent plainly.
+    """
+    return [each["port"] for each in ports(url, _LISTING, context) if each["monitor"]]
 
 
 def _list(places: list[str], context: "ssl.SSLContext | None") -> None:
     click.echo(f"extcap {{version={__version__}}}{{help=https://www.wireshark.org/docs/man-pages/extcap.html}}")
-    for url in places:
+    for url, start in _names(places).items():
         try:
-            found = [each["port"] for each in ports(url, _LISTING, context) if each["monitor"]]
-        except NotThere:
+            found = _lines(url, context)
+        except (NotThere, click.ClickException):  # Wireshark shows no message here; `_say_lines` has shown it
             continue
         for port in found:
-            click.echo(f"interface {{value={_name(url, port)}}}{{display=nportpy: {port} at {url}}}")
+            click.echo(f"interface {{value={start}{port}}}{{display=nportpy: {port} at {url}}}")
     click.echo(f"interface {{value={_ANY}}}{{display=nportpy: a line of a gateway}}")
 
 
@@ -112,8 +132,8 @@ def _configure(places: list[str], interface: str, reloading: str | None, context
             click.echo(f"arg {{number=0}}{{call=--url}}{{display=Gateway}}{{type=string}}{{default={places[0]}}}")
             click.echo("arg {number=1}{call=--port}{display=Port}{type=selector}{reload=true}{placeholder=Look}")
         try:
-            names = [each["port"] for url in places[-1:] for each in ports(url, _LISTING, context) if each["monitor"]]
-        except NotThere:
+            names = _lines(places[-1], context)
+        except (NotThere, click.ClickException):
             names = []
         for name in names:
             click.echo(f"value {{arg=1}}{{value={name}}}{{display={name}}}")
@@ -129,12 +149,15 @@ def _capture(
 ) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    url, port = _meant(places, interface, port)
     query = {"live": "1"} | ({"history": "1"} if begins_before else {})
     try:
+        url, port = _meant(places, interface, port)
         answer = stream(url, port, "capture.pcapng", query, context)
-    except NotThere as error:
-        raise click.ClickException(str(error)) from None
+    except (NotThere, click.ClickException) as error:
+        click.ClickException(str(error)).show()  # first: at the pipe's end we are stopped
+        with contextlib.suppress(OSError), Path(fifo).open("wb"):
+            pass  # tshark 4.0 waits for ever on a pipe that nobody opens
+        sys.exit(1)
     try:
         with answer, Path(fifo).open("wb", buffering=0) as pipe:
             pipe.writelines(pieces(answer))
@@ -150,10 +173,10 @@ def _meant(places: list[str], interface: str, port: str) -> tuple[str, str]:
         if not port:
             raise click.UsageError("choose a port in the interface's options (the wheel beside it)")
         return places[-1], port
-    for url in places:
-        start = _name(url, "")
-        if interface.startswith(start) and len(interface) > len(start):
-            return url, interface.removeprefix(start)
+    fitting = [(start, url) for url, start in _names(places).items() if interface.startswith(start)]
+    if fitting:
+        start, url = max(fitting, key=lambda each: len(each[0]))  # of the hosts pi and pi-07, the latter
+        return url, interface.removeprefix(start)
     raise click.UsageError(f"{interface!r} is of none of the gateways {', '.join(places)}")
 
 
@@ -174,6 +197,19 @@ def _install(places: list[str], folder: Path | None, tls: TlsSettings | None) ->
     except OSError as error:
         raise click.ClickException(f"{script}: {error.strerror or error}; --folder names another place") from None
     click.echo(f"installed: {script}")
+    if os.environ.get(VARIABLE) and not told_file():
+        click.echo(f"{VARIABLE} is not remembered: Wireshark needs --token-file FILE")
+
+
+def _say_lines(places: list[str], context: "ssl.SSLContext | None") -> None:
+    """What Wireshark will list now, or why not: it would not say so itself."""
+    for url, start in _names(places).items():
+        try:
+            found = [start + port for port in _lines(url, context)]
+        except (NotThere, click.ClickException) as error:
+            click.echo(f"of {url} nothing now: {error}")
+        else:
+            click.echo(f"of {url}: {', '.join(found) or 'no line that may be watched'}")
     click.echo(
         "Wireshark lists the lines when it starts, or after Capture > Refresh Interfaces. In a terminal: tshark -D"
     )

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from nportpy.cli import completion
 from nportpy.cli.options import parsed
 from nportpy.cli.tls_options import https_context, tls_options
 from nportpy.cli.tokens import token_file
-from nportpy.cli.watching import NotThere, one_port, parted, pieces, ports, stream
+from nportpy.cli.watching import NotThere, one_port, parted, pieces, ports, stream, why_ended
 from nportpy.config.values import duration, duration_text
 from nportpy.network.tls_settings import TlsSettings
 from nportpy.protocols.capture.filters import MOST_ROWS, Filter
@@ -26,6 +27,7 @@ _ROWS = click.IntRange(0, MOST_ROWS)
 @click.command()
 @click.argument("words", nargs=-1, metavar="[URL] [PORT] [FILTER]...", shell_complete=completion.lines)
 @click.option("--trigger", metavar="FILTER", help="Show nothing before a row that this matches, then stop.")
+@click.option("--count", metavar="FILTER", help="Mark what this matches, and say how often it came.")
 @click.option("--before", type=_ROWS, default=20, show_default=True, help="Rows before that one.")
 @click.option("--after", type=_ROWS, default=10, show_default=True, help="Rows after it.")
 @click.option(
@@ -40,8 +42,8 @@ _ROWS = click.IntRange(0, MOST_ROWS)
 @click.option("--json", "as_json", is_flag=True, help="An object a line, for programs.")
 @token_file
 def monitor(
-    words: tuple[str, ...], trigger: str | None, before: int, after: int, seconds: float | None, history: bool,
-    kept: bool, frozen: int | None, moments: bool, as_json: bool,
+    words: tuple[str, ...], trigger: str | None, count: str | None, before: int, after: int,
+    seconds: float | None, history: bool, kept: bool, frozen: int | None, moments: bool, as_json: bool,
     tls: TlsSettings | None,
 ) -> None:  # fmt: skip
     """Show what is on a line of a running gateway: > sent, < received, = how a request ended, x never on the line.
@@ -52,6 +54,7 @@ def monitor(
         nportpy monitor bus
         nportpy monitor bus unit:5 fault:any
         nportpy monitor bus --trigger "exception:2 unit:5" --before 20 --after 5
+        nportpy monitor bus --count fault:crc --for 1h
         nportpy monitor --moments
 
     Filters: unit:1,5-7  function:3,16  register:41001-41010  dir:rx  kind:modem  client:192.0.2.7  text:"line down"
@@ -64,7 +67,7 @@ def monitor(
             _show_moments(ports(url, tls=context), as_json)
             return
         port = one_port(url, rest, context)
-        query = _query(rest[1:], trigger, before, after)
+        query = _query(rest[1:], trigger, count, before, after)
         query["live"] = "0" if kept else "1"
         if history:
             query["history"] = "1"
@@ -75,23 +78,45 @@ def monitor(
         with stream(url, port, "monitor", query, context) as answer:
             if not as_json and sys.stderr.isatty():
                 click.echo(f"watching {port} at {url}; Ctrl-C ends it", err=True)
-            for line in _lines(pieces(answer)):
-                click.echo(line if as_json else shown(json.loads(line)))
+            with _counted(count) as look:
+                for line in _lines(pieces(answer)):
+                    row = json.loads(line)
+                    look(row)
+                    click.echo(line if as_json else shown(row))
+        if not (kept or seconds or trigger or frozen is not None):
+            click.echo(why_ended(url, port, "monitor", context), err=True)
     except NotThere as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         return
 
 
-def _query(terms: list[str], trigger: str | None, before: int, after: int) -> dict[str, str]:
+@contextmanager
+def _counted(what: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Say in the end, whatever ends it, how often it came."""
+    counted = 0
+
+    def look(row: dict[str, Any]) -> None:
+        nonlocal counted
+        counted = row.get("count", counted)
+
+    try:
+        yield look
+    finally:
+        if what:
+            click.echo(f"{what}: {counted} times", err=True)
+
+
+def _query(terms: list[str], trigger: str | None, count: str | None, before: int, after: int) -> dict[str, str]:
     """Filters, tried here first: the message is the same, and names the parameter."""
     text = " ".join(_quoted(term) for term in terms)
-    for hint, each in (("FILTER", text), ("--trigger", trigger or "")):
+    for hint, each in (("FILTER", text), ("--trigger", trigger or ""), ("--count", count or "")):
         try:
             Filter(each)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=hint) from None
     query = {"filter": text} if text else {}
+    query |= {"count": count} if count else {}
     if trigger:
         query |= {"trigger": trigger, "before": str(before), "after": str(after)}
     return query
@@ -120,6 +145,7 @@ def shown(row: dict[str, Any]) -> str:
     notes += (
         [f"[{', '.join(map(_printable, row['clients']))}]"] if kind in ("tx", "unsent") and row.get("clients") else []
     )
+    notes += [f"({row['count']})"] if row.get("count") else []
     notes += ["!! " + ", ".join(row["faults"])] if row.get("faults") else []
     if row.get("lost"):
         notes.insert(0, f"{row['lost']} records were lost before this")

@@ -10,6 +10,8 @@ from typing import Final
 
 import click
 
+VARIABLE: Final = "NPORTPY_TOKEN"
+
 _META: Final = "nportpy.token"
 _FILE: Final = "nportpy.token_file"
 
@@ -31,7 +33,7 @@ def _read(context: click.Context, _parameter: click.Parameter, path: str | None)
 
 token_file = click.option(
     "--token-file", metavar="FILE", envvar="NPORTPY_TOKEN_FILE", expose_value=False, callback=_read,
-    help="The token that the gateway wants, if it has accounts; else NPORTPY_TOKEN has it.",
+    help=f"The token that the gateway wants, if it has accounts; else {VARIABLE} has it.",
 )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def authorised(url: str) -> dict[str, str]:
     """
     context = click.get_current_context(silent=True)
     token = context.meta.get(_META, "") if context is not None else ""
-    token = token or os.environ.get("NPORTPY_TOKEN", "")
+    token = token or os.environ.get(VARIABLE, "")
     if not token:
         return {}
     parts = urllib.parse.urlsplit(url)
@@ -61,4 +63,4 @@ def wanting(status: int) -> str:
     """What to do about an answer of this status, as the end of a message; empty: nothing about a token."""
     if status != HTTPStatus.UNAUTHORIZED:
         return ""
-    return "; with a token: nportpy user token NAME on the gateway, then --token-file FILE or NPORTPY_TOKEN here"
+    return f"; with a token: nportpy user token NAME on the gateway, then --token-file FILE or {VARIABLE} here"

@@ -110,6 +110,15 @@ def pieces(answer: HTTPResponse) -> Iterator[bytes]:
         return
 
 
+def why_ended(url: str, port: str, what: str, tls: "ssl.SSLContext | None" = None) -> str:
+    """Why a stream has ended that was to go on: what is said to who asks again."""
+    try:
+        opened(url, f"/api/v1/ports/{urllib.parse.quote(port, safe='')}/{what}", {"live": "1"}, CONNECTING, tls).close()
+    except NotThere as error:
+        return str(error)
+    return f"the gateway at {url} has ended it; it can be watched again"
+
+
 def one_port(url: str, words: Sequence[str], tls: "ssl.SSLContext | None" = None) -> str:
     """The port that is meant: the first word, or the only one that there is.
 

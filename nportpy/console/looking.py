@@ -101,7 +101,8 @@ class Looking:
 
     async def _tell(self, request: web.BaseRequest) -> web.StreamResponse:
         stream = Stream(request)
-        await stream.begin()
+        if not await stream.begin():
+            return stream.response
         hello = {"event": "hello", "version": __version__, "assets": self._files.hash, "time": time.time()}
         try:
             await stream.say("hello", json.dumps(hello, separators=(",", ":")))

@@ -97,6 +97,7 @@ SITE: Final = (
         query=(
             *(_LIVE, _FOR, _HISTORY, _FROZEN),
             Field("filter", "string", "which rows, as in unit:5 fault:any"),
+            Field("count", "string", "a filter: what it matches is marked, and numbered as `count`"),
             Field("trigger", "string", "a filter: rows from so many before its first match on"),
             Field("before", "integer", "rows before it; 0"),
             Field("after", "integer", "rows after it; 0"),

@@ -52,11 +52,14 @@ class Stream:
         headers = {**HEADERS, "Content-Type": kind, "X-Accel-Buffering": "no"}  # nginx would keep it back else
         self.response = web.StreamResponse(headers=headers)
 
-    async def begin(self) -> None:
-        """Say that it is coming."""
+    async def begin(self) -> bool:
+        """Say that it is coming; False: nothing more is wanted (RFC 9110, 9.3.2)."""
         await self.response.prepare(self._request)
+        if self._request.method == "HEAD":
+            return False
         if self._events:
             await self.response.write(b"retry: 1000\n\n")
+        return True
 
     async def say(self, kind: str, text: str) -> None:
         """Send JSON text; waits while the client does not take it.

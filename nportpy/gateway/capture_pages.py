@@ -5,7 +5,7 @@
         ?live=1 for=60s size=10MiB history=1           what comes: until the client goes, for so long, so much
         ?frozen=NUMBER                                 a moment that was frozen
     GET /api/v1/ports/NAME/monitor                     rows, as NDJSON, or as server-sent events if those are asked for
-        ?filter= trigger= before= after=               see protocols/capture/filters.py
+        ?filter= trigger= before= after= count=        see protocols/capture/filters.py
         ?live=0 for= history=1 frozen=
 
 It is for this machine, and for those whom `[capture] allow` names. Who begins and ends is logged, and shown to others.
@@ -29,7 +29,7 @@ from nportpy.gateway.captures import Captures, Watched
 from nportpy.gateway.recording import capture_of, file_name
 from nportpy.line.recorder import Frozen
 from nportpy.line.watcher import Watcher
-from nportpy.protocols.capture.filters import Filter, Trigger
+from nportpy.protocols.capture.filters import Count, Filter, Trigger
 from nportpy.protocols.capture.records import Record
 from nportpy.protocols.capture.rows import Row, Rows
 from nportpy.services.answers import HEADERS, NDJSON, found, problem
@@ -68,6 +68,7 @@ class _Query:
         frozen: number of a moment; None: none.
         wanted: which rows.
         trigger: what lets them pass; None: nothing need to.
+        count: what is counted among them; None: nothing.
     """
 
     live: bool
@@ -77,10 +78,14 @@ class _Query:
     frozen: int | None
     wanted: Filter
     trigger: Trigger | None
+    count: Count | None
 
 
 _COMMON: Final = ("live", "for", "history", "frozen")
-_KEYS: Final = {"capture.pcapng": (*_COMMON, "size"), "monitor": (*_COMMON, "filter", "trigger", "before", "after")}
+_KEYS: Final = {
+    "capture.pcapng": (*_COMMON, "size"),
+    "monitor": (*_COMMON, "filter", "trigger", "before", "after", "count"),
+}
 
 
 class CapturePages:
@@ -99,7 +104,7 @@ class CapturePages:
         if request.method not in ("GET", "HEAD"):
             return Found(Right.OPEN, lambda _who: _not_allowed(request))
         right = Right.CAPTURE if parts[-1] == "capture.pcapng" else Right.MONITOR
-        return Found(right, lambda who: self._answer(request, parts, who), self._captures.settings.allow)
+        return Found(right, lambda who: self._answer(request, parts, who), lambda: self._captures.settings.allow)
 
     async def _answer(self, request: web.BaseRequest, parts: list[str], who: Who) -> web.StreamResponse:
         try:
@@ -142,9 +147,10 @@ class CapturePages:
                 await self._send(response, request, made, moment, watcher, query)
             return response
         finally:
+            lost = watcher.missed
             watcher.close()
             self._open -= 1
-            self._captures.audit.tell(event, **told, result="ends", lost=watcher.lost)
+            self._captures.audit.tell(event, **told, result="ends", lost=lost)
 
     async def _send(
         self,
@@ -229,6 +235,7 @@ class _Lines:
         self._rows = Rows(watcher.tap.settings)
         self._wanted = query.wanted
         self._trigger = query.trigger
+        self._count = query.count
         self._events = _EVENTS in request.headers.get("Accept", "")
         self.content_type = _EVENTS if self._events else NDJSON
         self.beat = b":\n\n" if self._events else b"\n"
@@ -253,6 +260,8 @@ class _Lines:
     def _line(self, row: Row) -> bytes:
         if not self._wanted(row):
             return b""
+        if self._count is not None:
+            self._count.look(row)
         if self._trigger is None:
             return self._written(row)
         passed = b"".join(map(self._written, self._trigger.feed(row)))
@@ -277,7 +286,7 @@ def _shown(watched: Watched) -> dict[str, Any]:
         "bytes": tap.size,
         "lost": tap.lost,
         "watchers": [
-            {"who": each.who, "for_s": round((now - each.since - offset) / 1e9, 1), "lost": each.lost}
+            {"who": each.who, "for_s": round((now - each.since - offset) / 1e9, 1), "lost": each.missed}
             for each in tap.watchers
         ],
         "frozen": [
@@ -324,6 +333,7 @@ def _query(values: Mapping[str, str], known: tuple[str, ...]) -> _Query:
             frozen=_whole(values["frozen"], "frozen") if "frozen" in values else None,
             wanted=Filter(values.get("filter", "")),
             trigger=trigger,
+            count=Count(Filter(values["count"])) if "count" in values else None,
         )
     except ValueError as error:
         raise _Wrong(HTTPStatus.BAD_REQUEST, str(error)) from None

@@ -41,6 +41,11 @@ class Watcher:
     over: bool = False
     _offset: int = 0
 
+    @property
+    def missed(self) -> int:
+        """What it has lost, with what it would be told of now: who has stopped reading never asks."""
+        return self.lost + max(self.tap.first_number - self.place, 0)
+
     def take(self, most: int = MOST_AT_ONCE) -> tuple[int, list[Record]]:
         """What came since the last call: how many records were lost before these, and these."""
         lost = max(self.tap.first_number - self.place, 0)

@@ -42,6 +42,8 @@ class ArchivePages:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         response = web.StreamResponse(headers={**answers.HEADERS, "Content-Type": kind})
         await response.prepare(request)
+        if request.method == "HEAD":
+            return response
         if form == "csv":
             await response.write(archived.csv_head().encode())
         lines = archived.csv_lines if form == "csv" else archived.json_lines

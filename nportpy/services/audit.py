@@ -10,8 +10,9 @@ Every event is a record of the logger `nportpy.audit`, whatever the level of the
 
 and what belongs to it. Events are login (done, failed), logout, refused, account, token, accounts (read), reload
 (before and after: SHA-256 of the file, if that is another one), config (the same from the console, with action: apply,
-confirm, take_back, and `change`, its number in the history), certificate, clock, monitor, capture, kick, and what is
-done on lines and buses: send, break, modem_lines, reopen, read, write, request, scan, send_interval.
+confirm, take_back, and `change`, its number in the history), certificate, clock, monitor, capture, kick, ended (what
+somebody began and may not do any more: path, and why as result), and what is done on lines and buses: send, break,
+modem_lines, reopen, read, write, request, scan, send_interval.
 
 With `format = "json"` in [log] it is an object a line, for journald and those who read it.
 """

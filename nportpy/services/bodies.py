@@ -5,7 +5,7 @@ import json
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from nportpy.services.answers import JSON
@@ -32,6 +32,7 @@ async def content_of(request: web.BaseRequest, most: int) -> bytes:
     """
     try:
         async with asyncio.timeout(PATIENCE):
+            await _encourage(request)
             content = await request.content.read(most + 1)
             while len(content) <= most and (more := await request.content.read(most + 1 - len(content))):
                 content += more
@@ -42,6 +43,14 @@ async def content_of(request: web.BaseRequest, most: int) -> bytes:
     if len(content) > most:
         raise BadBody(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has {most} bytes at most")
     return content
+
+
+async def _encourage(request: web.BaseRequest) -> None:
+    """Tell who waits for it that the body may come (RFC 9110, 10.1.1), unless it is there."""
+    waits = request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
+    if waits and not request.content.total_bytes:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it is no part of the answer
 
 
 async def json_object(request: web.BaseRequest, most: int) -> dict[str, object]:
@@ -55,8 +64,10 @@ async def json_object(request: web.BaseRequest, most: int) -> dict[str, object]:
     content = await content_of(request, most)
     try:
         body = json.loads(content or b"{}")
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadBody(HTTPStatus.BAD_REQUEST, f"this is not JSON: {error}"[:200]) from error
+    except (ValueError, RecursionError) as error:  # a number with thousands of digits; thousands of brackets
+        raise BadBody(HTTPStatus.BAD_REQUEST, "this JSON has a number that is too long, or too many levels") from error
     if not isinstance(body, dict):
         raise BadBody(HTTPStatus.BAD_REQUEST, "a JSON object is wanted, as in {}")
     return body

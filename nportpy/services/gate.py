@@ -104,18 +104,19 @@ class Gate:
         """Why accounts cannot be read; empty: they can."""
         return self._logins.trouble if self._logins is not None else ""
 
-    def misdirected(self, request: web.BaseRequest) -> bool:
-        """Whether a request is for somebody else by its Host, or by the whole URL that it asks for."""
+    def misdirected(self, request: web.BaseRequest) -> str | None:
+        """For whom a request is that is not for us, by its Host or by the whole URL that it asks for; None: it is."""
         local = request.transport and request.transport.get_extra_info("sockname")
         hosts = request.headers.getall("Host", [])
         if not request.raw_path.startswith("/"):
             try:
                 hosts.append(request.url.raw_authority.rpartition("@")[2])
             except ValueError:  # no bytes of a name
-                return True
-        return len(hosts) > 2 or not all(
-            is_ours(host, local[0] if isinstance(local, tuple) else "", self.settings.names) for host in hosts if host
-        )
+                return request.raw_path
+        if len(hosts) > 2:
+            return ", ".join(hosts)
+        address = local[0] if isinstance(local, tuple) else ""
+        return next((each for each in hosts if each and not is_ours(each, address, self.settings.names)), None)
 
     def who(self, request: web.BaseRequest, identity: Identity | None = None) -> Who:
         """Who asks; `identity` is by the certificate that came with the connection."""
@@ -146,15 +147,22 @@ class Gate:
         self.audit.flood(key, now, "refused", client=client, who=who, result=reason, path=request.path)
         return Refusal(HTTPStatus.FORBIDDEN, reason)
 
-    def lasts(self, who: Who, identity: Identity | None = None) -> bool:
-        """Whether somebody may still do what he began."""
+    def lapsed(self, request: web.BaseRequest, who: Who, found: Found, identity: Identity | None = None) -> str:
+        """Why somebody may not do any more what he began; empty: he may."""
         if identity is not None and not self.settings.admits(identity):
-            return False
+            return "the certificate is not believed any more"
         if who.how in ("session", "token"):
-            return self.logins is not None and self.logins.lasts(who)
+            lasts = self.logins is not None and self.logins.lasts(who)
+            return "" if lasts else f"the {who.how} has ended, or may something else now"
         if who.how == "certificate":
-            return certified(identity, self.settings.subjects).rights == who.rights
-        return not self.closed or who.rights == OPEN
+            lasts = certified(identity, self.settings.subjects).rights == who.rights
+            return "" if lasts else "the certificate stands for something else now"
+        if found.right is Right.OPEN:
+            return ""
+        if self.closed:
+            return "there are accounts now: log in first"
+        refusal = self._unknown(request, who, found)
+        return "" if refusal is None else refusal.detail
 
     def safe(self, request: web.BaseRequest) -> bool:
         """Whether a password or token may come this way: TLS, or this machine."""
@@ -201,11 +209,12 @@ class Gate:
         if found.page and found.right is Right.LOOK:
             reason = f"{who.reason}, as long as there is no account: nportpy user add NAME, and tls in [http]"
             return Refusal(HTTPStatus.FORBIDDEN, reason)
-        if not found.allow or not request.remote or not self.is_own(request):
+        allow = found.allow()
+        if not allow or not request.remote or not self.is_own(request):
             return Refusal(HTTPStatus.FORBIDDEN, who.reason)
-        if not barred_by(address_of(request.remote), (found.allow,)):
+        if not barred_by(address_of(request.remote), (allow,)):
             return None
-        return Refusal(HTTPStatus.FORBIDDEN, f"{request.remote} is not in {found.allow.key}")
+        return Refusal(HTTPStatus.FORBIDDEN, f"{request.remote} is not in {allow.key}")
 
     def _known(self, request: web.BaseRequest) -> Who:
         """Whose token or session it is."""

@@ -18,14 +18,14 @@ class Found:
     Attributes:
         right: what it takes.
         answer: gives the answer to who asks.
-        allow: those who need no right as long as there are no accounts; None: nobody.
+        allow: gives those who need no right as long as there are no accounts, as that is now; None: nobody.
         page: it is for people: without accounts, on this machine alone.
         refused: hears that somebody may not.
     """
 
     right: Right
     answer: Callable[[Who], Awaitable[web.StreamResponse]]
-    allow: AllowList | None = None
+    allow: Callable[[], AllowList | None] = lambda: None
     page: bool = False
     refused: Callable[[], None] = lambda: None
 

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -183,8 +184,8 @@ class Site:
             return _short(HTTPStatus.SERVICE_UNAVAILABLE, f": {MAX_CLIENTS} clients are connected, and no more may be")
         if request.version < HttpVersion11 and "Transfer-Encoding" in request.headers:  # RFC 9112, 6.1
             return _short(HTTPStatus.BAD_REQUEST, ": HTTP/1.0 has no Transfer-Encoding")
-        if self._gate.misdirected(request):
-            return _misdirected(request)
+        if (meant := self._gate.misdirected(request)) is not None:
+            return _misdirected(meant)
         if not self._gate.settings.admits(client.identity):
             return _short(HTTPStatus.FORBIDDEN, ": the certificate is not believed any more")
         found = await self._find(request)
@@ -195,19 +196,20 @@ class Site:
             if refusal.status is HTTPStatus.UNAUTHORIZED:
                 response.headers["WWW-Authenticate"] = 'Bearer realm="nportpy"'
             return response
-        client.who = who
+        client.asked = _Asked(request, who, found)
         self._look_later()
         try:
             return await found.answer(who)
         finally:
-            client.who, client.idle_since = None, asyncio.get_running_loop().time()
+            client.asked, client.idle_since = None, asyncio.get_running_loop().time()
 
     async def _find(self, request: web.BaseRequest) -> Found:
         """The route; what there is none for is answered, too, to everybody in the same way."""
         for pages in self._more:
             if (found := await pages.route(request)) is not None:
                 return found
-        if stream := self._streams.get((request.method, request.path)):
+        method = "GET" if request.method == "HEAD" else request.method
+        if stream := self._streams.get((method, request.path)):
             right, answer = stream
             return Found(right, lambda _who: answer(request))
         page = self._pages.get(request.path)
@@ -229,11 +231,20 @@ class Site:
     def _look(self) -> None:
         self._looked = None
         for client in tuple(self._clients):
-            if client.who is not None:
-                if self._gate.lasts(client.who, client.identity) and not client.barred_by:
-                    self._look_later()
-                else:
-                    client.abort()
+            if client.asked is None:
+                continue
+            if reason := self._lapsed(client, client.asked):
+                who, path = client.asked.who, client.asked.request.path
+                told = {"who": who.name, "how": who.how, "client": client.peer.host, "path": path}
+                self._gate.audit.tell("ended", **told, result=reason)
+                client.abort()
+            else:
+                self._look_later()
+
+    def _lapsed(self, client: "Connection", asked: "_Asked") -> str:
+        if client.barred_by:
+            return f"{client.peer.host} is not in {client.barred_by}"
+        return self._gate.lapsed(asked.request, asked.who, asked.found, client.identity)
 
     async def _written(
         self, request: web.BaseRequest, write: Callable[[web.BaseRequest], Awaitable[Answer]]
@@ -315,6 +326,15 @@ class _Request(web.BaseRequest):
             response.headers["Strict-Transport-Security"] = _STRICT
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is being answered, and to whom."""
+
+    request: web.BaseRequest
+    who: Who
+    found: Found
+
+
 class Connection(web.RequestHandler):
     """A client's connection, with the limits that aiohttp does not have."""
 
@@ -333,7 +353,7 @@ class Connection(web.RequestHandler):
         self.peer = Endpoint("", 0)
         self.barred_by = ""
         self.crowded = False
-        self.who: Who | None = None  # whom it belongs to while it is answered
+        self.asked: _Asked | None = None  # while it is answered
         self.idle_since = asyncio.get_running_loop().time()
         self.identity: Identity | None = None  # by its certificate
         self._site = site
@@ -353,7 +373,7 @@ class Connection(web.RequestHandler):
     @property
     def spare(self) -> bool:
         """Whether it may be cut off: nothing was asked, or not yet to the end, or by somebody who is not known."""
-        return self.who is None or self.who.rights == OPEN
+        return self.asked is None or self.asked.who.rights == OPEN
 
     @property
     def vouched(self) -> bool:
@@ -446,10 +466,9 @@ def _short(status: HTTPStatus, why: str = "") -> web.Response:
     return response
 
 
-def _misdirected(request: web.BaseRequest) -> web.Response:
-    """Host names somebody else (RFC 9110, 15.5.20)."""
-    host = request.headers.get("Host", "")[:80]
-    return _short(HTTPStatus.MISDIRECTED_REQUEST, f": {host!r} is none of our names; names in [http] has others")
+def _misdirected(meant: str) -> web.Response:
+    """It is for somebody else (RFC 9110, 15.5.20)."""
+    return _short(HTTPStatus.MISDIRECTED_REQUEST, f": {meant[:80]!r} is none of our names; names in [http] has others")
 
 
 async def _refusing(status: HTTPStatus, **headers: str) -> web.Response:

@@ -92,6 +92,7 @@ async def _watched(base: str, pids: Sequence[int], seconds: float, asked: Sequen
         await page.send("HeapProfiler.collectGarbage")
         heap = (await page.send("Runtime.getHeapUsage"))["usedSize"]
         assert not page.trouble, page.trouble
+        assert await page.run("!document.querySelector('button[aria-pressed=true]')"), "it has paused by itself"
         return {
             "monitor_paint": paint,
             "monitor_records": (asked[0] - before) * _OF_A_REQUEST / lasted,

@@ -9,7 +9,7 @@ import secrets
 import time
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,63 @@ async def test_s21_a_stream_ends_with_its_session(path: str) -> None:
             changing.remove(path, "anna")
             async with asyncio.timeout(5):
                 await answer.all()
+
+
+async def test_c24_a_page_that_is_open_elsewhere_is_named_by_its_account_and_a_viewer_gets_none(path: str) -> None:
+    changing.add(path, "anna", Role.ADMIN, [], GOOD)
+    changing.add(path, "bob", Role.VIEWER, [Extra.MONITOR], GOOD)
+    changing.add(path, "carl", Role.VIEWER, [], GOOD)
+    async with guarded(path) as at:
+        async with asking(at.port, LASTING[1], **await session(at)) as answer:
+            assert answer.status == 200
+            (line,) = (await at.call("/api/v1/captures", **await session(at, "bob"))).json()
+            assert [each["who"].split()[0] for each in line["watchers"]] == ["anna"]
+        for name, status in (("bob", 403), ("carl", 403), ("anna", 200)):
+            headers = await session(at, name)
+            assert (await at.call("/api/v1/ports/cable/capture.pcapng?for=10ms", **headers)).status == status
+            if name != "bob":
+                assert (await at.call("/api/v1/ports/cable/monitor?for=10ms", **headers)).status == status
+
+
+LASTING = ("/api/v1/events", "/api/v1/ports/cable/monitor", "/api/v1/ports/cable/capture.pcapng?live=1")
+
+
+@pytest.mark.parametrize("how", ["less", "revoked", "over", "file", "first", "logout"])
+async def test_c24_s21_every_stream_ends_when_its_right_does_and_it_is_told_why(
+    path: str, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if how != "first":
+        changing.add(path, "anna", Role.ADMIN, [], GOOD)
+        token = changing.add_token(path, "watch", Role.ADMIN, [], time.time() + 1000)
+    async with guarded(path) as at, AsyncExitStack() as stack:
+        headers: dict[str, str] = {}
+        if how in ("less", "file", "logout"):
+            headers = await session(at)
+        elif how != "first":
+            headers = bearer(token)
+        answers = [await stack.enter_async_context(asking(at.port, each, **headers)) for each in LASTING]
+        assert {answer.status for answer in answers} == {200}
+        await asyncio.sleep(3)
+        match how:
+            case "less":
+                changing.set_role(path, "anna", Role.OPERATOR, [])
+            case "revoked":
+                changing.remove_token(path, "watch")
+            case "over":
+                later = time.time() + 2000
+                monkeypatch.setattr(time, "time", lambda: later)
+            case "file":
+                await asyncio.to_thread(Path(path).write_text, "{")
+            case "first":
+                changing.add(path, "anna", Role.ADMIN, [], GOOD)
+            case _:
+                assert (await at.call("/api/v1/session", method="DELETE", **headers)).status < 300
+        async with asyncio.timeout(5):
+            for answer in answers:
+                await answer.all()
+    ended = [vars(each) for each in caplog.records if vars(each).get("event") == "ended"]
+    assert len(ended) == len(LASTING)
+    assert all(each["result"] for each in ended)
 
 
 async def test_s26_tokens(path: str) -> None:

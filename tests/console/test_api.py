@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -176,7 +176,9 @@ async def test_c4_too_many_streams_hear_why(monkeypatch: pytest.MonkeyPatch) -> 
         assert "2 streams are open" in refused.json()["detail"]
 
 
-async def test_c4_the_33rd_client_hears_why(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_c4_one_client_too_many_hears_why_and_one_that_asks_nothing_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(site, "MAX_CLIENTS", 2)
     async with consoled() as at, asking(at.port, "/api/v1/events"), asking(at.port, "/api/v1/events"):
         refused = await at.call("/healthz")
@@ -196,6 +198,21 @@ async def test_c4_the_33rd_client_hears_why(monkeypatch: pytest.MonkeyPatch) -> 
         await asyncio.sleep(1.1)
         assert (await at.call("/healthz")).status == 200  # who asks nothing makes room
         silent[1].close()
+
+
+async def test_c4_the_33rd_client_hears_why() -> None:
+    """24 pages, and those of them that show the monitor have a stream more."""
+    paths = ["/api/v1/events"] * streams.MOST + ["/api/v1/ports/cable/monitor"] * (site.MAX_CLIENTS - streams.MOST)
+    async with consoled() as at, AsyncExitStack() as stack:
+        for path in paths:
+            answer = await stack.enter_async_context(asking(at.port, path))
+            assert answer.status == 200
+        for _ in range(site.MAX_STRANGERS):
+            refused = await at.call("/healthz")
+            assert (refused.status, refused.body) == (
+                503,
+                b"503 Service Unavailable: 32 clients are connected, and no more may be\n",
+            )
 
 
 async def test_c9_the_log_is_shown_filtered_and_bounded() -> None:

@@ -18,7 +18,7 @@ from nportpy.console.openapi import SITE
 from nportpy.network.tls_settings import Identity
 from nportpy.services import bodies, site
 from nportpy.services.gate import GateSettings
-from nportpy.services.http_base import AsWhom, HttpSettings
+from nportpy.services.http_base import AsWhom, ConsoleMode, HttpSettings
 from nportpy.services.pages import Found
 from tests.console.test_api import _routes, consoled
 from tests.support.api import Answered
@@ -199,6 +199,32 @@ async def test_s31_nobody_hides_a_request_in_another_one(path: str, framing: str
         writer.close()
 
 
+async def test_s31_who_waits_for_leave_to_send_a_body_gets_it(path: str) -> None:
+    async with asking(path) as here:
+        (port,) = {int(place.endpoint.port) for place in here.at.served.gateway._http.chosen_by_kernel()}
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):  # and the connection can be kept
+            head = f"POST /api/v1/lines/cable/send HTTP/1.1\r\nHost: localhost:{port}\r\n"
+            head += "Content-Type: application/json\r\n"
+            writer.write(f"{head}Content-Length: 13\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b'{"text": "x"}')
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert await reader.readuntil(b"}\n") == b'{"bytes":1,"left":true}\n'
+        writer.close()
+
+
+@pytest.mark.parametrize("body", [b"[" * 60000, b'{"milliseconds": ' + b"9" * 50000 + b"}"])
+async def test_s31_json_that_python_does_not_take_is_said_plainly(path: str, body: bytes) -> None:
+    async with asking(path) as here:
+        answer = await here.ask("/api/v1/lines/cable/break", body)
+        assert (answer.status, answer.json()["detail"]) == (
+            400,
+            "this JSON has a number that is too long, or too many levels",
+        )
+
+
 async def test_s31_a_body_that_does_not_come_holds_its_place_for_a_while(path: str) -> None:
     changing.add(path, "anna", Role.ADMIN, [], "correct horse battery")
     async with asking(path) as here:
@@ -268,6 +294,23 @@ async def test_s27_nothing_goes_past_the_gate(path: str, who: str, monkeypatch: 
             assert not reached
             await here.ask(page, method=method, **headers | upgrade | {"Expect": "100-continue"})
             assert all(each in has for _, each in reached)
+
+
+async def test_c4_c20_head_has_no_body_on_any_path(path: str) -> None:
+    """What a body would be is the next answer's head: they come through one connection."""
+    async with asking(path, console=ConsoleMode.EDIT) as here:
+        (port,) = {int(place.endpoint.port) for place in here.at.served.gateway._http.chosen_by_kernel()}
+        page = (await here.ask("/", Accept="text/html")).body.decode()
+        files = re.findall(r"assets/[0-9a-f]+/[a-z/.]+", page)
+        for each in [*(page for method, page in NEEDED if method == "GET"), *OPEN, *(f"/{file}" for file in files[:2])]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for method, target in (("HEAD", each), ("HEAD", "/healthz")):
+                writer.write(f"{method} {target} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+            async with asyncio.timeout(30):
+                first = await reader.readuntil(b"\r\n\r\n")
+                assert b"Transfer-Encoding" not in first, each
+                assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n", each
+            writer.close()
 
 
 async def test_s27_without_accounts_others_get_what_programs_ask_for_and_no_page() -> None:

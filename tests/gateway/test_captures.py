@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nportpy.gateway import capture_pages
 from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.gateway.captures import Captures
-from nportpy.gateway.plans import PortPlan
+from nportpy.gateway.plans import GatewaySettings, PortPlan
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.network.addresses import AllowList
 from nportpy.port.loopback import Cable
@@ -66,9 +66,11 @@ class At:
 
 
 @asynccontextmanager
-async def watched(capture: CaptureSettings | None = None, port: PortPlan | None = None) -> AsyncIterator[At]:
+async def watched(
+    capture: CaptureSettings | None = None, port: PortPlan | None = None, http: HttpSettings | None = HTTP
+) -> AsyncIterator[At]:
     cable = Cable()
-    changes: dict[str, Any] = {"http": HTTP} | ({"capture": capture} if capture else {})
+    changes: dict[str, Any] = {"http": http} | ({"capture": capture} if capture else {})
     async with serving(port or plan("cable", raw(), bus=BUS), cables=[cable], **changes) as served:
         yield At(served, cable)
 
@@ -198,6 +200,24 @@ async def test_c15_a_trigger_ends_the_stream_with_what_was_before_and_after() ->
         assert rows[3]["exception"] == 2
 
 
+async def test_c15_what_is_counted_is_marked_and_stops_nothing() -> None:
+    async with watched() as at:
+        async with at.get(f"monitor?for=3s&count={quote('exception:2')}&filter={quote('kind:answer')}") as answer:
+            await at.watched_by(1)
+            asker = at.asker()
+            for number in range(9):
+                at.units.answer = lambda data, number=number: [  # type: ignore[misc]
+                    (0.02, reply(data) if number % 3 else at_exception(data))
+                ]
+                asker.ask(read(number, 1), unit=6)
+                await asker.ended()
+            rows = await answer.rows()
+        assert [row.get("count", 0) for row in rows] == [1, 0, 0, 2, 0, 0, 3, 0, 0]
+        assert [row.get("marked", False) for row in rows] == [True, False, False] * 3
+        async with at.get("monitor?count=unit:x") as answer:
+            assert answer.status == 400
+
+
 def at_exception(data: bytes) -> bytes:
     from nportpy.protocols.modbus.rtu import Frame
 
@@ -284,6 +304,9 @@ async def test_c18_who_does_not_read_costs_bounded_memory_and_keeps_nobody_waiti
         assert not lost
         slow, _ = line.tap().watchers
         assert line.tap().next_number - slow.place > 1000
+        async with asking(at.port, "/api/v1/captures") as listed:
+            shown = (await listed.rows())[0][0]["watchers"][0]
+        assert shown["lost"] == slow.missed > 1000  # although it has not come to be told
 
 
 @pytest.mark.parametrize(
@@ -362,6 +385,36 @@ async def test_c24_it_is_for_this_machine_and_for_those_who_are_named() -> None:
             assert answer.status == 200
         async with at.get("monitor", Via="1.1 proxy", Origin="http://evil.example") as answer:
             assert answer.status == 403
+
+
+@pytest.mark.parametrize("what", ["monitor", "capture.pcapng?live=1"])
+@pytest.mark.parametrize("key", ["capture.allow", "http.allow"])
+async def test_c24_who_is_in_no_list_any_more_after_a_reload_is_out_in_the_midst_of_it(
+    what: str, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Let in by `[capture] allow`, as it came through a proxy; what is let in still goes on."""
+
+    def lists(capture: str, http: str) -> GatewaySettings:
+        named = CaptureSettings(allow=AllowList((ip_network(capture),), "capture.allow"))
+        site = HttpSettings(HTTP.listen, (AllowList((ip_network(http),), "http.allow"),))
+        return gateway_settings(plan("cable", raw(), bus=BUS), capture=named, http=site)
+
+    before = lists("127.0.0.0/8", "127.0.0.0/8")
+    wider = lists("127.0.0.0/16", "127.0.0.0/16")
+    after = lists("192.0.2.0/24", "127.0.0.0/8") if key == "capture.allow" else lists("127.0.0.0/8", "192.0.2.0/24")
+    async with watched(before.capture, http=before.http) as at, at.get(what, Via="1.1 proxy") as answer:
+        assert answer.status == 200
+        await at.served.gateway.reload(wider)
+        await asyncio.sleep(3)
+        await at.watched_by(1)
+        await at.served.gateway.reload(after)
+        async with asyncio.timeout(3):
+            await answer.all()
+        await at.watched_by(0)
+        async with at.get(what, Via="1.1 proxy") as again:
+            assert again.status == 403
+    (ended,) = [vars(each) for each in caplog.records if vars(each).get("event") == "ended"]
+    assert ended["result"] == f"127.0.0.1 is not in {key}"
 
 
 async def test_streams_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -422,6 +422,29 @@ IN_SECTION = """[...document.querySelectorAll('main section')].filter(e => e.que
 
 
 @once
+async def test_c5_c15_a_monitor_goes_on_with_a_gateway_that_began_anew_and_counts() -> None:
+    """Its records are numbered anew, too: none of them is one that was seen before."""
+    http = HttpSettings((("127.0.0.1", free_port()),))
+    async with browser.browser() as chromium:
+        page = None
+        for records, seen in ((500, 500), (5, 505)):
+            async with serving(plan("bus", raw()), cables=[Cable("bus")], http=http) as served:
+                page = page or await chromium.page(f"http://127.0.0.1:{http.listen[0][1]}/#/monitor/bus")
+                tap = served.gateway._ports["bus"].line.tap()
+                await until(lambda tap=tap: tap.watchers, 30)  # type: ignore[misc]
+                if records == 500:
+                    await page.click("Trigger")
+                    await page.fill("then", "count")
+                    await page.fill("Trigger", "text:break")
+                    await page.until("document.querySelector('.notice')?.innerText === 'Seen so often: 0'")
+                    await asyncio.sleep(0.5)  # the stream with the other query has ended
+                    await until(lambda tap=tap: tap.watchers)  # type: ignore[misc]
+                for number in range(records):
+                    tap.note("break", number % 2 == 0)  # type: ignore[arg-type]
+                await page.until(f"document.querySelector('.notice').innerText === 'Seen so often: {seen}'")
+
+
+@once
 async def test_c24_a_page_shows_who_else_watches() -> None:
     async with scripted() as (at, chromium):
         page = await chromium.page(f"{at.url}#/monitor/bus")
@@ -471,8 +494,20 @@ async def test_c14_many_rows_and_few_in_the_document() -> None:
                 await asyncio.sleep(0.02)
         await page.until("document.querySelector('.hint:last-child, .actions .hint').innerText.startsWith('3,000')")
         assert await page.run("document.querySelectorAll('.row').length") <= 100
-        await page.click("Pause")
-        await page.run("document.querySelector('.rows').scrollTop = 0")
+        await page.run(  # rows that came between its going to the end and hearing of it
+            "(() => { const box = document.querySelector('.rows'), all = box.querySelector('.all');"
+            "all.style.height = `${all.offsetHeight + 1000}px`; box.dispatchEvent(new Event('scroll')); })()"
+        )
+        assert await page.run("!!document.querySelector('button[aria-pressed=false]')")
+        await page.run("document.querySelector('.rows').scrollTop = 0")  # who scrolls up wants to read
+        await page.until("!!document.querySelector('button[aria-pressed=true]')")
         line.tap().note("break", True)  # type: ignore[arg-type]
         await page.until("document.querySelector('.actions .hint').innerText.startsWith('3,001')")
         assert await page.run("document.querySelector('.rows').scrollTop") == 0
+        await page.click("Go on")
+        for _ in range(40):  # what a raw client writes at once: a row each, and none of them is a wall of text
+            line.data_received(bytes(65536))
+            line.tap().note("break", True)  # type: ignore[arg-type]
+            await until(lambda: all(each.place == line.tap().next_number for each in line.tap().watchers))
+        await page.until("document.querySelectorAll('.row.rx').length > 3")
+        assert await page.run("document.querySelector('.rows').textContent.length") < 100 * 1500

@@ -9,14 +9,19 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nportpy.accounts import changing
+from nportpy.accounts.roles import Extra, Role
 from nportpy.gateway.capture_settings import CaptureSettings
 from nportpy.modbus.settings import BusSettings
+from nportpy.network.tls_settings import SELF, KeyPair, TlsSettings
 from nportpy.port.loopback import Cable
 from nportpy.protocols.capture.pcapng import Packet, Reader
 from nportpy.services.http_base import HttpSettings
+from tests.peers.test_console import once
 from tests.support.asking import Client, read
 from tests.support.bus import Units, reply
 from tests.support.serving import Served, plan, raw, serving
@@ -35,10 +40,11 @@ class Polled:
     """A gateway one of whose lines is polled all the time."""
 
     def __init__(self, served: Served) -> None:
-        service = served.gateway._http._service
+        service, http = served.gateway._http._service, served.gateway._settings.http
         assert service is not None
+        assert http is not None
         self.served = served
-        self.url = f"http://{service.addresses[0]}"
+        self.url = f"http{'s' if http.tls else ''}://{service.addresses[0]}"
         self.answers = 0
 
     async def poll(self) -> None:
@@ -53,15 +59,18 @@ class Polled:
 
 
 @asynccontextmanager
-async def polled(capture: CaptureSettings | None = None) -> AsyncIterator[Polled]:
+async def polled(
+    capture: CaptureSettings | None = None, http: HttpSettings | None = None, **more: Any
+) -> AsyncIterator[Polled]:
     cable = Cable("bus")
     Units(cable, lambda data: [(0.01, reply(data))])
     async with (
         serving(
             plan("bus", raw(), bus=BusSettings()),
             cables=[cable],
-            http=HttpSettings((("127.0.0.1", 0),)),
+            http=http or HttpSettings((("127.0.0.1", 0),)),
             capture=capture or CaptureSettings(),
+            **more,
         ) as served,
         asyncio.TaskGroup() as tasks,
     ):
@@ -131,6 +140,7 @@ async def test_c21_files_are_whole_whatever_ends_them(tmp_path: Path) -> None:
         assert (code, int(err.split()[0]) > 10) == (0, True)
 
 
+@once
 async def test_c22_tshark_captures_from_a_gateway_s_line_as_from_an_interface(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config")}
     async with polled() as at:
@@ -147,6 +157,40 @@ async def test_c22_tshark_captures_from_a_gateway_s_line_as_from_an_interface(tm
         assert "value {arg=1}{value=bus}" in out
 
 
+@once
+async def test_c22_tshark_captures_with_a_token_by_a_certificate_that_the_gateway_made(tmp_path: Path) -> None:
+    """As docs/monitor.md has it, and what is said where a step was left out."""
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config")}
+    accounts, pair = str(tmp_path / "accounts.json"), KeyPair(str(tmp_path / "self.crt"), str(tmp_path / "self.key"))
+    changing.add(accounts, "anna", Role.ADMIN, [], "correct horse battery")
+    tokens = {}
+    for name, extra in (("wireshark", [Extra.MONITOR, Extra.CAPTURE]), ("half", [Extra.MONITOR]), ("none", [])):
+        tokens[name] = tmp_path / f"{name}.token"
+        tokens[name].write_text(changing.add_token(accounts, name, Role.VIEWER, extra, None) + "\n")
+    http = HttpSettings((("127.0.0.1", 0),), tls=SELF, accounts=accounts)
+    async with polled(http=http, tls=(TlsSettings(SELF, (pair,), made=True),)) as at:
+
+        async def installed(*more: str) -> str:
+            code, out, err = await ran(*OURS, "extcap", "--install", "--url", at.url, *more, **home)
+            assert code == 0, err
+            return out
+
+        believed = ("--ca", pair.certificate)
+        assert "certificate verify failed" in await installed("--token-file", str(tokens["wireshark"]))
+        assert "log in first; with a token: nportpy user token NAME" in await installed(*believed)
+        assert "it takes the right to monitor" in await installed(*believed, "--token-file", str(tokens["none"]))
+        capture = ("tshark", "-i", "nportpy-127.0.0.1-bus", "-c", "20")
+        assert "nportpy-127.0.0.1-bus" in await installed(*believed, "--token-file", str(tokens["half"]))
+        code, _, err = await ran(*capture, **home)
+        assert "it takes the right to capture" in err
+        assert code
+        await installed(*believed, "--token-file", str(tokens["wireshark"]))
+        code, out, err = await ran(*capture, **home)
+        assert code == 0, err
+        assert out.count("Query") >= 5
+        assert out.count("Response") >= 5
+
+
 async def test_the_terminal_shows_rows_and_a_trigger_ends_it() -> None:
     async with polled() as at:
         code, out, err = await ran(
@@ -159,6 +203,8 @@ async def test_the_terminal_shows_rows_and_a_trigger_ends_it() -> None:
         assert "read 41001-41002" in lines[1]
         assert "05 03 04 03 e8 03 e9" in lines[2]
         assert "41001: 1000, 41002: 1001" in lines[3]
+        code, out, err = await ran(*OURS, "monitor", at.url, "bus", "--count", "kind:answer unit:5", "--for", "1s")
+        assert f"kind:answer unit:5: {out.count(' = ')} times" in err
         code, out, _ = await ran(*OURS, "monitor", at.url, "--moments")
         assert (code, out.startswith("bus ")) == (0, True)
         for arguments, says in (

@@ -77,7 +77,7 @@ export default {
     faults: "only faults", bytes: "Bytes", bytesHint: "01 03 ?? 10", text: "Text", relative: "Time", absolute: "time of day",
     previous: "since the one before", request: "since the request", lost: "records were lost here", records: "records",
     watched: "Watched by", capture: "For Wireshark", download: "Record ten seconds", frozen: "Moments that were frozen when something went wrong", nothing: "Nothing has happened on this line yet.",
-    trigger: "Trigger", triggerOff: "none", triggered: "The trigger has hit", before: "before", after: "after", gap: "gap",
+    trigger: "Trigger", triggerOff: "none", triggered: "The trigger has hit", then: "then", stop: "stop", count: "count", counted: "Seen so often", before: "before", after: "after", gap: "gap",
     characters: "characters", hidden: "bytes, which are secret", chooseLine: "Choose a line", hits: "hits", mark: "mark",
     stopAt: "stop", exception: "exception", noAnswer: "no answer", crc: "check sum", lineEvent: "line event",
     gapOver: "gap over (ms)", busy: "A gateway without lines has nothing to watch.", search: "Find", frames: "Frames",

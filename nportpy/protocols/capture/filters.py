@@ -5,7 +5,8 @@
     fault:any         fault:crc,late      exception:02         gap:100ms
     hex:0103??10      hex:"01 03 ?? 10"   not:unit:5, or -unit:5 where no shell takes that for an option
 
-A trigger is such a filter, and how many rows before and after are wanted.
+A trigger is such a filter, and how many rows before and after are wanted; a count marks what matches, and
+stops nothing.
 """
 
 import re
@@ -24,6 +25,9 @@ LONGEST: Final = 1000
 
 MOST_ROWS: Final = 10_000
 """Rows before a trigger that are kept."""
+
+MOST_HELD: Final = 2 << 20
+"""Bytes of the line in them: a raw client can write much at once, and many may wait for something."""
 
 FAULTS: Final = (
     "exception", "no_answer", "crc", "junk", "foreign", "unfit", "late", "unreachable", "expired", "queue_full",
@@ -74,7 +78,9 @@ class Trigger:
         self.done = False
         self.matches = 0
         self._wanted = wanted
-        self._before: deque[Row] = deque(maxlen=before)
+        self._before: deque[Row] = deque()
+        self._most = before
+        self._held = 0
         self._after = after
 
     def feed(self, row: Row) -> Iterator[Row]:
@@ -92,8 +98,33 @@ class Trigger:
             self._before.clear()
             yield row
         else:
-            self._before.append(row)
+            self._keep(row)
         self.done = self.matches > 0 and self._after <= 0
+
+    def _keep(self, row: Row) -> None:
+        self._before.append(row)
+        self._held += len(row.data)
+        while len(self._before) > self._most or self._held > MOST_HELD:
+            self._held -= len(self._before.popleft().data)
+
+
+class Count:
+    """Marks the rows that match, and numbers them; all pass.
+
+    Attributes:
+        matches: rows that matched.
+    """
+
+    def __init__(self, wanted: Filter) -> None:
+        """Nothing has matched."""
+        self.matches = 0
+        self._wanted = wanted
+
+    def look(self, row: Row) -> None:
+        """Count a row, if it is one of those."""
+        if self._wanted(row):
+            self.matches += 1
+            row.marked, row.count = True, self.matches
 
 
 def _words(text: str) -> list[str]:

@@ -43,7 +43,8 @@ class Row:
         faults: what is wrong, in words for filters: exception, no_answer, crc, junk, foreign, unfit, late, unreachable,
             expired, queue_full, line_down, forbidden, ignored, uart, down, purged, lost.
         lost: records that are missing before it.
-        marked: a trigger matched.
+        marked: a trigger matched, or what is counted.
+        count: of what is counted, with this one; 0: it is none.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Row:
     faults: list[str] = field(default_factory=list)
     lost: int = 0
     marked: bool = False
+    count: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For programs; what is not known is left out."""
@@ -77,7 +79,7 @@ class Row:
         known = {
             "request": self.request, "unit": self.unit, "function": self.function, "exception": self.exception,
             "clients": list(self.clients), "text": self.text, "faults": self.faults, "lost": self.lost,
-            "marked": self.marked,
+            "marked": self.marked, "count": self.count,
         }  # fmt: skip
         return found | {key: value for key, value in known.items() if value or (key == "unit" and value is not None)}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nportpy.protocols.capture.filters import FAULTS, Filter, Trigger
+from nportpy.protocols.capture.filters import FAULTS, MOST_HELD, MOST_ROWS, Filter, Trigger
 from nportpy.protocols.capture.rows import Row
 from nportpy.protocols.modbus.functions import Span, Table
 
@@ -107,6 +107,14 @@ def test_c15_what_matches_again_among_those_after_is_marked() -> None:
     passed = [each for number in range(6) for each in trigger.feed(row(number, unit=5 if number in (2, 3) else 6))]
     assert [(each.number, each.marked) for each in passed] == [(1, False), (2, True), (3, True), (4, False)]
     assert trigger.matches == 2
+
+
+def test_c15_c18_what_waits_for_a_trigger_is_bounded_in_bytes() -> None:
+    trigger = Trigger(Filter("unit:5"), MOST_ROWS, 0)
+    for number in range(300):
+        assert not list(trigger.feed(row(number, unit=6, data=bytes(65536))))
+    passed = list(trigger.feed(row(300, unit=5)))
+    assert [each.number for each in passed] == list(range(300 - MOST_HELD // 65536, 301))
 
 
 def test_all_faults_can_be_filtered() -> None:
