@@ -282,11 +282,21 @@ async def scripted() -> AsyncIterator[tuple[Scripted, Browser]]:
         yield Scripted(served, cable), chromium
 
 
+_REMEMBER_HEADINGS = """
+const headings = new Set();
+new MutationObserver(() => document.querySelectorAll("h1").forEach((each) => headings.add(each.innerText)))
+  .observe(document, { childList: true, subtree: true, characterData: true });
+"""
+
+
 @once
 async def test_c12_c13_the_monitor_shows_what_the_bus_did() -> None:
     async with scripted() as (at, chromium):
-        page = await chromium.page(f"{at.url}#/monitor/bus")
+        page = await chromium.page()
+        await page.send("Page.addScriptToEvaluateOnNewDocument", source=_REMEMBER_HEADINGS)
+        await page.open(f"{at.url}#/monitor/bus")
         await page.until("document.querySelector('.rows').innerText.includes('Nothing has happened')")
+        assert await page.run("[...headings].join()") == "Monitor"  # no other page is shown until rights are known
         await until(lambda: at.served.gateway._ports["bus"].line.tap().watchers)
         for unit in (1, 2, 3, 4, 1, 2):
             client = at.asker()

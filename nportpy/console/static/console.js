@@ -22,7 +22,7 @@ const PAGES = { overview: Overview, lines: Lines, services: Services, modbus: Mo
 
 // The rights that pages take beside that of looking.
 const NEEDS = { monitor: ["monitor"], log: ["monitor"], configuration: ["monitor", "edit"], support: ["monitor"], accounts: ["accounts"] };
-const mine = (store, page) => !NEEDS[page] || NEEDS[page].some((right) => store.rights.includes(right));
+const mine = (store, page) => !NEEDS[page] || NEEDS[page].some((right) => store.rights?.includes(right));
 
 // #/page/rest?key=value
 function place() {
@@ -73,7 +73,7 @@ function Console() {
   }, []);
   useEffect(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }), [where.page]);
   if (store.login) return html`<${Login} />`;
-  const page = mine(store, where.page) ? where.page : "overview";
+  const page = mine(store, where.page) || !store.rights ? where.page : "overview";
   const Page = PAGES[page];
   return html`
     <a class="skip" href=${location.hash || "#/"} onClick=${(e) => { e.preventDefault(); document.querySelector("main").focus(); }}>${t.skip}</a>
@@ -83,9 +83,9 @@ function Console() {
         aria-current=${each === page ? "page" : null}>${t.pages[each]}</a></li>`)}</ul></nav></header>
     ${!store.live && html`<p class="alarm" role="alert">${store.lostAt ? `${t.noConnection} ${moment(store.lostAt / 1000)}` : t.connecting}${
       store.why && ` – ${store.why}`}</p>`}
-    <${Trial} trial=${store.doc?.trial} live=${store.live} mine=${store.rights.includes("edit")} />
+    <${Trial} trial=${store.doc?.trial} live=${store.live} mine=${store.rights?.includes("edit")} />
     ${tabs > 4 && html`<p class="notice" role="status">${t.manyTabs}</p>`}
-    <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[page]}</h1>${store.doc && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
+    <main tabindex="-1" class=${store.live ? "" : "stale"}><h1>${t.pages[page]}</h1>${store.doc && mine(store, page) && html`<${Page} doc=${store.doc} rest=${where.rest} query=${where.query} />`}</main>`;
 }
 
 render(html`<${Console} />`, document.body);

@@ -7,7 +7,7 @@ const HISTORY = 120;
 export const base = new URL("../../", import.meta.url).href;
 const assets = new URL(".", import.meta.url).pathname.split("/").at(-2);
 
-export const store = { doc: null, at: 0, live: false, lostAt: 0, why: "", skew: 0, history: [], step: 0, login: false, who: "", rights: [] };
+export const store = { doc: null, at: 0, live: false, lostAt: 0, why: "", skew: 0, history: [], step: 0, login: false, who: "", rights: null }; // null: not known yet
 const listeners = new Set();
 
 export function useStore() {
