@@ -223,6 +223,10 @@ def test_the_file_explains_itself(pi: Machine, target: Path) -> None:
         (["/dev/ttyUSB0,realcom:65530"], "TCP port 65546, for Real COM's commands, is beyond 65535"),
         (["/dev/ttyUSB0,raw:9550"], "TCP port 9550 belongs to [http] already"),
         (["a=/dev/ttyUSB0", "a=/dev/ttyS1"], "the name a is there twice"),
+        (["/dev/ttyUSB0,9600,19200"], "has two speeds: 9600 and 19200"),
+        (["/dev/ttyUSB0,8N1,8E1"], "has two formats: 8N1 and 8E1"),
+        (["/dev/ttyUSB0,raw:4001,raw:4002"], "raw is there twice"),
+        (["/dev/ttyUSB0", "--mode", "raw", "--mode", "raw:4002"], "raw is there twice"),
         (["/dev/ttyUSB0", "ttyUSB0"], "is the same device as"),
         ([",9600"], "a device is missing"),
         (["/dev/ttyUSB0", "--allow", "192.168.7.1/24"], "has bits set behind its prefix"),
@@ -466,8 +470,8 @@ def test_ports_that_are_taken_are_not_offered(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         "nportpy.cli.init_ports.occupant", lambda endpoint, **_: Other() if endpoint.port == 4001 else None
     )
-    chosen = with_defaults(Said.parse("/dev/ttyS0,raw,raw,realcom"), "", (), Taken())
-    assert chosen.services == (Wanted(Mode.RAW, 4002), Wanted(Mode.RAW, 4003), Wanted(Mode.REALCOM, 950))
+    chosen = with_defaults(Said.parse("/dev/ttyS0,modbus:4002,raw,realcom"), "", (), Taken())
+    assert chosen.services == (Wanted(Mode.MODBUS, 4002), Wanted(Mode.RAW, 4003), Wanted(Mode.REALCOM, 950))
 
 
 @contextmanager

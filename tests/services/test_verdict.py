@@ -132,6 +132,12 @@ def test_who_asks_the_bad_unit_is_told_so() -> None:
     asks_the_slow = client("192.0.2.9:5000", 40, 120.0, unit=4)
     found = judged(bus(unit(1), unit(4, thinks=0.5), clients=(*EVEN, asks_the_slow)))
     assert found.sentences[1].endswith("last unit 4, which is slow.")
+    assert found.hogs == ()  # who is kept waiting is not to blame
+
+
+def test_a_client_whose_request_was_counted_before_the_last_minutes_divides_by_nothing() -> None:
+    found = judged(bus(unit(1), clients=(client("192.0.2.8:1", 0, 200.0), client("192.0.2.9:1", 0, 10.0))))
+    assert found.hogs == ("192.0.2.8:1",)
 
 
 def test_who_has_much_of_a_bus_that_rests_does_no_harm() -> None:
