@@ -27,7 +27,7 @@ def _every(text: str) -> float:
 @click.option(
     "--bus",
     metavar="NAME",
-    shell_complete=completion.lines,
+    shell_complete=completion.buses,
     help="In words: who hogs this bus, and which of its units are bad; * for all.",
 )
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
