@@ -229,8 +229,12 @@ def _rate(part: _Part, bus: BusStatus) -> str:
 
 
 def _part(client: BusClientStatus) -> _Part:
-    name = client.client if client.left is None else f"{client.client} ({client.connections} connections, left)"
+    name = client.client if client.left is None else f"{client.client} ({_connections(client)}left)"
     return _Part(name, client.service, client.recent.requests, client.recent.busy, client.unit)
+
+
+def _connections(client: BusClientStatus) -> str:
+    return f"{client.connections} connections, " if client.connections > 1 else ""
 
 
 def _by_host(parts: Iterable[_Part]) -> list[_Part]:
