@@ -16,6 +16,7 @@ import click.testing
 import pytest
 
 from nportpy.cli import main
+from nportpy.cli.init_devices import who_may
 from nportpy.cli.init_ports import Mode, Said, Taken, Wanted, with_defaults
 from nportpy.config import load
 from nportpy.protocols.modbus.rtu import Frame
@@ -260,7 +261,20 @@ def test_a_device_in_use_or_of_another_group(pi: Machine, target: Path, monkeypa
     assert result.exit_code == 0
     assert "is in use by ser2net -n (pid 812): end that before nportpy starts" in result.stderr
     assert "you may not open" in result.stderr
-    assert "sudo usermod -aG" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "words"),
+    [
+        (0o20660, 4711, "belongs to the group 4711: sudo usermod -aG 4711 $USER"),
+        (0o20660, 0, "is root's alone"),
+        (0o20600, 4711, "is root's alone"),
+    ],
+)
+def test_nobody_is_told_to_join_roots_group(mode: int, group: int, words: str) -> None:
+    found = who_may(os.stat_result((mode, 0, 0, 1, 0, group, 0, 0, 0, 0)))
+    assert words in found
+    assert ("usermod" in found) == ("belongs" in words)
 
 
 def test_a_place_that_is_not_ours(terminal: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
