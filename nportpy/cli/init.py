@@ -275,7 +275,7 @@ def _next(path: str, ports: Sequence[Chosen]) -> Iterator[tuple[str, str]]:
     for port in ports:
         for service in port.services:
             yield _trial(port, service)
-    yield "nportpy status", "lines, clients and faults at a glance"
+    yield f"nportpy status{_option(path)}", "lines, clients and faults at a glance"
 
 
 def _trial(port: Chosen, service: Wanted) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def test_enter_all_the_way(pi: Machine, target: Path, monkeypatch: pytest.Monkey
     assert {str(port.port.line) for port in settings.ports} == {"9600 8N1"}
     assert f"nportpy serve -c {target}" in result.stdout
     assert "nc localhost 4001" in result.stdout
-    assert "nportpy status" in result.stdout
+    assert f"nportpy status -c {target}" in result.stdout  # of this one, whatever /etc has
 
 
 def test_every_answer_counts(pi: Machine, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
