@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration. Messages go to stderr, results to stdout.
 """
 
+import errno
 import importlib
 import keyword
 import os
@@ -41,6 +42,15 @@ class _Lazy(click.Group):
         if ctx.resilient_parsing:  # a shell asks what may stand there
             importlib.import_module("nportpy.cli.completion").offer_files(command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """A disk that is full under standard output ends a command with a word and not with a traceback."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise click.ClickException(f"what is to be written has no room: {error.strerror}") from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Names of commands, without what they do: for that, each would have to be loaded while somebody waits."""

@@ -131,7 +131,8 @@ buses: Final = _offering(_with_units, _routed)
 
 def offer_files(command: click.Command) -> None:
     """Have the shell complete files and folders where a command and those below it want them, by their metavar."""
-    for parameter in command.params:
+    plain = [parameter for parameter in command.params if isinstance(parameter.type, click.types.StringParamType)]
+    for parameter in plain:
         if (parameter.metavar or "").startswith("FILE"):
             parameter.type = click.Path()
         elif parameter.metavar == "DIR":
