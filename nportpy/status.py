@@ -40,7 +40,7 @@ class LineStatus:
         name: the port's name in the configuration.
         device: path or URL.
         state: closed, opening, up or lost.
-        since: when it came into that state.
+        since: when it came up, or when it ceased to be; tries to open it in between change nothing.
         error: why it is not up; empty if it is.
         settings: speed, format and flow control in effect, or wished for while it is not up.
         report: what the driver says of itself; None while it is not up.

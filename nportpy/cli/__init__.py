@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration. Messages go to stderr, results to stdout.
 """
 
+import errno
 import importlib
 import keyword
 import os
@@ -32,12 +33,24 @@ class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name + "_" * keyword.iskeyword(cmd_name)
         module = importlib.import_module(f"nportpy.cli.{name}")
-        return cast(click.Command, getattr(module, name))
+        command = cast(click.Command, getattr(module, name))
+        if ctx.resilient_parsing:  # a shell asks what may stand there
+            importlib.import_module("nportpy.cli.completion").offer_files(command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """A disk that is full under standard output ends a command with a word and not with a traceback."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise click.ClickException(f"what is to be written has no room: {error.strerror}") from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Names of commands, without what they do: for that, each would have to be loaded while somebody waits."""

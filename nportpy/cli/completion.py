@@ -51,11 +51,33 @@ def _services(ctx: click.Context, prefixes: dict[str, str]) -> _Found:
 
 def _elsewhere(ctx: click.Context) -> _Found:
     found = [(str(each["target"]), f"station {name}") for name, each in _tables(ctx, "station") if "target" in each]
+    return found + _routed(ctx)
+
+
+def _routed(ctx: click.Context) -> _Found:
+    """Servers elsewhere."""
+    return [(str(route["to"]), f"route of {name}") for name, route in _routes(ctx) if "to" in route]
+
+
+def _routes(ctx: click.Context) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, table in _tables(ctx, "modbus"):
         routes = table.get("routes")
-        known = [route for route in routes if isinstance(route, dict)] if isinstance(routes, list) else []
-        found += [(str(route["to"]), f"route of {name}") for route in known if "to" in route]
-    return found
+        for route in routes if isinstance(routes, list) else []:
+            if isinstance(route, dict):
+                yield name, route
+
+
+def _with_units(ctx: click.Context) -> _Found:
+    """Ports whose line is a bus: by a table of their own, a route or a station."""
+    asked = {str(route.get("port")) for _, route in _routes(ctx)}
+    asked |= {
+        str(each.get("port")) for _, each in _tables(ctx, "station") if each.get("protocol", "modbus") == "modbus"
+    }
+    return [
+        (name, str(port.get("device", "")))
+        for name, port in _tables(ctx, "port")
+        if name in asked or not {"modbus", "master"}.isdisjoint(port)
+    ]
 
 
 def _names(kind: str, *keys: str) -> Callable[[click.Context], _Found]:
@@ -102,6 +124,21 @@ attach_targets: Final = _offering(_attachable)
 lines: Final = _offering(_names("port", "device"), _names("modbus", "listen"))
 stations: Final = _offering(_names("station", "port", "target"))
 upstreams: Final = _offering(_names("upstream", "url"))
+
+
+buses: Final = _offering(_with_units, _routed)
+
+
+def offer_files(command: click.Command) -> None:
+    """Have the shell complete files and folders where a command and those below it want them, by their metavar."""
+    plain = [parameter for parameter in command.params if isinstance(parameter.type, click.types.StringParamType)]
+    for parameter in plain:
+        if (parameter.metavar or "").startswith("FILE"):
+            parameter.type = click.Path()
+        elif parameter.metavar == "DIR":
+            parameter.type = click.Path(file_okay=False)
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        offer_files(each)
 
 
 class ColonBash(BashComplete):

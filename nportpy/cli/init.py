@@ -6,7 +6,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 import click
 
@@ -15,7 +15,7 @@ from nportpy.cli.check import warnings
 from nportpy.cli.check_addresses import address_warnings
 from nportpy.cli.init_devices import Candidate, search
 from nportpy.cli.init_file import TITLE, configuration, put
-from nportpy.cli.init_ports import Chosen, Mode, Said, Taken, Wanted, baudrate, format_of, with_defaults
+from nportpy.cli.init_ports import Chosen, Mode, Said, Taken, Wanted, baudrate, each_once, format_of, with_defaults
 from nportpy.cli.init_questions import ask, explain
 from nportpy.cli.options import parsed, parsed_each
 from nportpy.cli.ports import NONE_HERE
@@ -29,6 +29,14 @@ from nportpy.port.inventory import SerialDevice, serial_devices
 _ON_PATH: Final = ("/usr/bin", "/usr/local/bin", "/bin")  # where sudo looks
 
 
+def _each_mode(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[Wanted, ...]:
+    found = parsed_each(Wanted.parse)(ctx, param, values)
+    try:
+        return each_once(cast(tuple[Wanted, ...], found))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
 @click.command()
 @click.argument(
     "devices", metavar="[DEVICE]...", nargs=-1, callback=parsed_each(Said.parse), shell_complete=completion.devices
@@ -40,7 +48,7 @@ _ON_PATH: Final = ("/usr/bin", "/usr/local/bin", "/bin")  # where sudo looks
 @click.option("--baudrate", metavar="N", callback=parsed(baudrate), help="Speed of every DEVICE that has none.")
 @click.option("--format", "line_format", metavar="8N1", callback=parsed(format_of), help="Format of every such DEVICE.")
 @click.option(
-    "--mode", "modes", metavar="MODE[:PORT]", multiple=True, callback=parsed_each(Wanted.parse),
+    "--mode", "modes", metavar="MODE[:PORT]", multiple=True, callback=_each_mode,
     help=f"How every DEVICE that says nothing else is served: {', '.join(Mode)}; several times for several.",
 )  # fmt: skip
 @click.option(
@@ -267,7 +275,7 @@ def _next(path: str, ports: Sequence[Chosen]) -> Iterator[tuple[str, str]]:
     for port in ports:
         for service in port.services:
             yield _trial(port, service)
-    yield "nportpy status", "lines, clients and faults at a glance"
+    yield f"nportpy status{_option(path)}", "lines, clients and faults at a glance"
 
 
 def _trial(port: Chosen, service: Wanted) -> tuple[str, str]:

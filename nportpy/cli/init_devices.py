@@ -81,20 +81,23 @@ class Candidate:
         if self.others:
             found.append(f"{device} is in use by {', '.join(map(str, self.others))}: end that before nportpy starts")
         if os.path.exists(device) and not os.access(device, os.R_OK | os.W_OK):
-            group = _group(device)
-            found.append(
-                f"you may not open {device}, which belongs to the group {group}: sudo usermod -aG {group} $USER, and "
-                "log in again (the service of the package may open it already)"
-            )
+            found.append(f"you may not open {device}, which {who_may(os.stat(device))}")
         return found
 
 
-def _group(path: str) -> str:
-    number = os.stat(path).st_gid
+def who_may(device: os.stat_result) -> str:
+    """Whose a device is, and what to do about it. Nobody is told to join root's group, nor one that may not either."""
+    number = device.st_gid
+    if number == 0 or not device.st_mode & stat.S_IWGRP:
+        return "is root's alone: a udev rule gives it to a group, as etc/70-nportpy.rules does"
     try:
-        return grp.getgrgid(number).gr_name
+        group = grp.getgrgid(number).gr_name
     except KeyError:
-        return str(number)
+        group = str(number)
+    return (
+        f"belongs to the group {group}: sudo usermod -aG {group} $USER, and log in again (the service of the package "
+        "may open it already)"
+    )
 
 
 def search(device: str, said: Said, units: tuple[int, ...]) -> list[Found]:

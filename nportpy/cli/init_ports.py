@@ -64,6 +64,20 @@ class Wanted:
         return cls(Mode(word), tcp_port(number) if colon else 0)
 
 
+def each_once(services: Iterable[Wanted]) -> tuple[Wanted, ...]:
+    """The services without those that are there again.
+
+    Raises:
+        ValueError: a mode has two TCP ports. The file may have that, but not as this command writes it.
+    """
+    once = dict.fromkeys(services)
+    modes = [service.mode for service in once]
+    for mode in modes:
+        if modes.count(mode) > 1:
+            raise ValueError(f"{mode} is there twice; one is written, and etc/nportpy.toml shows how to add another")
+    return tuple(once)
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What has been said of a line; what was not said is empty, or None.
@@ -97,12 +111,16 @@ class Said:
         services: list[Wanted] = []
         for setting in settings:
             if setting.isascii() and setting.isdigit():
+                if speed is not None:
+                    raise ValueError(f"{word!r} has two speeds: {speed} and {setting}; a TCP port is as in raw:4001")
                 speed = baudrate(setting)
             elif re.match("[5-8]", setting):
+                if line_format is not None:
+                    raise ValueError(f"{word!r} has two formats: {line_format} and {setting}")
                 line_format = format_of(setting)
             else:
                 services.append(Wanted.parse(setting))
-        return cls(device_of(device), name and name_of(name), speed, line_format, tuple(services))
+        return cls(device_of(device), name and name_of(name), speed, line_format, each_once(services))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from nportpy.cli.init_ports import (
     Wanted,
     baudrate,
     claims,
+    each_once,
     format_of,
     name_of,
     tcp_port,
@@ -103,9 +104,9 @@ def _modes(text: str) -> tuple[Wanted, ...]:
     """Modes with commas between.
 
     Raises:
-        ValueError: something else is there.
+        ValueError: something else is there, or one of them with two TCP ports.
     """
-    return tuple(dict.fromkeys(Wanted.parse(word) for word in text.split(",")))
+    return each_once(Wanted.parse(word) for word in text.split(","))
 
 
 def _ports(services: tuple[Wanted, ...], taken: Taken) -> tuple[Wanted, ...]:

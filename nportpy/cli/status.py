@@ -27,7 +27,7 @@ def _every(text: str) -> float:
 @click.option(
     "--bus",
     metavar="NAME",
-    shell_complete=completion.lines,
+    shell_complete=completion.buses,
     help="In words: who hogs this bus, and which of its units are bad; * for all.",
 )
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
@@ -71,14 +71,22 @@ def _verdicts(base: Place, bus: str, *, as_json: bool) -> Callable[[], list[str]
         try:
             found: list[Any] = told(base, "/api/v1/verdict", query)
         except click.ClickException:
-            names = bus_names(told(base, "/api/v1/status"))
-            if bus not in names:
-                there = f"there are: {', '.join(names)}" if names else "this gateway has none: nothing speaks Modbus"
-                raise click.BadParameter(f"no bus is called {bus!r}; {there}", param_hint="--bus") from None
-            raise
+            document = told(base, "/api/v1/status")
+            if bus in bus_names(document):
+                raise
+            raise click.BadParameter(_no_bus(document, bus), param_hint="--bus") from None
         return [json.dumps(found)] if as_json else list(sentences(found))
 
     return ask
+
+
+def _no_bus(document: dict[str, Any], name: str) -> str:
+    """Why nothing can be said of what somebody takes for a bus."""
+    names = bus_names(document)
+    there = f"there are: {', '.join(names)}" if names else "this gateway has none: nothing speaks Modbus"
+    if any(line["name"] == name for line in document["lines"]):
+        return f"{name} is a line without a Modbus service: whom its clients ask, nobody knows; of buses {there}"
+    return f"no bus is called {name!r}; {there}"
 
 
 def _watch(ask: Callable[[], list[str]], every: float, *, as_json: bool) -> None:

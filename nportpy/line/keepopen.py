@@ -60,7 +60,7 @@ class KeepOpen:
 
     Attributes:
         state: where it is in its life.
-        since: when it came there, seconds since the epoch.
+        since: when it came up, or ceased to be, in seconds since the epoch: trying again is no change.
         error: why it is not up; empty if it is, or if nothing has failed yet.
         opens: how often it was opened.
         losses: how often it was lost.
@@ -169,7 +169,8 @@ class KeepOpen:
             self.state = _MOVES[self.state][event]
         except KeyError:
             raise MisuseError(f"line {self._name}: {event} in state {self.state}") from None
-        self.since = time.time()
+        if event not in (_Event.RETRY, _Event.FAILED):  # it is as it was: away
+            self.since = time.time()
         self._moved()
         if event in (_Event.OPENED, _Event.FAILED):
             self.tried.set()

@@ -81,7 +81,7 @@ class Verdict:
     Attributes:
         bus: its name.
         sentences: all there is to say, the most important first.
-        hogs: clients that have too much of it.
+        hogs: clients that have too much of it; not those that have it because a bad unit keeps them waiting.
         units: that are bad.
         innocent: whether the gateway is; None where it had nothing to do.
     """
@@ -187,7 +187,8 @@ def _clients(bus: BusStatus, units: Sequence[BadUnit]) -> tuple[tuple[str, ...],
     words = [_of_hog(part, busy, requests, bus, units, harmful=harmful) for part in hogs]
     if not hogs:
         words = [f"Nobody hogs it: {len(parts)} clients ask, and none has much more of it than the others."]
-    return tuple(part.name for part in hogs) if harmful else (), words
+    guilty = [part for part in hogs if _asks_much(part, busy, requests) or _bad(part, units) is None]
+    return tuple(part.name for part in guilty) if harmful else (), words
 
 
 def _hogs(part: _Part, busy: float, requests: int, even: float, many: int) -> bool:
@@ -201,13 +202,23 @@ def _of_hog(part: _Part, busy: float, requests: int, bus: BusStatus, units: Sequ
     asks = f"{_rate(part, bus)}, {share(part.requests, requests)} of all requests"
     if not harmful:
         return f"{has}, but the bus has room: {asks}."
-    if part.requests / requests >= part.busy / busy / 2:
+    if _asks_much(part, busy, requests):
         return (
             f"{part.name} hogs the bus: it ({part.service}) has {share(part.busy, busy)} of its time and asks {asks}."
         )
-    bad = next((each for each in units if each.unit == part.last_unit), None)
+    bad = _bad(part, units)
     whom = f"unit {part.last_unit}, which is {bad.ill}" if bad is not None else f"unit {part.last_unit}"
     return f"{has}, not by asking often ({asks}) but by what it asks: last {whom}."
+
+
+def _asks_much(part: _Part, busy: float, requests: int) -> bool:
+    """Whether its share of the requests explains what it has of the bus."""
+    return 2 * part.requests * busy >= part.busy * requests
+
+
+def _bad(part: _Part, units: Iterable[BadUnit]) -> BadUnit | None:
+    """The bad unit that it asked last: that one has the bus then, and not who asks it."""
+    return next((each for each in units if each.unit == part.last_unit), None)
 
 
 def _rate(part: _Part, bus: BusStatus) -> str:
@@ -218,8 +229,12 @@ def _rate(part: _Part, bus: BusStatus) -> str:
 
 
 def _part(client: BusClientStatus) -> _Part:
-    name = client.client if client.left is None else f"{client.client} ({client.connections} connections, left)"
+    name = client.client if client.left is None else f"{client.client} ({_connections(client)}left)"
     return _Part(name, client.service, client.recent.requests, client.recent.busy, client.unit)
+
+
+def _connections(client: BusClientStatus) -> str:
+    return f"{client.connections} connections, " if client.connections > 1 else ""
 
 
 def _by_host(parts: Iterable[_Part]) -> list[_Part]:

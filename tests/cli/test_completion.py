@@ -80,6 +80,31 @@ def test_devices_stations_and_upstreams_are_offered_where_they_belong(tmp_path: 
     assert offered("attach", "ra") == ["raw://localhost:4001"]
 
 
+def test_only_buses_are_offered_where_one_is_judged(tmp_path: Path) -> None:
+    assert offered("status", "--bus", "") == ["meters", "tcp://192.0.2.10:502"]
+    (tmp_path / "nportpy.toml").write_text(
+        "port.a.raw.listen = 1\nport.b.raw.listen = 2\nport.c.master.x = 1\nport.d.device = '/dev/ttyS9'\n"
+        "station.b.port = 'b'\nmodbus.m.routes = [{ port = 'd' }]\n[station.a]\nport = 'a'\nprotocol = 'dlms'"
+    )
+    assert offered("status", "--bus", "") == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("check", "-c"), "file"),
+        (("init", "-o"), "file"),
+        (("status", "--ca"), "file"),
+        (("archive", "show", "-c"), "file"),
+        (("import",), "file"),
+    ],
+)
+def test_files_are_left_to_the_shell(words: tuple[str, ...], kind: str) -> None:
+    complete = ShellComplete(main, {}, "nportpy", "_NPORTPY_COMPLETE")
+    found = complete.get_completions(list(words), "/et")
+    assert [(item.type, item.value) for item in found] == [(kind, "/et")]
+
+
 def test_lines_and_devices_are_offered_to_those_who_look_and_begin() -> None:
     assert offered("monitor", "m") == offered("capture", "m") == offered("status", "--bus", "m") == ["meters"]
     assert offered("monitor", "") == ["meters", "odd", "plant"]

@@ -16,6 +16,7 @@ import click.testing
 import pytest
 
 from nportpy.cli import main
+from nportpy.cli.init_devices import who_may
 from nportpy.cli.init_ports import Mode, Said, Taken, Wanted, with_defaults
 from nportpy.config import load
 from nportpy.protocols.modbus.rtu import Frame
@@ -86,7 +87,7 @@ def test_enter_all_the_way(pi: Machine, target: Path, monkeypatch: pytest.Monkey
     assert {str(port.port.line) for port in settings.ports} == {"9600 8N1"}
     assert f"nportpy serve -c {target}" in result.stdout
     assert "nc localhost 4001" in result.stdout
-    assert "nportpy status" in result.stdout
+    assert f"nportpy status -c {target}" in result.stdout  # of this one, whatever /etc has
 
 
 def test_every_answer_counts(pi: Machine, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +224,10 @@ def test_the_file_explains_itself(pi: Machine, target: Path) -> None:
         (["/dev/ttyUSB0,realcom:65530"], "TCP port 65546, for Real COM's commands, is beyond 65535"),
         (["/dev/ttyUSB0,raw:9550"], "TCP port 9550 belongs to [http] already"),
         (["a=/dev/ttyUSB0", "a=/dev/ttyS1"], "the name a is there twice"),
+        (["/dev/ttyUSB0,9600,19200"], "has two speeds: 9600 and 19200"),
+        (["/dev/ttyUSB0,8N1,8E1"], "has two formats: 8N1 and 8E1"),
+        (["/dev/ttyUSB0,raw:4001,raw:4002"], "raw is there twice"),
+        (["/dev/ttyUSB0", "--mode", "raw", "--mode", "raw:4002"], "raw is there twice"),
         (["/dev/ttyUSB0", "ttyUSB0"], "is the same device as"),
         ([",9600"], "a device is missing"),
         (["/dev/ttyUSB0", "--allow", "192.168.7.1/24"], "has bits set behind its prefix"),
@@ -256,7 +261,20 @@ def test_a_device_in_use_or_of_another_group(pi: Machine, target: Path, monkeypa
     assert result.exit_code == 0
     assert "is in use by ser2net -n (pid 812): end that before nportpy starts" in result.stderr
     assert "you may not open" in result.stderr
-    assert "sudo usermod -aG" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "words"),
+    [
+        (0o20660, 4711, "belongs to the group 4711: sudo usermod -aG 4711 $USER"),
+        (0o20660, 0, "is root's alone"),
+        (0o20600, 4711, "is root's alone"),
+    ],
+)
+def test_nobody_is_told_to_join_roots_group(mode: int, group: int, words: str) -> None:
+    found = who_may(os.stat_result((mode, 0, 0, 1, 0, group, 0, 0, 0, 0)))
+    assert words in found
+    assert ("usermod" in found) == ("belongs" in words)
 
 
 def test_a_place_that_is_not_ours(terminal: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,8 +484,8 @@ def test_ports_that_are_taken_are_not_offered(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         "nportpy.cli.init_ports.occupant", lambda endpoint, **_: Other() if endpoint.port == 4001 else None
     )
-    chosen = with_defaults(Said.parse("/dev/ttyS0,raw,raw,realcom"), "", (), Taken())
-    assert chosen.services == (Wanted(Mode.RAW, 4002), Wanted(Mode.RAW, 4003), Wanted(Mode.REALCOM, 950))
+    chosen = with_defaults(Said.parse("/dev/ttyS0,modbus:4002,raw,realcom"), "", (), Taken())
+    assert chosen.services == (Wanted(Mode.MODBUS, 4002), Wanted(Mode.RAW, 4003), Wanted(Mode.REALCOM, 950))
 
 
 @contextmanager

@@ -72,3 +72,10 @@ def test_rich_is_not_loaded_for_a_pipe() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "False"
+
+
+def test_a_full_disk_under_standard_output_is_said_and_no_traceback() -> None:
+    command = [sys.executable, "-m", "nportpy", "ports"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: what is to be written has no room: No space left on device\n")

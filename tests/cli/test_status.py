@@ -134,6 +134,9 @@ def test_a_bus_that_is_none(site: Site) -> None:
     result = run("--url", site.url, "--bus", "metres")
     assert result.exit_code == 2
     assert "no bus is called 'metres'; there are: meters, tcp://192.0.2.10:502" in result.stderr
+    plain = run("--url", site.url, "--bus", "plc")
+    assert plain.exit_code == 2
+    assert "plc is a line without a Modbus service" in " ".join(plain.stderr.split())
     site.status = samples.gateway()
     result = run("--url", site.url, "--bus", "meters")
     assert "this gateway has none: nothing speaks Modbus" in result.stderr

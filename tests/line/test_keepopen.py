@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,6 +60,27 @@ async def test_it_is_tried_at_growing_intervals_for_ever() -> None:
         device.reason = None
         await asyncio.sleep(5)
         assert line.state == "up"
+
+
+async def test_away_counts_from_the_loss_and_not_from_the_last_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "lost for 2 s" of what was pulled out three days ago: each try began it anew."""
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("nportpy.line.keepopen.time", SimpleNamespace(time=loop.time))
+    device = Device()
+    device.reason = LineDown("absent")
+    begun = loop.time()
+    async with running(device.cable, opener=device.open) as line:
+        await asyncio.sleep(30)
+        assert line.status().since == begun  # never there
+        device.reason = None
+        await until(lambda: line.state == "up")
+        assert line.status().since == pytest.approx(device.tried[-1])
+        await asyncio.sleep(10)
+        device.reason = LineDown("absent")
+        lost = loop.time()
+        device.lose()
+        await asyncio.sleep(30)
+        assert (line.state, line.status().since) == ("lost", lost)
 
 
 async def test_one_log_line_for_a_reason_not_for_an_attempt(caplog: pytest.LogCaptureFixture) -> None:

@@ -112,6 +112,8 @@ EVEN = tuple(client(f"192.0.2.{number}:4000", 100, 20.0) for number in range(1, 
         ((*EVEN, client("192.0.2.9:5000", 120, 22.0)), [], "Nobody hogs it: 5 clients ask"),
         ((*EVEN, client("192.0.2.9", 2000, 120.0, left=NOW, connections=70)),
          ["192.0.2.9 (70 connections, left)"], "192.0.2.9 (70 connections, left) hogs the bus"),
+        ((*EVEN, client("192.0.2.9", 2000, 120.0, left=NOW, connections=1)),
+         ["192.0.2.9 (left)"], "192.0.2.9 (left) hogs the bus"),
         ((*EVEN, *(client(f"192.0.2.9:{port}", 300, 30.0) for port in range(5))),
          ["192.0.2.9 (5 clients there)"], "192.0.2.9 (5 clients there) hogs the bus"),
         ((*EVEN[:2], *(client(f"[2001:db8::9]:{port}", 500, 60.0) for port in range(3))),
@@ -132,6 +134,12 @@ def test_who_asks_the_bad_unit_is_told_so() -> None:
     asks_the_slow = client("192.0.2.9:5000", 40, 120.0, unit=4)
     found = judged(bus(unit(1), unit(4, thinks=0.5), clients=(*EVEN, asks_the_slow)))
     assert found.sentences[1].endswith("last unit 4, which is slow.")
+    assert found.hogs == ()  # who is kept waiting is not to blame
+
+
+def test_a_client_whose_request_was_counted_before_the_last_minutes_divides_by_nothing() -> None:
+    found = judged(bus(unit(1), clients=(client("192.0.2.8:1", 0, 200.0), client("192.0.2.9:1", 0, 10.0))))
+    assert found.hogs == ("192.0.2.8:1",)
 
 
 def test_who_has_much_of_a_bus_that_rests_does_no_harm() -> None:
