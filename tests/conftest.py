@@ -5,6 +5,7 @@ import gc
 import inspect
 import logging
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,10 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
     "uvloop": uvloop.new_event_loop,
 }
+
+# What runs in the background of a shell is deaf to Ctrl-C, and so would be every program that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of what is tested: timings never decide.
 settings.register_profile("nportpy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

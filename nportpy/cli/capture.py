@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -80,6 +80,7 @@ def capture(
             files.write(pieces(answer))
             if not (files.full or kept or seconds or frozen is not None):
                 click.echo(why_ended(url, port, "capture.pcapng", context), err=True)
+        files.close()
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -88,7 +89,8 @@ def capture(
     except ProtocolError as error:
         raise click.ClickException(f"{url} sends something else than a capture: {error}") from None
     finally:
-        files.close()
+        with suppress(OSError):  # what it could not write before it cannot write now
+            files.close()
     click.echo(f"{files.packets} packets, {files.bytes} bytes", err=True)
 
 
