@@ -18,13 +18,8 @@ from nportpy.network.service import AccessSettings, Direction, WhenJammed
 from nportpy.port.loopback import Cable, opener_of
 from nportpy.protocols.rfc2217 import SetBaudrate
 from nportpy.services.http_base import HttpSettings
+from tests.support.free_ports import free_port
 from tests.support.serving import Client, Served, com, connect, plan, raw, serving, settings, settle, until
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def at(port: int, host: str = "127.0.0.1") -> dict[str, Any]:

@@ -17,11 +17,12 @@ from nportpy.edge.archive import Archive
 from nportpy.edge.clock import Clock
 from nportpy.edge.sample import Quality, Reading
 from nportpy.edge.settings import ArchiveSettings
-from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup
 from tests.bench.processes import FarEnd, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
 from tests.support import browser
+from tests.support.free_ports import free_ports
 
 _WEEK, _EVERY = 7 * 86400, 10
 _TAGS = 4
@@ -35,7 +36,7 @@ class NportpyChart(Nportpy):
     services = frozenset(("chart",))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        (http,) = _free_ports(1)
+        (http,) = free_ports(1)
         asyncio.run(_week(directory / "archive.db"))
         file = directory / "nportpy.toml"
         tags = ", ".join(f'{{ name = "t{number}", at = "{40001 + number}" }}' for number in range(_TAGS))

@@ -9,9 +9,10 @@ from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
 from tests.bench.clients import exchange
-from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup
 from tests.bench.processes import BrokenError, FarEnd, cpu_seconds, megabytes, program, wakeups
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
+from tests.support.free_ports import free_ports
 
 _TABS = 10
 _PERIOD = 0.05
@@ -27,7 +28,7 @@ class NportpyConsole(Nportpy):
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
         modes = ("off", "view") if setup.service == "unseen" else ("view",)
-        ports, http = _free_ports(len(devices)), _free_ports(len(modes))
+        ports, http = free_ports(len(devices)), free_ports(len(modes))
         share = len(devices) // len(modes)
         processes = []
         for place, console in enumerate(modes):

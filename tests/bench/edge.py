@@ -31,7 +31,8 @@ from nportpy.edge.sample import Quality, Reading
 from nportpy.edge.settings import ArchiveSettings
 from tests.bench.drain import fill, replace_queue
 from tests.bench.processes import cpu_seconds, far_ends, megabytes, program
-from tests.support.brokers import free_port, mosquitto
+from tests.support.brokers import mosquitto
+from tests.support.free_ports import free_port
 
 # Registers that differ at every answer, so that every reading is a sample.
 _SERVER = """

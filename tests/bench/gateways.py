@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.processes import BrokenError, cpu_seconds, program, tree
+from tests.support.free_ports import free_ports
 
 # How long a gateway may take until it accepts, and how long an answer may take.
 PATIENCE = 10.0
@@ -180,7 +181,7 @@ class Socat(Subject):
         return _version("socat", "-V", r"socat version (\S+)")
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        ports = _free_ports(len(devices))
+        ports = free_ports(len(devices))
         commands = (
             ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay", f"FILE:{device},raw,echo=0,b115200"]
             for port, device in zip(ports, devices, strict=True)
@@ -199,7 +200,7 @@ class Ser2net(Subject):
         return _version("ser2net", "-v", r"version (\S+)")
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        ports = _free_ports(2 * len(devices))
+        ports = free_ports(2 * len(devices))
         raw, telnet = ports[::2], ports[1::2]
         text, secure = "%YAML 1.1\n---\n", ""
         if setup.service == "tls":
@@ -242,7 +243,7 @@ class Nportpy(Subject):
         # Some beside the same without, to tell what it adds.
         beside = {"raw": ("raw", "rfc2217"), "tls": ("raw", "tls"), "modbus-ruled": ("modbus", "modbus-ruled")}
         offered = beside.get(setup.service, (setup.service,))
-        http, *free = _free_ports(1 + len(offered) * len(devices))
+        http, *free = free_ports(1 + len(offered) * len(devices))
         ports = {service: free[number :: len(offered)] for number, service in enumerate(offered)}
         more = {"modbus": setup.modbus, "modbus-ruled": setup.rules}
         called = {"tls": "raw", "modbus-tls": "modbus", "modbus-ruled": "modbus"}
@@ -289,7 +290,7 @@ class ModbusPeer(Subject):
         return "as given" if shutil.which(self._words[0]) else None
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        ports = _free_ports(len(devices))
+        ports = free_ports(len(devices))
         commands = (self._command(device, port, setup) for device, port in zip(devices, ports, strict=True))
         return Running(stack, _programs(stack, directory, commands), {"modbus": ports})
 
@@ -314,15 +315,6 @@ def _thrown_out(link: socket.socket) -> bool:
         return bool(readable) and not link.recv(1, socket.MSG_PEEK)
     except ConnectionResetError:
         return True
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
-    with ExitStack() as stack:
-        links = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for link in links:
-            link.bind(("127.0.0.1", 0))
-        return [int(link.getsockname()[1]) for link in links]
 
 
 def _certificate(directory: Path) -> tuple[str, str]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from nportpy.accounts import changing
 from nportpy.accounts.roles import Role
 from tests.bench.clients import exchange
-from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup
 from tests.bench.processes import BrokenError, FarEnd, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
+from tests.support.free_ports import free_ports
 
 _WARM_UP = 500
 _TRYING = 24
@@ -29,7 +30,7 @@ class NportpyLogins(Nportpy):
     services = frozenset(("logins",))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        raw, http = _free_ports(2)
+        raw, http = free_ports(2)
         accounts = directory / "accounts.json"
         changing.add(str(accounts), "anna", Role.VIEWER, [], "correct horse battery")
         file = directory / "nportpy.toml"

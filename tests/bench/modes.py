@@ -15,10 +15,11 @@ from pathlib import Path
 
 from tests.bench.clients import exchange, sink
 from tests.bench.farend import payload
-from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup
 from tests.bench.processes import BrokenError, FarEnd, cpu_seconds, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
+from tests.support.free_ports import free_ports
 
 _MODES = ("raw", "tcp_client", "udp")
 _WARM_UP = 500
@@ -63,7 +64,7 @@ class NportpyModes(Nportpy):
     services = frozenset(("modes",))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        free = _free_ports(2 * len(devices))
+        free = free_ports(2 * len(devices))
         ports = {"raw": free[::2], "far": free[1::2]}
         text = '[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = false\n'
         for number, device in enumerate(devices):

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from tests.bench.clients import exchange, sink
 from tests.bench.farend import payload
-from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import PATIENCE, Nportpy, Running, Setup
 from tests.bench.processes import BrokenError, FarEnd, cpu_seconds, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
+from tests.support.free_ports import free_ports
 
 _MODES = ("raw", "reverse_telnet", "modem", "pair")
 _DIAL = {"modem": ("dial",)}  # what a far end does before
@@ -73,7 +74,7 @@ class NportpyOtherModes(Nportpy):
     services = frozenset(("other-modes",))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        ports = _free_ports(len(devices))
+        ports = free_ports(len(devices))
         hosts: dict[int, socket.socket] = {}
         near: dict[int, int] = {}
         text = '[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = false\n'

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.gateways import Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import Nportpy, Running, Setup
 from tests.bench.modbusclients import QUANTITY, await_line, exchange, reads
 from tests.bench.processes import BrokenError, FarEnd, cpu_seconds, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.support import browser
+from tests.support.free_ports import free_ports
 
 _RECORDS = 2000
 _OF_A_REQUEST = 3  # what was sent, what was heard, and what it meant
@@ -38,7 +39,7 @@ class NportpyMonitor(Nportpy):
     services = frozenset(("monitor",))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        http, port = _free_ports(2)
+        http, port = free_ports(2)
         file = directory / "nportpy.toml"
         file.write_text(
             f'[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n[http]\nlisten = "127.0.0.1:{http}"\nconsole = "view"\n'

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from tests.bench.clients import sink
 from tests.bench.farend import framed, payload
-from tests.bench.gateways import Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import Nportpy, Running, Setup
 from tests.bench.processes import BrokenError, FarEnd, cpu_seconds, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
+from tests.support.free_ports import free_ports
 
 _FRAMES = tuple(framed(1, b"\x03" + number.to_bytes(2, "big") + b"\0\x01") for number in range(256))
 _TEXTS = tuple(b"%07d\r" % number for number in range(256))
@@ -41,7 +42,7 @@ class NportpyPacking(Nportpy):
     services = frozenset(("packing",))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        ports = _free_ports(len(devices))
+        ports = free_ports(len(devices))
         text = '[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = false\n'
         for number, (device, port, way) in enumerate(zip(devices, ports, (*_WAYS, *_PACKED), strict=True)):
             text += f'\n[port.line{number}]\ndevice = "{device}"\nbaudrate = {setup.baudrate}\n'

@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench.clients import exchange
-from tests.bench.gateways import Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import Nportpy, Running, Setup
 from tests.bench.processes import BrokenError, FarEnd, cpu_seconds, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
+from tests.support.free_ports import free_ports
 
 _WARM_UP = 500
 _TURNS = 10  # of each in a round
@@ -30,7 +31,7 @@ class NportpyRealCom(Nportpy):
     services = frozenset(("realcom",))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        raw, data, command = _free_ports(3)
+        raw, data, command = free_ports(3)
         text = (
             '[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n\n[http]\nlisten = false\n\n[discovery]\nlisten = false\n'
             f'\n[port.raw]\ndevice = "{devices[0]}"\nbaudrate = {setup.baudrate}\n[port.raw.raw]\nlisten = {raw}\n'

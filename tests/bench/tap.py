@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tests.bench import saturated
 from tests.bench.clients import exchange
-from tests.bench.gateways import Nportpy, Running, Setup, _free_ports
+from tests.bench.gateways import Nportpy, Running, Setup
 from tests.bench.modbusclients import QUANTITY, await_line, reads
 from tests.bench.modbusclients import exchange as ask
 from tests.bench.processes import FarEnd, cpu_seconds, program
 from tests.bench.report import Bench, Figure, Goal, Rounds, Scale
 from tests.bench.stats import percentile
+from tests.support.free_ports import free_ports
 
 _WARM_UP = 500
 _UNIT = 1
@@ -26,7 +27,7 @@ class NportpyTap(Nportpy):
     services = frozenset(("tap", "tapped"))
 
     def start(self, stack: ExitStack, directory: Path, devices: Sequence[str], setup: Setup) -> Running:
-        ports = _free_ports(len(devices))
+        ports = free_ports(len(devices))
         text = '[gateway]\nname = "bench"\nlisten = "127.0.0.1"\n[http]\nlisten = false\n[capture]\nkeep = "256KiB"\n'
         for number, (device, port) in enumerate(zip(devices, ports, strict=True)):
             off, modbus = (not number % 2, number > 1) if setup.service == "tap" else (False, False)

@@ -21,7 +21,8 @@ import click.testing
 import pytest
 
 from nportpy.cli.archive import archive
-from tests.cli.test_serve import free_port, wait_for
+from tests.cli.test_serve import wait_for
+from tests.support.free_ports import free_port
 from tests.support.modbus_server import counting, server
 
 COMMAND = [sys.executable, "-m", "nportpy"]

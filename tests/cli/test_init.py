@@ -20,6 +20,7 @@ from nportpy.cli.init_devices import who_may
 from nportpy.cli.init_ports import Mode, Said, Taken, Wanted, with_defaults
 from nportpy.config import load
 from nportpy.protocols.modbus.rtu import Frame
+from tests.support.free_ports import free_port
 from tests.support.modbus_server import bus
 from tests.support.trees import Machine, raspberry_pi
 
@@ -520,12 +521,6 @@ def test_ctrl_c_leaves_nothing(terminal: str, target: Path) -> None:
         assert b"nothing was written" in said_until(b"written", screen)
         assert process.wait(60) == 1
     assert not target.parent.exists()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.long

@@ -17,16 +17,11 @@ import pytest
 
 from nportpy.cli import main
 from nportpy.gateway.plans import GatewaySettings
+from tests.support.free_ports import free_port
 
 pytestmark = pytest.mark.process
 
 PATIENCE = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

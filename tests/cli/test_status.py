@@ -24,9 +24,9 @@ from nportpy.cli.status_screen import MOST_UNITS, screen, size
 from nportpy.services import report
 from nportpy.services.http_base import HttpSettings
 from nportpy.status import GatewayStatus
-from tests.cli.test_serve import free_port
 from tests.services import samples
 from tests.services.test_verdict import EVEN, NOW, bus, client, unit
+from tests.support.free_ports import free_port
 
 PORT = '[port.meters]\ndevice = "/dev/ttyAMA0"\n[port.meters.raw]\nlisten = 4001\n'
 HOG = client("192.0.2.9:5000", 2000, 120.0)

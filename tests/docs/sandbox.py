@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nportpy.edge.collect.sqlite import SqliteStore
 from tests.docs.documents import ROOT, Block
-from tests.support.brokers import free_port
+from tests.support.free_ports import free_port
 
 _SERVED = """
 [gateway]

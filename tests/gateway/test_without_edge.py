@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_serve import free_port
+from tests.support.free_ports import free_port
 
 pytestmark = pytest.mark.process
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nportpy.editing import files
-from tests.support.editing import free_ports
+from tests.support.free_ports import free_ports
 
 pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.slow]
 

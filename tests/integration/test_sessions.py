@@ -14,7 +14,7 @@ import pytest
 
 from nportpy.accounts import changing
 from nportpy.accounts.roles import Role
-from tests.support.editing import free_ports
+from tests.support.free_ports import free_ports
 
 pytestmark = pytest.mark.process
 

@@ -20,7 +20,7 @@ from nportpy.network.tls_settings import TlsSettings
 from nportpy.port.loopback import Cable
 from nportpy.security import own
 from nportpy.services.http_base import HttpSettings
-from tests.support.brokers import free_port
+from tests.support.free_ports import free_port
 from tests.support.serving import plan, raw, serving, settings, until
 from tests.support.tls import Plant, secured
 

@@ -14,8 +14,9 @@ from nportpy.accounts.roles import Extra, Role
 from nportpy.network.tls_settings import Clients
 from nportpy.port.loopback import Cable
 from nportpy.services.http_base import HttpSettings
-from tests.peers.test_console import free_port, once
+from tests.peers.test_console import once
 from tests.support import browser
+from tests.support.free_ports import free_port
 from tests.support.serving import plan, raw, serving
 from tests.support.tls import Plant, table
 

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from nportpy.port.ioctls import Termios2
 from nportpy.port.loopback import Cable
 from tests.support import realcom_serving
 from tests.support.clock import VirtualLoop
+from tests.support.free_ports import free_port
 from tests.support.modbus_serving import attach, holding, units
 from tests.support.peers import null_modem, output_of, program
 from tests.support.serving import com, plan, serving, until
@@ -171,12 +171,6 @@ async def ser2net(tmp_path: Path, device: str, port: int) -> AsyncIterator[None]
     )
     async with program(SER2NET, "-n", "-u", "-c", str(file)):
         yield
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.mark.skipif(

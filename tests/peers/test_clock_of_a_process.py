@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import free_port
+from tests.support.free_ports import free_port
 from tests.support.serving import until
 from tests.support.tls import Pair, Plant, context_of, secured
 

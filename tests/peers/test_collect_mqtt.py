@@ -18,6 +18,7 @@ from tests.support.collecting import (
     publishing,
     written_config,
 )
+from tests.support.free_ports import free_port
 from tests.support.serving import until
 
 # Collectors are processes: the loop of this one does not matter. They wait for minutes, beside all others.
@@ -99,7 +100,7 @@ async def test_collectors_of_one_group_share_the_batches(tmp_path: Path) -> None
 async def plant_of_two(
     folder: Path, store: str
 ) -> AsyncIterator[tuple[brokers.Server, CollectorProcess, CollectorProcess]]:
-    ports = [brokers.free_port(), brokers.free_port()]
+    ports = [free_port(), free_port()]
     async with brokers.mosquitto(folder / "broker", "max_inflight_messages 0") as broker:
         configs = [
             written_config(folder, broker.url, store, f"c{port}", f'[http]\nlisten = "127.0.0.1:{port}"')

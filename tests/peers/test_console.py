@@ -3,16 +3,14 @@
 import asyncio
 import json
 import os
-import random
 import signal
-import socket
 import sys
 import urllib.error
 import urllib.request
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from tests.support.asking import Client, read
 from tests.support.browser import Browser, Page
 from tests.support.bus import Units, reply
 from tests.support.editing import edited
+from tests.support.free_ports import free_port
 from tests.support.serving import Served, plan, raw, serving, until
 
 pytestmark = [
@@ -69,15 +68,6 @@ async def healthy(page: Page, base: str) -> None:
     assert not page.trouble
     foreign = [url for url in page.requests if not url.startswith((base, "data:", "blob:", "about:"))]
     assert not foreign
-
-
-def free_port() -> int:
-    """One that no client is given: who calls again and again where nobody listens would come to speak with itself."""
-    while True:
-        with socket.socket() as sock, suppress(OSError):
-            port = random.randrange(20_000, 32_000)
-            sock.bind(("127.0.0.1", port))
-            return port
 
 
 @asynccontextmanager

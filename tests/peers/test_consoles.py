@@ -15,6 +15,7 @@ from nportpy.gateway.plans import Kind
 from nportpy.modes.reverse_telnet_base import ReverseTelnetSettings
 from nportpy.modes.rfc2217_base import WhoControls
 from nportpy.port.loopback import Cable
+from tests.support.free_ports import free_port
 from tests.support.peers import Typing, typing_to
 from tests.support.serving import ANY_PORT, com, plan, serving, settle, until
 
@@ -25,11 +26,6 @@ SERVICES = [*(f"rfc2217 {control}" for control in WhoControls), "reverse_telnet"
 
 def needs(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not shutil.which(name, path="/usr/bin:/usr/sbin"), reason=f"no {name} here")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import time
 import tty
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +22,7 @@ from nportpy import config
 from nportpy.gateway.running import Gateway
 from nportpy.migration import convert
 from nportpy.port.ioctls import TCGETS2
+from tests.support.free_ports import free_ports
 
 SER2NET = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PATIENCE = 10.0
@@ -145,14 +146,6 @@ def nportpy(path: Path) -> Iterator[None]:
             loop.call_soon_threadsafe(gateway.stop)
             running.result(PATIENCE)
             loop.close()
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from nportpy.modes.modbus_base import MasterSettings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.opening import open_port
 from nportpy.port.tty import open_tty
+from tests.support.free_ports import free_port
 from tests.support.modbus_serving import (
     Asker,
     asker,
@@ -37,12 +37,6 @@ QUICK = Timeout(0.3)
 
 def elsewhere(port: int) -> ServerSettings:
     return ServerSettings(Endpoint("127.0.0.1", port), BusSettings(timeout=QUICK, retries=0))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @socat

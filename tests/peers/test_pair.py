@@ -14,11 +14,12 @@ from nportpy.line.arbiter import Line
 from nportpy.linesettings import LineSettings
 from nportpy.modes.pair import Pair
 from nportpy.modes.pair_base import PairSettings
-from nportpy.network.addresses import Destination, Endpoint, listen
+from nportpy.network.addresses import Destination, Endpoint
 from nportpy.port.ioctls import Termios2
 from nportpy.port.loopback import Cable
 from nportpy.port.tty import open_tty
 from nportpy.throttle import Throttle
+from tests.support.free_ports import free_port
 from tests.support.lines import running
 from tests.support.peers import null_modem, program
 from tests.support.serving import com, plan, serving, until
@@ -37,11 +38,6 @@ connection: &line
   options:
     chardelay: false
 """
-
-
-def free_port() -> int:
-    with listen(Endpoint("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ import http.server
 import json
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -24,6 +23,7 @@ import pytest
 from nportpy.services import exposition
 from nportpy.services.metrics import registry
 from tests.services import samples
+from tests.support.free_ports import free_port
 from tests.support.histories import lines, made_up, of_a_gateway, openmetrics
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -80,13 +80,6 @@ class _Page(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - the base's name
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     for program in ("prometheus", "promtool"):
@@ -115,7 +108,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 
 
 def _running(folder: Path, target: int, end: float) -> Iterator[Prometheus]:
-    port, gone = _free_port(), _free_port()
+    port, gone = free_port(), free_port()
     (folder / "prometheus.yml").write_text(
         f"""
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}

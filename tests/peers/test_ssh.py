@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nportpy.port.loopback import Cable
-from tests.support.brokers import free_port
+from tests.support.free_ports import free_port
 from tests.support.serving import Client, connect, plan, raw, serving, until
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"

@@ -26,8 +26,8 @@ from nportpy.network.tls_settings import Clients, KeyPair, TlsSettings
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
 from nportpy.services.http_base import ConsoleMode, HttpSettings
-from tests.support.brokers import free_port
 from tests.support.browser import PROGRAM, browser
+from tests.support.free_ports import free_port
 from tests.support.modbus_serving import attach, holding, modbus, units
 from tests.support.serving import com, plan, raw, serving, until
 from tests.support.tls import Plant, context_of, table

@@ -11,7 +11,8 @@ import pytest
 
 from nportpy.modes.udp_base import Accept, Range
 from nportpy.network.addresses import Endpoint, Group
-from tests.support.datagrams import Peer, sending
+from tests.support.datagrams import sending
+from tests.support.free_ports import free_port
 from tests.support.serving import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.real, pytest.mark.skipif(not shutil.which("socat"), reason="no socat here")]
@@ -19,13 +20,6 @@ pytestmark = [pytest.mark.peer, pytest.mark.real, pytest.mark.skipif(not shutil.
 GROUP = ip_address("239.255.77.3")
 LOOP = ip_address("127.0.0.1")
 EVERYWHERE = (Endpoint("0.0.0.0", 0),)
-
-
-def free_port() -> int:
-    peer = Peer("0.0.0.0")
-    port = peer.port
-    peer.sock.close()
-    return port
 
 
 @asynccontextmanager

@@ -14,8 +14,9 @@ import pytest
 from nportpy.edge.messages import StationState, decode_state
 from nportpy.edge.wire import decode_meta
 from nportpy.network.tls_settings import KeyPair, TlsSettings
-from tests.support.brokers import Server, found, free_port, mosquitto
+from tests.support.brokers import Server, found, mosquitto
 from tests.support.certificates import Authority
+from tests.support.free_ports import free_port
 from tests.support.holes import Hole
 from tests.support.serving import until
 from tests.support.stations import station_of, tag

@@ -13,8 +13,9 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from nportpy.edge.links.jetstream import SAMPLES
 from nportpy.edge.messages import decode_state
 from nportpy.edge.wire import decode_batch
-from tests.support.brokers import Server, free_port, nats_cluster, nats_server
+from tests.support.brokers import Server, nats_cluster, nats_server
 from tests.support.brokers import nats as nats_node
+from tests.support.free_ports import free_port
 from tests.support.holes import Hole
 from tests.support.serving import until
 from tests.support.subscribers import paho

@@ -18,7 +18,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,16 +27,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.free_ports import free_port
+
 _READY_TIME = 30.0
 _STOP_TIME = 10.0
 _FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/17/bin")
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def found(program: str, package: str) -> str:

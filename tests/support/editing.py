@@ -1,7 +1,6 @@
 """A gateway that runs from a file which may be edited, on two lines in memory."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,18 +13,8 @@ from nportpy.editing.editor import Trial
 from nportpy.editing.impact import Affected
 from nportpy.gateway.running import Gateway
 from nportpy.port.loopback import Cable, opener_of
+from tests.support.free_ports import free_ports
 from tests.support.serving import Served, until
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 class At(Served):
