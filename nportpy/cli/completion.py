@@ -74,9 +74,7 @@ def _with_units(ctx: click.Context) -> _Found:
         str(each.get("port")) for _, each in _tables(ctx, "station") if each.get("protocol", "modbus") == "modbus"
     }
     return [
-        (name, str(port.get("device", "")))
-        for name, port in _tables(ctx, "port")
-        if name in asked or not {"modbus", "master"}.isdisjoint(port)
+        (name, str(port.get("device", ""))) for name, port in _tables(ctx, "port") if name in asked or "modbus" in port
     ]
 
 

@@ -64,13 +64,20 @@ def ports(url: str, within: float = CONNECTING, tls: "ssl.SSLContext | None" = N
     return found
 
 
-def stream(url: str, port: str, what: str, query: dict[str, str], tls: "ssl.SSLContext | None" = None) -> HTTPResponse:
-    """What comes from a line, for as long as it is read.
+def stream(
+    url: str,
+    port: str,
+    what: str,
+    query: dict[str, str],
+    tls: "ssl.SSLContext | None" = None,
+    within: float | None = None,
+) -> HTTPResponse:
+    """What comes from a line, for as long as it is read; `within` as in `opened`.
 
     Raises:
         NotThere: it cannot be had.
     """
-    return opened(url, f"/api/v1/ports/{urllib.parse.quote(port, safe='')}/{what}", query, None, tls)
+    return opened(url, f"/api/v1/ports/{urllib.parse.quote(port, safe='')}/{what}", query, within, tls)
 
 
 def opened(
@@ -113,7 +120,7 @@ def pieces(answer: HTTPResponse) -> Iterator[bytes]:
 def why_ended(url: str, port: str, what: str, tls: "ssl.SSLContext | None" = None) -> str:
     """Why a stream has ended that was to go on: what is said to who asks again."""
     try:
-        opened(url, f"/api/v1/ports/{urllib.parse.quote(port, safe='')}/{what}", {"live": "1"}, CONNECTING, tls).close()
+        stream(url, port, what, {"live": "1"}, tls, CONNECTING).close()
     except NotThere as error:
         return str(error)
     return f"the gateway at {url} has ended it; it can be watched again"

@@ -15,9 +15,7 @@ from typing import Final
 
 from nportpy.network.addresses import Endpoint
 from nportpy.network.tls_settings import TlsSettings
-
-MODBUS_PORT: Final = 502
-SECURITY_PORT: Final = 802
+from nportpy.protocols.modbus.mbap import PORT, SECURITY_PORT
 
 FORMS: Final = (
     "HOST:PORT (Modbus TCP), rtu+tcp://HOST:PORT, rfc2217://HOST:PORT, by TLS tls://HOST, raws://HOST:PORT or "
@@ -65,9 +63,9 @@ class Target:
         """
         scheme, there, rest = text.partition("://")
         if not there:
-            return cls(text, rtu=True) if "/" in text else cls(_endpoint(text, text, MODBUS_PORT), rtu=False)
+            return cls(text, rtu=True) if "/" in text else cls(_endpoint(text, text, PORT), rtu=False)
         if scheme == "tcp":
-            return cls(_endpoint(text, rest, MODBUS_PORT), rtu=False)
+            return cls(_endpoint(text, rest, PORT), rtu=False)
         if scheme == "rtu+tcp":
             return cls(_endpoint(text, rest, None), rtu=True)
         if scheme == "tls":

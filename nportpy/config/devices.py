@@ -17,6 +17,7 @@ from nportpy.modes.raw_base import RawSettings
 from nportpy.modes.rfc2217_base import Rfc2217Settings
 from nportpy.network.addresses import Endpoint
 from nportpy.port.base import PortSettings
+from nportpy.protocols.modbus.mbap import PORT
 from nportpy.services.http_base import HttpSettings
 
 SOURCE = "command line"
@@ -37,7 +38,7 @@ class FirstPorts:
 
     raw: int = 4001
     rfc2217: int = 5001
-    modbus: int = 502
+    modbus: int = PORT
     http: int = 9550
 
 

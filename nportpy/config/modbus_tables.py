@@ -47,13 +47,13 @@ from nportpy.modes.modbus_base import Access, MasterSettings, ModbusSettings
 from nportpy.network.addresses import Endpoint, Network
 from nportpy.protocols.modbus.exchange import Echo
 from nportpy.protocols.modbus.functions import Span
+from nportpy.protocols.modbus.mbap import SECURITY_PORT
 
 LAST_UNIT = UNITS[-1]
 """The last unit id on a line: those above are reserved (MODBUS over Serial Line V1.02, 2.2)."""
 LAST_WRITTEN = 255
 """The last unit id that clients can write; routes may name all, since some gateways have units from 248 on."""
 
-SECURITY_PORT = 802
 """Of MODBUS/TCP Security (IANA: mbap-s)."""
 
 _BUS = BusSettings()

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from nportpy.config import values
-from nportpy.config.modbus_tables import SECURITY_PORT
 from nportpy.config.positions import Lines
 from nportpy.config.tables import TEXT, Leaf, Many, Table, words
 from nportpy.config.toml import Path, key_path, leaves, table, toml_text
 from nportpy.config.values import ValueFault
 from nportpy.errors import Fault
 from nportpy.network.tls_settings import SELF, Clients, Expired, KeyPair, TlsSettings
+from nportpy.protocols.modbus.mbap import SECURITY_PORT
 
 _DEFAULTS = TlsSettings("")
 _VERSIONS: Final = ("1.2", "1.3")

@@ -53,7 +53,7 @@ class Destination:
     local_port: int = 0
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return str(Endpoint(self.host, self.port))
 
 
 @dataclass(frozen=True, slots=True)

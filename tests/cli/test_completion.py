@@ -83,7 +83,8 @@ def test_devices_stations_and_upstreams_are_offered_where_they_belong(tmp_path: 
 def test_only_buses_are_offered_where_one_is_judged(tmp_path: Path) -> None:
     assert offered("status", "--bus", "") == ["meters", "tcp://192.0.2.10:502"]
     (tmp_path / "nportpy.toml").write_text(
-        "port.a.raw.listen = 1\nport.b.raw.listen = 2\nport.c.master.x = 1\nport.d.device = '/dev/ttyS9'\n"
+        "port.a.raw.listen = 1\nport.b.raw.listen = 2\nport.c.modbus.listen = 3\nport.d.device = '/dev/ttyS9'\n"
+        "port.e.modbus_master.x = 1\n"  # its units are elsewhere
         "station.b.port = 'b'\nmodbus.m.routes = [{ port = 'd' }]\n[station.a]\nport = 'a'\nprotocol = 'dlms'"
     )
     assert offered("status", "--bus", "") == ["b", "c", "d"]

@@ -18,7 +18,7 @@ from nportpy.port.loopback import Cable, FarEnd
 from nportpy.port.opening import open_port
 from nportpy.protocols.modbus import rtu
 from nportpy.services import metrics, report
-from tests.support.calls import closed_port
+from tests.support.free_ports import free_port
 from tests.support.modbus_serving import asker, attach, holding, read, registers, units
 from tests.support.ports import a_pty
 from tests.support.serving import Served, serving, settings, settle, until
@@ -234,7 +234,7 @@ async def test_real_com_and_modbus_on_one_line() -> None:
 async def test_a_bad_destination_beside_good_services(kind: str, to: str) -> None:
     ways = [make(place) for place, make in enumerate(WAYS.values(), 1)]
     bad = Cable("/dev/bad")
-    table = f'[port.bad]\ndevice = "/dev/bad"\n[port.bad.{kind}]\nto = "{to.replace("CLOSED", str(closed_port()))}"\n'
+    table = f'[port.bad]\ndevice = "/dev/bad"\n[port.bad.{kind}]\nto = "{to.replace("CLOSED", str(free_port()))}"\n'
     async with serving_text(the_file(ways), table, ways=ways, cables=[bad]) as served:
         result = "refused" if "CLOSED" in to else "no_address"
         await until(lambda: served.results(kind, "bad").get(result, 0) >= 3)

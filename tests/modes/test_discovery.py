@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nportpy.modes.discovery import Budget, Discovery
-from nportpy.modes.discovery_base import DiscoverySettings
+from nportpy.modes.discovery_base import PORT, DiscoverySettings
 from nportpy.network.addresses import Endpoint, address_of, listen_datagrams
 from nportpy.network.interfaces import interfaces, network_of, own_mac
 from nportpy.protocols import dsci
@@ -378,3 +378,7 @@ def test_interfaces_of_this_machine() -> None:
     assert str(network_of(LOCALHOST).netmask) == "255.0.0.0"
     assert str(network_of(IPv4Address("203.0.113.9")).netmask) == "0.0.0.0"
     assert len(own_mac()) == 6
+
+
+def test_settings_know_the_protocol_s_port() -> None:
+    assert PORT == dsci.PORT

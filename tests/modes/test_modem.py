@@ -19,6 +19,7 @@ from nportpy.network.addresses import Destination, listen
 from nportpy.network.service import AccessSettings, WhenDown
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
+from tests.support.free_ports import free_port
 from tests.support.lines import Client as Listening
 from tests.support.lines import running
 from tests.support.serving import ANY_PORT, Client, connect, plan, serving, settle, until
@@ -123,13 +124,6 @@ async def host(answer: type[Client] = Client) -> AsyncIterator[tuple[int, list[C
         for each in calls:
             each.transport.abort()
         await settle()
-
-
-async def closed_port() -> int:
-    sock = listen(ANY_PORT[0])
-    port: int = sock.getsockname()[1]
-    sock.close()
-    return port
 
 
 async def test_two_modems_call_each_other() -> None:
@@ -248,7 +242,7 @@ async def test_numbers_of_the_telephone_book() -> None:
 async def test_calls_that_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     async with terminal(listens=False) as modem:
         assert modem.modem.status().listen == ()
-        await modem.asks(b"ATD127.0.0.1:%d" % await closed_port(), b"\r\nBUSY\r\n")
+        await modem.asks(b"ATD127.0.0.1:%d" % free_port(), b"\r\nBUSY\r\n")
         await modem.asks(b"ATDT host:port", b"\r\nERROR\r\n")
         await modem.asks(b"ATDTno-such-host.invalid:1", NO_CARRIER)
 

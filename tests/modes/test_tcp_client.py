@@ -19,7 +19,8 @@ from nportpy.network.service import WhenDown
 from nportpy.port.base import PortSettings
 from nportpy.port.loopback import Cable
 from nportpy.throttle import Throttle
-from tests.support.calls import Calling, Host, calling, closed_port, deaf, hosts
+from tests.support.calls import Calling, Host, calling, deaf, hosts
+from tests.support.free_ports import free_port
 from tests.support.lines import running
 from tests.support.ports import descriptors
 from tests.support.serving import settle, until
@@ -67,7 +68,7 @@ async def test_all_hosts_hear_and_all_may_write() -> None:
 
 
 async def test_a_call_comes_from_the_local_port() -> None:
-    local = closed_port()
+    local = free_port()
     async with hosts() as (host,), calling(Destination("127.0.0.1", host.port, local)) as calls:
         client = await host.called()
         assert client.transport.get_extra_info("peername")[1] == local
@@ -105,7 +106,7 @@ async def test_garbage_from_a_host_is_for_the_line() -> None:
 
 async def test_attempts_back_off_up_to_the_ceiling_and_never_end(caplog: pytest.LogCaptureFixture) -> None:
     times: list[float] = []
-    async with calling(Destination("127.0.0.1", closed_port()), retry_at_most=2.0) as calls:
+    async with calling(Destination("127.0.0.1", free_port()), retry_at_most=2.0) as calls:
 
         class Counting(dict[str, int]):
             def __setitem__(self, key: str, value: int) -> None:
@@ -249,7 +250,7 @@ async def test_who_may_hold_on_is_called_while_the_device_is_away() -> None:
 
 async def test_what_was_kept_outlives_the_device() -> None:
     host = Host()
-    host.port = closed_port()
+    host.port = free_port()
     async with calling(host.destination, connect=ConnectOn.ANY_CHARACTER) as calls:
         calls.cable.far.write(b"last words")
         await until(lambda: calls.results.get("refused"))
@@ -334,7 +335,7 @@ async def test_a_host_that_writes_too_much_waits_and_loses_nothing() -> None:
 
 @pytest.mark.real
 async def test_hushed_it_calls_nobody_and_takes_nothing_more() -> None:
-    async with hosts() as (host,), calling(host.destination, Destination("127.0.0.1", closed_port())) as calls:
+    async with hosts() as (host,), calling(host.destination, Destination("127.0.0.1", free_port())) as calls:
         client = await host.called()
         await until(lambda: calls.client.sessions)
         calls.client.hush()

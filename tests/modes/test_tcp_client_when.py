@@ -15,7 +15,8 @@ from nportpy.network.calling import call
 from nportpy.network.service import Direction
 from nportpy.port.loopback import Cable
 from nportpy.protocols.packing import PackingSettings
-from tests.support.calls import Host, calling, closed_port, deaf, hosts
+from tests.support.calls import Host, calling, deaf, hosts
+from tests.support.free_ports import free_port
 from tests.support.lines import Client as Listening
 from tests.support.lines import running
 from tests.support.serving import settle, until
@@ -59,7 +60,7 @@ async def test_what_is_kept_is_bounded_and_the_line_waits() -> None:
     cable = Cable()
     line = LineSettings(115200, flow=Flow.RTSCTS, flow_in=Flow.RTSCTS)
     host = Host()
-    host.port = closed_port()
+    host.port = free_port()
     async with calling(
         host.destination, cable=cable, line_settings=line, connect=ConnectOn.ANY_CHARACTER, keep=100
     ) as calls:
@@ -80,7 +81,7 @@ async def test_what_is_kept_is_bounded_and_the_line_waits() -> None:
 
 async def test_beside_others_who_listen_what_is_beyond_is_lost_and_counted() -> None:
     host = Host()
-    host.port = closed_port()
+    host.port = free_port()
     async with calling(host.destination, connect=ConnectOn.ANY_CHARACTER, keep=100) as calls:
         other = Listening()
         calls.line.stream.join(other)

@@ -13,7 +13,8 @@ import pytest
 
 from nportpy.modes.tcp_client_base import ConnectOn, DisconnectOn
 from nportpy.network.addresses import Destination
-from tests.support.calls import calling, closed_port
+from tests.support.calls import calling
+from tests.support.free_ports import free_port
 from tests.support.serving import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.real, pytest.mark.skipif(not shutil.which("socat"), reason="no socat here")]
@@ -37,7 +38,7 @@ async def heard(process: asyncio.subprocess.Process, data: bytes) -> None:
 
 
 async def test_a_host_that_comes_and_goes() -> None:
-    port = closed_port()
+    port = free_port()
     async with calling(Destination("localhost", port), retry_at_most=0.5) as calls:
         await until(lambda: calls.results.get("refused", 0) > 1)
         for times in (1, 2, 3):
@@ -54,7 +55,7 @@ async def test_a_host_that_comes_and_goes() -> None:
 
 
 async def test_the_first_character_reaches_a_host_that_comes_later() -> None:
-    port = closed_port()
+    port = free_port()
     async with calling(
         Destination("127.0.0.1", port),
         connect=ConnectOn.ANY_CHARACTER,
@@ -74,7 +75,7 @@ async def test_the_first_character_reaches_a_host_that_comes_later() -> None:
 
 async def test_a_virtual_port_on_the_host(tmp_path: Path) -> None:
     """A program there has the line as a pseudo-terminal."""
-    port = closed_port()
+    port = free_port()
     link = tmp_path / "tty"
     sent = random.Random(7).randbytes(50_000)
     async with (
@@ -92,7 +93,7 @@ async def test_a_virtual_port_on_the_host(tmp_path: Path) -> None:
 
 
 async def test_a_device_that_is_pulled_while_socat_listens() -> None:
-    port = closed_port()
+    port = free_port()
     async with (
         socat(f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", "SYSTEM:cat") as host,
         calling(Destination("127.0.0.1", port), retry_at_most=0.5) as calls,
@@ -111,8 +112,8 @@ async def test_a_device_that_is_pulled_while_socat_listens() -> None:
 
 @pytest.mark.skipif(not shutil.which("nc"), reason="no nc here")
 async def test_nc_hangs_up_after_what_it_had_to_say() -> None:
-    port = closed_port()
-    async with calling(Destination("127.0.0.1", port, closed_port()), retry_at_most=0.2) as calls:
+    port = free_port()
+    async with calling(Destination("127.0.0.1", port, free_port()), retry_at_most=0.2) as calls:
         process = await asyncio.create_subprocess_exec(
             "nc", "-l", "-N", "127.0.0.1", str(port), stdin=PIPE, stdout=PIPE
         )

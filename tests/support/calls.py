@@ -77,13 +77,6 @@ async def hosts(count: int = 1, **kind: Any) -> AsyncIterator[list[Host]]:
             await host.close()
 
 
-def closed_port() -> int:
-    """Where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @contextmanager
 def deaf() -> Iterator[Destination]:
     """A host whose queue is full: it answers no call, and refuses none."""

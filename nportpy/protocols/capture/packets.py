@@ -17,8 +17,8 @@ from nportpy.linesettings import LineSettings, ModemLines, UartCounters
 from nportpy.protocols.capture.pcapng import NO_FLAGS, Flags, Interface, LinkType, Packet, Section, Statistics, encode
 from nportpy.protocols.capture.records import Asked, Changed, Client, Discards, Ended, Hidden, Kind, Record, Unsent
 from nportpy.protocols.capture.words import discarded, waited
+from nportpy.protocols.modbus.mbap import PORT
 
-MODBUS_PORT: Final = 502
 _NAMED_PORT: Final = 50200  # of those who ask and have no port
 _LINE, _MODBUS = 0, 1
 _HELD: Final = 64
@@ -297,7 +297,7 @@ def _tags(client: Client, *, query: bool) -> bytes:
     gateway = ip_address("127.0.0.1") if address.version == 4 else ip_address("::1")
     port = int(getattr(client, "port", 0)) or _NAMED_PORT
     source, target = (address, gateway) if query else (gateway, address)
-    ports = (port, MODBUS_PORT) if query else (MODBUS_PORT, port)
+    ports = (port, PORT) if query else (PORT, port)
     kinds = (20, 21) if address.version == 4 else (22, 23)
     tags = [
         (12, b"mbtcp\0\0\0"),

@@ -15,6 +15,12 @@ from typing import Final, NamedTuple
 from nportpy.errors import MisuseError, ProtocolError
 from nportpy.protocols.modbus.functions import is_answer
 
+PORT: Final = 502
+"""TCP port; IANA has it as mbap."""
+
+SECURITY_PORT: Final = 802
+"""The same for MODBUS/TCP Security; mbap-s."""
+
 HEADER_SIZE: Final = 7
 """Bytes before the PDU, the unit id among them (3.1.3)."""
 
