@@ -117,6 +117,14 @@ def set_speed(fd: int, speed: int) -> None:
     termios.tcsetattr(fd, termios.TCSANOW, settings)
 
 
+async def write(fd: int, data: bytes) -> None:
+    """All of it, at the pace at which the other side of the terminal reads."""
+    while data:
+        with contextlib.suppress(BlockingIOError):
+            data = data[os.write(fd, data[:4096]) :]
+        await asyncio.sleep(0.001)
+
+
 async def read(fd: int, size: int, within: float = 10.0) -> bytes:
     got = bytearray()
 
@@ -253,9 +261,7 @@ async def test_what_is_written_while_away_may_be_dropped(tmp_path: Path) -> None
         async with attached(tmp_path, server.port, while_away=WhileAway.DROP) as port:
             fd = port.open()
             await until(lambda: "no connection" in port.attachment.state)
-            for _ in range(20):
-                os.write(fd, b"x" * 4096)
-                await asyncio.sleep(0.005)
+            await write(fd, b"x" * 20 * 4096)
             await until(lambda: port.attachment.counts.dropped == 20 * 4096)
             os.close(fd)
             await server.listen()
