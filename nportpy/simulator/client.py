@@ -19,6 +19,7 @@ from nportpy.protocols.modbus.rtu import MIN_FRAME, Frame, silent_interval
 from nportpy.simulator.meter import CURRENTS, ENERGY
 
 UNIT = 1
+_PATIENCE = 15.0  # a gateway that begins on a busy board has much to load
 _SHORTEST_ANSWER = MIN_FRAME + 1  # an exception; a byte count or code is in every answer
 
 
@@ -39,7 +40,7 @@ class Reading:
         return f"energy delivered {self.energy:.3f} kWh, currents {currents}"
 
 
-def read_raw(host: str, port: int, settings: LineSettings, timeout: float = 5.0) -> Reading:
+def read_raw(host: str, port: int, settings: LineSettings, timeout: float = _PATIENCE) -> Reading:
     """Read the meter over a raw TCP connection. Blocks.
 
     Args:
@@ -57,7 +58,11 @@ def read_raw(host: str, port: int, settings: LineSettings, timeout: float = 5.0)
         def receive(size: int) -> bytes:
             data = b""
             while len(data) < size:
-                piece = connection.recv(size - len(data))
+                try:
+                    piece = connection.recv(size - len(data))
+                except TimeoutError:
+                    reason = f"{host}:{port}: {len(data)} of {size} bytes in {timeout:g} s"
+                    raise TimeoutError(reason) from None
                 if not piece:
                     raise ConnectionError(f"{host}:{port}: closed after {len(data)} of {size} bytes")
                 data += piece
@@ -66,7 +71,7 @@ def read_raw(host: str, port: int, settings: LineSettings, timeout: float = 5.0)
         return _read(connection.sendall, receive, silent_interval(settings))
 
 
-def read_rfc2217(host: str, port: int, settings: LineSettings, timeout: float = 5.0) -> Reading:
+def read_rfc2217(host: str, port: int, settings: LineSettings, timeout: float = _PATIENCE) -> Reading:
     """Read the meter over pyserial's RFC 2217 client, which sets the line to `settings`. Blocks.
 
     Raises:

@@ -21,7 +21,7 @@ import zlib
 from contextlib import suppress
 
 # How long a paced end waits for bytes after the last one came.
-PATIENCE = 3.0
+PATIENCE = 10.0
 # Registers of each unit; beyond them it answers with exception 02.
 REGISTERS = 10_000
 

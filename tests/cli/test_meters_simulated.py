@@ -1,5 +1,6 @@
 """Commands for meters against both simulated meters on lines without wire time: what a person sees, and why not."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,12 +84,22 @@ def test_field_2_scan_finds_a_meter_and_says_the_next_command(lines: tuple[str, 
     assert {each["server"] for each in json.loads(done.stdout)} == {"1/59"}
 
 
+def await_open(process: "subprocess.Popen[str]", device: str) -> None:
+    """Wait until a program has opened a device."""
+    path, descriptors = Path(device).resolve(), Path(f"/proc/{process.pid}/fd")
+    while process.poll() is None:
+        with contextlib.suppress(OSError):  # one that is closed meanwhile
+            if any(each.resolve() == path for each in descriptors.iterdir()):
+                return
+        time.sleep(0.05)
+
+
 def test_ctrl_c_ends_a_scan_in_order(lines: tuple[str, str]) -> None:
     process = subprocess.Popen(
         [*COMMAND, "scan", lines[1], "--protocol", "dlms", "--servers", "1/1,1/2,1/3", "--timeout", "2s"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(2)
+    await_open(process, lines[1])
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert "interrupted" in said

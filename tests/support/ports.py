@@ -21,7 +21,7 @@ from nportpy.port.tty import open_tty
 from nportpy.port.url import open_url
 
 
-async def until(condition: Callable[[], Any], limit: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], limit: float = 30.0) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(limit):
         while not condition():  # noqa: ASYNC110 - it may be anything
