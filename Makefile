@@ -9,7 +9,7 @@ JOBS ?= $(shell expr $$(nproc) + 4)
 # What is compiled once is not compiled again by each of a few hundred processes, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test suite check fast test-pi test-packages dist deb audit bench docs lint format clean
+.PHONY: demo test suite check fast test-pi test-packages dist deb audit bench docs lint style types format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +23,9 @@ $(VENV)/.test: pyproject.toml $(VENV)/.run
 demo: $(VENV)/.run
 	$(BIN)/nportpy demo $(ARGS)
 
-test: lint suite
+# The types take one core for a minute, in which the first tests wait more than they work.
+test: style
+	$(MAKE) --jobs=2 types suite
 
 # A file stays in one process, as its tests share what they started; tests/conftest.py says what begins first.
 suite: $(VENV)/.test
@@ -36,9 +38,13 @@ check: $(VENV)/.test
 fast: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile --hypothesis-profile=check -m "not (peer or real or process or long)" $(ARGS)
 
-lint: $(VENV)/.test
+lint: style types
+
+style: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
 	$(BIN)/mypy
 
 format: $(VENV)/.test

@@ -107,6 +107,8 @@ class Tap:
         self._request: Request | None = None  # whose frame was written last
         self._asked: Raw = ()  # that record
         self._number = count(1).__next__  # of requests
+        self._heard: Raw | None = None  # what is being heard, and is recorded when who hears it is through
+        self._answer: Raw | None = None  # the answer that was found in it
         self._discards = Discards(0, 0, 0, 0, 0, 0)
         self._discarded = 0
         self._modem = ModemLines(0)
@@ -203,7 +205,7 @@ class Tap:
             self._line.set_tapped(on)
             if not on:
                 self._drop(self._ring.clear())
-                self._request = None
+                self._request = self._heard = self._answer = None
         if on:
             self._line.watch.add(self, INTERVAL if self.watchers else UNWATCHED)
         else:
@@ -217,7 +219,23 @@ class Tap:
         at = number - self._ring.first
         return records_of(entries[at : at + most], number, echo_until(entries, at, self._echo_until))
 
+    def _settle(self) -> None:
+        """Record what is being heard, as something else is to come after it."""
+        ring, heard, answer = self._ring, self._heard, self._answer
+        if heard is not None:
+            self._heard = None
+            ring.records.append(heard)
+            ring.fill += len(heard[2]) + OVERHEAD
+        if answer is not None:
+            self._answer = None
+            ring.records.append(answer)
+            ring.fill += len(answer[2]) + _REQUEST
+        if ring.fill > ring.mark:
+            self._turn()
+
     def _add(self, kind: Kind, data: bytes, about: object) -> None:
+        if self._heard is not None:
+            self._settle()
         ring = self._ring
         ring.records.append((self.clock(), kind, data, about))
         ring.fill += len(data) + OVERHEAD + MORE
@@ -259,19 +277,25 @@ class Tap:
         return self.next_number > number
 
     # The byte path: closures, as a call of a method more would cost as much as the entry. What is rare is not asked for
-    # here: while a password may be heard, other closures hear and write.
+    # here: while a password may be heard, other closures hear and write. The bytes go first, and are recorded, at the
+    # time at which they came, when they are on their way; whatever else is recorded meanwhile comes after them.
 
     def hearing(self, hear: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """`hear`, with the bytes recorded before."""
+        """`hear`, with the bytes recorded."""
         ring, clock, turn, tap = self._ring, self.clock, self._turn, self
         append = ring.records.append
 
         def heard(data: bytes) -> None:
-            append((clock(), RX, data))
-            ring.fill = fill = ring.fill + len(data) + OVERHEAD
-            if fill > ring.mark:
-                turn()
-            hear(data)
+            tap._heard = entry = (clock(), RX, data)
+            try:
+                hear(data)
+            finally:
+                if tap._heard is entry:
+                    tap._heard = None
+                    append(entry)
+                    ring.fill = fill = ring.fill + len(data) + OVERHEAD
+                    if fill > ring.mark:
+                        turn()
 
         def heard_in_secret(data: bytes) -> None:
             tap._add(RX, b"", Hidden(len(data)))
@@ -285,11 +309,11 @@ class Tap:
         counts = bus.counts
 
         def heard_beside_requests(data: bytes) -> None:
-            append((clock(), RX, data))
-            ring.fill = fill = ring.fill + len(data) + OVERHEAD
-            if fill > ring.mark:
-                turn()
-            hear(data)
+            tap._heard = (clock(), RX, data)
+            try:
+                hear(data)
+            finally:
+                tap._settle()
             if counts.changes != tap._discarded:
                 tap._note_discards()
 
@@ -300,16 +324,19 @@ class Tap:
         return heard_in_secret_beside_requests if heard is heard_in_secret else heard_beside_requests
 
     def writing(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """`write`, with the bytes recorded before."""
+        """`write`, with the bytes recorded."""
         ring, clock, turn, tap = self._ring, self.clock, self._turn, self
         append, bus = ring.records.append, self._line.transactions
 
         def written(data: bytes) -> None:
-            append((clock(), TX, data if type(data) is bytes else bytes(data)))
+            now, data = clock(), data if type(data) is bytes else bytes(data)
+            write(data)
+            if tap._heard is not None:
+                tap._settle()
+            append((now, TX, data))
             ring.fill = fill = ring.fill + len(data) + OVERHEAD
             if fill > ring.mark:
                 turn()
-            write(data)
 
         def written_in_secret(data: bytes) -> None:
             tap._add(TX, b"", Hidden(len(data)))
@@ -330,11 +357,18 @@ class Tap:
                 written(data)
                 return
             if request is tap._request or request.probed:
-                asked = tap._again(request, data)
+                if tap._heard is not None:
+                    tap._settle()
+                append(tap._again(request, data))
+                write(data)
             else:
+                now = clock()
+                write(data)
+                if tap._heard is not None:
+                    tap._settle()
                 tap._request = request
-                asked = tap._asked = (
-                    clock(),
+                tap._asked = (
+                    now,
                     TX,
                     data,
                     number(),
@@ -345,8 +379,7 @@ class Tap:
                     request.queued_at,
                     request.timeout if request.awaited else 0.0,
                 )
-            append(asked)
-            write(data)  # what it takes is counted when the request ends
+                append(tap._asked)  # what it takes is counted when the request ends
 
         return written_beside_streams
 
@@ -383,10 +416,10 @@ class Tap:
         mine = request is self._request
         if mine and result[0] is ANSWERED and len(asks) == 1 and (answer := result[1]) and answer[0] < EXCEPTION_BIT:
             self._request = None
-            ring = self._ring
-            ring.records.append((result[3], ANSWER, answer, self._asked))
-            ring.fill += len(answer) + _REQUEST
-            return  # a look at the mark comes with the next bytes
+            self._answer = (result[3], ANSWER, answer, self._asked)
+            if self._heard is None:
+                self._settle()
+            return
         outcome, answer, waited, took = result
         good = outcome is ANSWERED and len(answer) > 0 and answer[0] < EXCEPTION_BIT
         clients = (who(request.client),) if len(asks) < 2 else tuple([who(ask.client) for ask in asks])

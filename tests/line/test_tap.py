@@ -66,6 +66,39 @@ async def test_c12_what_came_and_went_is_told_in_order_and_byte_by_byte() -> Non
         assert records[1].time - records[0].time >= 100_000_000
 
 
+async def test_c17_bytes_go_first_and_are_recorded_before_what_they_cause() -> None:
+    cable, client = Cable(), Client()
+    async with running(cable) as line, line.tap().watch("test") as watcher:
+        there: list[int] = []
+
+        def heard(data: bytes) -> None:
+            there.append(line.tap().next_number)
+            if data == b"both":
+                line.stream.write(client, b"echo")
+                line.set_break(True)
+            elif data == b"fault":
+                raise ValueError
+
+        client.line_data = heard  # type: ignore[method-assign]
+        line.stream.join(client)
+        line.data_received(b"plain")
+        line.data_received(b"both")
+        with pytest.raises(ValueError, match="^$"):
+            line.data_received(b"fault")
+        line.data_received(b"on")
+        assert there == [0, 1, 4, 5]
+        records = taken(watcher)
+        assert [(record.kind, record.data) for record in records] == [
+            (Kind.RX, b"plain"),
+            (Kind.RX, b"both"),
+            (Kind.TX, b"echo"),
+            (Kind.BREAK, b""),
+            (Kind.RX, b"fault"),
+            (Kind.RX, b"on"),
+        ]
+        assert [record.time for record in records] == sorted(record.time for record in records)
+
+
 async def test_c18_the_ring_is_bounded_and_a_slow_watcher_is_told_what_it_lost() -> None:
     cable = Cable()
     async with running(cable) as line, line.tap().watch("slow") as slow:

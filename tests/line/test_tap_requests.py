@@ -52,6 +52,32 @@ async def test_c12_a_request_its_frame_its_answer() -> None:
     assert ended.took == pytest.approx(SLOW)
 
 
+async def test_c17_who_asks_on_has_its_answer_before_it_is_recorded_and_the_order_stays() -> None:
+    cable = Cable()
+    Units(cable, slowly)
+    async with running(cable) as line:
+        bus = Bus(line, QUICK)
+        async with line.tap().watch("test") as watcher:
+            client, there = Client(bus), []
+            told = client.done
+
+            def done(*result: Any) -> None:
+                there.append(line.tap().next_number)
+                told(*result)
+                if len(there) < 3:
+                    client.ask(read(1000, 2), unit=7)
+
+            client.done = done  # type: ignore[method-assign]
+            client.ask(read(1000, 2), unit=7)
+            while len(there) < 3:  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(SLOW)
+            _, records = watcher.take()
+    assert [record.kind for record in records] == [Kind.TX, Kind.RX, Kind.ANSWER] * 3
+    assert there == [1, 4, 7]
+    assert [each.request for each in abouts(records, Kind.TX)] == [1, 2, 3]
+    assert [each.request for each in abouts(records, Kind.ANSWER)] == [1, 2, 3]
+
+
 async def test_c12_those_who_share_an_answer_are_named_and_who_waits_is_told_how_long() -> None:
     cable = Cable()
     Units(cable, slowly)
