@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -61,6 +61,8 @@ METERS = LineSettings.parse(9600, "8N1")
 PORT = click.IntRange(1, 65534)
 ANSWER_TIME = 5.0
 """Seconds that the meter has for an answer."""
+TRIES = 3
+"""How often the meter is asked in one way."""
 CHECK_TIME = 30.0
 """Seconds that --check may take once the gateway runs, and the outage beside."""
 CHECK_OUTAGE = 3.0
@@ -252,6 +254,13 @@ async def _demo(wish: _Wish, ports: FirstPorts) -> bool:
                     _check(gateway, settings, watch, wish) if wish.check else _show(gateway, watch, kept, ports, wish)
                 )
                 work = tasks.create_task(doing, name="demo")
+
+                def end() -> None:  # what is shown has no stations any more while the gateway writes out what it has
+                    work.cancel()
+                    gateway.stop()
+
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.add_signal_handler(number, end)
                 await gateway.run()
                 work.cancel()
         if not work.cancelled() and wish.check and work.result():
@@ -328,10 +337,18 @@ async def _check(gateway: Gateway, settings: GatewaySettings, watch: Watch, wish
 async def _read_in_three_ways(ports: dict[str, int]) -> None:
     for kind, read in (("raw", read_raw), ("rfc2217", read_rfc2217)):
         port = ports[f"meter {kind}"]
-        reading = await asyncio.to_thread(read, HOST, port, METER)
+        reading = await asyncio.to_thread(_read_again, read, port)
         click.echo(f"{reading} ({kind}, TCP port {port})")
     port = ports["meter modbus"]
     click.echo(f"{await _read_modbus(port)} (modbus, TCP port {port})")
+
+
+def _read_again(read: Callable[[str, int, LineSettings], Reading], port: int) -> Reading:
+    """Ask as masters do, more than once: on a board that has other work an answer may come too late, or torn."""
+    for _ in range(TRIES - 1):
+        with suppress(OSError, ProtocolError):
+            return read(HOST, port, METER)
+    return read(HOST, port, METER)
 
 
 async def _prove(kept: Chain) -> bool:

@@ -19,7 +19,7 @@ from nportpy.protocols.modbus.rtu import MIN_FRAME, Frame, silent_interval
 from nportpy.simulator.meter import CURRENTS, ENERGY
 
 UNIT = 1
-_PATIENCE = 15.0  # a gateway that begins on a busy board has much to load
+_PATIENCE = 5.0  # seconds for each step
 _SHORTEST_ANSWER = MIN_FRAME + 1  # an exception; a byte count or code is in every answer
 
 

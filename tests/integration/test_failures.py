@@ -90,6 +90,7 @@ async def use(way: Way, served: Served) -> None:
 
 @pytest.mark.parametrize("kind", sorted(WAYS.keys() - {"raw", "rfc2217"}))
 @pytest.mark.long
+@pytest.mark.timeout(300)
 async def test_any_call_may_fail_in_any_mode(kind: str) -> None:
     number = 0
     reached = True

@@ -77,13 +77,13 @@ async def test_c17_bytes_go_first_and_are_recorded_before_what_they_cause() -> N
                 line.stream.write(client, b"echo")
                 line.set_break(True)
             elif data == b"fault":
-                raise ValueError
+                raise ValueError("on purpose")
 
         client.line_data = heard  # type: ignore[method-assign]
         line.stream.join(client)
         line.data_received(b"plain")
         line.data_received(b"both")
-        with pytest.raises(ValueError, match="^$"):
+        with pytest.raises(ValueError, match="on purpose"):
             line.data_received(b"fault")
         line.data_received(b"on")
         assert there == [0, 1, 4, 5]

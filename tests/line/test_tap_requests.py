@@ -10,6 +10,7 @@ import pytest
 from nportpy.line.arbiter import Line
 from nportpy.line.tap import DEFAULT_LIMIT
 from nportpy.modbus.bus import Bus
+from nportpy.modbus.question import Question
 from nportpy.modbus.settings import BusSettings, Timeout
 from nportpy.port.loopback import Cable
 from nportpy.protocols.capture.records import Asked, Discards, Ended, Hidden, Kind, Record, Unsent
@@ -61,9 +62,9 @@ async def test_c17_who_asks_on_has_its_answer_before_it_is_recorded_and_the_orde
             client, there = Client(bus), []
             told = client.done
 
-            def done(*result: Any) -> None:
+            def done(question: Question, answer: bytes) -> None:
                 there.append(line.tap().next_number)
-                told(*result)
+                told(question, answer)
                 if len(there) < 3:
                     client.ask(read(1000, 2), unit=7)
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from subprocess import PIPE
@@ -23,6 +23,7 @@ from nportpy.linesettings import LineSettings, Parity
 from nportpy.network.addresses import Endpoint
 from nportpy.port.ioctls import Termios2
 from nportpy.port.loopback import Cable
+from nportpy.simulator.device import Answer
 from tests.support import realcom_serving
 from tests.support.clock import VirtualLoop
 from tests.support.free_ports import free_port
@@ -119,9 +120,17 @@ async def test_pyserial_sees_an_ordinary_port(tmp_path: Path) -> None:
 
 
 @needs("mbpoll")
-async def test_mbpoll_and_pyserial_work_over_real_com(tmp_path: Path) -> None:
-    cable = Cable()
-    attach(cable, units(7))
+async def test_mbpoll_and_pyserial_work_over_real_com(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cable, asked_at = Cable(), list[str]()
+    bus = units(7)
+    attach(cable, bus)
+    feed = bus.feed
+
+    def heard(data: bytes, now: float) -> Sequence[Answer]:
+        asked_at.append(str(served.line.settings))
+        return feed(data, now)
+
+    monkeypatch.setattr(bus, "feed", heard)
     async with realcom_serving.serving(cable) as served:
         data, command = served.ports
         target = Target.parse(f"realcom://127.0.0.1:{data},{command}")
@@ -130,7 +139,7 @@ async def test_mbpoll_and_pyserial_work_over_real_com(tmp_path: Path) -> None:
             code, output = await output_of("mbpoll", *arguments)
             assert code == 0, output
             assert re.findall(r"^\[\d+\]:\s+(\S+)", output, re.MULTILINE) == [str(each) for each in holding(7, 3, 2)]
-            await settings_become(lambda: served.line.settings, "19200 8E1")
+            assert asked_at[-1] == "19200 8E1"  # before it goes, it puts the port back as it was
 
             def use() -> None:
                 with serial.Serial(link, 230400, timeout=5, exclusive=True, stopbits=2) as port:
@@ -139,7 +148,7 @@ async def test_mbpoll_and_pyserial_work_over_real_com(tmp_path: Path) -> None:
                     assert port.read(9)[:3] == b"\x07\x03\x04"
 
             await asyncio.to_thread(use)
-            await settings_become(lambda: served.line.settings, "230400 8N2")
+            assert asked_at[-1] == "230400 8N2"
 
 
 @needs("mbpoll")

@@ -79,7 +79,7 @@ async def demo(port: int, *more: str) -> AsyncIterator[Process]:
         stdout=DEVNULL,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not await asyncio.to_thread(answers, port):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
         yield program
