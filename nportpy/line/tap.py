@@ -329,11 +329,11 @@ class Tap:
         append, bus = ring.records.append, self._line.transactions
 
         def written(data: bytes) -> None:
-            now, data = clock(), data if type(data) is bytes else bytes(data)
+            data = data if type(data) is bytes else bytes(data)
             write(data)
             if tap._heard is not None:
                 tap._settle()
-            append((now, TX, data))
+            append((clock(), TX, data))
             ring.fill = fill = ring.fill + len(data) + OVERHEAD
             if fill > ring.mark:
                 turn()
@@ -362,13 +362,12 @@ class Tap:
                 append(tap._again(request, data))
                 write(data)
             else:
-                now = clock()
                 write(data)
                 if tap._heard is not None:
                     tap._settle()
                 tap._request = request
                 tap._asked = (
-                    now,
+                    clock(),
                     TX,
                     data,
                     number(),
