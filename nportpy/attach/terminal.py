@@ -204,7 +204,7 @@ class Terminal:
     def read_on(self) -> None:
         """Hand over what programs write. At first nothing is."""
         if not self._reading:
-            self._reading = self._unread = True
+            self._reading = True  # whether there is any is known by the edges: what is supposed counts as written first
             self._soon()
 
     def hold(self) -> None:

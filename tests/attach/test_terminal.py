@@ -203,6 +203,27 @@ async def test_what_came_before_a_change_and_what_came_after(tmp_path: Path) -> 
         os.close(fd)
 
 
+async def test_what_came_after_reading_went_on_is_in_order(tmp_path: Path) -> None:
+    """A program may do all of it before we look: on a busy machine that happens."""
+    with made(tmp_path) as (terminal, receiver):
+        fd = opened(terminal)
+        await receiver.hears("opened")
+        for _ in range(20):
+            terminal.hold()
+            terminal.read_on()
+            set_speed(fd, termios.B1200)
+            os.write(fd, b"after")
+            select_until_there(terminal)
+            await receiver.hears(1200, b"after")
+            terminal.hold()
+            os.write(fd, b"before")
+            select_until_there(terminal)
+            terminal.read_on()
+            set_speed(fd, termios.B9600)
+            await receiver.hears(b"before", 9600)
+        os.close(fd)
+
+
 def select_until_there(terminal: Terminal) -> None:
     """The kernel carries bytes across in a thread of its own, which may take its time."""
     while not terminal.holds_data():
