@@ -198,6 +198,7 @@ class Terminal:
         if now.state == self._last:  # else there is more to come
             make_ready(now)
             self._apply(now)
+            self._look()  # that woke both, which would stand before what a program does next
 
     # What programs do.
 
@@ -240,6 +241,7 @@ class Terminal:
                 elif fd == self._master and happened & select.EPOLLIN:
                     # It may be about one of those bytes, which was taken just now, and not about data.
                     self._unread = self._reading or self.holds_data()
+                    self._tell_late()
                 if happened & select.EPOLLHUP:
                     self._closing = True
             self._read()
@@ -292,7 +294,14 @@ class Terminal:
             while self._unread:
                 status |= os.read(self._master, READ_SIZE)[0]
         self._unread = False
+        self._tell_late()
         self._happened(status)
+
+    def _tell_late(self) -> None:
+        """What was changed after data is told once there is none any more."""
+        if self._late and not self._unread:
+            self._late = False
+            self._receiver.changed()
 
     def _read(self) -> None:
         """Hand over data until there is no more."""
@@ -304,9 +313,7 @@ class Terminal:
                 if error.errno not in (errno.EAGAIN, errno.EIO):
                     raise
                 self._unread = False
-                if self._late:
-                    self._late = False
-                    self._receiver.changed()
+                self._tell_late()
                 return
             if piece[0]:
                 # It came since `_look` was told: after what it was told of.

@@ -224,6 +224,28 @@ async def test_what_came_after_reading_went_on_is_in_order(tmp_path: Path) -> No
         os.close(fd)
 
 
+async def test_a_change_after_bytes_is_told_though_reading_was_held_when_they_were_all(tmp_path: Path) -> None:
+    with made(tmp_path) as (terminal, receiver):
+        fd = opened(terminal)
+        await receiver.hears("opened")
+        written = receiver.written
+
+        def written_and_full(data: bytes) -> None:
+            written(data)
+            terminal.hold()
+
+        receiver.written = written_and_full  # type: ignore[method-assign]
+        for speed, number in ((termios.B1200, 1200), (termios.B300, 300)):
+            os.write(fd, b"before")
+            select_until_there(terminal)
+            set_speed(fd, speed)
+            await receiver.hears(b"before")
+            termios.tcflush(fd, termios.TCIFLUSH)
+            await receiver.hears("flush received", number)
+            terminal.read_on()
+        os.close(fd)
+
+
 def select_until_there(terminal: Terminal) -> None:
     """The kernel carries bytes across in a thread of its own, which may take its time."""
     while not terminal.holds_data():
