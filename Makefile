@@ -25,7 +25,7 @@ demo: $(VENV)/.run
 
 # The types take one core for a minute, in which the first tests wait more than they work.
 test: style
-	$(MAKE) --jobs=2 types suite
+	$(MAKE) --no-print-directory --jobs=2 types suite
 
 # A file stays in one process, as its tests share what they started; tests/conftest.py says what begins first.
 suite: $(VENV)/.test
