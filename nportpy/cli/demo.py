@@ -246,21 +246,21 @@ async def _demo(wish: _Wish, ports: FirstPorts) -> bool:
         async with asyncio.TaskGroup() as tasks, chain(folder, wish.broker, tasks, outage=wish.cuts) as kept:
             settings = _settings(meter, echo, meters, ports, kept)
             gateway = Gateway(settings, strict=True, connect=kept.cut.connect)
+            work: asyncio.Task[bool] | None = None
+
+            def end() -> None:
+                gateway.stop()
+                if work is not None:  # while the gateway writes out what it has, there are no stations to show any more
+                    work.cancel()
+
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, gateway.stop)
+                loop.add_signal_handler(number, end)
             async with kept.collecting(tasks):
                 watch = Watch(gateway, kept)
                 doing = (
                     _check(gateway, settings, watch, wish) if wish.check else _show(gateway, watch, kept, ports, wish)
                 )
                 work = tasks.create_task(doing, name="demo")
-
-                def end() -> None:  # what is shown has no stations any more while the gateway writes out what it has
-                    work.cancel()
-                    gateway.stop()
-
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.add_signal_handler(number, end)
                 await gateway.run()
                 work.cancel()
         if not work.cancelled() and wish.check and work.result():
@@ -337,18 +337,18 @@ async def _check(gateway: Gateway, settings: GatewaySettings, watch: Watch, wish
 async def _read_in_three_ways(ports: dict[str, int]) -> None:
     for kind, read in (("raw", read_raw), ("rfc2217", read_rfc2217)):
         port = ports[f"meter {kind}"]
-        reading = await asyncio.to_thread(_read_again, read, port)
+        reading = await _read_again(read, port)
         click.echo(f"{reading} ({kind}, TCP port {port})")
     port = ports["meter modbus"]
     click.echo(f"{await _read_modbus(port)} (modbus, TCP port {port})")
 
 
-def _read_again(read: Callable[[str, int, LineSettings], Reading], port: int) -> Reading:
+async def _read_again(read: Callable[[str, int, LineSettings], Reading], port: int) -> Reading:
     """Ask as masters do, more than once: on a board that has other work an answer may come too late, or torn."""
     for _ in range(TRIES - 1):
         with suppress(OSError, ProtocolError):
-            return read(HOST, port, METER)
-    return read(HOST, port, METER)
+            return await asyncio.to_thread(read, HOST, port, METER)
+    return await asyncio.to_thread(read, HOST, port, METER)
 
 
 async def _prove(kept: Chain) -> bool:

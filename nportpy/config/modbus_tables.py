@@ -54,8 +54,6 @@ LAST_UNIT = UNITS[-1]
 LAST_WRITTEN = 255
 """The last unit id that clients can write; routes may name all, since some gateways have units from 248 on."""
 
-"""Of MODBUS/TCP Security (IANA: mbap-s)."""
-
 _BUS = BusSettings()
 _ROUTING = RoutingSettings(())
 _MODBUS = ModbusSettings(listen=(), routing=_ROUTING)

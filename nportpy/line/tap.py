@@ -339,8 +339,8 @@ class Tap:
                 turn()
 
         def written_in_secret(data: bytes) -> None:
-            tap._add(TX, b"", Hidden(len(data)))
             write(data)
+            tap._add(TX, b"", Hidden(len(data)))
 
         own = written_in_secret if self._line.secret else written
         return own if bus is None else self._writing_requests(bus, write, own)
@@ -356,15 +356,12 @@ class Tap:
             if request is None:
                 written(data)
                 return
+            write(data)
+            if tap._heard is not None:
+                tap._settle()
             if request is tap._request or request.probed:
-                if tap._heard is not None:
-                    tap._settle()
                 append(tap._again(request, data))
-                write(data)
             else:
-                write(data)
-                if tap._heard is not None:
-                    tap._settle()
                 tap._request = request
                 tap._asked = (
                     clock(),

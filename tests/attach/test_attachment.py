@@ -20,6 +20,7 @@ from nportpy.attach.wish import Wish
 from nportpy.linesettings import LineSettings, ModemLines, Parity, StopBits
 from nportpy.network.addresses import Endpoint
 from nportpy.port.loopback import Cable
+from tests.support.programs import read, set_speed, write
 from tests.support.serving import com, plan, raw, serving, until
 
 OFFERS = b"\xff\xfb\0\xff\xfb\x03\xff\xfb\x2c\xff\xfd\0\xff\xfd\x03"
@@ -109,33 +110,6 @@ async def attached(
             async with asyncio.timeout(30):
                 await running
     assert "ttyV0" not in os.listdir(tmp_path)
-
-
-def set_speed(fd: int, speed: int) -> None:
-    settings = termios.tcgetattr(fd)
-    settings[4] = settings[5] = speed
-    termios.tcsetattr(fd, termios.TCSANOW, settings)
-
-
-async def write(fd: int, data: bytes) -> None:
-    """All of it, at the pace at which the other side of the terminal reads."""
-    while data:
-        with contextlib.suppress(BlockingIOError):
-            data = data[os.write(fd, data[:4096]) :]
-        await asyncio.sleep(0.001)
-
-
-async def read(fd: int, size: int, within: float = 10.0) -> bytes:
-    got = bytearray()
-
-    def more() -> bool:
-        nonlocal got
-        with contextlib.suppress(BlockingIOError):
-            got += os.read(fd, 65536)
-        return len(got) >= size
-
-    await until(more, within)
-    return bytes(got)
 
 
 def request(code: int, *value: int) -> bytes:

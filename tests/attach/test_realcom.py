@@ -23,6 +23,7 @@ from nportpy.linesettings import Flow, LineSettings, ModemLines, Parity, StopBit
 from nportpy.network.addresses import Endpoint, listen
 from nportpy.port.loopback import Cable
 from nportpy.protocols.realcom.client import PATIENCE
+from tests.support.programs import read, set_speed
 from tests.support.realcom_serving import serving
 from tests.support.serving import until
 
@@ -198,24 +199,6 @@ async def attached(tmp_path: Path, ports: tuple[int, int], host: str = "127.0.0.
 
 def opened(tmp_path: Path) -> int:
     return os.open(tmp_path / "ttyV0", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-
-
-def set_speed(fd: int, speed: int) -> None:
-    settings = termios.tcgetattr(fd)
-    settings[4] = settings[5] = speed
-    termios.tcsetattr(fd, termios.TCSANOW, settings)
-
-
-async def read(fd: int, size: int) -> bytes:
-    got = bytearray()
-
-    def more() -> bool:
-        with contextlib.suppress(BlockingIOError):
-            got.extend(os.read(fd, 65536))
-        return len(got) >= size
-
-    await until(more)
-    return bytes(got)
 
 
 @pytest.mark.real

@@ -19,6 +19,7 @@ from nportpy.attach.wish import EXTPROC, Wish, wish_of
 from nportpy.errors import LineBusy
 from nportpy.linesettings import Flow, Parity, StopBits
 from nportpy.port.ioctls import Termios2
+from tests.support.programs import read, set_speed
 from tests.support.serving import until
 
 pytestmark = pytest.mark.real
@@ -77,26 +78,6 @@ def made(tmp_path: Path, *, reading: bool = True, **options: Any) -> Iterator[tu
 
 def opened(terminal: Terminal) -> int:
     return os.open(terminal.link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-
-
-def set_speed(fd: int, speed: int, **more: int) -> None:
-    settings = termios.tcgetattr(fd)
-    settings[4] = settings[5] = speed
-    settings[0] |= more.get("iflag", 0)
-    settings[2] |= more.get("cflag", 0)
-    settings[3] = more.get("lflag", settings[3])
-    termios.tcsetattr(fd, termios.TCSANOW, settings)
-
-
-async def read(fd: int, size: int) -> bytes:
-    """So many bytes, as they come."""
-    got = b""
-    async with asyncio.timeout(10):
-        while len(got) < size:
-            with contextlib.suppress(BlockingIOError):
-                got += os.read(fd, 4096)
-            await asyncio.sleep(0)
-    return got
 
 
 async def test_a_link_leads_to_it_until_it_is_closed(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ class Client(asyncio.Protocol):
         self.transport.abort()
         await until(lambda: self.lost)
 
-    async def hears(self, data: bytes, within: float = 30.0) -> None:
+    async def hears(self, data: bytes, within: float = 10.0) -> None:
         """All that was heard is `data`, or becomes it."""
         try:
             await until(lambda: len(self.heard) >= len(data), within)
@@ -283,14 +283,14 @@ class TelnetClient(Client):
     def subnegotiate(self, payload: bytes) -> None:
         self.send_telnet(self.codec.encode_subnegotiation(Option.COM_PORT_OPTION, payload))
 
-    async def ask(self, message: "rfc2217.Message | bytes", within: float = 30.0) -> rfc2217.Message:
+    async def ask(self, message: "rfc2217.Message | bytes", within: float = 10.0) -> rfc2217.Message:
         """Send a request, or a payload, and return the next answer."""
         count = len(self.answers)
         self.subnegotiate(message if isinstance(message, bytes) else rfc2217.encode(message, to_client=False))
         await until(lambda: len(self.answers) > count, within)
         return self.answers[count]
 
-    async def told(self, kind: type[M], within: float = 30.0) -> M:
+    async def told(self, kind: type[M], within: float = 10.0) -> M:
         """The first answer of a kind from now on."""
         count = len(self.answers)
         found: list[M] = []
